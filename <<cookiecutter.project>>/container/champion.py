@@ -1,0 +1,34 @@
+"""The champion, production's model, on the test rows of the model that is to take its place."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from container import artefact
+from container.data import metrics
+from container.data.schema import Schema
+from container.errors import UserError
+from container.examples import Examples
+
+LONGEST_FAULT = 300  # it stands in a file that a state machine reads
+
+
+def measure(archive: Path, schema: Schema, test: Examples) -> dict[str, Any]:
+    """Return {"metrics": …} on the test rows, or {"fault": …}, a line on why the two can't be compared.
+
+    Whatever is wrong with the champion, which other code made of other data, is no fault of the new model.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as unpacked:
+            artefact.extract(archive, Path(unpacked))
+            champion = artefact.load(Path(unpacked))
+        predicted = champion.predict(test.seen_by(schema, champion.schema))
+        return {"metrics": metrics.scores(test.target, predicted, schema.target)}
+    except UserError as error:
+        return {"fault": _line(str(error))}
+    except Exception as error:  # noqa: BLE001  a model of an older version may fail in any way
+        return {"fault": _line(f"{type(error).__name__}: {error}")}
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_FAULT]

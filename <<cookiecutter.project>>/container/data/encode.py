@@ -1,0 +1,131 @@
+"""Prepared tables as the numbers that a model sees."""
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from container.data import tables
+from container.data.schema import Feature, Schema, Target
+from container.errors import UserError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Hold a prepared table: its text, and the same as numbers."""
+
+    text: pl.DataFrame
+    features: FloatArray  # (n, n_features), NaN for missing
+    target: FloatArray  # (n,) numbers or class codes
+
+    content_type: ClassVar[str] = "text/csv"
+
+    def body(self, row: int) -> str:
+        """Return a row as a request."""
+        return line(self.text.row(row)[1:])
+
+    def seen_by(self, ours: Schema, theirs: Schema) -> FloatArray:
+        """Return the features that a model of another schema sees; refuse one that needs other columns."""
+        return encode(rearranged(self.text, ours, theirs), theirs, "test.csv")
+
+
+def read(directory: Path, schema: Schema) -> Rows:
+    """Read the prepared CSV file of a directory; refuse one that does not fit the schema."""
+    path = tables.find(directory)[0]
+    table = tables.judge(path, directory)
+    expected = (schema.target.name, *(feature.name for feature in schema.features))
+    if table.columns != expected:
+        raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")
+    if not table.rows:
+        raise UserError(f"{table.name}: there are no rows below the header")
+    text = tables.scan(table).collect()
+    return Rows(text, encode(text, schema, table.name), _encode_target(text["0"], schema.target, table.name))
+
+
+def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
+    """Return (n, n_features) for a frame whose columns are the target, then the features.
+
+    The same numbers as `Feature.encode` cell by cell, a column at a time.
+    """
+    features = np.empty((text.height, len(schema.features)), dtype=np.float64)
+    for place, feature in enumerate(schema.features):
+        features[:, place] = _encode(text[str(place + 1)], feature, name)
+    return features
+
+
+def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFrame:
+    """Return a table of one schema as a table of another; refuse where a column is not there or not the same.
+
+    Columns that only the table has are left out, as they would be by the endpoint.
+    """
+    if wanted.target != schema.target:
+        raise UserError(f"it predicts {_described(wanted)}, and the new model {_described(schema)}")
+    places = {feature.name: place for place, feature in enumerate(schema.features, 1)}
+    columns = [pl.col("0")]
+    for number, feature in enumerate(wanted.features, 1):
+        place = places.get(feature.name)
+        if place is None:
+            raise UserError(f"it asks for the column '{feature.name}', which the new model does not have")
+        given = schema.features[place - 1]
+        if (given.kind, given.format) != (feature.kind, feature.format):
+            raise UserError(
+                f"its column '{feature.name}' is {_kind(feature)}, and the new model's is {_kind(given)}"
+            )
+        columns.append(pl.col(str(place)).alias(str(number)))
+    return table.select(columns)
+
+
+def _described(schema: Schema) -> str:
+    target = schema.target
+    if target.classes is None:
+        return f"'{target.name}', a number"
+    shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004
+    return f"'{target.name}', one of {shown}"
+
+
+def _kind(feature: Feature) -> str:
+    return f"a date like {feature.format}" if feature.kind == "date" else feature.kind
+
+
+def line(cells: tuple[str, ...]) -> str:
+    """Return a row as one line of CSV, without a line break at its end."""
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(cells)
+    return written.getvalue()
+
+
+def _encode(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
+    if feature.kind == "numeric":
+        return _numbers(cells, feature.name, name)
+    distinct = cells.unique()
+    codes = [feature.encode(text) for text in distinct]
+    return cells.replace_strict(distinct, pl.Series(codes, dtype=pl.Float64)).to_numpy()
+
+
+def _encode_target(cells: pl.Series, target: Target, name: str) -> FloatArray:
+    if target.classes is None:
+        return _numbers(cells, target.name, name)
+    distinct = cells.unique()
+    try:
+        codes = [target.encode(text) for text in distinct]
+    except ValueError as error:
+        raise UserError(f"{name}: {error}") from error
+    return cells.replace_strict(distinct, pl.Series(codes, dtype=pl.Float64)).to_numpy()
+
+
+def _numbers(cells: pl.Series, column: str, name: str) -> FloatArray:
+    frame = cells.alias("cell").to_frame()
+    cell = pl.col("cell")
+    read = frame.select(tables.number(cell).alias("value"), (~tables.missing(cell)).alias("there"))
+    wrong = (read["there"] & (read["value"].is_null() | read["value"].is_infinite())).arg_true()
+    if len(wrong):
+        row = int(wrong[0])
+        raise UserError(f"{name}: row {row + 1}: '{column}' is '{cells[row]}', which is no finite number")
+    return read["value"].fill_null(np.nan).to_numpy()

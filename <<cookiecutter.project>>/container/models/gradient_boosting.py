@@ -1,0 +1,97 @@
+"""Gradient boosting over histograms: the default, at home with missing values and categories."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+from container.compiled import boosting
+from container.compiled.form import Form
+from container.compiled.links import softmax
+from container.compiled.store import PORTABLE
+from container.data.schema import Schema
+from container.errors import UserError
+from container.models import FloatArray
+from container.models._estimator import Estimator, descends, in_range, threads_for
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Hold scikit-learn's own names; training stops when the validation split no longer gains."""
+
+    learning_rate: float = 0.1
+    max_iter: int = 500
+    max_leaf_nodes: int = 31
+    max_depth: int | None = None
+    min_samples_leaf: int = 20
+    l2_regularization: float = 0.0
+    max_features: float = 1.0
+    n_iter_no_change: int = 20
+
+
+class GradientBoosting(Estimator):
+    """Add trees, each on the errors of those before it."""
+
+    kinds = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
+    trusted = (
+        "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        # how it numbers categories: one function of scikit-learn's, with its arguments
+        "functools.partial",
+        "sklearn.utils.validation.check_array",
+    )
+
+    def fit(
+        self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
+    ) -> None:
+        """Learn; stop early on the validation rows."""
+        held = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
+        self.estimator.set_params(early_stopping=bool(held))
+        with threads_for(features):
+            self.estimator.fit(features, target, **held)
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Return (n,) numbers or (n, classes) probabilities."""
+        if self.schema.target.task != "multiclass":
+            return super().predict(features)
+        return softmax(np.ascontiguousarray(self.estimator.decision_function(features).T))
+
+    def compiled(self) -> Form:
+        """Return the trees as flat arrays."""
+        return boosting.make(self.estimator)
+
+    def verify(self) -> None:
+        """Refuse trees whose nodes point outside: scikit-learn follows them unchecked."""
+        super().verify()
+        for predictors in self.estimator._predictors:  # noqa: SLF001  the trees have no public name
+            for tree in predictors:
+                _verify_tree(tree, len(self.schema.features))
+
+
+def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> GradientBoosting:
+    """Return an untrained model for a schema."""
+    settings: dict[str, Any] = vars(hyperparameters) | {
+        "categorical_features": list(schema.categorical) or None,
+        "early_stopping": True,
+        "random_state": seed,
+    }
+    kind = HistGradientBoostingRegressor if schema.target.classes is None else HistGradientBoostingClassifier
+    return GradientBoosting(kind(**settings), schema)
+
+
+def _verify_tree(tree: Any, features: int) -> None:
+    nodes = tree.nodes
+    places = np.flatnonzero(nodes["is_leaf"] == 0)
+    inner = nodes[places]
+    sets = inner[inner["is_categorical"] == 1]
+    sound = (
+        in_range(inner["feature_idx"], 0, features)
+        and descends(places, inner["left"], len(nodes))
+        and descends(places, inner["right"], len(nodes))
+        and in_range(sets["bitset_idx"], 0, len(tree.raw_left_cat_bitsets))
+    )
+    if not sound:
+        raise UserError(f"{PORTABLE} is damaged: a tree's node points outside of it")
+
+
+LOADED = GradientBoosting

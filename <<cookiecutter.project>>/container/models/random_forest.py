@@ -1,0 +1,84 @@
+"""A random forest: many trees on samples of the rows, averaged."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from container.compiled import forest
+from container.compiled.form import Form
+from container.compiled.store import PORTABLE
+from container.data.schema import Schema
+from container.errors import UserError
+from container.models import FloatArray
+from container.models._estimator import Estimator, descends, in_range
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Hold scikit-learn's own names; smaller leaves make better and much larger forests."""
+
+    n_estimators: int = 100
+    max_depth: int | None = None
+    min_samples_leaf: int = 2
+    max_features: float = 0.4
+
+
+class RandomForest(Estimator):
+    """Average trees; a category is its place in the schema's list."""
+
+    kinds = (RandomForestClassifier, RandomForestRegressor)
+    trusted = ("sklearn.tree._tree.Tree",)
+
+    def fit(
+        self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
+    ) -> None:
+        """Learn on every processor; predict on one, whose sums have a fixed order."""
+        self.estimator.set_params(n_jobs=-1)
+        super().fit(_clipped(features), target, validation)
+        self.estimator.set_params(n_jobs=1)
+
+    def predict(self, features: FloatArray) -> FloatArray:
+        """Return (n,) numbers or (n, classes) probabilities."""
+        return super().predict(_clipped(features))
+
+    def compiled(self) -> Form:
+        """Return the forest as flat arrays."""
+        return forest.make(self.estimator)
+
+    def verify(self) -> None:
+        """Refuse trees whose nodes point outside: scikit-learn follows them unchecked."""
+        super().verify()
+        for tree in self.estimator.estimators_:
+            _verify_tree(tree.tree_, self.estimator, len(self.schema.features))
+        self.estimator.set_params(n_jobs=1)
+
+
+def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> RandomForest:
+    """Return an untrained model for a schema."""
+    kind = RandomForestRegressor if schema.target.classes is None else RandomForestClassifier
+    return RandomForest(kind(**vars(hyperparameters), random_state=seed), schema)
+
+
+def _clipped(features: FloatArray) -> FloatArray:
+    """Return numbers that 32 bits can hold: these trees compare no others, and refuse them."""
+    return np.clip(features, -LARGEST, LARGEST)
+
+
+def _verify_tree(tree: Any, estimator: Any, features: int) -> None:
+    places = np.flatnonzero(tree.children_left != -1)
+    outputs = getattr(estimator, "n_classes_", 1)
+    sound = (
+        descends(places, tree.children_left[places], tree.node_count)
+        and descends(places, tree.children_right[places], tree.node_count)
+        and in_range(tree.feature[places], 0, features)
+        and tree.value.shape == (tree.node_count, 1, outputs)
+    )
+    if not sound:
+        raise UserError(f"{PORTABLE} is damaged: a tree's node points outside of it")
+
+
+LOADED = RandomForest

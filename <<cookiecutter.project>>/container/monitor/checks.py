@@ -1,0 +1,184 @@
+"""Data against its baseline: AWS's six checks of data quality, and how far each column has drifted."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from container.data import values
+from container.monitor import distances
+from container.monitor.partial import Partial
+from container.monitor.reference import Column, Expectation, Reference
+from container.monitor.statistics import ColumnProfile
+
+Check = Literal[
+    "data_type_check",
+    "completeness_check",
+    "baseline_drift_check",
+    "missing_column_check",
+    "extra_column_check",
+    "categorical_values_check",
+]
+# So many standard deviations, and cells, may be missing above a baseline's share before it is no chance.
+_DEVIATIONS, _CELLS = 4.0, 4
+_CHANCE = 1e-6
+_SHOWN, _LENGTH = 5, 40
+
+
+@dataclass(frozen=True)
+class Violation:
+    """Hold what is wrong with a column, or with the table's columns, in the form of AWS's analyzer."""
+
+    feature_name: str
+    constraint_check_type: Check
+    description: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Hold what was found: the violations, and the distance of each column that could be compared."""
+
+    violations: list[Violation]
+    drift: dict[str, float]
+
+
+def compare(current: Partial, reference: Reference, minimum: int) -> Finding:
+    """Hold settled data to its baseline; a column with fewer values than the minimum has no distance."""
+    drift: dict[str, float] = {}
+    violations = list(_columns(current, reference))
+    for name, expectation in reference.expectations.items():
+        column, known = current.profile.columns.get(name), reference.columns.get(name)
+        if column is None or not column.present + column.missing:
+            continue
+        distance = _drift(column, known, expectation, minimum) if known else None
+        if distance is not None:
+            drift[name] = distance
+        if expectation.config.evaluate:
+            found = _violations(column, expectation, reference.rows, distance)
+            violations += [Violation(name, check, text) for check, text in found]
+    return Finding(violations, drift)
+
+
+def _columns(current: Partial, reference: Reference) -> Iterator[Violation]:
+    known, rows, narrow = reference.expectations, current.profile.rows, current.counts.narrow
+    if not any(expectation.config.evaluate for expectation in known.values()):
+        return
+    here = list(current.profile.columns)
+    missing = [name for name in known if name not in here and _is_expected(known[name], rows)]
+    extra = [name for name in here if name not in known and name not in reference.columns]
+    numbers = f"Number of columns in current dataset: {len(known) - len(missing) + len(extra)}, "
+    numbers += f"Number of columns in baseline constraints: {len(known)}"
+    if narrow > rows:
+        numbers = f"{narrow} of {narrow + rows} rows have fewer values than the baseline has columns"
+        missing = []
+    if missing or narrow > rows:
+        names = f". Missing: {_listed(missing)}" if missing else ""
+        description = f"There are missing columns in current dataset. {numbers}{names}."
+        yield Violation("Missing columns", "missing_column_check", description)
+    if extra:
+        description = f"There are extra columns in current dataset. {numbers}. Extra: {_listed(extra)}."
+        yield Violation("Extra columns", "extra_column_check", description)
+
+
+def _is_expected(expectation: Expectation, rows: int) -> bool:
+    """Tell whether it is no chance that no row has a value: callers may leave out what is missing."""
+    return (1 - expectation.constraint.completeness) ** rows < _CHANCE
+
+
+def _violations(
+    column: ColumnProfile, expectation: Expectation, rows: int, distance: float | None
+) -> Iterator[tuple[Check, str]]:
+    constraint, config = expectation.constraint, expectation.config
+    kind, match = constraint.inferred_type, _type_match(column, expectation)
+    if match < config.type_threshold:
+        text = f"Data type match requirement is not met. Expected data type: {kind}, Expected match: "
+        observed = f"Only {_percent(match)} of data is {kind}."
+        yield "data_type_check", f"{text}{_percent(config.type_threshold)}. Observed: {observed}"
+    if column.missing > _missing_allowed(column, constraint.completeness, rows):
+        text = (
+            f"Completeness requirement is not met. Expected completeness: {_percent(constraint.completeness)}"
+        )
+        yield (
+            "completeness_check",
+            f"{text}. Observed: Only {_percent(column.completeness)} of data is complete.",
+        )
+    inside, unknown = _domain_match(column, constraint.domain)
+    if inside < config.domain_threshold:
+        text = "Domain content requirement is not met. Expected match: "
+        observed = (
+            f"Only {_percent(inside)} of data is in the domain. Unknown: {_listed(unknown) or 'too many'}."
+        )
+        yield "categorical_values_check", f"{text}{_percent(config.domain_threshold)}. Observed: {observed}"
+    threshold = config.threshold if constraint.is_numeric else config.categorical_threshold
+    if distance is not None and distance > threshold:
+        yield "baseline_drift_check", f"Baseline drift distance: {distance} exceeds threshold: {threshold}"
+
+
+def _type_match(column: ColumnProfile, expectation: Expectation) -> float:
+    """Return the share of values that are of the expected type.
+
+    41.0 is as whole as 41, since callers' programs write either. A column of texts may hold numbers, among
+    texts or as categories of the baseline.
+    """
+    if not column.present or expectation.constraint.inferred_type == "Unknown":
+        return 1.0
+    if expectation.constraint.inferred_type == "String":
+        known = sum(column.texts.get(text, 0) for text in column.known)
+        return 1.0 if column.text else known / column.present
+    fractional = column.fractional if expectation.constraint.inferred_type == "Fractional" else 0
+    return (column.integral + fractional) / column.present
+
+
+def _missing_allowed(column: ColumnProfile, completeness: float, rows: int) -> float:
+    """Return how many cells may be missing: none if none was, else the same share and what is chance."""
+    cells = column.present + column.missing
+    expected = (1 - completeness) * cells
+    if completeness >= 1:
+        return 0.0
+    return expected + _DEVIATIONS * math.sqrt(expected * completeness * (1 + cells / max(rows, 1))) + _CELLS
+
+
+def _domain_match(column: ColumnProfile, domain: tuple[str, ...] | None) -> tuple[float, list[str]]:
+    """Return the share of values that are in the domain, and others in the order of their number."""
+    if not domain or not column.present:
+        return 1.0, []
+    texts = _folded(column.texts, domain)
+    inside = sum(texts.get(text, 0) for text in domain)
+    others = Counter({text: count for text, count in texts.items() if text not in domain})
+    return inside / column.present, [text for text, _ in others.most_common()]
+
+
+def _drift(column: ColumnProfile, known: Column, expectation: Expectation, minimum: int) -> float | None:
+    """Return the distance of a column from its baseline, None where the two can't be compared."""
+    config = expectation.config
+    if not config.compare:
+        return None
+    if known.levels and column.moments.count >= minimum:
+        return distances.numerical(known.levels, column.quantiles.levels(), robust=config.robust)
+    if not known.texts or column.present < minimum:
+        return None
+    texts = _folded(column.texts, tuple(known.texts))
+    if config.chi_squared:
+        return distances.chi_squared(known.texts, texts, robust=config.robust)
+    return distances.categorical(known.texts, texts, column.present, robust=config.robust)
+
+
+def _folded(texts: dict[str, int], known: tuple[str, ...]) -> dict[str, int]:
+    """Count a boolean in any case, as the model reads it."""
+    if not {text.lower() for text in known} <= values.BOOLEANS:
+        return texts
+    spelled = {text.lower(): text for text in known}
+    folded: Counter[str] = Counter()
+    for text, count in texts.items():
+        folded[spelled.get(text.lower(), text)] += count
+    return dict(folded)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100}%"
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(name[:_LENGTH] for name in names[:_SHOWN])
+    return shown + (", …" if len(names) > _SHOWN else "")

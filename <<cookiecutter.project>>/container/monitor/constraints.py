@@ -1,0 +1,48 @@
+"""What later data must satisfy, suggested from a baseline's profile."""
+
+from dataclasses import dataclass
+
+from container.monitor.statistics import ColumnProfile, InferredType
+
+# A column of texts is no domain when more than this share of them stand there once, as the analyzer has it.
+_MOST_SINGLE = 0.1
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Hold what later cells of a column must satisfy; a rule that is None does not apply."""
+
+    name: str
+    inferred_type: InferredType
+    completeness: float
+    is_non_negative: bool | None = None
+    domain: tuple[str, ...] | None = None
+
+    @property
+    def is_numeric(self) -> bool:
+        """Tell whether the column's values are numbers."""
+        return self.inferred_type in {"Integral", "Fractional"}
+
+
+def suggest(column: ColumnProfile) -> Constraint:
+    """Suggest what held for every cell of the baseline."""
+    return Constraint(
+        name=column.name,
+        inferred_type=column.inferred_type,
+        completeness=column.completeness,
+        is_non_negative=column.minimum >= 0 if column.is_numeric else None,
+        domain=_domain(column) if column.inferred_type == "String" else None,
+    )
+
+
+def by_frequency(texts: dict[str, int]) -> list[tuple[str, int]]:
+    """Sort counted texts, the commonest first, equals by the alphabet."""
+    return sorted(texts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _domain(column: ColumnProfile) -> tuple[str, ...] | None:
+    texts = column.categories
+    single = sum(count == 1 for count in texts.values())
+    if not texts or single > _MOST_SINGLE * len(texts):
+        return None
+    return tuple(text for text, _ in by_frequency(texts))

@@ -1,0 +1,211 @@
+"""Turn CSV files, or pictures, into a schema and reproducible train, validation, test and baseline data."""
+
+import importlib
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from container import layout
+from container.data import infer, split, tables
+from container.data.infer import Column, Source, Verdict
+from container.data.schema import IMAGE, TABULAR, Schema
+from container.errors import UserError
+from container.log import log
+
+SPLIT = "split"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hold what the job's environment asks for."""
+
+    target: str
+    task: str
+    seed: int
+    validation: float
+    test: float
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the environment; refuse what is missing or out of range."""
+        target, task = (
+            environment.get("TARGET", "").strip(),
+            environment.get("TASK", "auto").strip() or "auto",
+        )
+        if not target:
+            raise UserError("TARGET is not set: name the column to predict")
+        if task not in infer.TASKS:
+            raise UserError(f"TASK is '{task}', and must be one of {', '.join(infer.TASKS)}")
+        return cls(target, task, *split.settings(environment))
+
+
+def main() -> None:
+    """Prepare the data of a processing job."""
+    place = layout.current()
+    if _workload(os.environ) == IMAGE:
+        # Tables are prepared without what reads pictures.
+        importlib.import_module("container.pictures.prepare").run(os.environ, place)
+        return
+    settings = Settings.read(os.environ)
+    prepare(settings, place.processing_input / "data", place.processing_output)
+
+
+def _workload(environment: Mapping[str, str]) -> str:
+    workload = environment.get("WORKLOAD") or TABULAR
+    if workload not in {TABULAR, IMAGE}:
+        raise UserError(f"WORKLOAD is '{workload}', and must be {TABULAR} or {IMAGE}")
+    return workload
+
+
+def prepare(settings: Settings, directory: Path, output: Path) -> None:
+    """Read every CSV file of a directory, and write the splits, the schema and the report."""
+    source = infer.join([tables.judge(path, directory) for path in tables.find(directory)])
+    log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
+    place = infer.find_target(source, settings.target)
+    dropped = _count(source, place)
+    _check_dropped(source, place, dropped)
+    kept = source.scan().filter(~infer.blank(), ~tables.missing(pl.col(place)))
+    facts = infer.gather(kept, [str(number) for number in range(len(source.columns))])
+    target = infer.target(source, place, facts[place], kept, settings.task)
+    others = [other for other in facts if other != place]
+    verdict = infer.features(source, others, facts, kept)
+    schema = Schema(infer.as_target(target), tuple(column.feature for column in verdict.columns))
+    splits = _assign(kept, place, target, source, settings)
+    _write_tables(source, kept, [target, *verdict.columns], splits, output)
+    schema.write(output / "schema" / "schema.json")
+    report = _report(source, schema, verdict, dropped, splits)
+    _write_report(report, output / "report" / "report.json")
+
+
+def _count(source: Source, place: str) -> dict[str, int]:
+    missing = tables.missing(pl.col(place))
+    counted = source.scan().select(
+        infer.blank().sum().alias("blank"),
+        (missing & ~infer.blank()).sum().alias("without_target"),
+        pl.len().alias("read"),
+    )
+    return dict(counted.collect(engine="streaming").row(0, named=True))
+
+
+def _check_dropped(source: Source, place: str, dropped: dict[str, int]) -> None:
+    rows = dropped["read"] - dropped["blank"]
+    without, name = dropped["without_target"], source.columns[int(place)]
+    if rows == 0:
+        raise UserError(f"{source.tables[0].name}: there are no rows below the header")
+    if without > rows * infer.MAX_WITHOUT_TARGET:
+        where, _ = source.first(place, tables.missing(pl.col(place)) & ~_blank_line())
+        raise UserError(
+            f"{where}: '{name}' is missing, as in {without} of {rows} rows: "
+            f"more than {infer.MAX_WITHOUT_TARGET:.0%} of the rows have no target"
+        )
+    if rows - without < infer.MIN_ROWS:
+        raise UserError(
+            f"{source.tables[0].name}: {rows - without} rows have a target, "
+            f"and at least {infer.MIN_ROWS} are needed"
+        )
+
+
+def _blank_line() -> pl.Expr:
+    return pl.all_horizontal(pl.exclude(tables.ROW) == "")
+
+
+def _assign(kept: pl.LazyFrame, place: str, target: Column, source: Source, settings: Settings) -> pl.Series:
+    rows = _hashes(kept, source)
+    codes = np.zeros(len(rows), dtype=np.int64)
+    classes = target.feature.categories
+    if classes is not None:
+        numbers = pl.Series(range(len(classes)), dtype=pl.Int64)
+        text = _written(place, target).replace_strict(pl.Series(classes), numbers)
+        codes = kept.select(text).collect().to_series().to_numpy()
+    result = split.assign(codes, rows, settings.validation, settings.test, settings.seed)
+    for number, name in enumerate(split.NAMES):
+        if not (result == number).any():
+            raise UserError(f"{len(codes)} rows are too few: none is left for {name}")
+    return pl.Series(SPLIT, result)
+
+
+def _hashes(kept: pl.LazyFrame, source: Source) -> NDArray[np.uint64]:
+    """Return a number a row that depends on its cells alone, whatever the order of rows and columns."""
+    cells = [pl.col(source.place(name)) for name in sorted(source.columns)]
+    joined = kept.select(pl.concat_str(cells, separator="\x1f", ignore_nulls=True).cast(pl.Binary))
+    batches = joined.collect_batches(maintain_order=True)
+    found = [np.fromiter(map(zlib.crc32, batch.to_series()), dtype=np.uint64) for batch in batches]
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *found])
+
+
+def _written(place: str, column: Column) -> pl.Expr:
+    """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
+    cell = pl.col(place)
+    if column.whole:
+        exact = cell.cast(pl.Int64, strict=False)  # a float would lose digits beyond its 53 bits
+        number = pl.coalesce(exact, tables.number(cell).cast(pl.Int64, strict=False))
+        return number.cast(pl.String) if column.feature.categories else number
+    if column.feature.kind == "numeric":
+        return tables.number(cell)
+    text = cell.str.to_lowercase() if column.fold else cell
+    return pl.when(~tables.missing(cell)).then(text)
+
+
+def _write_tables(
+    source: Source, kept: pl.LazyFrame, columns: list[Column], splits: pl.Series, output: Path
+) -> None:
+    """Write the four tables in one pass over the rows, batch by batch."""
+    names = [column.feature.name for column in columns]
+    written = {
+        name: _written(source.place(name), column) for name, column in zip(names, columns, strict=True)
+    }
+    shaped = kept.select(cell.alias(str(place)) for place, cell in enumerate(written.values()))
+    files = [_create(output / name / f"{name}.csv", names) for name in split.NAMES]
+    baseline = _create(output / "baseline" / "baseline.csv", names[1:])
+    done = 0
+    for batch in shaped.collect_batches(maintain_order=True):
+        chosen = splits.slice(done, batch.height)
+        done += batch.height
+        for number, path in enumerate(files):
+            _append(path, batch.filter(chosen == number))
+        _append(baseline, batch.filter(chosen == split.TRAIN).drop("0"))
+
+
+def _create(path: Path, names: list[str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pl.DataFrame(schema=dict.fromkeys(names, pl.String)).write_csv(path)
+    return path
+
+
+def _append(path: Path, batch: pl.DataFrame) -> None:
+    with path.open("ab") as file:
+        batch.write_csv(file, include_header=False)
+
+
+def _report(
+    source: Source, schema: Schema, verdict: Verdict, dropped: dict[str, int], splits: pl.Series
+) -> dict[str, Any]:
+    counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
+    for column in verdict.left_out:
+        log("left_out", **column)
+    for column in verdict.strays:
+        log("taken_as_missing", **column)
+    log("prepared", task=schema.target.task, features=len(schema.features), **dropped, **counts)
+    return {
+        "files": [{"name": table.name, "rows": table.rows} for table in source.tables],
+        "rows": {"read": dropped["read"], "kept": len(splits)},
+        "dropped": {"blank": dropped["blank"], "without_target": dropped["without_target"]},
+        "splits": counts,
+        "target": schema.to_json()["target"],
+        "features": {feature.name: feature.kind for feature in schema.features},
+        "left_out": verdict.left_out,
+        "taken_as_missing": verdict.strays,
+    }
+
+
+def _write_report(report: dict[str, Any], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,52 @@
+"""Records of requests, as SageMaker writes them to S3 some minutes later."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from .deadline import Deadline
+
+POLL_SECONDS = 5.0
+MISSED_BY_CHANCE = 1e-9
+
+
+def requests_needed(percentage: int) -> int:
+    """Give how many requests leave no record only once in a thousand million times."""
+    share = percentage / 100
+    return 1 if share >= 1 else math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-share))
+
+
+def await_records(s3: Any, url: str, since: datetime, deadline: Deadline) -> int:
+    """Count the records of the first file that has any made since then; poll until there is one."""
+    began = since.astimezone(UTC).replace(microsecond=0)  # records tell whole seconds, in UTC
+    seen: set[str] = set()
+    while True:
+        for bucket, key in _new_files(s3, url, began, seen):
+            found = _records(s3, bucket, key, began)
+            if found:
+                return found
+        deadline.pause(POLL_SECONDS, f"no request since {began.isoformat()} was captured under {url}.")
+
+
+def _new_files(s3: Any, url: str, began: datetime, seen: set[str]) -> Iterator[tuple[str, str]]:
+    parts = urlsplit(url)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=parts.netloc, Prefix=parts.path.lstrip("/"))
+    for page in pages:
+        for entry in page.get("Contents", []):
+            if entry["Key"] not in seen and entry["LastModified"] >= began:
+                seen.add(entry["Key"])
+                yield parts.netloc, entry["Key"]
+
+
+def _records(s3: Any, bucket: str, key: str, began: datetime) -> int:
+    first = began.strftime("%Y-%m-%dT%H:%M:%SZ")
+    lines = s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines()
+    times = (json.loads(line)["eventMetadata"]["inferenceTime"] for line in lines if line.strip())
+    return sum(time >= first for time in times)

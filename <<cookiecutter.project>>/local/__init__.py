@@ -1,0 +1,1 @@
+"""The project on this machine: its own templates, state machine and container on a local cloud."""

@@ -1,0 +1,284 @@
+"""python -m local: the project on this machine, with no AWS account and no Docker."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from local.cloud.process import CloudError
+from local.project import LocalError, Project, find_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.cloud.process import Cloud
+    from local.run import Delivery
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+WIDE = 200  # columns of what is no terminal: names stay whole, to be searched for
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
+errors = Console(stderr=True)
+FOLLOWING = "Stopped looking; the pipeline goes on: 'python -m local follow' looks again, 'down' ends all."
+
+
+SPEED = typer.Option(min=1.0, max=3600.0, help="Divides every wait that AWS imposes.")
+
+
+class Method(StrEnum):
+    """How a prediction reaches the model."""
+
+    boto3 = "boto3"
+    direct = "direct"
+
+
+@app.command()
+def up(speed: Annotated[float | None, SPEED] = None) -> None:
+    """Start the local cloud and say how to reach it."""
+    from local.cloud import process  # noqa: PLC0415 - boto3 costs a third of a second: not for --help
+
+    cloud = process.start(find_project().root, speed)
+    console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
+    console.print("Any AWS tool reaches it with these variables:")
+    for name, value in cloud.environment.items():
+        console.print(f"  export {name}={value}", highlight=False)
+
+
+@app.command()
+def down() -> None:
+    """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
+    from local.cloud import process  # noqa: PLC0415
+
+    stopped = process.stop(find_project().root)
+    console.print("The local cloud is stopped." if stopped else "No local cloud was running.")
+
+
+@app.command()
+def status() -> None:
+    """Show the local cloud's stacks, endpoints and jobs."""
+    from local import view  # noqa: PLC0415
+    from local.status import overview  # noqa: PLC0415
+
+    project = find_project()
+    cloud = running_cloud(project)
+    console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
+    console.print(view.facts(overview(cloud)))
+
+
+@app.command()
+def run(
+    data: Annotated[
+        Path | None,
+        typer.Option(help="A CSV file with a header, or a folder of them; of pictures a zip or a folder."),
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict; else project.toml's.")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Rows of the test split to predict at the end.")] = 100,
+    approve: Annotated[bool, typer.Option("--approve", help="Approve the model at once.")] = False,  # noqa: FBT002 - so typer has flags
+    speed: Annotated[float | None, SPEED] = None,
+) -> None:
+    """Deliver the project and the data to production, by the project's own pipeline."""
+    from local import run as runs  # noqa: PLC0415
+    from local.cloud import process  # noqa: PLC0415
+
+    project = find_project()
+    files, target = chosen_data(project, data, target)
+    project = runs.settle_settings(project, target)
+    cloud = process.start(project.root, speed)
+    shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve))
+
+
+@app.command()
+def drift(  # noqa: PLR0913, PLR0917 - a command's options
+    scenario: Annotated[
+        str | None,
+        typer.Option(
+            help="How they differ: shift, scale, missing, category, fraction, absent, additional; "
+            "of pictures darker, blurred, class."
+        ),
+    ] = None,
+    feature: Annotated[
+        str | None,
+        typer.Option(help="The feature that differs; else the one that matters most to the model."),
+    ] = None,
+    shift: Annotated[
+        float | None, typer.Option(help="By how many standard deviations a number moves.")
+    ] = None,
+    strength: Annotated[float | None, typer.Option(help="How much, in the scenario's own measure.")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows are sent.")] = 2000,
+    new_data: Annotated[bool, typer.Option("--new-data", help="Add labelled rows that differ so.")] = False,  # noqa: FBT002 - so typer has flags
+    approve: Annotated[bool, typer.Option("--approve", help="Approve the new model at once.")] = False,  # noqa: FBT002 - so typer has flags
+) -> None:
+    """Send requests that differ from the training data through the API, and follow what comes of it."""
+    from local import drift as drifts  # noqa: PLC0415
+    from local import run as runs  # noqa: PLC0415
+
+    project = find_project()
+    wanted = drifts.wanted(scenario or drifts.usual(project), feature, shift, strength, rows)
+    delivery = runs.Delivery(running_cloud(project), project, approve=approve)
+    shown(lambda one: drifts.follow(one, wanted, new_data=new_data), delivery)
+
+
+@app.command()
+def follow() -> None:
+    """Follow the pipeline's latest execution to its end; 'run' does so by itself."""
+    from local import records  # noqa: PLC0415
+    from local import run as runs  # noqa: PLC0415
+
+    project = find_project()
+    delivery = runs.Delivery(running_cloud(project), project)
+    found = records.executions(delivery.cloud, delivery.pipeline)
+    if not found:
+        raise LocalError("Nothing was delivered here; 'python -m local run' does.")
+    delivery.execution_id, delivery.began = found[0]["pipelineExecutionId"], found[0]["startTime"]
+    shown(runs.follow, delivery)
+
+
+def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
+    """Show the steps as they go, and leave the report, whatever happens."""
+    from local import report, view  # noqa: PLC0415
+
+    try:
+        with view.follow(console, delivery.records):
+            act(delivery)
+    except KeyboardInterrupt:
+        raise LocalError(FOLLOWING) from None
+    finally:
+        console.print(view.stages(delivery.records()))
+        path = report.write_report(delivery)
+        console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    told = report.read_report(path)
+    console.print(view.loop(delivery.analysis, delivery.violations, told["loop"]))
+    console.print(view.scores(told["metrics"]))
+    console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def approve(summary: Annotated[str, typer.Option(help="What to say with it.")] = "approved locally") -> None:
+    """Approve the model that waits for its way into production."""
+    answer("Approved", summary)
+
+
+@app.command()
+def reject(summary: Annotated[str, typer.Option(help="What to say with it.")] = "rejected locally") -> None:
+    """Reject the model that waits for its way into production."""
+    answer("Rejected", summary)
+
+
+def answer(status: str, summary: str) -> None:
+    """Answer the approval that waits."""
+    from local import approval  # noqa: PLC0415
+
+    project = find_project()
+    pending = approval.reply(running_cloud(project), f"{project.slug}-pipeline", status, summary)
+    console.print(f"{status}: {pending.question}.", highlight=False, soft_wrap=True)
+    console.print("'python -m local follow' shows what comes of it.")
+
+
+def chosen_data(
+    project: Project, data: Path | None, target: str | None
+) -> tuple[tuple[Path, ...], str | None]:
+    """Settle which files to train on, and the target: the user's, or a sample's, and say so."""
+    from local import pictures  # noqa: PLC0415
+    from local import sample as samples  # noqa: PLC0415
+    from local.run import data_files  # noqa: PLC0415
+
+    if data is not None and project.shows_pictures:
+        return (pictures.data_file(data, project.state / "data"),), target
+    if data is not None:
+        return data_files(data), target
+    write = samples.write_pictures if project.shows_pictures else samples.write_sample
+    sample = write(project.state / "data")
+    console.print(f"Data: {sample.description}.", highlight=False)
+    return (sample.path,), target or sample.target or None
+
+
+@app.command()
+def infer(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file with a header; of pictures one, or a zip of them.")
+    ],
+    method: Annotated[
+        Method, typer.Option(help="By SageMaker's API, or straight to the server.")
+    ] = Method.boto3,
+    endpoint_name: Annotated[str | None, typer.Option("--endpoint", help="Else the dev stack's.")] = None,
+    model_artifact: Annotated[
+        Path | None, typer.Option(help="A model.tar.gz: predict with it, without any endpoint.")
+    ] = None,
+) -> None:
+    """Predict a file; where it has the target's column, score the predictions too."""
+    from local import endpoint, pictures, view  # noqa: PLC0415
+    from local import infer as inference  # noqa: PLC0415
+
+    project = find_project()
+    if project.shows_pictures:
+        table: inference.Table = pictures.read_file(file)
+    else:
+        table = inference.read_table(inference.read_rows(file), project.served_target)
+    if model_artifact is not None:
+        with endpoint.serving(project, model_artifact) as ask:
+            answers = inference.predict(table, ask)
+    else:
+        cloud = running_cloud(project)
+        ask = endpoint.reach(cloud, project, endpoint_name, straight=method is Method.direct)
+        answers = inference.predict(table, ask)
+    show_answers(table.labels, answers)
+    if table.labels is not None:
+        errors.print(view.scores(inference.score(table.labels, answers)))
+
+
+def show_answers(labels: tuple[str, ...] | None, answers: list[float | str]) -> None:
+    """Write the predictions as CSV to standard output, beside the labels where there are any."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if labels is None:
+        writer.writerow(["prediction"])
+        writer.writerows([answer] for answer in answers)
+        return
+    writer.writerow(["label", "prediction"])
+    writer.writerows(zip(labels, answers, strict=True))
+
+
+@app.command()
+def logs(
+    name: Annotated[str | None, typer.Argument(help="A job's, an endpoint's, or 'cloud'.")] = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, from the end.")] = 50,
+) -> None:
+    """Show the end of a log, or list the logs there are."""
+    from local.logs import find_log, list_logs, tail  # noqa: PLC0415
+
+    folder = find_project().state / "logs"
+    if name is None:
+        for each in list_logs(folder):
+            console.print(each, highlight=False, soft_wrap=True)
+        return
+    for line in tail(find_log(folder, name), lines):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def running_cloud(project: Project) -> Cloud:
+    """Find the project's running cloud, or say how to start it."""
+    from local.cloud import process  # noqa: PLC0415
+
+    cloud = process.find(project.root)
+    if cloud is None:
+        raise LocalError("No local cloud is running here; 'python -m local up' starts it.")
+    return cloud
+
+
+def main() -> None:
+    """Run the command; an expected fault ends in one sentence and exit code 1."""
+    try:
+        app(prog_name="python -m local")
+    except (BotoCoreError, ClientError, CloudError, LocalError) as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

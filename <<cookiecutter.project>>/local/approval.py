@@ -1,0 +1,68 @@
+"""The approval that a pipeline waits for, and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from local.project import LocalError
+
+if TYPE_CHECKING:
+    from local.cloud.process import Cloud
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An approval that waits for its answer."""
+
+    pipeline: str
+    stage: str
+    action: str
+    token: str
+    execution_id: str
+
+    @property
+    def question(self) -> str:
+        """Where a person is asked."""
+        return f"{self.action} of stage {self.stage} waits, execution {self.execution_id}"
+
+
+def find(cloud: Cloud, pipeline: str) -> Pending | None:
+    """Return the approval that waits now, if one does."""
+    try:
+        state = cloud.client("codepipeline").get_pipeline_state(name=pipeline)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "PipelineNotFoundException":
+            return None
+        raise
+    for stage in state["stageStates"]:
+        for action in stage["actionStates"]:
+            if token := action.get("latestExecution", {}).get("token"):
+                own = stage["latestExecution"]["pipelineExecutionId"]
+                return Pending(pipeline, stage["stageName"], action["actionName"], token, own)
+    return None
+
+
+def answer(cloud: Cloud, pending: Pending, status: str, summary: str) -> None:
+    """Answer as Approved or Rejected; raise LocalError when it was answered in the meantime."""
+    try:
+        cloud.client("codepipeline").put_approval_result(
+            pipelineName=pending.pipeline,
+            stageName=pending.stage,
+            actionName=pending.action,
+            token=pending.token,
+            result={"status": status, "summary": summary},
+        )
+    except ClientError as error:
+        raise LocalError(f"{pending.question}: {error.response['Error']['Message']}") from None
+
+
+def reply(cloud: Cloud, pipeline: str, status: str, summary: str) -> Pending:
+    """Answer the approval that waits; raise LocalError when none does."""
+    pending = find(cloud, pipeline)
+    if pending is None:
+        raise LocalError(f"No approval of {pipeline} waits; 'python -m local status' shows how it stands.")
+    answer(cloud, pending, status, summary)
+    return pending

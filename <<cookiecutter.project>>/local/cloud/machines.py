@@ -1,0 +1,54 @@
+"""The clock of state machines: its milliseconds run at the cloud's speed, and every text shows the real time.
+
+So what a machine measures between two times is what it would be on AWS, which is how long its Wait states are
+meant to be, and a time that it gives to another service is one of this machine.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from jsonata.functions import Functions
+
+from local.cloud import emulator
+from local.cloud.clock import now
+from local.cloud.service import Service
+
+if TYPE_CHECKING:
+    from local.cloud.clock import Clock
+    from local.cloud.context import Context
+
+
+def service(context: Context) -> Service:
+    """Return the service; its operations are ministack's."""
+    return Service(name="stepfunctions", install=partial(install, context.clock))
+
+
+def install(clock: Clock) -> None:
+    """Give every expression the clock."""
+    register = emulator.name(emulator.STEPS, "_register_sfn_jsonata_functions")
+    parse = emulator.name(emulator.STEPS, "_sfn_jsonata_to_millis")
+
+    def registered(expression: Any) -> None:
+        register(expression)
+        at = there(clock, round(now() * 1000))
+        expression.register_lambda("millis", lambda: at)
+        expression.register_lambda("toMillis", lambda *given: there(clock, parse(*given)))
+        expression.register_lambda("fromMillis", lambda millis=None, *form: text(clock, millis, *form))
+
+    emulator.replace(emulator.STEPS, "_register_sfn_jsonata_functions", registered)
+
+
+def there(clock: Clock, millis: int | None) -> int | None:
+    """Return a time of this machine as the clock shows it; what is not defined stays so."""
+    return None if millis is None else round(clock.there(millis / 1000) * 1000)
+
+
+def text(
+    clock: Clock, millis: float | None, picture: str | None = None, zone: str | None = None
+) -> str | None:
+    """Return the real time that the clock shows as `millis`, in the form that is asked for."""
+    real = None if millis is None else round(clock.here(millis / 1000) * 1000)
+    written: str | None = Functions.datetime_from_millis(real, picture, zone)
+    return written

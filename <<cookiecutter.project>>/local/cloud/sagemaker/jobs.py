@@ -1,0 +1,295 @@
+"""What all jobs have in common: a process with its own /opt/ml tree, from start to artefact."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from local.cloud import emulator
+from local.cloud.clock import STOP_GRACE, now
+from local.cloud.errors import ServiceError, validation_error
+from local.cloud.sagemaker.names import Tags, listed
+from local.cloud.storage import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from local.cloud.children import Child
+    from local.cloud.context import Context
+    from local.cloud.service import Json
+
+logger = logging.getLogger(__name__)
+ENDED = ("Completed", "Failed", "Stopped")
+# On AWS a container has two minutes to end; a person at a laptop is less patient.
+LOCAL_STOP_GRACE = 10.0
+CLOSE_GRACE = 2.0
+REASON_LENGTH = 1024
+
+
+class Job(ABC):
+    """One job: a thread that downloads, runs the process, uploads, and says at each step where it is."""
+
+    kind: ClassVar[str]
+    member: ClassVar[str]
+    noun: ClassVar[str]
+    summarised: ClassVar[tuple[str, ...]]
+
+    def __init__(self, context: Context, request: Json) -> None:
+        """Take a valid request; `begin` starts it."""
+        self.context, self.request = context, request
+        self.name: str = request[f"{self.member}Name"]
+        self.arn = context.arn("sagemaker", f"{self.kind}/{self.name}")
+        self.base = context.state / "jobs" / self.name
+        self.log = context.state / "logs" / "jobs" / f"{self.name}.log"
+        self.created = self.modified = now()
+        self.started: float | None = None
+        self.ended: float | None = None
+        self.status = "InProgress"
+        self.reason: str | None = None
+        self.over = threading.Event()
+        self._lock = threading.RLock()
+        self._child: Child | None = None
+        self._stopping: str | None = None
+        self._timers: list[threading.Timer] = []
+
+    @abstractmethod
+    def command(self) -> list[str]:
+        """Return the command that runs."""
+
+    @abstractmethod
+    def environment(self) -> dict[str, str]:
+        """Return the job's own environment variables."""
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Write configuration and inputs below `base`."""
+
+    @abstractmethod
+    def publish(self) -> None:
+        """Upload what a completed job has written."""
+
+    def salvage(self) -> None:  # noqa: B027 - what not every kind of job does
+        """Upload what a stopped job leaves."""
+
+    @abstractmethod
+    def failure(self, code: int) -> str:
+        """Return the reason for an exit code other than 0."""
+
+    @abstractmethod
+    def describe(self) -> Json:
+        """Return what Describe answers."""
+
+    def entered(self, stage: str, message: str = "") -> None:  # noqa: B027 - likewise
+        """Note that a stage has begun."""
+
+    def begin(self) -> None:
+        """Start the job in a thread of its own."""
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.write_bytes(b"")
+        self.announce()
+        threading.Thread(target=emulator.in_context(self._run), name=self.name, daemon=True).start()
+
+    def stop(self, stage: str = "Stopped", grace: float = LOCAL_STOP_GRACE) -> None:
+        """Ask the process to end and kill it after `grace` seconds; the job ends as Stopped, by `stage`."""
+        with self._lock:
+            if self._stopping or self.status != "InProgress":
+                return
+            self._stopping, self.status = stage, "Stopping"
+            self.entered("Stopping")
+            self.announce()
+            self._end(min(grace, STOP_GRACE))
+
+    def kill(self) -> None:
+        """End the job at once, when the cloud ends."""
+        self.stop(grace=CLOSE_GRACE)
+        self.over.wait(CLOSE_GRACE + 1.0)
+
+    def announce(self) -> None:
+        """Send the state-change event."""
+        detail = milliseconds(self.describe())
+        detail_type = f"SageMaker {self.noun.title()} State Change"
+        emulator.put_event("aws.sagemaker", detail_type, detail, [self.arn])
+
+    def _run(self) -> None:
+        with emulator.scope(self.context.region):
+            try:
+                status, reason = self._stages()
+            except DataError as error:
+                status, reason = "Failed", f"ClientError: {error}"
+            except ServiceError as error:
+                status, reason = "Failed", f"ClientError: {error.message}"
+            except Exception as error:
+                logger.exception("%s failed", self.name)
+                status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"
+            self._finish(status, reason)
+
+    def _stages(self) -> tuple[str, str | None]:
+        self.entered("Downloading")
+        shutil.rmtree(self.base, ignore_errors=True)
+        self.base.mkdir(parents=True)
+        self.prepare()
+        self.entered("Training")
+        code = self._execute()
+        if self._stopping:
+            if code not in (None, 137):
+                self.salvage()
+            return "Stopped", None
+        if code:
+            return "Failed", self.failure(code)[:REASON_LENGTH]
+        self.entered("Uploading")
+        self.publish()
+        return "Completed", None
+
+    def _execute(self) -> int | None:
+        with self._lock:
+            if self._stopping:
+                return None
+            self.started = now()
+            child = self._child = self.context.spawn(self.command(), self.base, self.environment(), self.log)
+            self._after(self.limit(), lambda: self.stop("MaxRuntimeExceeded"))
+        code = child.wait()
+        self.ended = now()
+        return code
+
+    def limit(self) -> float:
+        """Return the seconds that the process may run: the user's own limit, which no clock scales."""
+        return float(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400))
+
+    def _end(self, grace: float) -> None:
+        if self._child:
+            self._child.terminate()
+            self._after(grace, self._child.kill)
+
+    def _after(self, seconds: float, act: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, emulator.in_context(act))
+        timer.daemon = True
+        timer.start()
+        self._timers.append(timer)
+
+    def _finish(self, status: str, reason: str | None) -> None:
+        with self._lock:
+            for timer in self._timers:
+                timer.cancel()
+            if self._stopping and status == "Completed":
+                status = "Stopped"
+            self.ended = self.ended or now()
+            self.status, self.reason = status, reason
+            self.entered(self._stopping if status == "Stopped" and self._stopping else status, reason or "")
+        self.announce()
+        if status == "Completed":
+            # What a failed job leaves is looked into; a completed one's is in S3.
+            shutil.rmtree(self.base, ignore_errors=True)
+        self.over.set()
+
+
+@dataclass
+class Jobs:
+    """The jobs of one kind, and the operations on them."""
+
+    context: Context
+    tags: Tags
+    make: type[Job]
+    jobs: dict[str, Any] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def create(self, request: Json) -> Json:
+        """Start a job; its name must be new."""
+        job = self.make(self.context, request)
+        self.begin(job, request.get("Tags", []))
+        return {f"{self.make.member}Arn": job.arn}
+
+    def begin(self, job: Job, tags: Iterable[Json]) -> None:
+        """Start a job that was made, under a new name."""
+        with self.lock:
+            if job.name in self.jobs:
+                noun = self.make.noun
+                raise ServiceError(
+                    "ResourceInUse",
+                    f"{noun.capitalize()} names must be unique within an AWS account and region, and a "
+                    f"{noun} with this name already exists ({job.arn})",
+                )
+            self.jobs[job.name] = job
+        self.tags.set(job.arn, tags)
+        job.begin()
+
+    def describe(self, request: Json) -> Json:
+        """Describe a job."""
+        return dict(self.find(request).describe())
+
+    def find(self, request: Json) -> Job:
+        """Return the job that a request names."""
+        job: Job | None = self.jobs.get(request[f"{self.make.member}Name"])
+        if job is None:
+            raise validation_error("Requested resource not found.")
+        return job
+
+    def list(self, request: Json) -> Json:
+        """List jobs."""
+        member = self.make.member
+        descriptions = [job.describe() for job in list(self.jobs.values())]
+        shown = (f"{member}Status", "LastModifiedTime", *self.make.summarised)
+        return listed(request, descriptions, member, f"{member}Summaries", shown)
+
+    def stop(self, request: Json) -> Json:
+        """Stop a job that runs."""
+        job = self.find(request)
+        if job.status in ENDED:
+            raise validation_error(
+                f"The request was rejected because the {self.make.noun} is in status {job.status}."
+            )
+        job.stop()
+        return {}
+
+    def delete(self, request: Json) -> Json:
+        """Forget a job that has ended."""
+        job = self.find(request)
+        if job.status not in ENDED:
+            raise validation_error(
+                f"The {self.make.noun} {job.arn} is in status {job.status} and can't be deleted."
+            )
+        with self.lock:
+            self.jobs.pop(job.name, None)
+        self.tags.drop(job.arn)
+        shutil.rmtree(job.base, ignore_errors=True)
+        return {}
+
+    def close(self) -> None:
+        """End every job."""
+        running = [job for job in list(self.jobs.values()) if job.status not in ENDED]
+        closing = [threading.Thread(target=emulator.in_context(job.kill)) for job in running]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+
+
+def milliseconds(description: Any) -> Any:
+    """Return a description with times in milliseconds, as events and state machines have them."""
+    if isinstance(description, dict):
+        return {
+            key: int(value * 1000)
+            if key.endswith("Time") and isinstance(value, float)
+            else milliseconds(value)
+            for key, value in description.items()
+        }
+    return [milliseconds(value) for value in description] if isinstance(description, list) else description
+
+
+def base_path(base: Path, local_path: str) -> Path:
+    """Return where a path of the container (`/opt/ml/…`) stands in a job's tree."""
+    inner = local_path.removeprefix("/opt/ml").lstrip("/")
+    target = (base / inner).resolve()
+    if not local_path.startswith("/opt/ml/") or not target.is_relative_to(base.resolve()):
+        raise validation_error(f"LocalPath {local_path} must be below /opt/ml/ for the local cloud")
+    return target
+
+
+def one_instance(count: int) -> None:
+    """Refuse a job on several instances."""
+    if count > 1:
+        raise validation_error(f"The local cloud runs a job on one instance, not on {count}.")

@@ -1,0 +1,158 @@
+"""Ways to ask the container's server: through SageMaker's API, directly over HTTP, or on a saved model."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from botocore.httpsession import URLLib3Session
+
+from local import stacks
+from local.cloud import environment
+from local.cloud.children import Child
+from local.cloud.sagemaker.endpoints import answers, free_port, tail
+from local.infer import Answer, read_answers
+from local.project import LocalError, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from local.cloud.process import Cloud
+
+Ask: TypeAlias = "Callable[[str], list[Answer]]"
+
+START_TIMEOUT = 60.0
+STOP_GRACE = 10.0
+CSV, JSON = "text/csv", "application/json"
+
+
+def content_type(project: Project) -> str:
+    """Return what tables of the project are sent as; those of pictures are JSON."""
+    return JSON if project.shows_pictures else CSV
+
+
+def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
+    """Ask through InvokeEndpoint, as an application on AWS does."""
+    runtime = cloud.client("sagemaker-runtime")
+
+    def ask(body: str) -> list[Answer]:
+        try:
+            answer = runtime.invoke_endpoint(
+                EndpointName=endpoint_name, Body=body.encode(), ContentType=kind, Accept=JSON
+            )
+        except ClientError as error:
+            refusal = error.response.get("OriginalMessage") or error.response["Error"]["Message"]
+            raise LocalError(f"The endpoint {endpoint_name} refused: {refusal}") from None
+        return read_answers(answer["Body"].read())
+
+    return ask
+
+
+def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
+    """Ask through the API, signed as its users sign; the requests are captured under ids of API Gateway's."""
+    address = cloud.local_url(url)
+    credentials = Credentials(
+        cloud.environment["AWS_ACCESS_KEY_ID"], cloud.environment["AWS_SECRET_ACCESS_KEY"]
+    )
+    signer, session = SigV4Auth(credentials, "execute-api", cloud.region), URLLib3Session()
+
+    def ask(body: str) -> list[Answer]:
+        request = AWSRequest("POST", address, {"Content-Type": kind, "Accept": JSON}, body.encode())
+        signer.add_auth(request)
+        response = session.send(request.prepare())
+        if response.status_code != http.HTTPStatus.OK:
+            raise LocalError(f"The API answered {response.status_code}: {response.text}")
+        return read_answers(response.content)
+
+    return ask
+
+
+def direct(port: int, kind: str = CSV) -> Ask:
+    """Ask the container's server itself, past SageMaker's API: the fastest, and nothing is captured."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+
+    def ask(body: str) -> list[Answer]:
+        connection.request("POST", "/invocations", body.encode(), {"Content-Type": kind, "Accept": JSON})
+        response = connection.getresponse()
+        content = response.read()
+        if response.status != http.HTTPStatus.OK:
+            raise LocalError(f"The server refused: {content.decode(errors='replace')}")
+        return read_answers(content)
+
+    return ask
+
+
+def reach(cloud: Cloud, project: Project, endpoint_name: str | None, *, straight: bool) -> Ask:
+    """Ask the named endpoint, or the dev stack's; straight means past SageMaker's API."""
+    name = endpoint_name or in_service(cloud, project)
+    if not straight:
+        return invoke(cloud, name, content_type(project))
+    port = project.state / "endpoints" / name / "port"
+    try:
+        return direct(int(port.read_text(encoding="utf-8")), content_type(project))
+    except FileNotFoundError:
+        raise LocalError(
+            f"No endpoint {name} is in service; 'python -m local status' lists those that are."
+        ) from None
+
+
+def in_service(cloud: Cloud, project: Project) -> str:
+    """Name the endpoint of production, or that of dev while there is none."""
+    for kind in ("deploy-prd", "deploy-dev"):
+        # A stack that could not be made is there too, and has no outputs.
+        if stacks.find_stack(cloud, project.stack(kind)) is not None:
+            found = stacks.outputs(cloud, project.stack(kind)).get("EndpointName")
+            if found:
+                return found
+    raise LocalError("No endpoint is in service here; 'python -m local run' deploys one.")
+
+
+@contextmanager
+def serving(project: Project, archive: Path) -> Iterator[Ask]:
+    """Serve a model.tar.gz by the container's own server for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(dir=_made(project.state / "tmp")) as folder:
+        base, log = Path(folder), project.state / "logs" / "infer.log"
+        _extract(archive, base / "model")
+        port = free_port()
+        own = {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port), "SERVING_HOST": "127.0.0.1"}
+        job = environment.for_job(os.environ, base, own | {"MODEL_SERVER_WORKERS": "1"})
+        child = Child([sys.executable, "-m", "container", "serve"], project.root, job, log)
+        try:
+            _wait(child, port, log)
+            yield direct(port, content_type(project))
+        finally:
+            child.end(STOP_GRACE)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _extract(archive: Path, into: Path) -> None:
+    try:
+        with tarfile.open(archive) as content:
+            content.extractall(into, filter="data")
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        raise LocalError(f"{archive} can't be read as a model.tar.gz: {error}.") from None
+
+
+def _wait(child: Child, port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline and child.running:
+        if answers(port):
+            return
+        time.sleep(0.05)
+    raise LocalError(f"The model can't be served; the end of {log}:\n{tail(log)}")

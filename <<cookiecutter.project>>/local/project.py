@@ -1,0 +1,90 @@
+"""What the local commands know of the project: where it stands and what it calls itself."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+class LocalError(Exception):
+    """Says in one sentence what went wrong and what to do; shown without a traceback."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where the project stands and how its names begin."""
+
+    root: Path
+    slug: str
+    region: str
+    target: str
+    data_prefix: str
+    workload: str = "tabular"
+
+    @property
+    def shows_pictures(self) -> bool:
+        """Whether the models look at pictures."""
+        return self.workload == "image"
+
+    @property
+    def state(self) -> Path:
+        """The folder of everything that running locally leaves behind."""
+        return self.root / ".local"
+
+    @property
+    def settings(self) -> Path:
+        """project.toml as this run uses it."""
+        return self.state / "project.toml"
+
+    @property
+    def served_target(self) -> str:
+        """The column that the last run predicts, which may be another than project.toml's."""
+        return read_project(self.state).target if self.settings.is_file() else self.target
+
+    def stack(self, kind: str) -> str:
+        """Name the stack of a kind, as the delivery pipeline does."""
+        return f"{self.slug}-{kind}"
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Read the project that the folder `start` (default: the working directory) belongs to."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "project.toml").is_file():
+            return read_project(folder)
+    raise LocalError(
+        f"{here} is in no project: no project.toml there or above; change into the project first."
+    )
+
+
+def read_project(root: Path) -> Project:
+    """Read root/project.toml."""
+    path = root / "project.toml"
+    try:
+        settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Project(
+            root=root,
+            slug=settings["project"]["name"],
+            region=settings["project"]["region"],
+            target=settings["data"]["target"],
+            data_prefix=settings["data"]["prefix"],
+            workload=settings["data"].get("workload", "tabular"),
+        )
+    except tomllib.TOMLDecodeError as error:
+        raise LocalError(f"project.toml is not valid TOML ({error}); mend it and try again.") from None
+    except KeyError as error:
+        raise LocalError(
+            f"project.toml lacks the entry {error}: pipeline/run_pipeline.py names all."
+        ) from None
+    except (OSError, UnicodeDecodeError, TypeError) as error:
+        raise LocalError(f"project.toml is no project's ({error}); mend it and try again.") from None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write the file so that a crash leaves either the former content or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

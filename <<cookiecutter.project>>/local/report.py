@@ -1,0 +1,120 @@
+"""The report of a run: .local/report.json, in the form that report.schema.json describes."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from local import records, stacks
+from local.project import LocalError, write_whole
+
+if TYPE_CHECKING:
+    from local.project import Project
+    from local.records import Record
+    from local.run import Delivery
+
+
+STAGES = ("dev", "prd")
+
+
+def write_report(delivery: Delivery) -> Path:
+    """Read the services' records into .local/report.json; the file is never half-written."""
+    path = report_path(delivery.project)
+    write_whole(path, json.dumps(_report(delivery), indent=2, ensure_ascii=False) + "\n")
+    return path
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Read a report."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def report_path(project: Project) -> Path:
+    """Where the report of the last run is."""
+    return project.state / "report.json"
+
+
+def _report(delivery: Delivery) -> dict[str, Any]:
+    seconds = (datetime.now(UTC) - delivery.began).total_seconds()
+    return {
+        "seconds": {"install": _install_seconds(), "run": round(seconds, 3)},
+        "stages": [_stage(record) for record in delivery.records()],
+        **_deployed(delivery),
+        "loop": _loop(delivery),
+    }
+
+
+def _loop(delivery: Delivery) -> list[dict[str, Any]]:
+    """Read what the governor decided during the run; nothing when the cloud has ended."""
+    try:
+        decided = records.decisions(delivery.cloud, delivery.project.slug, delivery.began)
+    except records.UNREACHABLE:
+        return []
+    return [
+        asdict(each) | {"at": each.at.astimezone(UTC).isoformat(timespec="milliseconds")} for each in decided
+    ]
+
+
+def _deployed(delivery: Delivery) -> dict[str, Any]:
+    """Read what serves now; nothing does when the cloud has ended."""
+    try:
+        return {
+            "metrics": _promoted_metrics(delivery),
+            "deployments": [each for stage in STAGES for each in _deployments(delivery, stage)],
+            "predictions": _predictions(delivery),
+        }
+    except records.UNREACHABLE:
+        return {"metrics": {}, "deployments": [], "predictions": 0}
+
+
+def _stage(record: Record) -> dict[str, Any]:
+    return asdict(record) | {"seconds": round(max(record.seconds, 0.0), 3)}
+
+
+def _deployments(delivery: Delivery, stage: str) -> list[dict[str, Any]]:
+    """Read a stage's deployment of this run, if it has begun."""
+    stack = delivery.project.stack(f"deploy-{stage}")
+    if not delivery.execution_id:
+        return []
+    record = records.stack_action(delivery.cloud, delivery.pipeline, delivery.execution_id, stack)
+    if record is None:
+        return []
+    version = _deployed_version(delivery, stage)
+    shift = records.shift(delivery.cloud, stack, delivery.began)
+    own = {"stage": stage, "version": version, "result": record.status, "reason": record.reason}
+    return [own | {"shift": shift}]
+
+
+def _deployed_version(delivery: Delivery, stage: str) -> str:
+    """Read the version from the stack itself: after a failure it is still the former one."""
+    return stacks.parameters(delivery.cloud, delivery.project.stack(f"deploy-{stage}")).get("ExecutionId", "")
+
+
+def _promoted_metrics(delivery: Delivery) -> dict[str, float]:
+    """Read the metrics that the training left of the model that production serves."""
+    version = _deployed_version(delivery, "prd")
+    if not version:
+        return {}
+    execution = records.training_execution(delivery.cloud, delivery.project, version)
+    return dict(records.execution_output(delivery.cloud, execution).get("Metrics", {})) if execution else {}
+
+
+def _predictions(delivery: Delivery) -> int:
+    """Count what the endpoint in service answered; none may be."""
+    try:
+        return records.answered(delivery.cloud, delivery.endpoint_name)
+    except LocalError:
+        return 0
+
+
+def _install_seconds() -> float | None:
+    """Read what the Makefile noted when it installed the requirements."""
+    noted = os.environ.get("INSTALL_SECONDS_FILE", "")
+    try:
+        return float(Path(noted).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,278 @@
+"""One delivery on the local cloud: the pipeline from the source to production, as a commit starts it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from botocore.exceptions import ClientError
+
+from local import approval, endpoint, infer, pictures, records, source, stacks
+from local.project import LocalError, Project, read_project, write_whole
+from local.records import Record
+from local.stacks import StackSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from local.cloud.process import Cloud
+
+POLL_SECONDS = 0.2
+FOLLOW_SECONDS = 0.5
+START_SECONDS = 30.0
+METRICS_PATIENCE = 10.0
+DIGEST = "sha256"
+# Where project.toml has Model Monitor for the engine: no more than a name, since its image runs on AWS alone.
+ANALYZER = "sagemaker-model-monitor-analyzer"
+
+T = TypeVar("T")
+
+
+@dataclass
+class Delivery:
+    """One run: what it was given, its execution of the pipeline, and the steps that no service records."""
+
+    cloud: Cloud
+    project: Project
+    data: tuple[Path, ...] = ()
+    rows: int = 0
+    approve: bool = False
+    execution_id: str = ""
+    began: datetime = field(default_factory=lambda: datetime.now(UTC))
+    own: dict[str, Record] = field(default_factory=dict)
+    seen: list[Record] = field(default_factory=list)
+    analysis: str = ""
+    violations: list[str] = field(default_factory=list)
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name."""
+        return f"{self.project.slug}-pipeline"
+
+    @property
+    def endpoint_name(self) -> str:
+        """The endpoint that serves: production's, or that of dev when there is none."""
+        return endpoint.in_service(self.cloud, self.project)
+
+    def records(self) -> list[Record]:
+        """Read every step that has begun from the services' records; a cloud that ended says nothing new."""
+        try:
+            self.seen = self._read()
+        except records.UNREACHABLE:
+            self.seen = [records.cut_off(record) for record in self.seen]
+        return self.seen
+
+    def _read(self) -> list[Record]:
+        deployed = records.stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
+        taken = (
+            records.action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
+        )
+        before = [record for name, record in self.own.items() if name != "Predict"]
+        found = [deployed, *before, *taken, self.own.get("Predict")]
+        return [record for record in found if record]
+
+
+def deliver(delivery: Delivery) -> None:
+    """Deploy the pipeline, start it with the project's files, and follow it; raise LocalError if it fails."""
+    reached(_deliver, delivery)
+
+
+def follow(delivery: Delivery) -> None:
+    """Follow the execution to its end; raise LocalError with the reason of the action that failed."""
+    reached(_follow, delivery)
+
+
+def reached(act: Callable[[Delivery], None], delivery: Delivery) -> None:
+    """Do something with the local cloud; raise LocalError when it ends meanwhile."""
+    try:
+        act(delivery)
+    except records.UNREACHABLE:
+        raise LocalError(
+            "The local cloud ended in the middle of the run; why may be in .local/logs/cloud.log. Run again."
+        ) from None
+
+
+def _deliver(delivery: Delivery) -> None:
+    _deploy_pipeline(delivery)
+    carry_out(delivery, "Data", upload_data)
+    delivery.execution_id = start(delivery)
+    _follow(delivery)
+    if delivery.rows:
+        carry_out(delivery, "Predict", predict_test_rows)
+
+
+def carry_out(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T:
+    """Do what no local service records, keep what became of it, and return what it gave."""
+    began = time.monotonic()
+    delivery.own[stage] = Record(stage, "InProgress", 0.0)
+    try:
+        given = act(delivery)
+    except Exception as error:
+        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, str(error))
+        raise
+    delivery.own[stage] = Record(stage, "Succeeded", time.monotonic() - began)
+    return given
+
+
+def _deploy_pipeline(delivery: Delivery) -> None:
+    parameters = {"Project": delivery.project.slug, "SourceType": "S3", "AnalyzerImageUri": ANALYZER}
+    settings = StackSettings(parameters, {"project": delivery.project.slug})
+    template = delivery.project.root / "pipeline" / "pipeline.yml"
+    stacks.deploy(delivery.cloud, delivery.project.stack("pipeline"), template, settings)
+    # A new pipeline runs at once, as on AWS, and finds no source; ours must not be taken by that execution.
+    until(lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
+
+
+def _settled_first(delivery: Delivery) -> bool:
+    return all(
+        execution["status"] != "InProgress"
+        for execution in records.executions(delivery.cloud, delivery.pipeline)
+        if execution["trigger"]["triggerType"] == "CreatePipeline"
+    )
+
+
+def upload_data(delivery: Delivery) -> None:
+    """Put the data files under the raw prefix, in place of what an earlier run put there.
+
+    A file that is there already stays as it is: each upload is news to the governor.
+    """
+    s3 = delivery.cloud.client("s3")
+    bucket, prefix = platform(delivery)["ArtifactBucket"], delivery.project.data_prefix
+    wanted = {f"{prefix}{path.name}": path for path in delivery.data}
+    for stored in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
+        if stored["Key"] not in wanted:
+            s3.delete_object(Bucket=bucket, Key=stored["Key"])
+    for key, path in wanted.items():
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, DIGEST).hexdigest()
+        if _stored_digest(s3, bucket, key) != digest:
+            s3.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": {DIGEST: digest}})
+
+
+def _stored_digest(s3: Any, bucket: str, key: str) -> str:
+    try:
+        return str(s3.head_object(Bucket=bucket, Key=key)["Metadata"].get(DIGEST, ""))
+    except ClientError:
+        return ""
+
+
+def start(delivery: Delivery) -> str:
+    """Upload the project's files as the source, and return the execution that the upload starts."""
+    bucket, _, key = platform(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
+    body = source.pack(delivery.project)
+    version = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    started = until(
+        lambda: records.executions_of(delivery.cloud, delivery.pipeline, version),
+        f"The upload of s3://{bucket}/{key} started no execution of {delivery.pipeline}.",
+    )
+    return started[0]
+
+
+def until(look: Callable[[], T | None], otherwise: str, seconds: float = START_SECONDS) -> T:
+    """Look until something is seen, and return it; raise LocalError when that takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        if time.monotonic() > deadline:
+            raise LocalError(f"{otherwise} See .local/logs/cloud.log.")
+        time.sleep(POLL_SECONDS)
+    return seen
+
+
+def _follow(delivery: Delivery) -> None:
+    while True:
+        status = records.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
+        if status == "Succeeded":
+            return
+        if status not in ("InProgress", "Stopping"):
+            raise LocalError(_why(delivery, status))
+        if delivery.approve:
+            _answer(delivery)
+        time.sleep(FOLLOW_SECONDS)
+
+
+def _answer(delivery: Delivery) -> None:
+    """Approve our execution; an older one that nobody answered makes room, as if superseded."""
+    pending = approval.find(delivery.cloud, delivery.pipeline)
+    if pending is None:
+        return
+    if pending.execution_id == delivery.execution_id:
+        approval.answer(delivery.cloud, pending, "Approved", "run --approve")
+    elif records.waits_for(delivery.cloud, delivery.pipeline, delivery.execution_id, pending.stage):
+        approval.answer(delivery.cloud, pending, "Rejected", f"run --approve of {delivery.execution_id}")
+
+
+def _why(delivery: Delivery, status: str) -> str:
+    failed = next((record for record in delivery.records() if record.status == "Failed"), None)
+    if failed is None:
+        return f"The execution {delivery.execution_id} ended as {status}."
+    return f"{failed.name}: {failed.reason}"
+
+
+def predict_test_rows(delivery: Delivery) -> None:
+    """Send rows of the held-out test split to the endpoint that serves, one request a row."""
+    table = first(split_rows(delivery, delivery.execution_id, "test"), delivery.rows)
+    infer.predict(
+        table,
+        endpoint.invoke(delivery.cloud, delivery.endpoint_name, endpoint.content_type(delivery.project)),
+        rows_a_request=1,
+    )
+    _await_metrics(delivery, len(table.rows))
+
+
+def _await_metrics(delivery: Delivery, requests: int) -> None:
+    """Give the endpoint's metrics, which come late, time to count the requests."""
+    deadline = time.monotonic() + METRICS_PATIENCE
+    while records.answered(delivery.cloud, delivery.endpoint_name) < requests and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def split_rows(delivery: Delivery, version: str, split: str) -> infer.Table:
+    """Read a split (train, test) that the training of a model has made."""
+    execution = records.training_execution(delivery.cloud, delivery.project, version)
+    suffix = "zip" if delivery.project.shows_pictures else "csv"
+    key = f"runs/{execution.rpartition(':')[2]}/prepare/{split}/{split}.{suffix}"
+    stored = delivery.cloud.client("s3").get_object(Bucket=platform(delivery)["ArtifactBucket"], Key=key)
+    content = stored["Body"].read()
+    if delivery.project.shows_pictures:
+        return pictures.read(content)
+    return infer.read_table(content.decode(), delivery.project.served_target)
+
+
+def first(table: infer.Table, rows: int) -> infer.Table:
+    """Take the table's first rows."""
+    labels = table.labels[:rows] if table.labels else None
+    return replace(table, rows=table.rows[:rows], labels=labels)
+
+
+def platform(delivery: Delivery) -> dict[str, str]:
+    """Give the outputs of the pipeline's stack."""
+    return stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))
+
+
+def settle_settings(project: Project, target: str | None) -> Project:
+    """Write the settings of this run: project.toml, with another target when one is given."""
+    text = (project.root / "project.toml").read_text(encoding="utf-8")
+    write_whole(project.settings, source.settled(text, target))
+    read = read_project(project.root)
+    return read if target is None else replace(read, target=target)
+
+
+def data_files(path: Path) -> tuple[Path, ...]:
+    """List the CSV files at the path: itself, or those in the folder. Raises LocalError when there are none.
+
+    As the pipeline does, it takes .csv in either case for one, and no other name.
+    """
+    if path.is_file() and not _is_csv(path):
+        raise LocalError(f"{path} is not called .csv, and only such files are data; rename it if it is CSV.")
+    files = (path,) if path.is_file() else tuple(sorted(filter(_is_csv, path.glob("*"))))
+    if not files:
+        raise LocalError(f"{path} is neither a CSV file nor a folder with CSV files.")
+    return files
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv" and path.is_file()

@@ -1,0 +1,79 @@
+"""Data to try the project with, when the user brings none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+DIGIT_SIDE = 32
+
+
+class Sample(NamedTuple):
+    """A table written for a first run."""
+
+    path: Path
+    target: str
+    description: str
+
+
+def write_sample(folder: Path) -> Sample:
+    """Write California housing as CSV, or the diabetes table when it can't be downloaded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return _california_housing(folder)
+    except OSError as error:
+        return _diabetes(folder, error)
+
+
+def write_pictures(folder: Path) -> Sample:
+    """Write scikit-learn's handwritten digits as a zip of pictures with a list."""
+    from PIL import Image  # noqa: PLC0415
+    from sklearn.datasets import load_digits  # noqa: PLC0415
+
+    folder.mkdir(parents=True, exist_ok=True)
+    digits, path, lines = load_digits(), folder / "digits.zip", []
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, (drawn, digit) in enumerate(zip(digits.images, digits.target.tolist(), strict=True)):
+            picture, body = Image.fromarray((drawn * (255 / 16)).astype("uint8")), io.BytesIO()
+            picture.resize((DIGIT_SIDE, DIGIT_SIDE), Image.Resampling.BICUBIC).save(body, "PNG")
+            archive.writestr(zipfile.ZipInfo(f"{number:04}.png"), body.getvalue())
+            lines.append(f"{number}\t{digit}\t{number:04}.png\n")
+        archive.writestr(zipfile.ZipInfo("digits.lst"), "".join(lines))
+    return Sample(path, "", "scikit-learn's handwritten digits, as pictures")
+
+
+def _california_housing(folder: Path) -> Sample:
+    from sklearn.datasets import fetch_california_housing  # noqa: PLC0415 - a second to import, needed here only
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of another try; what matters is raised
+        table = fetch_california_housing(data_home=folder / "cache", n_retries=1)
+    path = _write(folder / "california_housing.csv", table, "MedHouseVal")
+    return Sample(path, "MedHouseVal", "California housing, through scikit-learn's loader")
+
+
+def _diabetes(folder: Path, error: OSError) -> Sample:
+    from sklearn.datasets import load_diabetes  # noqa: PLC0415
+
+    path = _write(folder / "diabetes.csv", load_diabetes(scaled=False), "progression")
+    return Sample(
+        path,
+        "progression",
+        f"scikit-learn's diabetes table, because California housing could not be downloaded ({error})",
+    )
+
+
+def _write(path: Path, table: Any, target: str) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow([*table.feature_names, target])
+        for features, label in zip(table.data.tolist(), table.target.tolist(), strict=True):
+            rows.writerow([*features, label])
+    return path

@@ -1,0 +1,208 @@
+"""What production's requests may turn into: tables that differ from the training data in one way each."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from local import pictures
+from local.project import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from random import Random
+
+    from local.infer import Table
+
+Cells: TypeAlias = tuple[str, ...]
+NUMERIC = ("Fractional", "Integral")
+PICTURE = "Picture"
+NEW_CATEGORY = "never seen before"
+NEW_COLUMN = "additional_column"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way to differ: what it does to a column, how much by default, and which check finds it.
+
+    `types` are those that the baseline infers of a column that can differ so; none where no column changes.
+    """
+
+    check: str
+    strength: float
+    means: str
+    types: tuple[str, ...] = ()
+    change: Callable[[Cells, float, Random], Cells] | None = None
+    is_share: bool = False
+
+    @property
+    def rule(self) -> str:
+        """What its strength has to be."""
+        if self.change is None:
+            return "it takes none"
+        return f"it is the {self.means}, {'from 0 to 1' if self.is_share else 'a finite number'}"
+
+    def takes(self, strength: float) -> bool:
+        """Tell whether a number can be its strength."""
+        if self.change is None:
+            return False
+        return 0 <= strength <= 1 if self.is_share else math.isfinite(strength)
+
+
+def shifted(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001  # as every change is called
+    """Move numbers by so many standard deviations; whole numbers stay whole."""
+    known = [value for value in map(_number, cells) if value is not None]
+    step = strength * (statistics.pstdev(known) if known else 0.0)
+    if all(value.is_integer() for value in known):
+        step = math.copysign(max(1.0, math.floor(abs(step) + 0.5)), step)
+    return _numbers(cells, lambda value: value + step)
+
+
+def scaled(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001  # as every change is called
+    """Multiply numbers; whole ones stay whole."""
+
+    def times(value: float) -> float:
+        product = value * strength
+        return float(round(product)) if value.is_integer() and math.isfinite(product) else product
+
+    return _numbers(cells, times)
+
+
+def emptied(cells: Cells, strength: float, chance: Random) -> Cells:
+    """Take a share of the values away."""
+    return tuple("" if chance.random() < strength else cell for cell in cells)
+
+
+def renamed(cells: Cells, strength: float, chance: Random) -> Cells:
+    """Put a category that was never there in place of a share."""
+    return tuple(NEW_CATEGORY if chance.random() < strength else cell for cell in cells)
+
+
+def fractional(cells: Cells, strength: float, chance: Random) -> Cells:
+    """Add a half to a share of whole numbers."""
+    return _numbers(cells, lambda value: value + 0.5 if chance.random() < strength else value)
+
+
+OF_TABLES: Mapping[str, Scenario] = {
+    "shift": Scenario(
+        "baseline_drift_check", 1.5, "number of standard deviations to move by", NUMERIC, shifted
+    ),
+    "scale": Scenario("baseline_drift_check", 3.0, "factor of a number", NUMERIC, scaled),
+    "missing": Scenario(
+        "completeness_check",
+        0.2,
+        "share of the values that are missing",
+        (*NUMERIC, "String"),
+        emptied,
+        is_share=True,
+    ),
+    "category": Scenario(
+        "categorical_values_check",
+        0.05,
+        "share of the rows with a new category",
+        ("String",),
+        renamed,
+        is_share=True,
+    ),
+    "fraction": Scenario(
+        "data_type_check",
+        0.05,
+        "share of whole numbers that become fractional",
+        ("Integral",),
+        fractional,
+        is_share=True,
+    ),
+    "absent": Scenario("missing_column_check", 1.0, "a column is not sent", (*NUMERIC, "String")),
+    "additional": Scenario("extra_column_check", 1.0, "a column is sent that the model does not have"),
+}
+OF_PICTURES: Mapping[str, Scenario] = {
+    "darker": Scenario(
+        "baseline_drift_check",
+        0.6,
+        "share of the light that pictures lack",
+        (PICTURE,),
+        pictures.darker,
+        is_share=True,
+    ),
+    "blurred": Scenario(
+        "baseline_drift_check",
+        0.05,
+        "share of a picture's side to blur it by",
+        (PICTURE,),
+        pictures.blurred,
+        is_share=True,
+    ),
+    "class": Scenario(
+        "baseline_drift_check",
+        0.5,
+        "share of pictures of another class",
+        (PICTURE,),
+        pictures.another_class,
+        is_share=True,
+    ),
+}
+SCENARIOS: Mapping[str, Scenario] = {**OF_TABLES, **OF_PICTURES}
+
+
+def applied(name: str, table: Table, feature: str, strength: float | None, chance: Random) -> Table:
+    """Give the table as the scenario has it; strength is the scenario's own when it is None."""
+    scenario = SCENARIOS[name]
+    if name == "additional":
+        rows = tuple((*row, "1") for row in table.rows)
+        return replace(table, columns=(*table.columns, NEW_COLUMN), rows=rows)
+    at = table.columns.index(feature)
+    if scenario.change is None:
+        rows = tuple((*row[:at], *row[at + 1 :]) for row in table.rows)
+        return replace(table, columns=(*table.columns[:at], *table.columns[at + 1 :]), rows=rows)
+    cells = tuple(row[at] for row in table.rows)
+    changed = scenario.change(cells, scenario.strength if strength is None else strength, chance)
+    rows = tuple((*row[:at], cell, *row[at + 1 :]) for row, cell in zip(table.rows, changed, strict=True))
+    return replace(table, rows=rows)
+
+
+def usable_features(name: str, wanted: str | None, types: Mapping[str, str]) -> list[str]:
+    """List the features that can change, by the types that the baseline inferred; LocalError for none."""
+    fitting = SCENARIOS[name].types
+    usable = [feature for feature, inferred in types.items() if inferred in fitting or not fitting]
+    if wanted is not None and wanted not in types:
+        raise LocalError(f"The model has no feature {wanted}: take one of {', '.join(types)}.")
+    if not usable or (wanted is not None and wanted not in usable):
+        which = wanted or "the model"
+        raise LocalError(
+            f"The scenario {name} takes a feature of type {' or '.join(fitting)}, and {which} is or has none:"
+            f" {', '.join(usable) or 'no feature'} would do."
+        )
+    return usable if wanted is None else [wanted]
+
+
+def sampled(table: Table, rows: int, chance: Random) -> Table:
+    """Draw so many of the table's rows, each as often as it comes."""
+    places = [chance.randrange(len(table.rows)) for _ in range(rows)]
+    labels = table.labels
+    return replace(
+        table,
+        rows=tuple(table.rows[place] for place in places),
+        labels=None if labels is None else tuple(labels[place] for place in places),
+    )
+
+
+def _numbers(cells: Cells, change: Callable[[float], float]) -> Cells:
+    return tuple(
+        cell if (value := _number(cell)) is None else _written(change(value), cell) for cell in cells
+    )
+
+
+def _number(cell: str) -> float | None:
+    """Read a cell as a number; None when it is missing or none."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _written(value: float, before: str) -> str:
+    """Write a number as it was written: one without a point stays so."""
+    return str(int(value)) if value.is_integer() and before.strip().lstrip("+-").isdigit() else repr(value)

@@ -1,0 +1,57 @@
+"""What the pipeline takes as the commit: the project's files, in a zip."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import zipfile
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from local.project import LocalError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.project import Project
+
+# Where there is no git to say what belongs to the project.
+LEFT_OUT = re.compile(r"(\.local|\.venv|build|\.git|\.\w+_cache|.*__pycache__|\.hypothesis)(/.*)?")
+
+
+def pack(project: Project) -> bytes:
+    """Zip the project's files as they are now, with the settings of this run for project.toml."""
+    sink = BytesIO()
+    with zipfile.ZipFile(
+        sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False
+    ) as archive:
+        for path in files(project.root):
+            archive.write(path, path.relative_to(project.root))
+        archive.write(project.settings, "project.toml")
+    return sink.getvalue()
+
+
+def files(root: Path) -> list[Path]:
+    """List what a commit of all would hold; without git, all but what running here makes."""
+    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        names = done.stdout.split("\0") if done.returncode == 0 else []
+    except FileNotFoundError:
+        names = []
+    found = {root / name for name in names if name}
+    if root / "project.toml" not in found:
+        every = (path for path in root.rglob("*") if path.is_file())
+        found = {path for path in every if not LEFT_OUT.fullmatch(path.relative_to(root).as_posix())}
+    return sorted(path for path in found - {root / "project.toml"} if path.is_file())
+
+
+def settled(text: str, target: str | None) -> str:
+    """Return project.toml's text with another target, when one is given."""
+    if target is None:
+        return text
+    text, found = re.subn(r"(?m)^target = .*$", lambda _: f"target = {json.dumps(target)}", text, count=1)
+    if not found:
+        raise LocalError('project.toml has no line that begins with "target = "; write it in [data].')
+    return text

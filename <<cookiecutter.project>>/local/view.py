@@ -1,0 +1,70 @@
+"""What a person sees of a run: each stage with its state, its time and, when it fails, the reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rich.console import Console, RenderableType
+
+    from local.records import Record
+    from local.status import Fact
+
+STYLE = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "InProgress": "cyan"}
+MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "…"}
+
+
+def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
+    """Show the stages that `read` gives, twice a second, until the context ends."""
+    return Live(console=console, get_renderable=lambda: stages(read()), refresh_per_second=2, transient=True)
+
+
+def stages(found: list[Record]) -> RenderableType:
+    """Draw the stages as a table, and below it why and where a stage failed."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("state")
+    table.add_column("seconds", justify="right")
+    for record in found:
+        state = Text(f"{MARK[record.status]} {record.status}", STYLE[record.status])
+        table.add_row(Text(record.name), state, f"{record.seconds:.1f}")
+    return Group(table, *(_failure(record) for record in found if record.reason))
+
+
+def _failure(record: Record) -> Text:
+    where = f"\n  log: {record.log}" if record.log else ""
+    return Text(f"{record.name}: {record.reason}{where}", STYLE[record.status])
+
+
+def loop(analysis: str, violations: list[str], decisions: list[dict[str, str]]) -> RenderableType:
+    """Say how an analysis ended, what the monitor found, and what the governor decided."""
+    said = [Text(f"monitor: {analysis}")] if analysis else []
+    found = [Text(f"violation: {each}", "yellow") for each in violations]
+    decided = [
+        Text(f"governor: {each['event']} {each['of']}: {each['decision']}, {each['reason']}")
+        for each in decisions
+    ]
+    return Group(*said, *found, *decided)
+
+
+def scores(metrics: Mapping[str, float]) -> RenderableType:
+    """Draw metrics by name."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:,.6g}")
+    return table
+
+
+def facts(found: list[Fact]) -> RenderableType:
+    """Draw what the local cloud holds."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for fact in found:
+        table.add_row(fact.kind, fact.name, fact.state)
+    return table

@@ -1,0 +1,50 @@
+# What the delivery pipeline's build does. GNU make 3.81 and POSIX shells are enough.
+#
+# pipeline.yml sets all of these; run_pipeline.py takes the rest of its arguments from the environment too.
+#
+# IMAGE_URI             given: the container's image exists already, and no Docker is needed
+# LAMBDA_IMAGE_URI      the same for the image of the API's function
+# REPOSITORY_URI        where the container's image is pushed to otherwise
+# API_REPOSITORY_URI    where the function's image is pushed to; empty where the function is a zip
+# PIPELINE_EXECUTION_ID the tag of both
+# PROJECT               whose pipeline it is
+# ARTIFACT_BUCKET, KMS_KEY_ARN    where packages are uploaded to, and what encrypts them
+# DATA_VERSION          given, with REASON: the pipeline is not asked what its execution was started with
+
+PYTHON ?= python
+AWS ?= aws
+
+export IMAGE_URI ?=
+export LAMBDA_IMAGE_URI ?=
+
+build = build
+stacks = $(notdir $(wildcard stacks/*.yml))
+
+.PHONY: all image variables render package
+.DELETE_ON_ERROR:
+
+all: image render package
+
+image: | $(build) ## see that the images exist, and keep their addresses
+	@sh scripts/image "$(IMAGE_URI)" "$(REPOSITORY_URI)" container/Dockerfile > $(build)/image-uri
+	@sh scripts/image "$(LAMBDA_IMAGE_URI)" "$(API_REPOSITORY_URI)" functions/api/Dockerfile > $(build)/lambda-image-uri
+
+variables: | $(build) ## keep what the execution was started with
+	@if [ -n "$$DATA_VERSION" ]; then echo '[]'; else \
+		$(AWS) codepipeline get-pipeline-execution --pipeline-name "$(PROJECT)-pipeline" \
+			--pipeline-execution-id "$(PIPELINE_EXECUTION_ID)" --query pipelineExecution.variables --output json; \
+	fi > $(build)/variables
+
+render: variables ## write what each stage is given
+	@IMAGE_URI="$$(cat $(build)/image-uri)" LAMBDA_IMAGE_URI="$$(cat $(build)/lambda-image-uri)" \
+		"$(PYTHON)" pipeline/run_pipeline.py --project-file project.toml --variables-file $(build)/variables \
+		--output-dir $(build)
+
+package: $(stacks:%=$(build)/%) ## upload what templates name by local paths
+
+$(build)/%.yml: stacks/%.yml | $(build)
+	@$(AWS) cloudformation package --template-file $< --output-template-file $@ \
+		--s3-bucket "$(ARTIFACT_BUCKET)" --s3-prefix packages --kms-key-id "$(KMS_KEY_ARN)" > /dev/null
+
+$(build):
+	@mkdir -p $@

@@ -1,0 +1,1 @@
+"""Deploy what a platform team deploys once, and remove it all again."""

@@ -1,0 +1,70 @@
+"""Protects: numbers that the library reads are those that Python reads, to the last bit."""
+
+import struct
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from container.compiled import text
+
+READER = text.reader(1)
+if READER is None:
+    pytest.skip("there is no library on this machine", allow_module_level=True)
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+# Close to the middle between two doubles, where a careless reader rounds to the wrong side.
+HALVES = st.builds(
+    lambda number, power: f"{number // 2 * 2 + 1}e-{power}",
+    st.integers(2**53, 10**19 - 1),
+    st.integers(0, 18),
+)
+EXACT_HALVES = st.builds(
+    lambda whole, power: str((2 * whole + 1) * 5**power) + f"e-{power}",
+    st.integers(2**53, 2**54),
+    st.integers(0, 3),
+)
+NUMBERS = st.one_of(
+    FINITE.map(repr),
+    st.floats(-1000, 1000).map(repr),
+    st.integers(-(10**19), 10**19).map(str),
+    st.decimals(-(10**6), 10**6, places=12).map(str),
+    HALVES,
+    EXACT_HALVES,
+    st.builds(lambda number, power: f"{number}E{power:+}", st.integers(0, 10**17), st.integers(-30, 30)),
+)
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=30))
+@settings(max_examples=300)
+def test_a_number_is_exact_or_left_to_the_slower_reader(texts: list[str]) -> None:
+    assert READER is not None
+    for each in texts:
+        found = READER.csv(each.encode())
+        if found is not None:
+            assert struct.pack("d", found[0][0, 0]) == struct.pack("d", float(each))
+
+
+@given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=30))
+def test_ordinary_numbers_are_read(numbers: list[float]) -> None:
+    """Protects speed: what programs write is never left to the slower reader."""
+    assert READER is not None
+    ordinary = [round(number, 6) for number in numbers]
+    for body, found in (
+        ("\n".join(map(repr, ordinary)), READER.csv),
+        (f'{{"instances": {[[number] for number in ordinary]}}}', READER.json),
+    ):
+        rows = found(body.encode())
+        assert rows is not None
+        assert np.array_equal(rows[0][:, 0], ordinary)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\n", b"[", b"[[", b"{", b'{"instances"', b"1,2", b"-", b"1e", b"1.", b"x"]
+)
+def test_what_is_cut_is_left_to_the_slower_reader(body: bytes) -> None:
+    """Protects against reading behind the end."""
+    assert READER is not None
+    assert READER.csv(body) is None
+    assert READER.json(body) is None

@@ -1,0 +1,166 @@
+"""The command reads what Model Monitor's environment names, writes both files, and tells faults in a line."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.errors import UsageError, UserError
+from container.monitor import main
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "processing" / "input" / "baseline_dataset_input"
+    path.mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command with an environment; return both files, read, and the job's message."""
+
+    def run(**environment: str) -> dict[str, Any]:
+        monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        main()
+        output = tmp_path / environment.get("output_path", "/opt/ml/processing/output").removeprefix(
+            "/opt/ml/"
+        )
+        files = {
+            name: json.loads((output / f"{name}.json").read_text()) for name in ("statistics", "constraints")
+        }
+        return {**files, "message": (tmp_path / "output" / "message").read_text()}
+
+    return run
+
+
+def test_files_of_a_directory_are_one_table(source: Path, run: Run) -> None:
+    """At any depth, with their columns in any order; blank lines are no rows."""
+    (source / "deep").mkdir()
+    (source / "a.csv").write_text("x,y\n1,a\n\n2,b\n")
+    (source / "deep" / "b.csv").write_text("y,x\na,3\nb,\n")
+    found = run()
+    assert found["statistics"]["dataset"] == {"item_count": 4}
+    x, y = found["statistics"]["features"]
+    assert x["numerical_statistics"]["common"] == {"num_present": 3, "num_missing": 1}
+    assert x["numerical_statistics"]["sum"] == 6.0
+    assert y["string_statistics"]["distribution"] == {
+        "categorical": {"buckets": [{"value": "a", "count": 2}, {"value": "b", "count": 2}]}
+    }
+    assert found["constraints"]["features"] == [
+        {
+            "name": "x",
+            "inferred_type": "Integral",
+            "completeness": 0.75,
+            "num_constraints": {"is_non_negative": True},
+        },
+        {
+            "name": "y",
+            "inferred_type": "String",
+            "completeness": 1.0,
+            "string_constraints": {"domains": ["a", "b"]},
+        },
+    ]
+    assert found["message"] == "Completed: a baseline of 4 rows and 2 columns was suggested.\n"
+
+
+def test_paths_and_format_come_from_the_environment(tmp_path: Path, run: Run) -> None:
+    """What is under /opt/ml moves with the base directory; without a header columns are numbered."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "rows.csv").write_text("1,1\n2,b\n")
+    found = run(
+        dataset_source=str(elsewhere),
+        output_path="/opt/ml/processing/results",
+        dataset_format='{"csv": {"header": false, "output_columns_position": "START"}}',
+        publish_cloudwatch_metrics="Disabled",
+    )
+    assert [feature["name"] for feature in found["statistics"]["features"]] == ["_c0", "_c1"]
+    assert [feature["inferred_type"] for feature in found["constraints"]["features"]] == [
+        "Integral",
+        "String",
+    ]
+
+
+def test_column_without_values_stays_in_both_files(source: Path, run: Run) -> None:
+    """Later data may bring its values."""
+    (source / "a.csv").write_text("x,y\n1,\n2,NA\n")
+    found = run()
+    assert found["statistics"]["features"][1] == {
+        "name": "y",
+        "inferred_type": "Unknown",
+        "string_statistics": {
+            "common": {"num_present": 0, "num_missing": 2},
+            "distinct_count": 0.0,
+            "completeness": 0.0,
+        },
+    }
+    assert found["constraints"]["features"][1] == {
+        "name": "y",
+        "inferred_type": "Unknown",
+        "completeness": 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"baseline_constraints": "/opt/ml/processing/baseline/constraints.json"}, "belong together"),
+        (
+            {"dataset_format": '{"sagemakerCaptureJson": {}}'},
+            "captured requests are compared with a baseline",
+        ),
+        ({"analysis_type": "BIAS"}, "must be DATA_QUALITY or MODEL_QUALITY"),
+        ({"analysis_type": "MODEL_QUALITY"}, "MODEL_QUALITY needs baseline_statistics"),
+        ({"minimum_records": "few"}, "minimum_records is few"),
+        ({"start_time": "yesterday"}, "start_time is yesterday"),
+        ({"dataset_format": "csv"}, "dataset_format must be"),
+        ({"dataset_format": '{"csv": {"header": "yes"}}'}, "dataset_format must be"),
+        ({"publish_cloudwatch_metrics": "Enabled"}, "publish_cloudwatch_metrics must be"),
+        ({"publish_cloudwatch_metrics": "yes"}, "must be Enabled or Disabled"),
+    ],
+)
+def test_what_it_can_not_do_is_refused(run: Run, environment: dict[str, str], reason: str) -> None:
+    """Before any data is read, by the variable's name."""
+    with pytest.raises(UsageError, match=reason):
+        run(**environment)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, "no .csv file"),
+        ({"a.csv": "x,y\n"}, "no rows"),
+        ({"a.csv": "x,y\n1,2\n3\n"}, r"a\.csv: row 2 .* has 1 cells"),
+        ({"a.csv": "x,y\n1,2\n", "b.csv": "x,z\n1,2\n"}, "must have the same columns: one has no 'y'"),
+    ],
+)
+def test_unusable_tables_are_refused(source: Path, run: Run, files: dict[str, str], reason: str) -> None:
+    """By file, column and row."""
+    for name, text in files.items():
+        (source / name).write_text(text)
+    with pytest.raises(UserError, match=reason):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "begins with an empty line"),
+        (b"1,\xff\n", "is not UTF-8"),
+        (b"1,2\n3,4,5\n", "can't be read as CSV"),
+    ],
+)
+def test_unusable_rows_without_a_header_are_refused(
+    source: Path, run: Run, content: bytes, reason: str
+) -> None:
+    """Tables without a header are read by the engine alone; its faults come in a line too."""
+    (source / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=reason):
+        run(dataset_format='{"csv": {"header": false}}')

@@ -1,0 +1,159 @@
+"""Captured requests are read whatever files hold: nothing ends a job, and what is left out is counted."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.monitor import capture
+from container.monitor.capture import Counts, Share, Window, blocks, events, find, shares
+from tests.container.monitor.captured import lines, record
+
+
+def ids(content: bytes, window: Window | None = None) -> tuple[list[str], Counts]:
+    counts = Counts()
+    found = events([content], window or Window(), counts)
+    return [identifier for identifier, _, _ in found], counts
+
+
+def read(path: Path, parts: list[Share] | None = None) -> list[bytes]:
+    counts = Counts()
+    found = [chunk for share in parts or [Share(path)] for block in blocks(share, counts) for chunk in block]
+    return [line for chunk in found for line in chunk.split(b"\n") if line]
+
+
+def test_golden_and_synthetic_requests_are_left_out_and_counted() -> None:
+    """They are the canary's own, the same rows again and again."""
+    sent = [None, "golden-0001", "synthetic-golden-0001", "mine"]
+    named = ({"inference": name} if name else {} for name in sent)
+    found, counts = ids(lines([record("1,2", event=f"e{n}", **each) for n, each in enumerate(named)]))
+    assert found == ["e0", "mine"]
+    assert (counts.lines, counts.artificial) == (4, 2)
+
+
+@pytest.mark.parametrize(
+    ("time", "inside"),
+    [
+        ("2026-01-31T14:00:00Z", True),
+        ("2026-01-31T14:00:00.500Z", True),
+        ("2026-01-31T14:59:59.999Z", True),
+        ("2026-01-31T15:00:00Z", False),
+        ("2026-01-31T13:59:59Z", False),
+    ],
+)
+def test_requests_of_another_time_are_left_out(time: str, inside: bool) -> None:  # noqa: FBT001
+    """Model Monitor may hand over more than the window."""
+    window = Window("2026-01-31T14:00:00", "2026-01-31T15:00:00")
+    found, counts = ids(lines([record("1", time=time)]), window)
+    assert (len(found), counts.outside) == (int(inside), int(not inside))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b'{"captureData":{},"eventMetadata":null}',
+        b'{"captureData":[],"eventMetadata":{"eventId":"e","inferenceTime":"2"}}',
+        b'{"captureData":{},"eventMetadata":{"inferenceId":7}}',
+        b'{"captureData":{},"eventMetadata":{}}',
+        b"\xff\xfe",
+        lines([record("1,2")])[:-20],
+    ],
+)
+def test_broken_lines_are_counted_and_the_others_read(line: bytes) -> None:
+    """A file may end in the middle of a line."""
+    found, counts = ids(lines([record("1")]) + line + b"\n\n \n" + lines([record("2")]))
+    assert (len(found), counts.lines, counts.broken) == (2, 3, 1)
+
+
+WHOLE = lines([record("1,2")]).strip()
+
+
+@given(
+    st.lists(
+        st.binary() | st.text().map(str.encode) | st.sampled_from([WHOLE, b"{", b"}", b"", b" "]), max_size=20
+    )
+)
+def test_no_bytes_end_a_job(content: list[bytes]) -> None:
+    """Each line is a request, or it is counted; those beside a broken one are read."""
+    counts = Counts()
+    chunks = [b"\n".join(content[start : start + 5]) for start in range(0, len(content), 5)]
+    found = list(events(chunks, Window(), counts))
+    each = [line for chunk in chunks for line in chunk.split(b"\n") if line.strip()]
+    assert len(found) + counts.broken == counts.lines == len(each)
+    assert len(found) == each.count(WHOLE)
+
+
+def test_lines_that_are_json_only_together_are_broken() -> None:
+    """A chunk is read at once, but each line is a record of its own."""
+    half = WHOLE.index(b',"eventMetadata')
+    found, counts = ids(b"\n".join([WHOLE, WHOLE[:half], WHOLE[half + 1 :]]))
+    assert (len(found), counts.lines, counts.broken) == (1, 3, 2)
+
+
+def test_files_are_found_at_any_depth_and_read_by_what_they_hold(tmp_path: Path) -> None:
+    """SageMaker writes …/endpoint/variant/yyyy/mm/dd/hh/; gzip is known by its bytes."""
+    content = lines([record(str(n)) for n in range(3)])
+    folder = tmp_path / "endpoint" / "AllTraffic" / "2026" / "01" / "31" / "14"
+    folder.mkdir(parents=True)
+    (folder / "05-06-007-a.jsonl").write_bytes(content)
+    (folder / "05-06-008-b.jsonl.gz").write_bytes(gzip.compress(content))
+    (folder / "05-06-009-c.jsonl").write_bytes(gzip.compress(content))
+    (folder / "notes.txt").write_bytes(b"no capture")
+    found = find(tmp_path)
+    assert [path.name[-12:] for path in found] == ["-007-a.jsonl", "8-b.jsonl.gz", "-009-c.jsonl"]
+    assert all(read(path) == content.splitlines() for path in found)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:40] + b"x" * 40 + data[80:]])
+def test_damaged_gzip_is_counted(damage: object, tmp_path: Path) -> None:
+    """An upload may have been cut off; what came before is not lost to the others."""
+    content = gzip.compress(lines([record(str(n), event=f"{n * n}") for n in range(500)]))
+    (tmp_path / "a.jsonl.gz").write_bytes(damage(content))  # type: ignore[operator]
+    counts = Counts()
+    list(blocks(Share(tmp_path / "a.jsonl.gz"), counts))
+    assert counts.damaged == 1
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut files as large ones are cut."""
+    for name, size in (("_SHARE", 50), ("_BLOCK", 40), ("_CHUNK", 16), ("_LONGEST", 64)):
+        monkeypatch.setattr(capture, name, size)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("length", [1, 7, 15, 16, 17, 49, 50, 51])
+def test_parts_of_a_file_hold_each_line_once(length: int, tmp_path: Path) -> None:
+    """Wherever the cuts fall, in a line or beside one."""
+    path = tmp_path / "a.jsonl"
+    whole = [f"{n:0{length}}".encode()[-length:] for n in range(40)]
+    path.write_bytes(b"\n".join(whole))
+    parts = shares([path])
+    assert len(parts) > 1 or path.stat().st_size <= 50
+    assert read(path, parts) == whole
+
+
+@pytest.mark.usefixtures("small")
+def test_line_that_is_too_long_is_one_broken_line(tmp_path: Path) -> None:
+    """A file without line breaks must not fill the memory; what follows it is read."""
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"x" * 500 + b"\n" + b"y" * 9)
+    found = read(path)
+    assert found[1:] == [b"y" * 9]
+    assert len(found[0]) <= 16
+
+
+def test_counts_add_up() -> None:
+    """Those of several processes and instances."""
+    total = Counts(lines=3, broken=1)
+    total += Counts(lines=4, narrow=2)
+    assert total == Counts(lines=7, broken=1, narrow=2)
+    assert json.dumps(total.__dict__)

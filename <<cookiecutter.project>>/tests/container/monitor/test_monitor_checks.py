@@ -1,0 +1,273 @@
+"""Each fault is found by its own check and by no other, and what is no fault by none."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from container.errors import UserError
+from container.monitor import checks, reference
+from container.monitor.capture import Counts
+from container.monitor.checks import Finding
+from container.monitor.partial import Partial
+from container.monitor.reference import Reference
+from container.monitor.statistics import TableProfile
+from tests.container.monitor.captured import baseline_of
+
+Table = dict[str, list[str]]
+ROWS = 2000
+
+
+def table(seed: int, rows: int = ROWS) -> Table:
+    """Return rows of a number, a whole number, a category and a column with some values missing."""
+    chance = random.Random(seed)
+    return {
+        "number": [repr(chance.gauss(0, 1)) for _ in range(rows)],
+        "whole": [str(chance.randrange(40)) for _ in range(rows)],
+        "kind": [chance.choices("abc", [6, 3, 1])[0] for _ in range(rows)],
+        "gaps": [repr(chance.random()) if chance.random() < 0.9 else "" for _ in range(rows)],
+    }
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    return baseline_of(table(0, 5000), tmp_path_factory.mktemp("baseline"))
+
+
+def held(to: Reference, rows: Table, counts: Counts | None = None) -> Finding:
+    profile = TableProfile(known=to.known)
+    if rows:
+        profile.update(pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)))
+    profile.settle()
+    return checks.compare(Partial(profile, counts or Counts()), to, minimum=500)
+
+
+def found(finding: Finding) -> list[tuple[str, str]]:
+    return [(each.constraint_check_type, each.feature_name) for each in finding.violations]
+
+
+def changed(rows: Table, name: str, change: Any) -> Table:
+    return rows | {name: [change(cell, n) for n, cell in enumerate(rows[name])]}
+
+
+def test_rows_like_the_baselines_violate_nothing(baseline: Reference) -> None:
+    """Fifty draws, of which one column has more missing values than the baseline in half."""
+    for seed in range(1, 51):
+        finding = held(baseline, table(seed))
+        assert found(finding) == []
+        assert set(finding.drift) == {"number", "whole", "kind", "gaps"}
+
+
+SCENARIOS = {
+    "a shifted mean": (lambda t: changed(t, "number", lambda c, _: repr(float(c) + 0.5)), "number"),
+    "another scale": (lambda t: changed(t, "number", lambda c, _: repr(float(c) * 2)), "number"),
+    "other shares of the categories": (
+        lambda t: changed(t, "kind", lambda c, n: "c" if n % 4 == 0 else c),
+        "kind",
+    ),
+    "missing values": (lambda t: changed(t, "number", lambda c, n: "" if n % 10 == 0 else c), "number"),
+    "more missing values": (lambda t: changed(t, "gaps", lambda c, n: "" if n % 10 == 0 else c), "gaps"),
+    "a new category": (lambda t: changed(t, "kind", lambda c, n: "new" if n % 20 == 0 else c), "kind"),
+    "fractions": (lambda t: changed(t, "whole", lambda c, n: f"{c}.5" if n % 3 == 0 else c), "whole"),
+    "texts": (lambda t: changed(t, "whole", lambda c, n: "many" if n % 50 == 0 else c), "whole"),
+    "an absent column": (lambda t: {name: t[name] for name in t if name != "whole"}, "Missing columns"),
+    "an additional column": (lambda t: t | {"more": t["whole"]}, "Extra columns"),
+}
+CHECKS = {
+    "a shifted mean": "baseline_drift_check",
+    "another scale": "baseline_drift_check",
+    "other shares of the categories": "baseline_drift_check",
+    "missing values": "completeness_check",
+    "more missing values": "completeness_check",
+    "a new category": "categorical_values_check",
+    "fractions": "data_type_check",
+    "texts": "data_type_check",
+    "an absent column": "missing_column_check",
+    "an additional column": "extra_column_check",
+}
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_every_fault_gives_exactly_its_own_check(baseline: Reference, scenario: str) -> None:
+    """In ten draws each."""
+    change, name = SCENARIOS[scenario]
+    for seed in range(100, 110):
+        assert found(held(baseline, change(table(seed)))) == [(CHECKS[scenario], name)]  # type: ignore[no-untyped-call]
+
+
+def test_messages_are_the_analyzers(baseline: Reference) -> None:
+    """A program that reads AWS's reads these."""
+    rows = table(1, 1000)
+    rows = changed(rows, "whole", lambda c, n: "0.5" if n == 7 else c)
+    rows = changed(rows, "number", lambda c, n: repr(float(c) + 3) if n else "")
+    rows = changed(rows, "kind", lambda c, n: "new" if n < 5 else c)
+    del rows["gaps"]
+    told = {
+        each.constraint_check_type: each.description
+        for each in held(baseline, rows | {"more": rows["whole"]}).violations
+    }
+    distance = told["baseline_drift_check"].split()[3]
+    assert float(distance) > 0.7
+    columns = "Number of columns in current dataset: 4, Number of columns in baseline constraints: 4"
+    match = "requirement is not met. Expected match: 100.0%. Observed: Only 99.5% of data is"
+    assert told == {
+        "data_type_check": "Data type match requirement is not met. Expected data type: Integral, Expected "
+        "match: 100.0%. Observed: Only 99.9% of data is Integral.",
+        "completeness_check": "Completeness requirement is not met. Expected completeness: 100.0%. "
+        "Observed: Only 99.9% of data is complete.",
+        "baseline_drift_check": f"Baseline drift distance: {distance} exceeds threshold: 0.1",
+        "categorical_values_check": f"Domain content {match} in the domain. Unknown: new.",
+        "missing_column_check": f"There are missing columns in current dataset. {columns}. Missing: gaps.",
+        "extra_column_check": f"There are extra columns in current dataset. {columns}. Extra: more.",
+    }
+
+
+def test_whole_numbers_are_whole_however_they_are_written(baseline: Reference) -> None:
+    """Python's callers write 41.0 where others write 41."""
+    assert found(held(baseline, changed(table(1), "whole", lambda c, _: f"{c}.0"))) == []
+
+
+def test_booleans_are_known_in_any_case(tmp_path: Path) -> None:
+    """As the model reads them."""
+    to = baseline_of({"on": ["true", "false"] * 500}, tmp_path)
+    assert found(held(to, {"on": ["True", "FALSE"] * 500})) == []
+    assert (
+        found(held(to, {"on": ["true", "false", "true", "maybe"] * 500}))[0][0] == "categorical_values_check"
+    )
+
+
+def test_texts_that_are_numbers_belong_to_a_column_of_texts(tmp_path: Path) -> None:
+    """Tickets such as 113803 and A/5 21171; the analyzer calls each part of them a violation."""
+    mixed = [f"A/{n}" if n % 5 == 0 else str(n) for n in range(2000)]
+    to = baseline_of({"ticket": mixed, "code": ["1", "2", "A", "2"] * 500}, tmp_path)
+    assert found(held(to, {"ticket": mixed[::-1], "code": ["2", "1", "2", "A"] * 500})) == []
+    # A window without a letter is of the baseline's categories still.
+    assert (
+        found(held(to, {"ticket": mixed, "code": ["2", "1", "2", "2"] * 500}))[0][0] == "baseline_drift_check"
+    )
+    assert found(held(to, {"ticket": ["7"] * 2000, "code": mixed and ["2", "1", "2", "A"] * 500})) == [
+        ("data_type_check", "ticket")
+    ]
+
+
+def test_dates_are_no_categories(tmp_path: Path) -> None:
+    """They never come again: neither a new one nor their distribution is a fault."""
+    to = baseline_of({"day": [f"2025-01-{n % 28 + 1:02}" for n in range(2000)]}, tmp_path)
+    finding = held(to, {"day": [f"2026-02-{n % 28 + 1:02}" for n in range(2000)]})
+    assert finding == Finding([], {})
+
+
+def test_absence_that_is_usual_is_no_missing_column(tmp_path: Path) -> None:
+    """Callers may leave out what is missing: of a column with one value in a thousand few rows have any."""
+    to = baseline_of({"x": ["1"] * 4000, "rare": ["7", *[""] * 999] * 4}, tmp_path)
+    assert found(held(to, {"x": ["1"] * 1000})) == []
+    assert found(held(to, {"rare": [""] * 1000})) == [("missing_column_check", "Missing columns")]
+
+
+def test_rows_by_position_that_are_too_short_miss_a_column(baseline: Reference) -> None:
+    """When they are the most: a few are the fault of who sent them."""
+    finding = held(baseline, table(1, 600), Counts(narrow=700))
+    assert found(finding) == [("missing_column_check", "Missing columns")]
+    assert "700 of 1300 rows have fewer values" in finding.violations[0].description
+    assert found(held(baseline, {}, Counts(narrow=700))) == [("missing_column_check", "Missing columns")]
+    assert found(held(baseline, table(1), Counts(narrow=700))) == []
+
+
+def test_column_with_few_values_has_no_distance(baseline: Reference) -> None:
+    """Chance alone would make it drift."""
+    rows = changed(table(1), "number", lambda c, n: c if n < 499 else "")
+    assert "number" not in held(baseline, rows).drift
+
+
+def test_crowd_of_new_categories_is_told(baseline: Reference) -> None:
+    """They are too many to count one by one; the known ones still are."""
+    rows = changed(table(1), "kind", lambda c, n: f"k{n}" if n % 2 else c)
+    finding = held(baseline, rows)
+    assert [check for check, _ in found(finding)] == ["categorical_values_check", "baseline_drift_check"]
+    assert "Only 50.0% of data is in the domain. Unknown: too many." in finding.violations[0].description
+
+
+def edited(folder: Path, edit: Any) -> Reference:
+    """Read the baseline again after a change of its constraints, which are a person's to change."""
+    statistics, constraints = folder / "statistics.json", folder / "constraints.json"
+    baseline_of(table(0, 5000), folder)
+    document = json.loads(constraints.read_text())
+    edit(document)
+    constraints.write_text(json.dumps(document))
+    return reference.read(statistics, constraints)
+
+
+def test_constraints_are_a_persons_to_change(baseline: Reference, tmp_path: Path) -> None:
+    """Thresholds, switches, and what a column overrides, in either of AWS's spellings."""
+
+    def edit(document: Any) -> None:
+        config, features = (
+            document["monitoring_config"],
+            {each["name"]: each for each in document["features"]},
+        )
+        config["datatype_check_threshold"] = 0.5
+        config["distribution_constraints"]["comparison_threshold"] = 0.9
+        features["kind"]["monitoringConfigOverrides"] = {"domain_content_threshold": 0.9}
+        features["gaps"]["monitoring_config_overrides"] = {"evaluate_constraints": "Disabled"}
+
+    to = edited(tmp_path, edit)
+    rows = changed(table(1), "whole", lambda c, n: f"{c}.5" if n % 3 == 0 else c)
+    rows = changed(rows, "number", lambda c, _: repr(float(c) + 1))
+    rows = changed(rows, "kind", lambda c, n: "new" if n % 20 == 0 else c)
+    rows = changed(rows, "gaps", lambda _c, _n: "")
+    assert found(held(baseline, rows)) != []
+    assert found(held(to, rows)) == []
+    assert "number" in held(to, rows).drift
+
+
+def test_comparison_may_be_left_out(tmp_path: Path) -> None:
+    """Neither distances nor their violations are made then."""
+    to = edited(
+        tmp_path,
+        lambda document: document["monitoring_config"]["distribution_constraints"].update(
+            perform_comparison="Disabled"
+        ),
+    )
+    assert held(to, changed(table(1), "number", lambda c, _: repr(float(c) + 1))) == Finding([], {})
+
+
+@pytest.mark.parametrize(("method", "robust"), [("Simple", False), ("linf_robust", True)])
+def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robust: bool) -> None:  # noqa: FBT001
+    """For numbers and, by chi-squared, for categories."""
+
+    def edit(document: Any) -> None:
+        config = document["monitoring_config"]["distribution_constraints"]
+        config.update(comparison_method=method, categorical_drift_method="ChiSquared")
+
+    finding = held(edited(tmp_path, edit), table(1))
+    assert (finding.drift["number"] == 0.0) is robust
+    assert (finding.drift["kind"] == 0.0) is robust
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda d: d.pop("features"), r"constraints\.json is no file of a baseline: it lacks 'features'"),
+        (lambda d: d["features"][0].pop("completeness"), "it lacks 'completeness'"),
+        (
+            lambda d: d["features"][0].update(inferred_type="Text"),
+            "inferred_type is 'Text', and must be one of",
+        ),
+        (
+            lambda d: d["monitoring_config"].update(emit_metrics=True),
+            "emit_metrics is True, and must be one of",
+        ),
+        (
+            lambda d: d["monitoring_config"]["distribution_constraints"].update(comparison_method="KS"),
+            "comparison_method is 'KS'",
+        ),
+        (lambda d: d["monitoring_config"].update(datatype_check_threshold="much"), "could not convert"),
+    ],
+)
+def test_constraints_that_can_not_be_read_are_refused(tmp_path: Path, edit: Any, reason: str) -> None:
+    """By file and field."""
+    with pytest.raises(UserError, match=reason):
+        edited(tmp_path, edit)

@@ -1,0 +1,305 @@
+"""The command by Model Monitor's contract: from what its environment names to the files that others read."""
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.errors import UserError
+from container.monitor import crew, main
+from tests.container.monitor.captured import baseline_of, lines, record
+
+PROJECT = Path(__file__).parents[3]
+Run = Callable[..., dict[str, Any]]
+SIDES = ("endpointInput", "endpointOutput")
+WINDOW = {"start_time": "2026-01-31T14: 00: 00Z", "end_time": "2026-01-31T15: 00: 00Z"}
+
+
+def rows(count: int, shift: float = 0.0, seed: int = 1) -> list[tuple[str, str]]:
+    chance = random.Random(seed)
+    return [(repr(chance.gauss(shift, 1)), chance.choice("ab")) for _ in range(count)]
+
+
+def capture(table: list[tuple[str, str]]) -> bytes:
+    return lines([record(",".join(row), event=f"e{n}", answer="0.5") for n, row in enumerate(table)])
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """Lay a baseline of 2,000 rows out as the job's inputs have it."""
+    columns = list(zip(*rows(2000, seed=0), strict=True))
+    folder = tmp_path / "processing" / "baseline"
+    folder.mkdir(parents=True)
+    baseline_of({"x": list(columns[0]), "c": list(columns[1])}, folder)
+    (tmp_path / "processing" / "endpointdata").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def environment(base: Path) -> dict[str, str]:
+    """Return what Model Monitor gives, times with its blanks."""
+    return WINDOW | {
+        "SAGEMAKER_BASE_DIR": str(base),
+        "dataset_source": "/opt/ml/processing/endpointdata",
+        "dataset_format": json.dumps({"sagemakerCaptureJson": {"captureIndexNames": list(SIDES)}}),
+        "output_path": "/opt/ml/processing/resultdata",
+        "baseline_statistics": "/opt/ml/processing/baseline/statistics.json",
+        "baseline_constraints": "/opt/ml/processing/baseline/constraints.json",
+        "publish_cloudwatch_metrics": "Enabled",
+        "sagemaker_endpoint_name": "prd-7",
+        "sagemaker_monitoring_schedule_name": "prd",
+    }
+
+
+@pytest.fixture
+def run(base: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Write captured requests, run the command and return what it left."""
+
+    def run(content: bytes | None, **changes: str) -> dict[str, Any]:
+        for name, value in (environment | changes).items():
+            monkeypatch.setenv(name, value)
+        if content is not None:
+            (base / "processing" / "endpointdata" / "a.jsonl").write_bytes(content)
+        main()
+        return left(base)
+
+    return run
+
+
+def left(base: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {"message": (base / "output" / "message").read_text()}
+    for path in (base / "processing" / "resultdata").rglob("*.json"):
+        found[path.stem] = json.loads(path.read_text())
+    handed = base / "output" / "metrics" / "cloudwatch" / "cloudwatch_metrics.jsonl"
+    found["handed"] = (
+        [json.loads(line) for line in handed.read_text().splitlines()] if handed.exists() else []
+    )
+    return found
+
+
+def values(metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    return {each["MetricName"]: each.get("Value", each.get("StatisticValues")) for each in metrics}
+
+
+def test_requests_like_the_baseline_violate_nothing(run: Run) -> None:
+    """The outcome stands in every file: for Model Monitor, for a state machine and for CloudWatch."""
+    found = run(capture(rows(1000)))
+    assert found["constraint_violations"] == {"violations": []}
+    assert found["message"] == ("Completed: Job completed successfully with no violations (rows: 1000).\n")
+    assert found["summary"]["status"] == "Completed"
+    assert found["summary"]["metrics"] == ["metrics/0.json"]
+    assert found["statistics"]["dataset"] == {"item_count": 1000}
+    assert [each["name"] for each in found["statistics"]["features"]] == ["x", "c"]
+    published = values(found["0"])
+    assert set(published) == {
+        "feature_non_null_x",
+        "feature_data_x",
+        "feature_baseline_drift_x",
+        "feature_non_null_c",
+        "feature_baseline_drift_c",
+    }
+    assert published["feature_baseline_drift_x"] < 0.1
+    assert values(found["handed"]) == published
+    assert {each["Timestamp"] for each in found["handed"]} == {"2026-01-31T15:00:00Z"}
+    assert not any("Timestamp" in each for each in found["0"])
+
+
+def test_drift_is_a_violation_and_a_metric_above_the_threshold(run: Run) -> None:
+    """The alarm looks at the metric, a person at the violation."""
+    found = run(capture(rows(1000, shift=1.0)))
+    (violation,) = found["constraint_violations"]["violations"]
+    assert (violation["feature_name"], violation["constraint_check_type"]) == ("x", "baseline_drift_check")
+    assert found["message"].startswith(
+        "CompletedWithViolations: Job completed successfully with 1 violation ("
+    )
+    assert found["summary"]["violations"] == [violation]
+    distance = values(found["0"])["feature_baseline_drift_x"]
+    assert violation["description"] == f"Baseline drift distance: {distance} exceeds threshold: 0.1"
+
+
+def test_what_was_left_out_is_told(run: Run) -> None:
+    """Golden requests, broken lines, images and requests of another hour."""
+    others = [
+        record("9,a", inference="golden-0001"),
+        record("9,a", time="2026-01-31T13:59:59Z"),
+        record("iVBO", encoding="BASE64", kind="image/png"),
+        record("9"),
+    ]
+    found = run(capture(rows(1000)) + lines(others) + b'{"captureData":\n')
+    assert found["summary"]["counts"] == {
+        "lines": 1005,
+        "broken": 1,
+        "damaged": 0,
+        "artificial": 1,
+        "outside": 1,
+        "without": 0,
+        "unreadable": 1,
+        "narrow": 1,
+        "unlabelled": 0,
+        "mismatched": 0,
+    }
+    assert found["message"] == (
+        "Completed: Job completed successfully with no violations (rows: 1000; broken lines: 1; golden or "
+        "synthetic requests: 1; requests outside the window: 1; requests that are no table: 1; rows with too "
+        "few values: 1).\n"
+    )
+
+
+@pytest.mark.parametrize("content", [None, b"", capture(rows(499, shift=9.0))])
+def test_too_few_rows_are_told_and_alarm_nobody(content: bytes | None, run: Run) -> None:
+    """However far they are from the baseline: no violation and no metric."""
+    found = run(content)
+    number = 499 if content else 0
+    assert found["message"].startswith(
+        f"Completed: Nothing was compared: {number} rows are too few, at least 500 are needed ("
+    )
+    assert found["constraint_violations"] == {"violations": []}
+    assert found["summary"]["metrics"] == []
+    assert not found["summary"]["compared"]
+    assert found["handed"] == []
+    assert found["statistics"]["dataset"] == {"item_count": number}
+
+
+def test_minimum_is_the_owners_to_choose(run: Run) -> None:
+    """Of a model that is rarely asked, say."""
+    assert run(capture(rows(60, shift=3.0)), minimum_records="50")["summary"]["violation_count"] == 1
+
+
+def test_tables_are_compared_as_well(base: Path, run: Run) -> None:
+    """A batch's input, as AWS's analyzer takes it."""
+    text = "".join(f"{x},{c}\n" for x, c in rows(800, shift=2.0))
+    (base / "processing" / "endpointdata" / "batch.csv").write_text(f"x,c\n{text}")
+    found = run(None, dataset_format='{"csv": {"header": true}}')
+    assert [each["feature_name"] for each in found["constraint_violations"]["violations"]] == ["x"]
+
+
+def host(base: Path, name: str, hosts: list[str]) -> None:
+    (base / "config").mkdir(exist_ok=True)
+    (base / "config" / "resourceconfig.json").write_text(json.dumps({"current_host": name, "hosts": hosts}))
+
+
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_instances_share_the_work_and_a_second_job_merges_it(shift: float, base: Path, run: Run) -> None:
+    """To the same result as one: one of the three has nothing to do."""
+    table, hosts = rows(1500, shift), ["algo-1", "algo-2", "algo-3"]
+    output = base / "processing" / "resultdata"
+    for name, part in zip(hosts, (table[:900], table[900:], []), strict=True):
+        host(base, name, hosts)
+        found = run(capture(part))
+        assert (
+            found["message"] == f"Completed: {name} has profiled {len(part)} rows, which are to be merged.\n"
+        )
+    assert sorted(path.name for path in output.rglob("*.json")) == [f"{name}.json" for name in hosts]
+    output.rename(base / "processing" / "partials")
+    host(base, "algo-1", ["algo-1"])
+    merged = run(None, partial_source="/opt/ml/processing/partials")
+    alone = run(capture(table))
+    for name in ("constraint_violations", "summary"):
+        assert drop_distances(merged[name]) == drop_distances(alone[name])
+    assert values(merged["0"]).keys() == values(alone["0"]).keys()
+    assert merged["message"] == alone["message"]
+
+
+def drop_distances(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a sketch of more rows than it keeps makes differ in its last digits."""
+    for violation in document["violations"]:
+        violation.pop("description")
+    return document
+
+
+def test_baselines_are_shared_too(
+    base: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each instance has some of the files; one may have none."""
+    data = base / "processing" / "endpointdata"
+    kept = {name: environment[name] for name in ("SAGEMAKER_BASE_DIR", "dataset_source", "output_path")}
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
+    for name, text in (("algo-1", "x\n1\n2\n"), ("algo-2", "x\n3\n"), ("algo-3", None)):
+        (data / "part.csv").unlink(missing_ok=True)
+        if text:
+            (data / "part.csv").write_text(text)
+        host(base, name, ["algo-1", "algo-2", "algo-3"])
+        main()
+    host(base, "algo-1", ["algo-1"])
+    monkeypatch.setenv("partial_source", environment["output_path"])
+    main()
+    (feature,) = left(base)["statistics"]["features"]
+    assert feature["numerical_statistics"]["sum"] == 6.0
+
+
+def test_merging_nothing_is_refused(run: Run) -> None:
+    """The partial results went elsewhere."""
+    with pytest.raises(UserError, match="there is no partial result in"):
+        run(None, partial_source="/opt/ml/processing/nowhere")
+
+
+def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large files are cut, compressed ones are not, and the counts add up."""
+    monkeypatch.setattr(crew, "_WORTH", 10_000)
+    monkeypatch.setattr(crew, "_processors", lambda: 3)
+    monkeypatch.setattr("container.monitor.capture._SHARE", 100_000)
+    table = rows(3000)
+    (base / "processing" / "endpointdata" / "b.jsonl.gz").write_bytes(
+        gzip.compress(capture(table[2000:]) + b"x\n")
+    )
+    found = run(capture(table[:2000]) + b"{\n")
+    assert found["statistics"]["dataset"] == {"item_count": 3000}
+    assert found["summary"]["counts"]["broken"] == 2
+    numbers = found["statistics"]["features"][0]["numerical_statistics"]
+    assert numbers["sum"] == pytest.approx(sum(float(x) for x, _ in table), rel=1e-12)
+
+
+def test_process_that_ends_badly_ends_the_job(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result without its share would be wrong in silence."""
+    monkeypatch.setattr(crew, "_WORTH", 1000)
+    monkeypatch.setattr(crew, "_processors", lambda: 2)
+    monkeypatch.setattr(crew, "_WORKER", "container.monitor.nothing")
+    (base / "processing" / "endpointdata" / "b.jsonl").write_bytes(capture(rows(10)))
+    with pytest.raises(UserError, match="a process of the monitor ended with 1"):
+        run(capture(rows(1000)))
+
+
+def test_worker_ends_with_its_parent(base: Path) -> None:
+    """However the parent ended: nothing is left running."""
+    (base / "a.jsonl").write_bytes(capture(rows(10)))
+    task = {
+        "names": ["x", "c"],
+        "known": {},
+        "window": {"start": "", "end": ""},
+        "shares": [[str(base / "a.jsonl"), 0, None]],
+    }
+    ended = subprocess.run(
+        [sys.executable, "-m", "container.monitor.worker"],
+        cwd=PROJECT,
+        input=json.dumps(task).encode() + b"\n",
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.returncode == 1
+    assert b"has gone" in ended.stderr
+    assert ended.stdout == b""
+
+
+def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> None:
+    """As SageMaker starts it: a process, its exit code and its files."""
+    (base / "processing" / "endpointdata" / "a.jsonl").write_bytes(capture(rows(1000, shift=1.0)))
+    done = subprocess.run(
+        [sys.executable, "-m", "container", "monitor"],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == f"monitor: {left(base)['message']}"
+    assert left(base)["summary"]["status"] == "CompletedWithViolations"

@@ -1,0 +1,295 @@
+"""Predictions meet their truth by the caller's id, and their metrics are held to the evaluation's."""
+
+import base64
+import io
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from container import evaluate
+from container.data.schema import Target
+from container.errors import UsageError, UserError
+from container.monitor import main
+from tests.container.monitor.captured import lines, record, truth
+
+Run = Callable[..., dict[str, Any]]
+REGRESSION, BINARY = Target("t", "regression"), Target("t", "binary", ("no", "yes"))
+MANY = Target("t", "multiclass", ("a", "b", "c"))
+
+
+def labelled(count: int, error: float, seed: int = 1) -> list[tuple[float, float]]:
+    """Return labels and predictions of a regression."""
+    chance = random.Random(seed)
+    drawn = ((chance.gauss(0, 1), chance.gauss(0, error)) for _ in range(count))
+    return [(label, label + by) for label, by in drawn]
+
+
+def evaluation(target: Target, pairs: list[tuple[float, Any]]) -> dict[str, Any]:
+    """Return what `evaluate` writes of the test split."""
+    labels, predicted = (np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True))
+    return evaluate.quality(labels, predicted, target)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Write captured predictions and ground truth, run the command and return what it left."""
+
+    def run(
+        captured: list[dict[str, Any]], truths: list[dict[str, Any]], baseline: dict[str, Any], **changes: str
+    ) -> dict[str, Any]:
+        given = tmp_path / "processing" / "input"
+        for name, content in (("capture", lines(captured)), ("ground_truth", lines(truths))):
+            (given / name).mkdir(parents=True, exist_ok=True)
+            (given / name / "a.jsonl").write_bytes(content)
+        (given / "evaluation.json").write_text(json.dumps(baseline))
+        environment = {
+            "SAGEMAKER_BASE_DIR": str(tmp_path),
+            "analysis_type": "MODEL_QUALITY",
+            "dataset_format": '{"sagemakerCaptureJson": {}}',
+            "dataset_source": "/opt/ml/processing/input/capture",
+            "baseline_statistics": "/opt/ml/processing/input/evaluation.json",
+            "sagemaker_endpoint_name": "prd-7",
+        }
+        for name, value in (environment | changes).items():
+            monkeypatch.setenv(name, value)
+        main()
+        output = tmp_path / "processing" / "output"
+        return {path.stem: json.loads(path.read_text()) for path in output.rglob("*.json")}
+
+    return run
+
+
+def asked(pairs: list[tuple[float, float]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the requests and the truth of a regression's pairs, a row each."""
+    sent = [record("1,2", inference=f"i{n}", answer=repr(made)) for n, (_, made) in enumerate(pairs)]
+    return sent, [truth(f"i{n}", repr(label)) for n, (label, _) in enumerate(pairs)]
+
+
+def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
+    """Thirty samples of one quality: half of them are worse than the evaluation by chance."""
+    baseline = evaluation(REGRESSION, labelled(1000, 0.5, seed=0))
+    for seed in range(1, 31):
+        found = run(*asked(labelled(600, 0.5, seed)), baseline)
+        assert found["constraint_violations"] == {"violations": []}
+    assert {each["MetricName"] for each in found["0"]} == {"mae", "mse", "rmse", "r2"}
+    assert found["0"][0]["Dimensions"] == [{"Name": "Endpoint", "Value": "prd-7"}]
+    assert found["statistics"]["dataset"] == {"item_count": 600}
+
+
+def test_model_that_has_become_worse_is_told_in_the_analyzers_words(run: Run) -> None:
+    """By each metric that tells it."""
+    baseline = evaluation(REGRESSION, labelled(1000, 0.5, seed=0))
+    found = run(*asked(labelled(600, 0.8)), baseline)
+    violations = found["constraint_violations"]["violations"]
+    assert {each["metric_name"]: each["constraint_check_type"] for each in violations} == {
+        "mae": "GreaterThanThreshold",
+        "mse": "GreaterThanThreshold",
+        "rmse": "GreaterThanThreshold",
+        "r2": "LessThanThreshold",
+    }
+    r2, deviation = found["statistics"]["regression_metrics"]["r2"].values()
+    threshold = baseline["regression_metrics"]["r2"]["value"]
+    assert (
+        violations[3]["description"]
+        == f"Metric r2 with {r2} +/- {deviation} was LessThanThreshold '{threshold}'"
+    )
+    assert found["summary"]["status"] == "CompletedWithViolations"
+
+
+def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
+    """Requests and truths without their other half are counted, and so is what can't be read."""
+    sent, truths = asked(labelled(600, 0.1))
+    odd = [
+        record("1", inference="unknown", answer="1.0"),
+        record("1", inference="golden-0001", answer="1.0"),
+        record("1", inference="no-answer"),
+        record("1", inference="image", answer="<svg>"),
+        record("1\n2", inference="two", answer="1.0\n2.0"),
+    ]
+    more = [
+        truth("no-answer", "1"),
+        truth("image", "1"),
+        truth("two", "1"),
+        truth("nobody", "1"),
+        {"eventId": "x"},
+    ]
+    found = run([*sent, *odd], truths + more, evaluation(REGRESSION, labelled(1000, 0.1)))
+    assert found["summary"]["rows"] == 600
+    counts = {name: count for name, count in found["summary"]["counts"].items() if count}
+    assert counts == {
+        "lines": 605,
+        "broken": 1,
+        "artificial": 1,
+        "without": 1,
+        "unlabelled": 1,
+        "mismatched": 2,
+    }
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        {"groundTruthData": "1.5"},
+        {"groundTruthData": {"encoding": "CSV"}},
+        {"groundTruthData": {"data": "(", "encoding": "BASE64"}},
+        {"eventMetadata": {"eventId": ["e"], "inferenceTime": "2026-01-31T14:00:00Z"}},
+    ],
+    ids=["text", "no data", "no base64", "id that is a list"],
+)
+def test_a_record_whose_truth_is_none_is_counted(run: Run, own: dict[str, Any]) -> None:
+    """One record that someone joined badly costs itself, not the analysis."""
+    sent, truths = asked(labelled(600, 0.1))
+    odd = record("1", inference="odd", answer="1.0") | own
+    found = run([*sent, odd], truths, evaluation(REGRESSION, labelled(1000, 0.1)))
+    assert found["summary"]["rows"] == 600
+    assert found["summary"]["counts"]["unlabelled"] == 1
+
+
+def test_requests_of_several_rows_have_a_label_a_row(run: Run) -> None:
+    """In the forms that the container answers in, and by SageMaker's id where the caller gave none."""
+    baseline = evaluation(REGRESSION, labelled(1000, 0.1))
+    sent = [
+        record("1\n2", event="e1", answer="1.0\n2.0"),
+        record("1\n2", event="e2", answer='{"predictions":[3.0,4.0]}', answered="JSON"),
+        record("1", event="e3", answer=base64.b64encode(b"5.0").decode(), answered="BASE64"),
+    ]
+    merged = sent[2] | {"groundTruthData": {"data": "5.5", "encoding": "CSV"}}
+    truths = [truth("e1", "1.5\n2.5"), truth("e2", "[3.5, 4.5]") | {}]
+    truths[1]["groundTruthData"]["encoding"] = "JSON"
+    found = run([*sent[:2], merged], truths, baseline, minimum_records="5")
+    assert found["statistics"]["dataset"] == {"item_count": 5}
+    assert found["statistics"]["regression_metrics"]["mae"]["value"] == 0.5
+
+
+def in_base64(body: bytes) -> str:
+    return base64.b64encode(body).decode()
+
+
+def npy(rows: Any) -> bytes:
+    written = io.BytesIO()
+    np.save(written, np.array(rows))
+    return written.getvalue()
+
+
+def test_answers_as_lines_and_as_arrays_are_read(run: Run) -> None:
+    """Which no configuration of the capture names as CSV or JSON: they come in base64."""
+    baseline = evaluation(REGRESSION, labelled(1000, 0.1))
+    sent = [
+        record("1\n2", event=f"e{n}", answer=in_base64(body), answered="BASE64")
+        for n, body in enumerate([b"1.0\n2.0", npy([3.0, 4.0])])
+    ]
+    for each, kind in zip(sent, ("application/jsonlines", "application/x-npy"), strict=True):
+        each["captureData"]["endpointOutput"]["observedContentType"] = kind
+    found = run(sent, [truth("e0", "1.5\n2.5"), truth("e1", "3.5\n4.5")], baseline, minimum_records="4")
+    assert found["statistics"]["dataset"] == {"item_count": 4}
+    assert found["statistics"]["regression_metrics"]["mae"]["value"] == 0.5
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "share", "lines", "array"])
+def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
+    """The label with its confidence says both; a number alone is the second class's."""
+    chance = random.Random(3)
+    shares = [chance.random() for _ in range(600)]
+    labels = [float(chance.random() < share) for share in shares]
+    both = [[1 - share, share] for share in shares]
+    baseline = evaluation(BINARY, list(zip(labels, both, strict=True)))
+    sent = []
+    for n, share in enumerate(shares):
+        label, sure = ("yes", share) if share > 0.5 else ("no", 1 - share)
+        answers = {
+            "json": json.dumps(
+                {"predictions": [{"label": label, "probabilities": {"no": 1 - share, "yes": share}}]}
+            ),
+            "csv": f"{label},{sure!r}",
+            "share": repr(share),
+            "lines": in_base64(
+                json.dumps({"label": label, "probabilities": {"no": 1 - share, "yes": share}}).encode()
+            ),
+            "array": in_base64(npy([[1 - share, share]])),
+        }
+        kinds = {"json": ("JSON", "application/json"), "lines": ("BASE64", "application/jsonlines")}
+        encoding, kind = (kinds | {"array": ("BASE64", "application/x-npy")}).get(form, ("CSV", "text/csv"))
+        sent.append(record("1", inference=f"i{n}", answer=answers[form], answered=encoding))
+        sent[-1]["captureData"]["endpointOutput"]["observedContentType"] = kind
+    truths = [truth(f"i{n}", ("no", "yes")[int(label)]) for n, label in enumerate(labels)]
+    found = run(sent, truths, baseline)["statistics"]["binary_classification_metrics"]
+    expected = baseline["binary_classification_metrics"]
+    assert found["auc"]["value"] == pytest.approx(expected["auc"]["value"])
+    assert found["confusion_matrix"] == expected["confusion_matrix"]
+
+
+def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
+    """A guess at what is unknown would be a metric that is wrong."""
+    certain = np.eye(3)
+    codes = [n % 3 for n in range(600)]
+    baseline = evaluation(MANY, [(float(code), certain[code]) for code in codes])
+    sent = [record("1", inference=f"i{n}", answer=f"{'abc'[code]},0.6") for n, code in enumerate(codes)]
+    truths = [truth(f"i{n}", "abc"[code if n % 2 else 0]) for n, code in enumerate(codes)]
+    found = run(sent, [*truths, truth("i599", "unheard-of")], baseline)
+    metrics = found["statistics"]["multiclass_classification_metrics"]
+    assert "auc" not in metrics
+    assert metrics["accuracy"]["value"] == pytest.approx(399 / 599)
+    assert {each["metric_name"] for each in found["constraint_violations"]["violations"]} >= {"accuracy"}
+    assert found["summary"]["counts"]["mismatched"] == 1
+
+
+def test_too_few_rows_are_told(run: Run) -> None:
+    """And published is nothing."""
+    found = run(*asked(labelled(100, 9.0)), evaluation(REGRESSION, labelled(1000, 0.1)))
+    assert found["summary"]["message"].startswith("Completed: Nothing was compared: 100 rows are too few")
+    assert found["constraint_violations"] == {"violations": []}
+    assert "0" not in found
+
+
+def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
+    """A file of constraints in AWS's form takes the place of those that the evaluation suggests."""
+    baseline = evaluation(REGRESSION, labelled(1000, 0.1))
+    path = tmp_path / "constraints.json"
+    constraint = {"threshold": 100.0, "comparison_operator": "GreaterThanThreshold"}
+    path.write_text(
+        json.dumps({"version": 0.0, "regression_constraints": {"mae": constraint, "other": constraint}})
+    )
+    found = run(*asked(labelled(600, 9.0)), baseline, baseline_constraints=str(path))
+    assert found["constraint_violations"] == {"violations": []}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "reason"),
+    [
+        ({}, r"has no regression_constraints"),
+        ({"regression_constraints": {"mae": {"threshold": 1}}}, "is no file of constraints"),
+        (
+            {"regression_constraints": {"mae": {"threshold": 1, "comparison_operator": "Above"}}},
+            "mae must be GreaterThanThreshold or LessThanThreshold",
+        ),
+    ],
+)
+def test_unusable_thresholds_are_refused(
+    run: Run, tmp_path: Path, constraints: dict[str, Any], reason: str
+) -> None:
+    """By file and metric."""
+    path = tmp_path / "constraints.json"
+    path.write_text(json.dumps(constraints))
+    with pytest.raises(UserError, match=reason):
+        run([], [], evaluation(REGRESSION, labelled(300, 0.1)), baseline_constraints=str(path))
+
+
+@pytest.mark.parametrize("baseline", [{}, {"binary_classification_metrics": {}}])
+def test_baseline_without_metrics_is_refused(run: Run, baseline: dict[str, Any]) -> None:
+    """The statistics of the data are no evaluation."""
+    with pytest.raises(UserError, match=r"evaluation\.json"):
+        run([], [], baseline)
+
+
+def test_several_instances_are_refused(run: Run, tmp_path: Path) -> None:
+    """A prediction and its truth could be on two of them."""
+    (tmp_path / "config").mkdir()
+    hosts = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}
+    (tmp_path / "config" / "resourceconfig.json").write_text(json.dumps(hosts))
+    with pytest.raises(UsageError, match="by one instance"):
+        run([], [], evaluation(REGRESSION, labelled(300, 0.1)))

@@ -1,0 +1,121 @@
+"""Protects: answers say the model's numbers to the last bit, in the form that the caller asked for."""
+
+import csv
+import io
+
+import hypothesis.strategies as st
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given
+
+from container.data.schema import Target
+from container.serving import media
+from container.serving.answers import Answers
+from container.serving.media import CSV, JSON, JSON_LINES, NPY
+from container.serving.refusal import Refusal
+from container.serving.requests import FloatArray
+
+LABELS = ("no", 'a "quoted", one', "ja", "größer")
+REGRESSION = Answers(Target("y", "regression"))
+CLASSES = Answers(Target("y", "multiclass", LABELS))
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
+def test_a_regression_reads_back_to_the_last_bit(numbers: list[float]) -> None:
+    array = np.array(numbers)
+    exact = [number.hex() for number in numbers]
+    written = orjson.loads(REGRESSION.write(array, JSON))
+    assert [number.hex() for number in written["predictions"]] == exact
+    for kind in (CSV, JSON_LINES):
+        assert [float(line).hex() for line in REGRESSION.write(array, kind).decode().split("\n")] == exact
+    assert [number.hex() for number in loaded(REGRESSION.write(array, NPY)).tolist()] == exact
+
+
+def loaded(body: bytes) -> FloatArray:
+    """Read an array as any program does."""
+    array: FloatArray = np.load(io.BytesIO(body), allow_pickle=False)
+    return array
+
+
+@given(st.lists(st.lists(st.floats(0, 1), min_size=4, max_size=4), min_size=1))
+def test_classes_have_their_label_and_its_probability(rows: list[list[float]]) -> None:
+    array = np.array(rows)
+    written = orjson.loads(CLASSES.write(array, JSON))["predictions"]
+    assert [orjson.loads(line) for line in CLASSES.write(array, JSON_LINES).split(b"\n")] == written
+    assert loaded(CLASSES.write(array, NPY)).tolist() == rows
+    lines = list(csv.reader(io.StringIO(CLASSES.write(array, CSV).decode())))
+    for row, answer, (label, confidence) in zip(rows, written, lines, strict=True):
+        assert answer["probabilities"] == dict(zip(LABELS, row, strict=True))
+        assert answer["label"] == label == LABELS[row.index(max(row))]
+        assert float(confidence) == max(row)
+
+
+def test_many_rows_are_written_in_chunks_that_join() -> None:
+    rows = np.random.default_rng(7).random((10_000, 4))
+    written = orjson.loads(CLASSES.write(rows, JSON))["predictions"]
+    assert [list(row["probabilities"].values()) for row in written] == rows.tolist()
+    assert list(map(orjson.loads, CLASSES.write(rows, JSON_LINES).split(b"\n"))) == written
+
+
+@pytest.mark.parametrize(
+    ("accept", "default", "expected"),
+    [
+        ("", CSV, CSV),
+        ("*/*", JSON, JSON),
+        ("text/csv", JSON, CSV),
+        ("TEXT/CSV; charset=utf-8", JSON, CSV),
+        ("text/*", JSON, CSV),
+        ("application/*, text/csv;q=0.5", CSV, JSON),
+        ("text/csv;q=0.5, application/json;q=0.9", CSV, JSON),
+        ("application/json;q=0, */*", JSON, CSV),
+        ("image/png, */*;q=0.1", CSV, CSV),
+        ("text/csv;q=high, application/json;q=0.1", CSV, JSON),
+        ("application/*", NPY, NPY),
+        ("application/*", CSV, JSON),
+        ("application/jsonlines, application/json;q=0.9", CSV, JSON_LINES),
+        ("application/x-npy", JSON, NPY),
+        ("image/png", CSV, None),
+        ("text/csv;q=0", CSV, None),
+        (";;,,==", CSV, None),
+    ],
+)
+def test_accept_decides_the_form(accept: str, default: str, expected: str | None) -> None:
+    if expected is not None:
+        assert media.answer_type(accept.encode(), default) == expected
+        return
+    with pytest.raises(Refusal) as caught:
+        media.answer_type(accept.encode(), default)
+    assert caught.value.status == 406
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("text/csv", (CSV, "")),
+        ("Text/CSV; header=present; charset=UTF-8", (CSV, "present")),
+        ('application/json; charset="utf-8"', (JSON, "")),
+        ("application/json;", (JSON, "")),
+        ("text/csv; charset=utf-16", None),
+        ("application/jsonlines", (JSON_LINES, "")),
+        ("application/x-npy", (NPY, "")),
+        ("application/x-www-form-urlencoded", None),
+        ("", None),
+    ],
+)
+def test_content_types(header: str, expected: tuple[str, str] | None) -> None:
+    if expected is not None:
+        assert media.content_type(header.encode()) == expected
+        return
+    with pytest.raises(Refusal) as caught:
+        media.content_type(header.encode())
+    assert caught.value.status == 415
+
+
+@given(st.binary())
+def test_any_header_is_read_or_refused(header: bytes) -> None:
+    for read in (media.content_type, lambda text: media.answer_type(text, CSV)):
+        try:
+            read(header)
+        except Refusal:
+            continue

@@ -1,0 +1,364 @@
+"""Protects: the HTTP contract of an endpoint, on a running server that all tests here share."""
+
+import json
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+ROW = [8.3252, 41.0, 6.98412698, 1.02380952, 322.0, 2.55555556, 37.88, -122.23]
+LINE = ",".join(map(repr, ROW))
+ANSWER = sum(place * value for place, value in enumerate(ROW, start=1))
+RAISE = 1e6 + 3
+
+
+def test_ping_says_that_the_model_is_loaded(shared: Any) -> None:
+    assert shared.ask("GET", "/ping").status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("POST", "/ping", 405, "GET"),
+        ("GET", "/invocations", 405, "POST"),
+        ("DELETE", "/invocations", 405, "POST"),
+        ("GET", "/", 404, None),
+        ("POST", "/models/a/invoke", 404, None),
+    ],
+)
+def test_other_paths_and_methods(shared: Any, method: str, path: str, status: int, allow: str | None) -> None:
+    reply = shared.ask(method, path)
+    assert (reply.status, reply.headers.get("allow")) == (status, allow)
+    assert reply.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("text/csv", LINE),
+        ("text/csv", f"a,b,c,d,e,f,g,h\n{LINE}\n"),
+        ("text/csv", f"h,g,f,e,d,c,b,a,id\n{','.join(map(repr, reversed(ROW)))},7"),
+        ("application/json", json.dumps({"instances": [ROW]})),
+        ("application/json", json.dumps({"instances": [dict(zip("hgfedcba", reversed(ROW), strict=True))]})),
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "text/csv", "*/*"])
+def test_every_form_gives_the_same_number(shared: Any, kind: str, body: str, accept: str) -> None:
+    reply = shared.predict(body, kind, accept=accept)
+    assert reply.status == 200
+    answered = kind if accept == "*/*" else accept
+    assert reply.headers["content-type"].startswith(answered)
+    number = reply.json["predictions"][0] if answered == "application/json" else float(reply.body)
+    assert number == pytest.approx(ANSWER, rel=1e-12)
+
+
+def test_missing_and_extra_values_are_told_in_headers(shared: Any) -> None:
+    reply = shared.predict("a,c,id\n1,,x\n2,3,y")
+    assert reply.status == 200
+    assert reply.headers["x-missing-values"] == "13"
+    assert reply.headers["x-extra-columns"] == "1"
+    assert "x-unknown-values" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "error"),
+    [
+        (("text/csv", "", "*/*"), 400, {"code": "empty-body"}),
+        (("text/csv", f"{LINE}\n1,2", "*/*"), 400, {"code": "wrong-width", "row": 2}),
+        (
+            ("text/csv", f"{LINE}\n{LINE.replace('41.0', 'old')}", "*/*"),
+            400,
+            {"code": "not-a-number", "row": 2, "column": "b"},
+        ),
+        (("application/json", "{", "*/*"), 400, {"code": "invalid-json"}),
+        (("application/octet-stream", LINE, "*/*"), 415, {"code": "unsupported-media-type"}),
+        (("text/csv", LINE, "image/png"), 406, {"code": "not-acceptable"}),
+    ],
+)
+def test_refusals_are_json_with_the_place(
+    shared: Any, sent: tuple[str, str, str], status: int, error: dict[str, Any]
+) -> None:
+    kind, body, accept = sent
+    reply = shared.predict(body, kind, accept=accept)
+    assert reply.status == status
+    assert reply.headers["content-type"] == "application/json"
+    facts = reply.json["error"]
+    assert facts.pop("message")
+    assert facts == error
+
+
+def test_a_failing_model_is_a_500_without_its_insides(shared: Any) -> None:
+    reply = shared.predict(LINE.replace("8.3252", str(RAISE)))
+    assert reply.status == 500
+    assert reply.json["error"]["code"] == "model-error"
+    assert b"too much" not in reply.body
+    (problem,) = [line for line in shared.log.splitlines() if line.startswith("failed")]
+    assert "ValueError: this row is too much for me" in problem
+    assert "Traceback" not in shared.log
+
+
+def test_a_too_large_body_is_refused_before_it_is_sent(shared: Any) -> None:
+    head = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\nexpect: 100-continue\r\n"
+    reply = shared.raw(head + b"content-length: 100000000\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert b"too-large" in reply
+
+
+def test_a_too_large_body_in_pieces_is_refused(shared: Any) -> None:
+    def pieces() -> Any:
+        for _ in range(8):
+            yield b"1," * 500_000
+
+    try:
+        reply = shared.predict(pieces())
+    except ConnectionError:
+        return  # the answer came while pieces were still sent, and the connection was cut
+    assert reply.status == 413
+
+
+def test_a_large_request_is_answered_whole(shared: Any) -> None:
+    reply = shared.predict("\n".join(f"{number},2,3,4,5,6,7,8" for number in range(50_000)))
+    assert reply.status == 200
+    assert [float(line) for line in reply.body.split()] == [203.0 + number for number in range(50_000)]
+
+
+def test_garbage_on_the_wire_is_a_400(shared: Any) -> None:
+    assert shared.raw(b"\x16\x03\x01 nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert shared.raw(b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").startswith(
+        b"HTTP/1.1 40"
+    )
+    assert shared.ask("GET", "/ping").status == 200
+
+
+@given(st.binary(max_size=80), st.sampled_from(["text/csv", "application/json"]))
+@settings(max_examples=60, deadline=None)
+def test_any_body_is_answered(shared: Any, body: bytes, kind: str) -> None:
+    assert shared.predict(body, kind).status in {200, 400}
+
+
+def test_callers_at_a_time_get_their_own_answers(shared: Any) -> None:
+    def caller(number: int) -> list[float]:
+        connection = shared.connect()
+        answers = []
+        for step in range(25):
+            connection.request(
+                "POST", "/invocations", f"{number},{step},0,0,0,0,0,0", {"content-type": "text/csv"}
+            )
+            answers.append(float(connection.getresponse().read()))
+        connection.close()
+        return answers
+
+    with ThreadPoolExecutor(16) as pool:
+        for number, answers in enumerate(pool.map(caller, range(16))):
+            assert answers == [number + 2.0 * step for step in range(25)]
+
+
+HEAD = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\n"
+SLOW_BODY = ("\n".join([f"{1e6 + 1},2,3,4,5,6,7,8"] + ["1,2,3,4,5,6,7,8"] * 4000)).encode()
+
+
+def sent(body: bytes, *headers: bytes) -> bytes:
+    lines = b"".join(line + b"\r\n" for line in headers)
+    return HEAD + lines + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+def test_ping_says_which_form_serves_and_why(shared: Any) -> None:
+    headers = shared.ask("GET", "/ping").headers
+    assert (headers["x-serving-form"], headers["x-serving-form-reason"]) == (
+        "portable",
+        "it has no other form",
+    )
+    assert "serving-form form=portable reason='it has no other form'" in shared.log
+
+
+def test_requests_in_one_packet_are_answered_in_their_order(shared: Any) -> None:
+    """Also behind one that a thread scores, and with a refusal among them."""
+    bodies = (b"1,0,0,0,0,0,0,0", SLOW_BODY, b"2,0,0,0,0,0,0,0", b"x", b"3,0,0,0,0,0,0,0")
+    *first, last = bodies
+    reply = shared.raw(b"".join(map(sent, first)) + sent(last, b"connection: close"))
+    statuses = [part[:3] for part in reply.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"200", b"200", b"400", b"200"]
+    answers = [part.partition(b"\r\n\r\n")[2] for part in reply.split(b"HTTP/1.1 ")[1:]]
+    assert [answers[0], answers[2], answers[4]] == [b"1.0", b"2.0", b"3.0"]
+    assert answers[1].count(b"\n") == 4000
+
+
+def test_a_caller_that_closes_its_side_gets_its_answer(shared: Any) -> None:
+    for body in (LINE.encode(), SLOW_BODY):
+        with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+            connection.sendall(sent(body))
+            connection.shutdown(socket.SHUT_WR)
+            reply = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_without_an_end_is_refused(shared: Any) -> None:
+    """Protects memory: a body has a limit, and so have the headers."""
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        connection.sendall(HEAD)
+        for _ in range(40):
+            connection.sendall(b"x-more: " + b"a" * 4000 + b"\r\n")
+            time.sleep(0.001)
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_body_that_was_announced_is_asked_for(shared: Any) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        connection.sendall(HEAD + b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(LINE))
+        assert connection.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(LINE.encode())
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_in_pieces_on_the_wire_is_put_together(shared: Any) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        for byte in sent(LINE.encode()):
+            connection.sendall(bytes([byte]))
+        reply = connection.recv(65536)
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_old_and_upgrading_callers_are_answered_and_left(shared: Any, version: bytes) -> None:
+    """Protects callers that wait for the connection's end, and those that ask for another protocol."""
+    upgrade = b"connection: upgrade\r\nupgrade: h2c\r\n" if version == b"HTTP/1.1" else b""
+    reply = shared.raw(b"GET /ping?x=1 " + version + b"\r\nhost: x\r\n" + upgrade + b"\r\n")
+    assert reply.startswith(b"HTTP/1.1 200 ")
+    assert b"connection: close" in reply
+
+
+def test_a_head_request_gets_no_body(shared: Any) -> None:
+    reply = shared.raw(b"HEAD / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 404 ")
+    assert reply.endswith(b"\r\n\r\n")
+
+
+def test_a_caller_that_reads_nothing_holds_no_more_than_its_own_answers(shared: Any) -> None:
+    """Protects memory: who does not read is not read from, and others are served."""
+    body = "\n".join(["1,2,3,4,5,6,7,8"] * 2000).encode()
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=1) as connection:
+        with pytest.raises(TimeoutError):  # noqa: PT012  it is the sending that stops
+            for _ in range(2000):
+                connection.sendall(sent(body))
+        assert shared.predict(LINE).status == 200
+    assert shared.ask("GET", "/ping").status == 200
+
+
+def test_a_head_that_came_before_is_no_more_than_its_bytes(shared: Any) -> None:
+    """Protects what is remembered of heads: a body may be cut, another request may follow or differ."""
+    body, other = b"1,0,0,0,0,0,0,0", b"2,0,0,0,0,0,0,0"
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        received = connection.makefile("rb")
+
+        def read() -> tuple[bytes, bytes]:
+            status, length = received.readline().split()[1], 0
+            while (line := received.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.partition(b":")[2])
+            return status, received.read(length)
+
+        for _ in range(3):
+            connection.sendall(sent(body))
+            assert read() == (b"200", b"1.0")
+            connection.sendall(sent(other)[:-3])
+            time.sleep(0.02)
+            connection.sendall(sent(other)[-3:])
+            assert read() == (b"200", b"2.0")
+            connection.sendall(sent(body) + sent(other))
+            assert [read(), read()] == [(b"200", b"1.0"), (b"200", b"2.0")]
+            connection.sendall(sent(body).replace(b"text/csv", b"text/xyz"))
+            assert read()[0] == b"415"
+            connection.sendall(b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert read() == (b"200", b"")
+
+
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n"
+PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HEAD + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"content-length: 3\r\n\r\n0\r\n\r\n",
+        HEAD + b"content-length: 3\r\ncontent-length: 3\r\n\r\n1,2",
+        HEAD + b"content-length: 3\r\ncontent-length: 0\r\n\r\n1,2",
+        HEAD + b"content-length: 3, 3\r\n\r\n1,2",
+        HEAD + b"content-length: +3\r\n\r\n1,2",
+        HEAD + b"content-length: 0x3\r\n\r\n1,2",
+        HEAD + b"content-length: 99999999999999999999999\r\n\r\n1,2",
+        HEAD + b"content-length : 3\r\n\r\n1,2",
+        HEAD + b"x: a\r\n content-length: 3\r\n\r\n1,2",
+        HEAD + b"x: a\ncontent-length: 3\r\n\r\n1,2",
+        HEAD + b"x: a\rcontent-length: 3\r\n\r\n1,2",
+        HEAD + b"x: a\0\r\ncontent-length: 3\r\n\r\n1,2",
+        HEAD.replace(b"\r\n", b"\n") + b"content-length: 3\n\n1,2",
+        HEAD + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"transfer-encoding: identity\r\n\r\n0\r\n\r\n",
+        CHUNKED + b"\r\n3\n1,2\n0\n\n",
+        CHUNKED + b"\r\n0x3\r\n1,2\r\n0\r\n\r\n",
+        CHUNKED + b"\r\n3;a\nb\r\n1,2\r\n0\r\n\r\n",
+        CHUNKED + b"\r\nfffffffffffffffff\r\n1,2\r\n0\r\n\r\n",
+    ],
+)
+def test_a_request_whose_end_is_in_doubt_is_the_last(shared: Any, request_: bytes) -> None:
+    """Protects callers behind a shared proxy: nothing in a body may become a request of its own."""
+    reply = shared.raw(request_ + PING)
+    assert reply.startswith(b"HTTP/1.1 400 ")
+    assert b'"invalid-http"' in reply
+    assert reply.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize(
+    "last", [sent(LINE.encode(), b"connection: close"), b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n"]
+)
+@pytest.mark.parametrize("more", [PING, HEAD + b"content-length: 999999999\r\n\r\n", b"\0"])
+def test_what_comes_behind_the_last_request_is_not_answered(shared: Any, last: bytes, more: bytes) -> None:
+    assert shared.raw(last + more).count(b"HTTP/1.1 ") == 1
+
+
+def test_headers_behind_a_body_change_nothing(shared: Any) -> None:
+    """Protects the meaning of a request: proxies do not look at a trailer."""
+    chunk = b"%x\r\n%b\r\n0\r\n" % (len(LINE), LINE.encode())
+    trailer = b"content-type: image/png\r\naccept: image/png\r\n\r\n"
+    reply = shared.raw(CHUNKED + b"connection: close\r\n\r\n" + chunk + trailer)
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("part", [b"1;" + b"a" * 4000 + b"\r\n1\r\n", b"x: " + b"a" * 4000 + b"\r\n"])
+def test_what_is_no_body_has_a_limit_as_well(shared: Any, part: bytes) -> None:
+    """Protects memory and time: extensions of chunks, and headers behind the last."""
+    start = CHUNKED + b"\r\n1\r\n1\r\n" + (b"" if b";" in part else b"0\r\n")
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        connection.sendall(start)
+        for _ in range(40):
+            time.sleep(0.001)
+            connection.sendall(part)
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 431 ")
+
+
+def test_small_chunks_of_a_body_are_no_head(shared: Any) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        connection.sendall(CHUNKED + b"connection: close\r\n\r\n")
+        for _ in range(20):
+            connection.sendall(b"".join(b"1\r\n%c\r\n" % byte for byte in LINE.encode() + b"\n") * 20)
+            time.sleep(0.001)
+        connection.sendall(b"0\r\n\r\n")
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_head_behind_a_large_body_is_not_measured_by_it(shared: Any) -> None:
+    with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
+        connection.sendall(sent(b"1,2,3,4,5,6,7,8\n" * 8000) + PING[:-2])
+        time.sleep(0.3)
+        connection.sendall(b"connection: close\r\n\r\n")
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert [part[:3] for part in reply.split(b"HTTP/1.1 ")[1:]] == [b"200", b"200"]

@@ -1,0 +1,121 @@
+"""Production's model is measured on the new model's test rows, or it is said why it can't be."""
+
+import json
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from container import artefact, champion, models
+from container.data import encode, metrics
+from container.data.encode import Rows
+from container.data.schema import Feature, Schema, Target
+
+SIZE, COLOUR = Feature("size", "numeric"), Feature("colour", "categorical", ("blue", "red"))
+DAY = Feature("day", "date", format="iso8601")
+SCHEMA = Schema(Target("y", "regression"), (SIZE, COLOUR, DAY))
+
+
+def table(schema: Schema, count: int = 60) -> Rows:
+    """Return rows of a schema as `prepare` writes them, all columns in the schema's order."""
+    random = np.random.default_rng(5)
+    cells = {
+        "size": [str(value) for value in random.normal(size=count)],
+        "colour": [("blue", "red", "")[value] for value in random.integers(0, 3, count)],
+        "day": [f"2024-01-{value:02}" for value in random.integers(1, 29, count)],
+        "more": [str(value) for value in range(count)],
+    }
+    labels = [
+        str(float(size) + 2 * (colour == "red"))
+        for size, colour in zip(cells["size"], cells["colour"], strict=True)
+    ]
+    columns = {str(number): cells[one.name] for number, one in enumerate(schema.features, 1)}
+    text = pl.DataFrame({"0": labels, **columns})
+    return Rows(text, encode.encode(text, schema, "test.csv"), np.array(labels, dtype=np.float64))
+
+
+def made(schema: Schema, path: Path) -> Path:
+    """Train a model on rows of a schema, and pack it as SageMaker does."""
+    module, rows = models.module("linear_regression"), table(schema)
+    model = module.create(schema, module.Hyperparameters(), 0)
+    model.fit(rows.features, rows.target, None)
+    path.mkdir()
+    model.save(path)
+    schema.write(path / artefact.SCHEMA)
+    (path / artefact.MODEL).write_text(json.dumps({"version": 1, "model": "linear_regression"}))
+    return packed(path)
+
+
+def packed(path: Path) -> Path:
+    archive = path.with_suffix(".tar.gz")
+    with tarfile.open(archive, "w:gz") as opened:
+        for file in path.iterdir():
+            opened.add(file, file.name)
+    return archive
+
+
+@pytest.mark.parametrize(
+    "features", [(SIZE, COLOUR, DAY), (DAY, SIZE, COLOUR), (SIZE, COLOUR), (Feature("more", "numeric"), SIZE)]
+)
+def test_a_champion_is_measured_on_the_same_rows(tmp_path: Path, features: tuple[Feature, ...]) -> None:
+    """Columns go by their names; those that only the new model has are none of its business."""
+    own = Schema(SCHEMA.target, features)
+    archive = made(own, tmp_path / "champion")
+    wanted = Schema(SCHEMA.target, (*SCHEMA.features, Feature("more", "numeric")))
+    found = champion.measure(archive, wanted, table(wanted))
+    loaded = artefact.load(tmp_path / "champion")
+    rows = table(own)
+    assert found == {"metrics": metrics.scores(rows.target, loaded.predict(rows.features), own.target)}
+    assert found["metrics"]["rmse"] < 2
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        (replace(SCHEMA, features=(COLOUR, DAY)), "it asks for the column 'size', which the new model does"),
+        (replace(SCHEMA, features=(*SCHEMA.features[1:], Feature("size", "categorical", ("a",)))), "'size'"),
+        (
+            replace(SCHEMA, features=(SIZE, COLOUR, replace(DAY, format="dd.mm.yyyy"))),
+            "its column 'day' is a date like iso8601, and the new model's is a date like dd.mm.yyyy",
+        ),
+        (
+            replace(SCHEMA, target=Target("y", "binary", ("no", "yes"))),
+            "it predicts 'y', a number, and the new model 'y', one of no, yes",
+        ),
+        (replace(SCHEMA, target=Target("z", "regression")), "it predicts 'y', a number, and the new model"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(tmp_path: Path, given: Schema, fault: str) -> None:
+    """A column or a target that is another one ends in a sentence that names it."""
+    archive = made(SCHEMA, tmp_path / "champion")
+    found = champion.measure(archive, given, table(SCHEMA))
+    assert fault in found["fault"]
+
+
+@pytest.mark.parametrize("broken", ["missing", "cut", "older", "another"])
+def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, broken: str) -> None:
+    """What other code left is told in one line, whatever it is."""
+    archive = made(SCHEMA, tmp_path / "champion")
+    if broken == "missing":
+        archive.unlink()
+    elif broken == "cut":
+        archive.write_bytes(archive.read_bytes()[:200])
+    else:
+        content = {"version": 0, "model": "linear_regression"} if broken == "older" else {"version": 1}
+        (tmp_path / "champion" / artefact.MODEL).write_text(json.dumps(content))
+        archive = packed(tmp_path / "champion")
+    found = champion.measure(archive, SCHEMA, table(SCHEMA))
+    assert found.keys() == {"fault"}
+    assert 0 < len(found["fault"]) <= champion.LONGEST_FAULT
+    assert "\n" not in found["fault"]
+
+
+def test_a_model_that_breaks_is_told(tmp_path: Path) -> None:
+    """An exception that nobody foresaw is a fault of the champion, with its name."""
+    made(SCHEMA, tmp_path / "champion")
+    (tmp_path / "champion" / "model.skops").write_bytes(b"no model")
+    found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA))
+    assert found.keys() == {"fault"}

@@ -1,0 +1,358 @@
+"""The commands run as SageMaker runs them: processes, files, exit codes."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from container import artefact
+from container.__main__ import main
+
+PROJECT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """Start jobs under one directory, each with a tree of its own."""
+
+    root: Path
+
+    def run(self, command: str, tree: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run one command to its end on the tree of a name."""
+        return subprocess.run(
+            [sys.executable, "-m", "container", command],
+            cwd=PROJECT,
+            env=os.environ | {"SAGEMAKER_BASE_DIR": str(self.root / tree)} | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def prepare(self, table: str, target: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Prepare one table given as text."""
+        data = self.root / "prepare/processing/input/data"
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "table.csv").write_text(table, encoding="utf-8")
+        return self.run("prepare", "prepare", TARGET=target, **environment)
+
+    def stage_training(self, **hyperparameters: str) -> Path:
+        """Lay out a training job's tree from what `prepare` wrote."""
+        base = self.root / "train"
+        for channel in ("train", "validation", "schema"):
+            _link(self.output("prepare") / channel, base / "input/data" / channel)
+        config = base / "input/config"
+        config.mkdir(parents=True, exist_ok=True)
+        (config / "hyperparameters.json").write_text(json.dumps(hyperparameters))
+        return base
+
+    def train(self, **hyperparameters: str) -> subprocess.CompletedProcess[str]:
+        """Train on what `prepare` wrote."""
+        self.stage_training(**hyperparameters)
+        return self.run("train", "train")
+
+    def evaluate(self) -> subprocess.CompletedProcess[str]:
+        """Evaluate what `train` wrote on the test split."""
+        given = self.root / "evaluate/processing/input"
+        for name in ("train", "test"):
+            _link(self.output("prepare") / name, given / name)
+        (given / "model").mkdir(exist_ok=True)
+        with tarfile.open(given / "model/model.tar.gz", "w:gz") as archive:
+            for path in (self.root / "train/model").iterdir():
+                archive.add(path, path.name)
+        return self.run("evaluate", "evaluate")
+
+    def output(self, tree: str) -> Path:
+        """Return where a processing job leaves its outputs."""
+        return self.root / tree / "processing/output"
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        target.symlink_to(source, target_is_directory=True)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> Jobs:
+    """Return a place to run jobs in."""
+    return Jobs(tmp_path)
+
+
+def make_table(kind: str) -> str:
+    """Return a small table whose label is of a kind, with every kind of column."""
+    random_ = random.Random(7)
+    lines = ["size,colour,day,flag,constant,code,label"]
+    for number in range(240):
+        size, colour = random_.uniform(-3, 3), random_.choice(["red", "green", "blue"])
+        score = size + {"red": 2.0, "green": 0.0, "blue": -2.0}[colour]
+        label = {
+            "regression": repr(score + random_.gauss(0, 0.1)),
+            "text": "yes" if score > 0 else "no",
+            "integers": str((score > -1) + (score > 1)),
+            "boolean": str(score > 0),
+        }[kind]
+        shown = "?" if number % 17 == 0 else repr(size)
+        day = f"2024-{number % 12 + 1:02}-{number % 28 + 1:02}"
+        lines.append(f"{shown},{colour},{day},{str(number % 2 == 0).lower()},1,id-{number},{label}")
+    return "\n".join(lines) + "\n"
+
+
+NEEDS_TENSORFLOW = pytest.mark.skipif(
+    find_spec("tensorflow") is None, reason="the project was made without TensorFlow"
+)
+CASES = [
+    ("regression", "gradient_boosting", "regression", "regression_metrics", "rmse"),
+    ("text", "random_forest", "binary", "binary_classification_metrics", "accuracy"),
+    ("integers", "linear_regression", "multiclass", "multiclass_classification_metrics", "accuracy"),
+    ("boolean", "gradient_boosting", "binary", "binary_classification_metrics", "f1"),
+    pytest.param(
+        "integers",
+        "tensorflow",
+        "multiclass",
+        "multiclass_classification_metrics",
+        "accuracy",
+        marks=NEEDS_TENSORFLOW,
+    ),
+]
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("kind", "model", "task", "section", "metric"), CASES)
+def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917
+    jobs: Jobs, kind: str, model: str, task: str, section: str, metric: str
+) -> None:
+    """Protects the whole path, every file that later stages read, and equal answers across processes."""
+    for done in (jobs.prepare(make_table(kind), "label"), jobs.train(model=model, seed="3"), jobs.evaluate()):
+        assert done.returncode == 0, done.stderr
+    evaluation = jobs.output("evaluate") / "evaluation"
+    gate, quality = read(evaluation / "gate.json"), read(evaluation / "evaluation.json")
+    assert gate["task"] == task
+    better = gate["metrics"][metric] < gate["naive"][metric] if metric == "rmse" else None
+    assert better or gate["metrics"][metric] > gate["naive"][metric]
+    assert (evaluation / "gate.json").stat().st_size < 4096
+    assert quality["dataset"]["item_count"] == gate["rows"]
+    assert {"value", "standard_deviation"} == set(next(iter(quality[section].values())))
+    _check_answers(jobs, evaluation)
+
+
+def _check_answers(jobs: Jobs, evaluation: Path) -> None:
+    loaded = artefact.load(jobs.root / "train/model")
+    golden = read(evaluation / "golden.json")
+    assert golden["content_type"] == "text/csv"
+    assert (golden["precision"] > 0) == (loaded.form == "litert")
+    assert 0 < len(golden["requests"]) <= 100
+    for request in golden["requests"]:
+        cells = next(csv.reader([request["body"]]))
+        encoded = [feature.encode(cell) for feature, cell in zip(loaded.schema.features, cells, strict=True)]
+        answer = loaded.predict(np.array([encoded]))[0]
+        if loaded.schema.target.classes is None:
+            assert request["answer"] == answer
+        else:
+            assert list(request["answer"]["probabilities"].values()) == answer.tolist()
+            assert request["label"] in loaded.schema.target.classes
+    with (evaluation / "differences.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == read(evaluation / "gate.json")["rows"]
+
+
+@pytest.mark.parametrize("model", ["linear_regression", pytest.param("tensorflow", marks=NEEDS_TENSORFLOW)])
+def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> None:
+    """Protects the comparison that the gate makes: the same model scores the same, to the last bit."""
+    jobs.prepare(make_table("regression"), "label")
+    jobs.train(model=model)
+    jobs.evaluate()
+    assert "champion" not in read(jobs.output("evaluate") / "evaluation/gate.json")
+    inputs = jobs.root / "evaluate/processing/input"
+    _link(inputs / "model", inputs / "champion")
+    assert jobs.evaluate().returncode == 0
+    gate = read(jobs.output("evaluate") / "evaluation/gate.json")
+    assert gate["champion"] == {"metrics": gate["metrics"]}
+
+
+@NEEDS_TENSORFLOW
+def test_a_champion_may_be_of_another_framework(jobs: Jobs) -> None:
+    """Protects projects that go from forests to networks: each artefact says by its files what it is."""
+    jobs.prepare(make_table("regression"), "label")
+    jobs.train(model="linear_regression")
+    jobs.evaluate()
+    inputs, before = jobs.root / "evaluate/processing/input", jobs.output("evaluate") / "evaluation/gate.json"
+    scores = read(before)["metrics"]
+    (inputs / "model").rename(inputs / "champion")
+    shutil.rmtree(jobs.root / "train")
+    jobs.train(model="tensorflow", units="8", epochs="3")
+    assert jobs.evaluate().returncode == 0
+    gate = read(before)
+    assert gate["champion"] == {"metrics": scores}
+    assert gate["metrics"] != scores
+
+
+def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None:
+    """Protects MetricDefinitions, which match these lines, and the record in the artefact."""
+    jobs.prepare(make_table("regression"), "label")
+    done = jobs.train(model="linear_regression", alpha="0.5")
+    model = jobs.root / "train/model"
+    facts = read(model / "model.json")
+    assert f"validation_rmse={facts['validation']['rmse']!r};" in done.stdout.splitlines()
+    assert facts["hyperparameters"] == {"alpha": 0.5, "max_iter": 1000}
+    compiled = [] if "not_compiled" in facts else ["model.arrays"]
+    expected = [*compiled, "model.json", "model.skops", "schema.json"]
+    assert sorted(path.name for path in model.iterdir()) == expected
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "message"),
+    [
+        ({"model": "magic"}, "model 'magic' does not exist: choose one of gradient_boosting,"),
+        ({"depth": "3"}, "hyperparameter 'depth' is unknown: this model takes model, seed, learning_rate"),
+        ({"seed": "-1"}, "hyperparameter 'seed' is '-1'"),
+        ({"learning_rate": "-1"}, "the model cannot learn with these settings: "),
+    ],
+)
+def test_a_failure_is_one_line_in_every_place(
+    jobs: Jobs, hyperparameters: dict[str, str], message: str
+) -> None:
+    """Protects FailureReason: a line on stderr and in the file, code 1, no traceback, no half a model."""
+    if not (jobs.root / "prepare").exists():
+        jobs.prepare(make_table("regression"), "label")
+    done = jobs.train(**hyperparameters)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error: {message}")
+    assert len(done.stderr.splitlines()) == 1
+    assert (jobs.root / "train/output/failure").read_text() == done.stderr.removeprefix("error: ")
+    assert not list((jobs.root / "train").glob("model/*"))
+
+
+def test_a_processing_job_leaves_its_exit_message(jobs: Jobs) -> None:
+    """Protects ExitMessage, which SageMaker reads from another file than FailureReason."""
+    done = jobs.prepare("a,b\n1,2\n3\n", "b")
+    line = "table.csv: row 2 (line 3) has 1 cells, and the header has 2\n"
+    assert (done.returncode, done.stderr) == (1, f"error: {line}")
+    assert (jobs.root / "prepare/output/message").read_text() == line
+
+
+def test_an_unexpected_fault_is_one_line_and_its_traceback_stays_in_the_log(jobs: Jobs) -> None:
+    """Protects the reason that a user sees from faults that nobody foresaw."""
+    jobs.prepare(make_table("regression"), "label")
+    config = jobs.stage_training() / "input/config/hyperparameters.json"
+    config.unlink()
+    config.mkdir()
+    done = jobs.run("train", "train")
+    reason = (jobs.root / "train/output/failure").read_text()
+    assert done.returncode == 1
+    assert reason.startswith("IsADirectoryError: ")
+    assert reason.count("\n") == 1
+    assert "Traceback" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["train", "now"]])
+def test_a_wrong_call_ends_in_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """Protects the difference between a wrong call and a failed job."""
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(
+        "error: expected one of prepare, train, evaluate, serve, monitor"
+    )
+
+
+def test_a_stopped_training_leaves_no_half_of_a_model(jobs: Jobs) -> None:
+    """Protects StopTrainingJob: SIGTERM ends it at once, with a reason."""
+    jobs.prepare(make_table("regression"), "label")
+    base = jobs.stage_training(n_iter_no_change="100000", max_iter="100000", learning_rate="0.000001")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "container", "train"],
+        cwd=PROJECT,
+        env=os.environ | {"SAGEMAKER_BASE_DIR": str(base)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("read ")
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 1
+    process.stdout.close()
+    assert (base / "output/failure").read_text().startswith("stopped by SIGTERM")
+    assert not list(base.glob("model/*"))
+
+
+def test_prepare_loads_no_scikit_learn() -> None:
+    """Protects the start of every job from imports that it does not use."""
+    code = "import sys, container.prepare; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def test_an_archive_that_is_cut_is_refused(jobs: Jobs) -> None:
+    """Protects evaluate from a broken upload."""
+    given = jobs.root / "evaluate/processing/input/model"
+    given.mkdir(parents=True)
+    with tarfile.open(given / "model.tar.gz", "w:gz"):
+        pass
+    done = jobs.run("evaluate", "evaluate")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: schema.json is missing")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become someone else"
+)
+def test_root_becomes_the_images_user_for_good(tmp_path: Path) -> None:
+    """Protects against data read and requests answered as root; the job's outputs can still be written."""
+    tmp_path.chmod(0o755)
+    for parent in list(tmp_path.parents)[:-2]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    code = (
+        "import os; from container.user import step_down; from container.layout import current; "
+        "step_down(); (current().model / 'a').write_text('1'); "
+        "(current().moved(os.environ['output_path']) / 'b').write_text('1'); "
+        "print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups())"
+    )
+    environment = os.environ | {"SAGEMAKER_BASE_DIR": str(tmp_path), "CONTAINER_USER": "10001"}
+    environment["output_path"] = "/opt/ml/processing/resultdata"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "10001 10001 10001 []\n", done.stderr
+    assert (tmp_path / "model/a").stat().st_uid == 10001
+    assert (tmp_path / "processing/resultdata/b").stat().st_uid == 10001
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become someone else"
+)
+@pytest.mark.parametrize("written", ["{outside}", "/opt/ml/../outside"])
+def test_no_directory_outside_the_job_is_handed_over(written: str, tmp_path: Path) -> None:
+    """Protects the machine from a job's environment: `output_path` is what its creator wrote."""
+    (tmp_path / "base").mkdir()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    environment = {"SAGEMAKER_BASE_DIR": str(tmp_path / "base"), "CONTAINER_USER": "10001"}
+    subprocess.run(
+        [sys.executable, "-c", "from container.user import step_down; step_down()"],
+        cwd=PROJECT,
+        env=os.environ | environment | {"output_path": written.format(outside=outside)},
+        check=True,
+    )
+    assert outside.stat().st_uid == 0

@@ -1,0 +1,233 @@
+"""Every model learns, survives its file to the last bit, and trusts no file."""
+
+import copy
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from skops import io
+
+from container import models
+from container.compiled import form, litert
+from container.compiled.store import PORTABLE
+from container.data.schema import Feature, Schema, Target
+from container.errors import UserError
+from container.models import FloatArray, Model, _network
+
+FEATURES = (
+    Feature("size", "numeric"),
+    Feature("colour", "categorical", ("blue", "green", "red"), other=True),
+    Feature("weight", "numeric"),
+)
+TARGETS = {
+    "regression": Target("y", "regression"),
+    "binary": Target("y", "binary", ("no", "yes")),
+    "multiclass": Target("y", "multiclass", ("a", "b", "c")),
+}
+# A network has no file of scikit-learn's: test_tensorflow.py holds it to the same.
+NAMES = [name for name in models.available() if name != "tensorflow"]
+
+
+def rows(task: str, count: int = 300) -> tuple[FloatArray, FloatArray]:
+    random = np.random.default_rng(3)
+    features = np.column_stack(
+        [random.normal(size=count), random.integers(0, 3, count).astype(float), random.normal(size=count)]
+    )
+    score = features[:, 0] + features[:, 1] - 1
+    features[::13, 0] = np.nan
+    features[::17, 1] = np.nan
+    target = {"regression": score, "binary": score > 0, "multiclass": (score > -0.5) * 1 + (score > 0.5)}[
+        task
+    ]
+    return features, target.astype(np.float64)
+
+
+def trained(name: str, task: str) -> tuple[Model, Schema, FloatArray, FloatArray]:
+    module, schema = models.module(name), Schema(TARGETS[task], FEATURES)
+    features, target = rows(task)
+    model = module.create(schema, module.Hyperparameters(), 0)
+    model.fit(features[:200], target[:200], (features[200:], target[200:]))
+    return model, schema, features, target
+
+
+@pytest.mark.parametrize("task", TARGETS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_survives_its_file_and_answers_row_by_row(tmp_path: Path, name: str, task: str) -> None:
+    """Protects predictions: equal to the last bit after loading, and for a row alone or among others."""
+    model, schema, features, target = trained(name, task)
+    expected = model.predict(features)
+    model.save(tmp_path)
+    loaded = type(model).load(tmp_path, schema)
+    assert np.array_equal(loaded.predict(features), expected)
+    alone = np.concatenate([loaded.predict(features[place : place + 1]) for place in range(30)])
+    assert np.array_equal(alone, expected[:30])
+    if task == "regression":
+        assert np.corrcoef(expected, target)[0, 1] > 0.8
+    else:
+        assert expected.shape == (len(features), len(schema.target.classes or ()))
+        assert expected.sum(axis=1) == pytest.approx(np.ones(len(features)))
+        assert (expected.argmax(axis=1) == target).mean() > 0.8
+
+
+@pytest.mark.parametrize("task", TARGETS)
+@pytest.mark.parametrize("name", NAMES)
+def test_unseen_categories_and_empty_rows_get_answers(name: str, task: str) -> None:
+    """Protects an endpoint from requests that training never saw."""
+    model, *_ = trained(name, task)
+    strange = np.array([[np.nan, np.nan, np.nan], [1.7e308, 3.0, -1.7e308], [0.0, np.nan, 0.0]])
+    assert np.isfinite(model.predict(strange)).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_seed_repeats_a_training(name: str) -> None:
+    """Protects reproducibility: the same rows and seed give the same model."""
+    first, _, features, _ = trained(name, "regression")
+    second, *_ = trained(name, "regression")
+    assert np.array_equal(first.predict(features), second.predict(features))
+
+
+class Stranger:
+    """Be a type that no model has."""
+
+    def __init__(self) -> None:
+        """Hold nothing of interest."""
+        self.value = 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_not_trusted(tmp_path: Path, name: str) -> None:
+    """Protects the process: a file's own list of types counts for nothing."""
+    schema = Schema(TARGETS["regression"], FEATURES)
+    io.dump(Stranger(), tmp_path / PORTABLE)
+    with pytest.raises(UserError, match=r"types that this model does not have.*Stranger"):
+        models.module(name).LOADED.load(tmp_path, schema)
+    (tmp_path / PORTABLE).write_bytes(b"PK\x05\x06 no model")
+    with pytest.raises(UserError, match="is damaged"):
+        models.module(name).LOADED.load(tmp_path, schema)
+    (tmp_path / PORTABLE).unlink()
+    with pytest.raises(UserError, match="is missing"):
+        models.module(name).LOADED.load(tmp_path, schema)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_and_a_schema_that_disagree_are_refused(tmp_path: Path, name: str) -> None:
+    """Protects answers from a model that learned other columns or classes."""
+    model, schema, *_ = trained(name, "binary")
+    model.save(tmp_path)
+    with pytest.raises(UserError, match="number of features"):
+        type(model).load(tmp_path, Schema(schema.target, FEATURES[:2]))
+    with pytest.raises(UserError, match="classes"):
+        type(model).load(tmp_path, Schema(TARGETS["multiclass"], FEATURES))
+
+
+def test_another_models_file_is_refused(tmp_path: Path) -> None:
+    """Protects against a model.json that names another model than was saved."""
+    model, schema, *_ = trained("linear_regression", "regression")
+    model.save(tmp_path)
+    with pytest.raises(UserError, match=r"which is not this model's|does not have"):
+        models.module("random_forest").LOADED.load(tmp_path, schema)
+
+
+@pytest.mark.parametrize(("place", "value"), [("left", 0), ("right", 10**6), ("feature_idx", 99)])
+def test_boosted_trees_that_point_outside_are_refused(tmp_path: Path, place: str, value: int) -> None:
+    """Protects the process from a crafted file: scikit-learn follows these numbers unchecked."""
+    model, schema, *_ = trained("gradient_boosting", "regression")
+    inner: Any = model
+    inner.estimator._predictors[0][0].nodes[place][0] = value  # noqa: SLF001
+    model.save(tmp_path)
+    with pytest.raises(UserError, match="points outside"):
+        type(model).load(tmp_path, schema)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("children_left", 0), ("children_right", 10**6), ("feature", 99)]
+)
+def test_forest_trees_that_point_outside_are_refused(tmp_path: Path, place: str, value: int) -> None:
+    """Protects the process from a crafted file: scikit-learn follows these numbers unchecked."""
+    model, schema, *_ = trained("random_forest", "regression")
+    inner: Any = model
+    getattr(inner.estimator.estimators_[0].tree_, place)[0] = value
+    model.save(tmp_path)
+    with pytest.raises(UserError, match="points outside"):
+        type(model).load(tmp_path, schema)
+
+
+def test_hyperparameters_are_parsed_from_text() -> None:
+    """Protects the types: SageMaker gives text alone."""
+    kind = models.module("gradient_boosting").Hyperparameters
+    made = models.parse_hyperparameters(kind, {"learning_rate": "0.3", "max_depth": "4", "max_iter": " 7 "})
+    assert made == kind(learning_rate=0.3, max_depth=4, max_iter=7)
+    assert models.parse_hyperparameters(kind, {"max_depth": "None"}) == kind()
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (
+            {"learning_rte": "0.3"},
+            "'learning_rte' is unknown: this model takes model, seed, learning_rate, max_iter",
+        ),
+        ({"max_iter": "0.5"}, "'max_iter' must be a whole number, and is '0.5'"),
+        ({"learning_rate": "nan"}, "'learning_rate' must be a number, and is 'nan'"),
+    ],
+)
+def test_hyperparameters_that_do_not_fit_are_refused(texts: dict[str, str], message: str) -> None:
+    """Protects a paid training from a typing error."""
+    with pytest.raises(UserError, match=message):
+        models.parse_hyperparameters(models.module("gradient_boosting").Hyperparameters, texts)
+
+
+def test_a_model_that_does_not_exist_is_refused() -> None:
+    """Protects the user: the names to choose from are told."""
+    with pytest.raises(UserError, match="gradient_boosting, linear_regression, random_forest, tensorflow"):
+        models.module("../errors")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"batch_size": "0"}, "'batch_size' must be at least 1, and is 0"),
+        ({"units": "-3"}, "'units' must be at least 1, and is -3"),
+        ({"dropout": "1"}, "'dropout' must be below 1"),
+        ({"learning_rate": "0"}, "'learning_rate' above 0"),
+    ],
+)
+def test_networks_that_no_one_can_build_are_refused(texts: dict[str, str], message: str) -> None:
+    """Protects a paid training; nothing of it takes TensorFlow."""
+    with pytest.raises(UserError, match=message):
+        models.parse_hyperparameters(models.module("tensorflow").Hyperparameters, texts)
+
+
+def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects who changes the model of a project that was made for scikit-learn."""
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # as Python knows a package that is not there
+    _network.framework.cache_clear()
+    with pytest.raises(UserError, match=r"needs TensorFlow, which is not installed.*=tensorflow"):
+        trained("tensorflow", "regression")
+
+
+def test_an_artefact_without_litert_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects who serves a network by an image that was made for scikit-learn."""
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(UserError, match=r"LiteRT is not installed.*framework=tensorflow"):
+        litert.load(tmp_path, {}, 3, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_predicts_in_its_own_way_serves_so(name: str) -> None:
+    """Protects a user's model that is made from one of ours: its base's compiled form would pass it over."""
+    model, *_ = trained(name, "regression")
+    assert form.of(model).kind
+    made = copy.copy(model)
+    made.__class__ = type("Own", (type(model),), {"predict": type(model).predict})
+    with pytest.raises(form.UnsuitableError, match="predicts in its own way"):
+        form.of(made)

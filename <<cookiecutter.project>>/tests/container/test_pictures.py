@@ -1,0 +1,317 @@
+"""Pictures become lists and splits, or a refusal; what is no picture is left out with its reason."""
+
+import base64
+import csv
+import io
+import json
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from container.data.schema import Schema
+from container.errors import UserError
+from container.pictures import STATISTICS, decode, read, sources, statistics
+from container.pictures.decode import PictureError
+from container.pictures.prepare import Settings, prepare, side
+
+SIDE = 16
+COUNT = 60
+
+
+def drawn(seed: int, size: tuple[int, int] = (24, 20)) -> Image.Image:
+    random = np.random.Generator(np.random.PCG64(seed))
+    return Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    body = io.BytesIO()
+    picture.save(body, kind, **options)
+    return body.getvalue()
+
+
+def folders(root: Path, count: int = COUNT) -> Path:
+    """Write pictures into a folder a label."""
+    for number in range(count):
+        path = root / "in" / "ab"[number % 2] / f"{number:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded(drawn(number)))
+    return root / "in"
+
+
+def prepared(root: Path, seed: int = 0) -> Path:
+    prepare(Settings(SIDE, seed, 0.15, 0.2), root / "in", root / "out")
+    return root / "out"
+
+
+def report(out: Path) -> dict[str, Any]:
+    return json.loads((out / "report" / "report.json").read_bytes())  # type: ignore[no-any-return]
+
+
+def shown(out: Path, split: str) -> set[bytes]:
+    """Return what the pictures of a split show."""
+    files = sources.find(out / split)
+    return {decode.digest(decode.decode(file.read())) for file in files}
+
+
+def reasons(out: Path) -> dict[str, str]:
+    return {each["name"]: each["reason"] for each in report(out)["left_out"]["files"]}
+
+
+def packed(path: Path, files: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+
+
+def bomb(width: int, height: int) -> bytes:
+    """Return a small PNG that says it is large."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(1000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def test_labelled_folders_become_three_lists(tmp_path: Path) -> None:
+    folders(tmp_path)
+    out = prepared(tmp_path)
+    schema = Schema.read(out / "schema" / "schema.json")
+    assert (schema.target.classes, schema.target.task, schema.side) == (("a", "b"), "binary", SIDE)
+    counts = report(out)["splits"]
+    assert counts == {"train": 39, "validation": 9, "test": 12} or sum(counts.values()) == COUNT
+    for name, count in counts.items():
+        lines = (out / "report" / f"{name}.lst").read_text().splitlines()
+        assert [line.split("\t")[0] for line in lines] == list(map(str, range(count)))
+        assert all(Path(path).parent.name == label for _, label, path in (line.split("\t") for line in lines))
+        pictures = read.read(out / name, schema)
+        assert pictures.features.shape == (count, SIDE * SIDE * 3)
+        assert min(np.bincount(pictures.target.astype(int))) >= count // 2 - 1
+
+
+def test_a_golden_request_is_what_the_model_sees(tmp_path: Path) -> None:
+    """So it is small, and its answer is the one that was recorded."""
+    folders(tmp_path)
+    out = prepared(tmp_path)
+    pictures = read.read(out / "test", Schema.read(out / "schema" / "schema.json"))
+    (picture,) = json.loads(pictures.body(3))["instances"]
+    seen = decode.decode(base64.b64decode(picture["b64"]))
+    assert seen.size == (SIDE, SIDE)
+    assert np.array_equal(decode.pixels(seen, SIDE), pictures.features[3])
+
+
+def test_the_same_picture_is_in_one_split_whatever_its_file_is(tmp_path: Path) -> None:
+    """A picture saved again, with an alpha channel or twice under other names, is still the same picture."""
+    folder = folders(tmp_path)
+    for number in range(0, COUNT, 3):
+        (folder / "ab"[number % 2] / f"again-{number}.png").write_bytes(
+            encoded(drawn(number).convert("RGBA"))
+        )
+    out = prepared(tmp_path)
+    found = [shown(out, name) for name in ("train", "validation", "test")]
+    assert sum(map(len, found)) == len(set.union(*found)) == COUNT
+    assert report(out)["left_out"]["counts"] == {"duplicate": COUNT // 3}
+
+
+def test_more_pictures_move_none_from_training_to_test(tmp_path: Path) -> None:
+    """So a retrained model and production's can be compared on pictures that are new to both."""
+    folders(tmp_path / "one")
+    folders(tmp_path / "two", COUNT * 2)
+    before, after = prepared(tmp_path / "one"), prepared(tmp_path / "two")
+    assert not shown(before, "train") & shown(after, "test")
+    assert shown(before, "test") & shown(after, "test")
+
+
+def test_what_is_no_picture_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    folder = folders(tmp_path)
+    whole = encoded(drawn(1000))
+    broken = {
+        "a/empty.png": (b"", "empty"),
+        "a/cut.png": (whole[: len(whole) // 2], "corrupt"),
+        "b/text.jpg": (b"no picture", "corrupt"),
+        "b/small.png": (encoded(drawn(1001, (SIDE, SIDE - 1))), "undersized"),
+        "b/bomb.png": (bomb(60_000, 60_000), "too-many-pixels"),
+    }
+    for name, (body, _) in broken.items():
+        (folder / name).write_bytes(body)
+    assert reasons(prepared(tmp_path)) == {name: reason for name, (_, reason) in broken.items()}
+
+
+def test_a_picture_with_two_labels_is_left_out_wherever_it_is(tmp_path: Path) -> None:
+    folder = folders(tmp_path)
+    (folder / "b" / "again.png").write_bytes((folder / "a" / "000.png").read_bytes())
+    out = prepared(tmp_path)
+    assert reasons(out) == {"a/000.png": "conflicting-labels", "b/again.png": "conflicting-labels"}
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"), [(b"", "more than 10%.*empty"), (None, "more than 50%.*duplicate")]
+)
+def test_too_many_that_are_left_out_are_refused(tmp_path: Path, body: bytes | None, rule: str) -> None:
+    folder = folders(tmp_path)
+    for number in range(COUNT + 10):
+        same = folder / "a" / "000.png"
+        (folder / "a" / f"z{number}.png").write_bytes(same.read_bytes() if body is None else body)
+    with pytest.raises(UserError, match=rule):
+        prepared(tmp_path)
+
+
+@pytest.mark.parametrize("listed", ["in/a.png", "a.png"])
+@pytest.mark.parametrize("place", ["pictures.lst", "in/pictures.lst", "lists/pictures.lst"])
+def test_a_list_finds_its_pictures(tmp_path: Path, listed: str, place: str) -> None:
+    """Lists stand beside the pictures, above them or elsewhere, and name more or less of their path."""
+    packed(tmp_path / "in.zip", {"in/a.png": b"A", place: f"7\t1.000000\t{listed}\n".encode()})
+    (found,) = sources.find(tmp_path)
+    assert (found.name, found.label, found.read()) == ("in.zip/in/a.png", "1", b"A")
+
+
+def test_a_picture_that_is_listed_and_not_there_is_told(tmp_path: Path) -> None:
+    packed(tmp_path / "in.zip", {"a.png": b"A", "p.lst": b"0\t1\tb.png\n"})
+    (found,) = sources.find(tmp_path)
+    with pytest.raises(PictureError, match=r"in.zip/p.lst: line 1 names it, and it is not there"):
+        found.read()
+
+
+@pytest.mark.parametrize(
+    ("files", "rule"),
+    [
+        ({"../a.png": b""}, "'../a.png' points outside"),
+        ({"/etc/a.png": b""}, "'/etc/a.png' points outside"),
+        ({"a\\..\\..\\b.png": b""}, "points outside"),
+        ({"c:/a.png": b""}, "points outside"),
+        ({"a.png": b"", "l.lst": b"0\t1\t../../a.png\n"}, "line 1: '../../a.png' points outside"),
+        (
+            {"a.png": b"", "l.lst": b"0\t1 a.png\n"},
+            "line 1 has 2 fields, and must have an index, a label and a",
+        ),
+        ({"a.png": b"", "l.lst": b"\xff\n"}, "l.lst cannot be read as UTF-8"),
+        ({"x/a.png": b"", "y/a.png": b"", "l.lst": b"0\t1\ta.png\n"}, "may be x/a.png or y/a.png"),
+        ({"a.png": b""}, "in.zip/a.png has no label"),
+        ({"notes.txt": b""}, "no picture in"),
+    ],
+)
+def test_archives_that_lead_elsewhere_or_say_nothing_are_refused(
+    tmp_path: Path, files: dict[str, bytes], rule: str
+) -> None:
+    packed(tmp_path / "in.zip", files)
+    with pytest.raises(UserError, match=rule.replace("\\", "\\\\")):
+        sources.find(tmp_path)
+
+
+def test_links_in_archives_are_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("a/passwd.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) * 65536
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    with pytest.raises(UserError, match=r"in.zip holds the link 'a/passwd.png'"):
+        sources.find(tmp_path)
+
+
+def test_a_file_that_unpacks_to_too_much_is_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more of it is unpacked than one byte beyond the bound."""
+    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/zeros.png", bytes(1001))
+    (found,) = sources.find(tmp_path)
+    with pytest.raises(PictureError, match="more than 1000 bytes"):
+        found.read()
+
+
+def test_a_damaged_archive_is_refused_and_a_damaged_member_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "in.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/a.png", b"0123456789" * 10)
+    path.write_bytes(path.read_bytes().replace(b"0123456789", b"9876543210", 1))
+    (found,) = sources.find(tmp_path)
+    with pytest.raises(PictureError, match="cannot be unpacked"):
+        found.read()
+    path.write_bytes(b"PK no zip")
+    with pytest.raises(UserError, match=r"in.zip is no zip, or is damaged"):
+        sources.find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda grey: grey,
+        lambda grey: grey.convert("RGB"),
+        lambda grey: grey.convert("RGBA"),
+        lambda grey: grey.convert("LA"),
+        lambda grey: grey.convert("P"),
+        lambda grey: Image.fromarray(np.asarray(grey).astype(np.uint16) * 256 + 255),
+    ],
+)
+def test_a_picture_looks_the_same_in_every_mode(changed: Callable[[Image.Image], Image.Image]) -> None:
+    grey = drawn(3).convert("L")
+    found = decode.decode(encoded(changed(grey)))
+    assert found.mode == "RGB"
+    assert np.array_equal(np.asarray(found), np.asarray(grey.convert("RGB")))
+
+
+def test_what_is_transparent_is_white() -> None:
+    picture = drawn(4).convert("RGBA")
+    picture.putalpha(0)
+    assert np.asarray(decode.decode(encoded(picture))).min() == 255
+
+
+def test_a_photograph_is_looked_at_upright() -> None:
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    assert decode.decode(encoded(drawn(5, (30, 20)), "JPEG", exif=turned)).size == (20, 30)
+
+
+@given(st.binary(max_size=200), st.integers(0, 400))
+def test_damage_is_never_anything_but_a_reason(noise: bytes, at: int) -> None:
+    body = encoded(drawn(6, (8, 8)))
+    for damaged in (noise, body[:at] + noise + body[at + len(noise) :]):
+        try:
+            assert decode.decode(damaged).mode == "RGB"
+        except PictureError as error:
+            assert error.reason in {"empty", "corrupt", "too-many-pixels"}  # noqa: PT017
+
+
+def test_statistics_tell_what_changed() -> None:
+    """Each number moves with what it is called by, and an even picture has none to divide by zero for."""
+    plain = drawn(7).resize((32, 32))
+    numbers = dict(zip(STATISTICS, statistics.measure(plain), strict=True))
+    dark = dict(
+        zip(STATISTICS, statistics.measure(plain.point([v // 3 for v in range(256)] * 3)), strict=True)
+    )
+    wide = dict(zip(STATISTICS, statistics.measure(plain.resize((64, 32))), strict=True))
+    assert dark["brightness"] < numbers["brightness"] / 2
+    assert dark["contrast"] < numbers["contrast"] / 2
+    assert dark["sharpness"] == pytest.approx(numbers["sharpness"], rel=0.1)
+    assert wide["aspect"] == 2 * numbers["aspect"] == 2
+    assert wide["sharpness"] < numbers["sharpness"]
+    assert statistics.measure(Image.new("RGB", (4, 4), "black")) == (0, 0, 0, 1, 0)
+
+
+def test_the_baseline_holds_a_row_a_training_picture(tmp_path: Path) -> None:
+    folders(tmp_path)
+    out = prepared(tmp_path)
+    with (out / "baseline" / "baseline.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == STATISTICS
+    assert len(rows) == report(out)["splits"]["train"]
+
+
+@pytest.mark.parametrize("text", ["", "8", "20", "264", "x"])
+def test_a_side_that_no_model_sees_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="IMAGE_SIZE"):
+        side({"IMAGE_SIZE": text})

@@ -1,0 +1,94 @@
+"""The schema survives its file, and encodes a cell as a column of cells."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from container.data import encode
+from container.data.schema import Feature, Schema, Target
+from container.errors import UserError
+
+names = st.text(min_size=1, max_size=8)
+levels = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=6, unique=True).map(tuple)
+features = st.one_of(
+    st.builds(Feature, names, st.just("numeric")),
+    st.builds(Feature, names, st.just("categorical"), levels, st.booleans()),
+    st.builds(Feature, names, st.just("date"), format=st.sampled_from(["iso8601", "dd/mm/yyyy"])),
+)
+targets = st.one_of(
+    st.builds(Target, names, st.just("regression")),
+    st.builds(Target, names, st.just("multiclass"), levels),
+)
+COLOUR = Feature("colour", "categorical", ("blue", "red"))
+FOLDED = Feature("city", "categorical", ("Bonn", "Rome"), other=True)
+FLAG = Feature("flag", "categorical", ("False", "True"))
+
+
+@given(st.builds(Schema, targets, st.lists(features, max_size=5).map(tuple)))
+def test_a_schema_survives_json(schema: Schema) -> None:
+    """Protects the file that travels with the model."""
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
+@pytest.mark.parametrize(
+    ("feature", "text", "expected"),
+    [
+        (COLOUR, " red ", 1.0),
+        (COLOUR, "green", math.nan),
+        (COLOUR, "?", math.nan),
+        (FOLDED, "Oslo", 2.0),
+        (FOLDED, "", math.nan),
+        (FLAG, "true", 1.0),
+        (FLAG, "FALSE", 0.0),
+        (Feature("x", "numeric"), "1e3", 1000.0),
+        (Feature("x", "numeric"), "null", math.nan),
+        (Feature("d", "date", format="iso8601"), "1970-01-02", 86400.0),
+        (Feature("d", "date", format="iso8601"), "yesterday", math.nan),
+    ],
+)
+def test_a_cell_becomes_a_number(feature: Feature, text: str, expected: float) -> None:
+    """Protects what the model sees of known, unknown, rare and missing values."""
+    assert feature.encode(text) == pytest.approx(expected, nan_ok=True, abs=0)
+
+
+@pytest.mark.parametrize("text", ["abc", "inf", "1_0"])
+def test_text_in_a_numeric_column_is_refused_by_name(text: str) -> None:
+    """Protects against a request's text passing as a missing number."""
+    with pytest.raises(ValueError, match="income"):
+        Feature("income", "numeric").encode(text)
+
+
+cells = st.one_of(
+    st.sampled_from(["Bonn", "Rome", "Oslo", "", "NA", "red", "true", "2021-05-06", "x"]), st.text(max_size=4)
+).filter(lambda text: not any(mark in text for mark in '\0\r\n,"'))
+
+
+@given(st.lists(cells, min_size=1, max_size=20), st.sampled_from([COLOUR, FOLDED, FLAG]))
+def test_a_column_is_encoded_as_its_cells_are(column: list[str], feature: Feature) -> None:
+    """Protects serving, which encodes cell by cell, from training, which encodes by column."""
+    text = pl.DataFrame({"0": ["1"] * len(column), "1": column}, schema={"0": pl.String, "1": pl.String})
+    text = text.with_columns(pl.col("1").str.strip_chars(" \t\r\n\x0b\x0c"))
+    made = encode.encode(text, Schema(Target("y", "regression"), (feature,)), "a.csv")[:, 0]
+    assert np.array_equal(made, [feature.encode(cell) for cell in column], equal_nan=True)
+
+
+def test_a_label_that_is_no_class_is_refused() -> None:
+    """Protects the metrics from labels that the model cannot give."""
+    target = Target("y", "binary", ("no", "yes"))
+    assert target.encode("yes") == 1.0
+    with pytest.raises(ValueError, match="'perhaps' is not one of the classes of y"):
+        target.encode("perhaps")
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "target": {}}'])
+def test_a_damaged_schema_is_refused(tmp_path: Path, content: str) -> None:
+    """Protects the user from a traceback when the artefact is not ours."""
+    (tmp_path / "schema.json").write_text(content)
+    with pytest.raises(UserError, match=r"schema\.json"):
+        Schema.read(tmp_path / "schema.json")

@@ -1,0 +1,121 @@
+"""The whole project once, as rendered: its templates, state machine and container belong together."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from PIL import Image
+
+from local.cloud import process
+from scripts.delivery import inventory
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT_OUT = shutil.ignore_patterns(".local", ".venv", ".git", "build", "__pycache__", ".*_cache")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Copy the project, so that a cloud which runs here is left alone."""
+    return Path(shutil.copytree(ROOT, tmp_path / "project", ignore=LEFT_OUT))
+
+
+def run(project: Path, *arguments: str, **environment: str) -> str:
+    """Run one of the project's commands, which has to succeed, and give what it printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=project,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def local(project: Path, *arguments: str) -> str:
+    """Run one of the project's local commands."""
+    return run(project, "-m", "local", *arguments)
+
+
+def teardown(project: Path, *arguments: str) -> list[str]:
+    """Run the command that removes the project, against its local cloud, and give the lines that it said."""
+    cloud = process.find(project)
+    assert cloud
+    return run(project, "scripts/teardown", *arguments, **cloud.environment).splitlines()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def workload() -> str:
+    """Return what the project's models look at; in the template that has still to be answered."""
+    settings = tomllib.loads((ROOT / "project.toml").read_text(encoding="utf-8"))
+    return str(settings["data"]["workload"])
+
+
+@pytest.mark.smoke
+@pytest.mark.skipif(workload() != "image", reason="its models look at tables")
+def test_pictures_become_a_model_that_answers(project: Path) -> None:
+    """Train on stripes that are level or upright, deploy, predict, and tell of it in the report."""
+    chance = random.Random(1)
+    for number in range(200):
+        path = project / "pictures" / ("level", "upright")[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        line = bytes(128 + 120 * (place // 4 % 2) - chance.randrange(120) for place in range(32))
+        drawn = Image.frombytes("L", (32, 32), line * 32)
+        (drawn if number % 2 else drawn.transpose(Image.Transpose.ROTATE_90)).save(path)
+    try:
+        local(project, "run", "--approve", "--data", "pictures", "--rows", "5")
+        predicted = local(project, "infer", "pictures/level/0.png").splitlines()
+    finally:
+        local(project, "down")
+    report = read(project / ".local" / "report.json")
+    jsonschema.validate(report, read(project / "local" / "report.schema.json"))
+    assert {stage["status"] for stage in report["stages"]} == {"Succeeded"}
+    assert report["metrics"]["accuracy"] > 0.9
+    assert report["predictions"] >= 5
+    assert predicted == ["prediction", "level"]
+
+
+@pytest.mark.smoke
+@pytest.mark.skipif(workload() == "image", reason="its models look at pictures")
+def test_data_becomes_a_model_that_answers(project: Path) -> None:
+    """Train on a line with a little noise, deploy, predict, tell of it in the report, and remove it all."""
+    chance = random.Random(1)
+    rows = [(chance.gauss(0, 1), chance.choice(["red", "green"])) for _ in range(300)]
+    lines = [f"{x},{kind},{3 * x + (kind == 'red') + chance.gauss(0, 0.1)}" for x, kind in rows]
+    (project / "table.csv").write_text("\n".join(["x,kind,y", *lines]), encoding="utf-8")
+    try:
+        local(project, "run", "--approve", "--data", "table.csv", "--target", "y", "--rows", "5")
+        predictions = local(project, "infer", "table.csv").splitlines()
+        removed, left = teardown(project, "--yes"), teardown(project, "--dry-run")
+    finally:
+        local(project, "down")
+    report: dict[str, Any] = json.loads((project / ".local" / "report.json").read_text(encoding="utf-8"))
+    jsonschema.validate(
+        report, json.loads((project / "local" / "report.schema.json").read_text(encoding="utf-8"))
+    )
+    assert {stage["status"] for stage in report["stages"]} == {"Succeeded"}
+    assert report["metrics"]["r2"] > 0.9
+    assert report["predictions"] >= 5
+    assert predictions[0] == "label,prediction"
+    assert len(predictions) == 301
+    gone = [line for line in removed if line.startswith("stack ") and line.endswith(": removed")]
+    kinds = (*inventory.DELIVERED, "pipeline")
+    assert all(line.endswith(f"-{kind}: removed") for line, kind in zip(gone, kinds, strict=True))
+    (said,) = left
+    assert said.startswith("There is nothing of ")

@@ -1,0 +1,320 @@
+"""What is rendered is what templates, state machine and container take, both ways."""
+
+import copy
+import dataclasses
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import run_pipeline
+from scripts.lint.__main__ import expressions, machines_in, read_template
+from tests.pipeline.conftest import RUN
+
+ROOT = Path(__file__).resolve().parents[2]
+STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}
+MACHINE = json.loads((ROOT / "stacks" / "workflow.asl.json").read_text(encoding="utf-8"))
+MISSING = object()
+SECTIONS = {"Prepare", "Baseline", "Train", "Evaluate", "Gate", "Data"}
+
+
+TEMPLATES = {parameters: read_template(ROOT / "stacks" / name) for parameters, name in STACKS.items()}
+Content = dict[str, Any]
+
+
+def parameter_faults(rendered: Content, templates: dict[str, Content]) -> Iterator[str]:
+    """Say which parameters templates and what is rendered do not share, and which values are refused."""
+    for file, template in templates.items():
+        declared, given = template["Parameters"], rendered[file]["Parameters"]
+        yield from (f"{file}: the template has no {name}" for name in sorted(given.keys() - declared.keys()))
+        yield from (f"{file}: nobody gives {name}" for name in sorted(declared.keys() - given.keys()))
+        for name in sorted(given.keys() & declared.keys()):
+            if not taken(declared[name], given[name]):
+                yield f"{file}: {name} is {given[name]!r}, which the template refuses"
+
+
+def taken(rules: Content, value: Any) -> bool:
+    """Tell whether a parameter's rules take a value, which CloudFormation refuses in the middle of a run."""
+    if not isinstance(value, str) or not re.fullmatch(rules.get("AllowedPattern", "(?s).*"), value):
+        return False
+    if value not in map(str, rules.get("AllowedValues", [value])):
+        return False
+    if rules["Type"] == "Number":
+        return bool(rules.get("MinValue", 0) <= float(value) <= rules.get("MaxValue", float("inf")))
+    return bool(rules.get("MinLength", 0) <= len(value) <= rules.get("MaxLength", 4096))
+
+
+def test_rendered_parameters_are_the_templates(rendered: Content) -> None:
+    """CloudFormation refuses a parameter that the template lacks, one without value, one against a rule."""
+    assert list(parameter_faults(rendered, TEMPLATES)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "value", "words"),
+    [
+        ("verify.json", ["Extra"], {"Type": "String"}, "verify.json: nobody gives Extra"),
+        ("workflow.json", ["KmsKeyArn"], None, "workflow.json: the template has no KmsKeyArn"),
+        ("governor.json", ["DataPrefix", "AllowedPattern"], "data/", "DataPrefix is 'raw/', which"),
+        ("deploy-model-prd.json", ["ApiPackage", "AllowedValues"], ["image"], "ApiPackage is 'zip', which"),
+        ("deploy-model-prd.json", ["MaxCapacity", "MaxValue"], 3, "MaxCapacity is '4', which"),
+        ("deploy-model-dev.json", ["Project", "MaxLength"], 15, "Project is 'pppppppppppppppp', which"),
+    ],
+)
+def test_another_parameter_is_told(
+    rendered: Content, file: str, path: list[str], value: Any, words: str
+) -> None:
+    """Both ways, and each kind of rule."""
+    assert any(words in fault for fault in parameter_faults(rendered, changed_templates(file, path, value)))
+
+
+def changed_templates(file: str, path: list[str], value: Any) -> dict[str, Content]:
+    """Copy the templates, and change a place among one's parameters; None takes it away."""
+    broken = copy.deepcopy(TEMPLATES)
+    place = broken[file]["Parameters"]
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return broken
+
+
+def test_settings_and_templates_agree_on_project_names() -> None:
+    """A name that one place takes and another refuses fails halfway through a deployment."""
+    own = (ROOT / "pipeline" / f"{name}.yml" for name in ("pipeline", "network", "studio"))
+    templates = [*(ROOT / "stacks").glob("*.yml"), *own]
+    rules = [read_template(path)["Parameters"]["Project"] for path in templates]
+    assert {(rule["AllowedPattern"], rule["MinLength"], rule["MaxLength"]) for rule in rules} == {
+        ("[a-z](-?[a-z0-9])+", 2, 16)
+    }
+
+
+@pytest.mark.parametrize(
+    ("tags", "taken"),
+    [
+        ("", True),
+        ("Owner=risk,Cost Center=42", True),
+        ("a=project=x", False),
+        ("projects=x,stage2=y", True),
+        ("Owner=risk,stage=x", False),
+        ("project=x", False),
+        ("aws:x=y", False),
+    ],
+)
+def test_the_pipeline_takes_the_tags_that_rendering_takes(tags: str, taken: bool) -> None:  # noqa: FBT001
+    """Others would be taken when the pipeline is deployed, and then fail every build."""
+    pattern = read_template(ROOT / "pipeline" / "pipeline.yml")["Parameters"]["Tags"]["AllowedPattern"]
+    (declared,) = (each for each in dataclasses.fields(run_pipeline.Run) if each.name == "tags")
+    assert bool(re.fullmatch(pattern, tags)) == declared.metadata["rule"].holds(tags) == taken
+
+
+def test_the_pipeline_stack_gives_what_rendering_takes() -> None:
+    """What differs by account are outputs of pipeline.yml, so that one can render by hand too."""
+    outputs = read_template(ROOT / "pipeline" / "pipeline.yml")["Outputs"]
+    names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in outputs}
+    taken = {
+        declared.name
+        for declared in dataclasses.fields(run_pipeline.Run)
+        if declared.default is dataclasses.MISSING
+    }
+    assert (
+        taken - {"commit", "data_version", "execution_id", "image_uri"}
+        == {name.replace("sage_maker", "sagemaker") for name in names} & taken
+    )
+
+
+def input_faults(source: Content, machine: Content) -> Iterator[str]:
+    """Say what a state machine reads that its input lacks, and what is in the input in vain."""
+    text = " ".join(expression for _, expression in expressions(machine))
+    for path in sorted(set(re.findall(r"\$settings((?:\.\w+)+)", text))):
+        value: Any = source
+        for name in path.split(".")[1:]:
+            value = value.get(name, MISSING) if isinstance(value, dict) else MISSING
+        if value is MISSING:
+            yield f"{path[1:]} is read, and nobody gives it"
+    read = set(re.findall(r"\$(?:settings|states\.input)((?:\.\w+)+)", text))
+    for name in sorted(source):
+        inner = source[name] if name in SECTIONS else {}
+        for given in [f".{name}", *(f".{name}.{key}" for key in inner)]:
+            if not any(f"{path}.".startswith(f"{given}.") for path in read):
+                yield f"{given[1:]} is given, and nobody reads it"
+
+
+def test_the_state_machine_reads_what_its_input_holds(rendered: Content) -> None:
+    """Every $settings.X.Y of an expression is in workflow-input.json, and nothing there is in vain."""
+    assert list(input_faults(rendered["workflow-input.json"], MACHINE)) == []
+
+
+def test_another_input_is_told(rendered: Content) -> None:
+    """Both ways, in a section too."""
+    broken = copy.deepcopy(rendered["workflow-input.json"])
+    broken["Gate"]["Level"] = broken["Gate"].pop("Threshold")
+    broken["Unused"] = 1
+    assert list(input_faults(broken, MACHINE)) == [
+        "Gate.Threshold is read, and nobody gives it",
+        "Gate.Level is given, and nobody reads it",
+        "Unused is given, and nobody reads it",
+    ]
+
+
+def test_parameters_that_stacks_share_have_one_name(rendered: dict[str, Any]) -> None:
+    """What production's success moves is what the next training reads."""
+    for taken, name, owner in (
+        ("workflow", "ChampionParameter", "verify"),
+        ("verify", "WatermarkParameter", "workflow"),
+    ):
+        made = read_template(ROOT / "stacks" / f"{owner}.yml")["Resources"][name]["Properties"]["Name"]
+        parameters = rendered[f"{taken}.json"]["Parameters"]
+        assert parameters[name] == made["Fn::Sub"].replace("${Project}", parameters["Project"])
+
+
+@pytest.mark.parametrize("template", STACKS.values())
+def test_state_is_not_written_back_by_a_commit(
+    project_file: Path, rendered: dict[str, Any], template: str
+) -> None:
+    """A tag that is new with each commit makes CloudFormation put a parameter's first value again."""
+    resources = read_template(ROOT / "stacks" / template)["Resources"].values()
+    if not any(resource["Type"] == "AWS::SSM::Parameter" for resource in resources):
+        return
+    settings = run_pipeline.read_settings(project_file)
+    run = dataclasses.replace(
+        RUN, commit="another", data_version="other", execution_id="other", reason="data"
+    )
+    name = f"{Path(template).stem}.json"
+    assert run_pipeline.render(settings, run)[name]["Tags"] == rendered[name]["Tags"]
+
+
+def test_reasons_that_the_governor_gives_are_known() -> None:
+    """Under a name that rendering does not know, a worse model would replace production's by itself."""
+    machine = (ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8")
+    schedule = read_template(ROOT / "stacks" / "governor.yml")["Resources"]["Schedule"]["Properties"]
+    given = {*re.findall(r'"reason": "(\w+)"', machine), json.loads(schedule["Target"]["Input"])["Reason"]}
+    assert given >= {"data", "schedule"}
+    assert given <= set(run_pipeline.UNASKED)
+    variables = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]["Pipeline"]["Properties"]
+    (asked,) = [one["DefaultValue"] for one in variables["Variables"] if one["Name"] == "Reason"]
+    assert asked not in run_pipeline.UNASKED
+
+
+@pytest.mark.parametrize("stage", ["dev", "prd"])
+def test_verification_asks_the_endpoint_that_was_deployed(rendered: dict[str, Any], stage: str) -> None:
+    """Its name is told to the state machine before the endpoint is there."""
+    parameters = rendered[f"deploy-model-{stage}.json"]["Parameters"]
+    template = read_template(ROOT / "stacks" / f"deploy-model-{stage}.yml")
+    name = template["Resources"]["Endpoint"]["Properties"]["EndpointName"]["Fn::Sub"]
+    assert rendered[f"verify-{stage}.json"] == {
+        "Stage": stage,
+        "EndpointName": re.sub(r"\$\{(\w+)\}", lambda found: parameters[found[1]], name),
+        "PipelineExecutionId": parameters["ExecutionId"],
+    }
+
+
+# Folders whose modules read the environment for a command, besides its own.
+READERS = {"prepare": ("data", "pictures")}
+
+
+def job_environments(rendered: Content) -> dict[str, Content]:
+    """Give the variables that the state machines set for each command of the container that it runs."""
+    found: dict[str, Content] = {}
+    monitor = json.loads((ROOT / "stacks" / "monitor.asl.json").read_text(encoding="utf-8"))
+    for _, inner in (*machines_in(MACHINE, ""), *machines_in(monitor, "")):
+        for state in inner["States"].values():
+            arguments = state.get("Arguments")
+            if isinstance(arguments, dict) and "Environment" in arguments:
+                (command,) = arguments["AppSpecification"]["ContainerArguments"]
+                given = arguments["Environment"]
+                if isinstance(given, str):
+                    (section,) = re.findall(r"\$settings\.(\w+)\.Environment", given)
+                    given = rendered["workflow-input.json"][section]["Environment"]
+                found[command] = found.get(command, {}) | given
+    return found
+
+
+def command_code(command: str) -> str:
+    """Give the code of a command of the container."""
+    main = (ROOT / "container" / "__main__.py").read_text(encoding="utf-8")
+    (module,) = re.findall(rf'"{command}": "container\.(\w+)', main)
+    folders = (module, *READERS.get(command, ()))
+    paths = (
+        (ROOT / "container").glob(f"{module}.py"),
+        *((ROOT / "container" / folder).glob("*.py") for folder in folders),
+    )
+    return "\n".join(path.read_text(encoding="utf-8") for some in paths for path in some)
+
+
+def environment_faults(given: Content, code: str) -> Iterator[str]:
+    """Say which variables are set and not read, or read and not set, and which SageMaker refuses."""
+    read = set(re.findall(r'environment(?:\.get\(|, )"(\w+)"', code))
+    yield from (f"{name} is set, and nobody reads it" for name in sorted(given.keys() - read))
+    yield from (f"{name} is read, and nobody sets it" for name in sorted(read - given.keys()))
+    yield from (
+        f"{name} has more than 256 characters, or is no text"
+        for name, value in given.items()
+        if not isinstance(value, str) or len(value) > 256
+    )
+
+
+def test_the_container_reads_the_environment_of_its_jobs(rendered: Content) -> None:
+    """A renamed variable would silently leave the container with its default."""
+    jobs = job_environments(rendered)
+    assert {"prepare", "monitor"} <= jobs.keys()
+    for command, given in jobs.items():
+        assert list(environment_faults(given, command_code(command))) == [], command
+
+
+def test_another_environment_is_told(rendered: Content) -> None:
+    """Both ways, and a value that is too long."""
+    given = job_environments(rendered)["prepare"]
+    assert set(environment_faults({"SEEDS": "1", "SEED": "1" * 257}, command_code("prepare"))) == {
+        "SEEDS is set, and nobody reads it",
+        "SEED has more than 256 characters, or is no text",
+        *(f"{name} is read, and nobody sets it" for name in given.keys() - {"SEED"}),
+    }
+
+
+def test_every_model_of_the_container_can_be_chosen(project_file: Path) -> None:
+    """model.name takes each file of container/models, or of its folder image, and project.toml's is one."""
+    table = tomllib.loads(project_file.read_text(encoding="utf-8"))
+    folder = ROOT / "container" / "models"
+    offered = {
+        "tabular": [path.stem for path in folder.glob("[!_]*.py")],
+        "image": [path.stem for path in (folder / "image").glob("[!_]*.py")],
+    }
+    assert table["model"]["name"] in offered[table["data"]["workload"]]
+    for workload, name in ((workload, name) for workload, names in offered.items() for name in names):
+        table["data"]["workload"], table["model"]["name"] = workload, name
+        run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
+
+
+def test_answers_may_hold_quotes_and_any_script(project_file: Path) -> None:
+    """project.toml takes an answer as the template escapes it: backslashes and quotes."""
+    answer = 'A "quoted" \\ title, d\'été 日本 🏠'
+    escaped = answer.replace("\\", "\\\\").replace('"', '\\"')
+    text = re.sub(
+        r"(?m)^title = .*$", lambda _: f'title = "{escaped}"', project_file.read_text(encoding="utf-8")
+    )
+    project_file.write_text(text, encoding="utf-8")
+    assert tomllib.loads(text)["project"]["title"] == answer
+    assert run_pipeline.read_settings(project_file).project.title == answer
+
+
+def test_deployed_names_fit(rendered: dict[str, Any]) -> None:
+    """Models and endpoints end at 63 characters, tags at 256, with the longest project and a UUID."""
+    parameters = rendered["deploy-model-dev.json"]["Parameters"]
+    name = f"{parameters['Project']}-dev-{parameters['ExecutionId']}"
+    assert len(parameters["Project"]) == 16
+    assert len(name) <= 63
+    assert re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*", name)
+    for name, content in ((name, content) for name, content in rendered.items() if "Tags" in content):
+        tags = content["Tags"]
+        pairs = tags.items() if isinstance(tags, dict) else [(tag["Key"], tag["Value"]) for tag in tags]
+        state = {"workflow.json", "verify.json"}
+        assert {key for key, _ in pairs} == {"project", "stage", "commit"} - (
+            {"commit"} if name in state else set()
+        )
+        assert all(re.fullmatch(r"[\w .:/=+@-]{1,256}", value) for _, value in pairs)

@@ -1,0 +1,219 @@
+"""The dashboard: its curves are drawn from what somebody publishes, its alarms are those that are made."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from functions.api import endpoint
+from functions.api.settings import Settings
+from pipeline import run_pipeline
+from scripts.lint.__main__ import read_template
+from tests.contracts.test_stages import BY_ALIAS, PUBLISHED
+from tests.pipeline.conftest import RUN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+BODY = json.loads((ROOT / "stacks" / "dashboard.json").read_text(encoding="utf-8"))
+PRD = read_template(ROOT / "stacks" / "deploy-model-prd.yml")
+PIPELINE = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]
+VARIANT = ({"EndpointName", "VariantName"},)
+SEARCH = re.compile(r"SEARCH\('\{(?P<schema>.+)\} (?P<terms>\w+=.+)', '(?P<stat>\w+)', (?P<period>\d+)\)")
+# What AWS publishes besides what the alarms watch (CloudWatch metrics references of each service), and
+# what the monitor publishes of each feature.
+ALSO_PUBLISHED: dict[str, dict[str, tuple[set[str], ...]]] = {
+    "AWS/Lambda": {"Invocations": BY_ALIAS},
+    "AWS/SageMaker": dict.fromkeys(
+        ("Invocations", "InvocationsPerInstance", "Invocation4XXErrors", "OverheadLatency"), VARIANT
+    ),
+    "AWS/States": dict.fromkeys(("ExecutionsSucceeded", "ExecutionsFailed"), ({"StateMachineArn"},)),
+    "AWS/CodePipeline": {"FailedPipelineExecutions": ({"PipelineName"},)},
+    "${DriftNamespace}": {"feature_baseline_drift": ({"Endpoint", "MonitoringSchedule"},)},
+}
+
+
+@pytest.fixture
+def published(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, tuple[set[str], ...]]]:
+    """Add what the API's function emits, by running it."""
+    endpoint.count_failure(Settings("the-endpoint", "1", "0", "the-namespace"), 404)
+    (metric,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
+    own = {one["Name"]: tuple(map(set, metric["Dimensions"])) for one in metric["Metrics"]}
+    namespaces = PUBLISHED.keys() | ALSO_PUBLISHED.keys()
+    known = {name: PUBLISHED.get(name, {}) | ALSO_PUBLISHED.get(name, {}) for name in namespaces}
+    return known | {"${Project}": own}
+
+
+def curves(body: dict[str, Any]) -> Iterator[tuple[str, str, str, set[str]]]:
+    """Give every curve: the widget, namespace, metric and dimensions."""
+    for widget in body["widgets"]:
+        for metric in widget["properties"].get("metrics", []):
+            title = widget["properties"]["title"]
+            if isinstance(metric[0], dict):
+                yield (title, *searched(metric[0]["expression"]))
+            else:
+                namespace, name, *dimensions = metric[:-1]
+                yield title, namespace, name, set(dimensions[::2])
+
+
+def searched(expression: str) -> tuple[str, str, set[str]]:
+    """Give namespace, metric and dimensions of a search expression."""
+    found = SEARCH.fullmatch(expression)
+    assert found, expression
+    namespace, *dimensions = found["schema"].split(",")
+    (name,) = re.findall(r'MetricName="?(\w+)', found["terms"])
+    return namespace.strip('"'), name, set(dimensions)
+
+
+def faults(body: dict[str, Any], known: dict[str, dict[str, tuple[set[str], ...]]]) -> list[str]:
+    """Say which curve would stay empty for ever."""
+    return [
+        f"{title}: nobody publishes {namespace} {name} by {', '.join(sorted(dimensions))}"
+        for title, namespace, name, dimensions in curves(body)
+        if dimensions not in known.get(namespace, {}).get(name, ())
+    ]
+
+
+def test_curves_are_drawn_from_what_is_published(published: dict[str, Any]) -> None:
+    """Namespace, metric and dimensions of each."""
+    assert faults(BODY, published) == []
+    assert len({title for title, *_ in curves(BODY)}) >= 7
+
+
+@pytest.mark.parametrize(
+    ("widget", "metric", "value", "words"),
+    [
+        (
+            1,
+            0,
+            ["AWS/Lambda", "Requests", "FunctionName", "x", "Resource", "x:live", {}],
+            "AWS/Lambda Requests",
+        ),
+        (1, 1, ["AWS/SageMaker", "Invocations", "EndpointName", "x", {}], "Invocations by EndpointName"),
+        (
+            2,
+            0,
+            [{"expression": "SEARCH('{AWS/Lambda,Version} MetricName=\"Errors\"', 'Sum', 60)"}],
+            "by Version",
+        ),
+        (
+            2,
+            0,
+            [{"expression": "SEARCH('{drift,Endpoint} MetricName=feature_drift', 'Sum', 60)"}],
+            "drift feature_",
+        ),
+    ],
+)
+def test_an_empty_curve_is_told(
+    published: dict[str, Any], widget: int, metric: int, value: list[Any], words: str
+) -> None:
+    """A name that was changed on one side alone shows here."""
+    broken = copy.deepcopy(BODY)
+    broken["widgets"][widget]["properties"]["metrics"][metric] = value
+    assert [fault for fault in faults(broken, published) if words in fault]
+
+
+def test_how_production_is_can_be_seen() -> None:
+    """Requests, errors, latency by percentiles, drift by feature, the canary, the pipeline."""
+    seen = {(namespace, name) for _, namespace, name, _ in curves(BODY)}
+    assert {
+        ("AWS/SageMaker", "Invocations"),
+        ("AWS/SageMaker", "Invocation5XXErrors"),
+        ("AWS/SageMaker", "ModelLatency"),
+        ("AWS/Lambda", "Duration"),
+        ("${DriftNamespace}", "feature_baseline_drift"),
+        ("AWS/CodePipeline", "FailedPipelineExecutions"),
+    } <= seen
+    latencies = [
+        metric[-1]["stat"]
+        for widget in BODY["widgets"]
+        for metric in widget["properties"].get("metrics", [])
+        if metric[1:2] == ["ModelLatency"]
+    ]
+    assert latencies == ["p50", "p90", "p99"]
+
+
+def test_alarms_are_those_of_production() -> None:
+    """All of them, under the names that the stack gives."""
+    (widget,) = [one for one in BODY["widgets"] if one["type"] == "alarm"]
+    shown = {arn.partition(":alarm:")[2] for arn in widget["properties"]["alarms"]}
+    made = {
+        one["Properties"]["AlarmName"]["Fn::Sub"]
+        for one in PRD["Resources"].values()
+        if one["Type"] == "AWS::CloudWatch::Alarm"
+    }
+    assert shown == made
+
+
+def test_widgets_lie_side_by_side() -> None:
+    """None covers another, and none is wider than the 24 columns."""
+    taken: set[tuple[int, int]] = set()
+    for widget in BODY["widgets"]:
+        columns, rows = (
+            range(widget[at], widget[at] + widget[size]) for at, size in (("x", "width"), ("y", "height"))
+        )
+        cells = {(x, y) for x in columns for y in rows}
+        assert not cells & taken, widget["properties"]
+        assert max(columns) < 24
+        taken |= cells
+
+
+@pytest.mark.parametrize("image", ["", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/p-api:tag"])
+def test_names_are_those_of_the_deployment(project_file: Path, image: str) -> None:
+    """Endpoint, function and pipeline are called on the dashboard as the stacks call them."""
+    settings = run_pipeline.read_settings(project_file)
+    text = run_pipeline.dashboard(settings, dataclasses.replace(RUN, lambda_image_uri=image))
+    assert "${" not in text
+    shown = {
+        (name, metric[at + 1])
+        for widget in json.loads(text)["widgets"]
+        for metric in widget["properties"].get("metrics", [])
+        for at, name in enumerate(metric[:-1])
+        if name in ("EndpointName", "FunctionName", "PipelineName", "StateMachineArn")
+    }
+    resources, names = PRD["Resources"], {"Project": "p" * 16, "ExecutionId": RUN.execution_id}
+
+    def called(given: dict[str, str]) -> str:
+        return re.sub(r"\$\{(\w+)\}", lambda found: names[found[1]], given["Fn::Sub"])
+
+    function = resources["ApiImageFunction" if image else "ApiFunction"]["Properties"]["FunctionName"]
+    assert shown == {
+        ("EndpointName", called(resources["Endpoint"]["Properties"]["EndpointName"])),
+        ("FunctionName", called(function)),
+        ("PipelineName", called(PIPELINE["Pipeline"]["Properties"]["Name"])),
+        ("StateMachineArn", f"arn:aws:states:eu-central-1:000000000000:stateMachine:{'p' * 16}-workflow"),
+    }
+
+
+def test_a_dashboard_that_cannot_be_is_refused(
+    project_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is deployed, with the way out."""
+    settings = run_pipeline.read_settings(project_file)
+    for text, words in (
+        ('{"widgets": [', "cannot be read as JSON"),
+        ('{"widgets": ["${Owner}"]}', "asks for ${Owner}, but there are only Account, Commit,"),
+        (json.dumps({"widgets": ["é" * 3000]}), "leave out a widget"),
+    ):
+        (tmp_path / "dashboard.json").write_text(text, encoding="utf-8")
+        monkeypatch.setattr(run_pipeline, "DASHBOARD", tmp_path / "dashboard.json")
+        with pytest.raises(run_pipeline.SettingsError) as raised:
+            run_pipeline.dashboard_parameters(settings, RUN)
+        assert words in str(raised.value)
+
+
+def test_the_pieces_make_the_whole(project_file: Path) -> None:
+    """CloudFormation joins them to what was rendered."""
+    settings = run_pipeline.read_settings(project_file)
+    parameters = run_pipeline.dashboard_parameters(settings, RUN)["Parameters"]
+    joined = read_template(ROOT / "stacks" / "dashboard.yml")["Resources"]["Dashboard"]["Properties"]
+    whole = re.sub(r"\$\{(\w+)\}", lambda found: parameters[found[1]], joined["DashboardBody"]["Fn::Sub"])
+    assert whole == run_pipeline.dashboard(settings, RUN)
+    assert max(map(len, parameters.values())) == run_pipeline.LONGEST_PARAMETER

@@ -1,0 +1,165 @@
+"""Deployment: checked first, repeatable, and nothing that stands is deleted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.delivery import deploy, endpoints, stacks, templates
+from scripts.delivery.cloud import DeliveryError, Project
+from scripts.delivery.stacks import Stack
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.cloud.process import Cloud
+
+PARAMETER = """
+Parameters:
+  Project: {{Type: String}}
+  Word: {{Type: String, Default: first}}
+Resources:
+  State:
+    Type: AWS::SSM::Parameter
+    Properties: {{Name: !Sub "/${{Project}}/{name}", Type: String, Value: !Ref Word}}
+Outputs:
+  Word: {{Value: !Ref Word}}
+"""
+
+
+def small(folder: Path, project: Project, kind: str = "pipeline", name: str = "word") -> Stack:
+    """Describe a stack with one parameter of SSM."""
+    path = folder / f"{name}.yml"
+    path.write_text(PARAMETER.format(name=name), encoding="utf-8")
+    mine = {"Project": project.name}
+    return Stack(project.stack(kind), templates.Template(path), mine, {"project": project.name})
+
+
+def test_a_deployment_can_be_repeated(cloud: Cloud, project: Project, tmp_path: Path) -> None:
+    """What was chosen once stays chosen, and without a difference nothing is done."""
+    stack = small(tmp_path, project)
+    made = stacks.deploy(cloud, stack)
+    assert (made.result, made.outputs) == ("created", {"Word": "first"})
+    assert [(change.action, change.resource) for change in made.changes] == [("Add", "State")]
+    assert stacks.deploy(cloud, stack).result == "no change"
+    changed = stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Word": "second"}))
+    assert (changed.result, changed.outputs) == ("updated", {"Word": "second"})
+    assert stacks.deploy(cloud, stack).outputs == {"Word": "second"}
+
+
+def test_tags_are_added_to_those_there_are(cloud: Cloud, project: Project, tmp_path: Path) -> None:
+    """A repeated deployment without an owner does not take the owner away."""
+    stack = small(tmp_path, project)
+    stacks.deploy(cloud, replace(stack, tags={"project": project.name, "Owner": "risk"}))
+    stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Word": "other"}))
+    found = stacks.find(cloud, stack.name)
+    assert found
+    assert stacks.tags(stack, found) == {"project": project.name, "Owner": "risk"}
+
+
+def test_a_parameter_that_the_template_lacks_is_refused(
+    cloud: Cloud, project: Project, tmp_path: Path
+) -> None:
+    """Before anything is made, with the names that there are."""
+    stack = small(tmp_path, project)
+    with pytest.raises(DeliveryError, match=r"word\.yml has no Wrod; it takes Project, Word\."):
+        stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Wrod": "x"}))
+    assert stacks.find(cloud, stack.name) is None
+
+
+def never_standing(cloud: Cloud, project: Project, folder: Path, kind: str) -> Stack:
+    """Leave a stack behind whose first creation failed, because a name was taken."""
+    cloud.client("ssm").put_parameter(Name=f"/{project.name}/word", Type="String", Value="taken")
+    stack = small(folder, project, kind)
+    with pytest.raises(DeliveryError, match=r"ended as ROLLBACK_COMPLETE\. State: "):
+        stacks.deploy(cloud, stack)
+    cloud.client("ssm").delete_parameter(Name=f"/{project.name}/word")
+    return stack
+
+
+def test_what_never_stood_is_made_anew(cloud: Cloud, project: Project, tmp_path: Path) -> None:
+    """CloudFormation takes no update of it, and there is nothing in it to lose."""
+    stack = never_standing(cloud, project, tmp_path, "pipeline")
+    assert stacks.deploy(cloud, stack).result == "created anew"
+
+
+def test_production_that_never_stood_is_recovered(cloud: Cloud, project: Project, tmp_path: Path) -> None:
+    """The pipeline only creates and updates it, and would fail for ever."""
+    stack = never_standing(cloud, project, tmp_path, "deploy-prd")
+    assert deploy.remove_what_never_stood(cloud, project)
+    assert stacks.find(cloud, stack.name) is None
+    assert not deploy.remove_what_never_stood(cloud, project)
+
+
+def test_production_that_stands_or_serves_is_left_alone(
+    cloud: Cloud, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever its state, and whatever a stack says while an endpoint answers."""
+    stack = small(tmp_path, project, "deploy-prd")
+    stacks.deploy(cloud, stack)
+    assert not deploy.remove_what_never_stood(cloud, project)
+    assert stacks.find(cloud, stack.name)
+    serving = endpoints.Endpoint("the-endpoint", "prd", serves=True)
+    monkeypatch.setattr(endpoints, "of_project", lambda *_: [serving])
+    with pytest.raises(DeliveryError, match="the-endpoint serves production"):
+        deploy.remove_what_never_stood(cloud, project)
+
+
+def test_a_broken_template_is_refused_before_it_is_sent(cloud: Cloud, tmp_path: Path) -> None:
+    """cfn-lint says what is wrong, with the place."""
+    path = tmp_path / "broken.yml"
+    path.write_text("Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {Nmae: x}\n")
+    with pytest.raises(DeliveryError, match=r"(?s)cfn-lint refuses broken\.yml:.*Nmae"):
+        templates.Template(path).check(cloud)
+
+
+@pytest.mark.parametrize("name", ["pipeline.yml", "network.yml", "studio.yml"])
+def test_templates_fit_a_request(name: str) -> None:
+    """CloudFormation takes 51,200 bytes; no bucket is there before the first stack."""
+    template = templates.own(name)
+    assert len(template.body.encode()) <= templates.LONGEST_BODY
+    assert template.parameters["Project"]["Type"] == "String"
+
+
+def test_the_pipeline_is_deployed_into_the_network(cloud: Cloud, project: Project) -> None:
+    """The network comes to stand by its own template, and its outputs are values that the pipeline takes."""
+    stack = Stack(
+        project.stack("network"),
+        templates.own("network.yml"),
+        {"Project": project.name},
+        {"project": project.name},
+    )
+    found = stacks.deploy(cloud, stack).outputs
+    taken = templates.own("pipeline.yml").parameters
+    given = deploy.parameters_of_the_pipeline(
+        cloud, project, deploy.Choices({"Branch": "x"}, {"Owner": "risk"})
+    )
+    assert given == {
+        **{name: found[name] for name in found if name in taken},
+        "Tags": "Owner=risk",
+        "Branch": "x",
+    }
+    assert len(given["SubnetIds"].split(",")) == 2
+
+
+@pytest.mark.parametrize("text", ["Branch", "=main", ""])
+def test_a_parameter_is_a_pair(text: str) -> None:
+    """Anything else is refused with the form to write."""
+    with pytest.raises(DeliveryError, match="NAME=VALUE"):
+        deploy.Choices.read([text], [])
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [deploy.Choices({"Project": "other"}, {}), deploy.Choices({}, {"project": "other"})],
+    ids=["parameter", "tag"],
+)
+def test_a_stack_is_not_given_to_another_project(
+    cloud: Cloud, project: Project, choices: deploy.Choices
+) -> None:
+    """Its key, bucket and pipeline would be replaced under names that teardown does not look for."""
+    with pytest.raises(DeliveryError, match=rf"names the project {project.name}, .*: not other\."):
+        deploy.bring_about(cloud, project, "pipeline", choices)
+    assert stacks.find(cloud, project.stack("pipeline")) is None

@@ -1,0 +1,121 @@
+"""Two projects live in one account, though the name of one begins the other's."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pipeline import run_pipeline
+from scripts.delivery import deploy, stacks, teardown, templates
+from scripts.delivery.cloud import Project
+from scripts.delivery.inventory import Inventory
+from scripts.lint.__main__ import read_template
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from local.cloud.process import Cloud
+
+STACKS = ("workflow", "verify", "governor")
+NAMES = itertools.count(1)
+
+
+def packaged(cloud: Cloud, name: str, bucket: str) -> dict[str, Any]:
+    """Upload what a template names by local paths, as the build does, and name it by its place in S3."""
+    template, s3 = read_template(templates.ROOT / "stacks" / name), cloud.client("s3")
+    for resource in template["Resources"].values():
+        properties = resource["Properties"]
+        if file := properties.get("DefinitionS3Location"):
+            content = (templates.ROOT / "stacks" / file).read_bytes()
+            s3.put_object(Bucket=bucket, Key=f"packages/{file}", Body=content)
+            properties["DefinitionS3Location"] = {"Bucket": bucket, "Key": f"packages/{file}"}
+        elif resource["Type"] == "AWS::Lambda::Function":
+            code = zipped(templates.ROOT / "stacks" / properties["Code"])
+            s3.put_object(Bucket=bucket, Key="packages/code.zip", Body=code)
+            properties["Code"] = {"S3Bucket": bucket, "S3Key": "packages/code.zip"}
+    return template
+
+
+def zipped(folder: Path) -> bytes:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for path in folder.rglob("*.py"):
+            archive.writestr(str(path.relative_to(folder)), path.read_bytes())
+    return sink.getvalue()
+
+
+def rendered(settings: Path, platform: dict[str, str]) -> dict[str, Any]:
+    """Give what the build renders for the project of the settings."""
+    run = run_pipeline.Run(
+        commit="3f2a91c",
+        data_version="newest",
+        execution_id="0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10",
+        image_uri=f"{platform['RepositoryUri']}:1",
+        artifact_bucket=platform["ArtifactBucket"],
+        kms_key_arn=platform["KmsKeyArn"],
+        sagemaker_role_arn=platform["SageMakerRoleArn"],
+        notification_topic_arn=platform["NotificationTopicArn"],
+    )
+    return run_pipeline.render(run_pipeline.read_settings(settings), run)
+
+
+def deliver(cloud: Cloud, project: Project, settings: Path) -> None:
+    """Deploy the network, the pipeline, and what that deploys per commit."""
+    mark, platform = {"project": project.name}, {}
+    for kind in ("network", "pipeline"):
+        found = deploy.parameters_of_the_pipeline(cloud, project, deploy.Choices({}, {}))
+        parameters = {"Project": project.name, **found}
+        stack = stacks.Stack(project.stack(kind), templates.own(f"{kind}.yml"), parameters, mark)
+        platform = dict(stacks.deploy(cloud, stack).outputs)
+    files = rendered(settings, platform)
+    for kind in STACKS:
+        path = settings.with_name(f"{project.name}-{kind}.json")
+        path.write_text(json.dumps(packaged(cloud, f"{kind}.yml", platform["ArtifactBucket"])))
+        given = files[f"{kind}.json"]
+        stack = stacks.Stack(
+            project.stack(kind), templates.Template(path), given["Parameters"], given["Tags"]
+        )
+        assert stacks.deploy(cloud, stack).result == "created"
+
+
+@pytest.fixture
+def two(cloud: Cloud, settings_of: Callable[..., str], tmp_path: Path) -> tuple[Project, Project]:
+    """Deploy two projects, of which one has a name that names of the other begin or are like."""
+    first = Project(f"twin-{next(NAMES)}", cloud.region)
+    second = Project(f"{first.name}-api", cloud.region)
+    for project in (first, second):
+        settings = tmp_path / f"{project.name}.toml"
+        settings.write_text(settings_of(project.name, project.region), encoding="utf-8")
+        deliver(cloud, project, settings)
+    return first, second
+
+
+def made(cloud: Cloud, project: Project) -> set[tuple[str, str]]:
+    """Give what the project's stacks have made."""
+    kinds = ("network", "pipeline", *STACKS)
+    return {one for kind in kinds for one in stacks.resources(cloud, project.stack(kind))}
+
+
+def test_two_projects_stand_side_by_side_and_one_goes_alone(
+    cloud: Cloud, two: tuple[Project, Project]
+) -> None:
+    """Every resource belongs to one of them, and what is left of the first is nothing of the second's."""
+    first, second = two
+    of_the_first, of_the_second = (made(cloud, project) for project in two)
+    assert len(of_the_first) == len(of_the_second)
+    assert not of_the_first & of_the_second
+    before = Inventory(cloud, second).items()
+    teardown.remove_all(cloud, Inventory(cloud, first).items(), lambda _: None)
+    assert Inventory(cloud, first).items() == []
+    assert Inventory(cloud, second).items() == before
+    assert made(cloud, second) == of_the_second
+    machines = {one["name"] for one in cloud.client("stepfunctions").list_state_machines()["stateMachines"]}
+    assert {second.stack(kind) for kind in STACKS} <= machines
+    repositories = cloud.client("ecr").describe_repositories()["repositories"]
+    assert {second.name, f"{second.name}/api"} <= {one["repositoryName"] for one in repositories}

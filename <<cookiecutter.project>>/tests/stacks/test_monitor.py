@@ -1,0 +1,358 @@
+"""The monitor: which capture it reads, what it publishes and tells, and when the governor looks again."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scripts.lint.__main__ import read_template
+from tests.stacks import asl
+
+ROOT = Path(__file__).resolve().parents[2]
+STATES = json.loads((ROOT / "stacks" / "monitor.asl.json").read_text(encoding="utf-8"))["States"]
+TEMPLATE = read_template(ROOT / "stacks" / "monitor.yml")
+PRODUCTION = read_template(ROOT / "stacks" / "deploy-model-prd.yml")
+SUBSTITUTIONS = {
+    "ArtifactBucket": "the-bucket",
+    "EndpointName": "house-prd-2",
+    "ExecutionId": "2",
+    "GroundTruthDelaySeconds": "3600",
+    "GroundTruthPrefix": "truth/",
+    "ImageUri": "image",
+    "InstanceCount": "1",
+    "InstanceType": "ml.m5.large",
+    "KmsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/1",
+    "MaxRuntimeInSeconds": "1800",
+    "MinimumRecords": "500",
+    "Project": "house",
+    "SageMakerRoleArn": "arn:aws:iam::111122223333:role/sagemaker",
+    "SecurityGroupIds": "",
+    "SubnetIds": "",
+    "VolumeKmsKeyArn": "",
+    "VolumeSizeInGB": "30",
+    "WindowSeconds": "3600",
+}
+HOUR = 3_600_000
+EXECUTION = {"Id": "arn:execution", "Name": "e" * 80, "StartTime": "2025-01-31T11:20:03.123Z"}
+STATE = {"RetryCount": 0}
+
+
+def evaluate(template: Any, variables: dict[str, Any], **substitutions: str) -> Any:
+    """Evaluate every expression of a template, with what the stack substitutes."""
+    text = json.dumps(template)
+    for name, value in {**SUBSTITUTIONS, **substitutions}.items():
+        text = text.replace(f"${{{name}}}", value)
+    return asl.evaluate(json.loads(text), **variables)
+
+
+def settled(given_input: dict[str, Any], **substitutions: str) -> dict[str, Any]:
+    """Give the variables of an execution once it has named its folders."""
+    states = {"input": given_input, "context": {"Execution": EXECUTION, "State": STATE}}
+    variables: dict[str, Any] = evaluate(
+        STATES["Settle the window"]["Assign"], {"states": states}, **substitutions
+    )
+    variables |= evaluate(STATES["Name the folders"]["Assign"], {"states": states, **variables})
+    return variables
+
+
+def test_an_hour_is_watched_from_twenty_past() -> None:
+    """The last whole hour before the schedule's time, wherever the execution itself began."""
+    for given_input in ({"Time": "2025-01-31T11:20:00Z"}, {}):
+        found = settled(given_input)
+        assert found["window"] == "2025-01-31T10:00:00.000Z to 2025-01-31T11:00:00.000Z"
+        assert found["hours"] == ["2025/01/31/10"] or found["hours"] == "2025/01/31/10"
+        assert found["results"].startswith("monitoring/2025/01/31/10/")
+
+
+def test_a_window_may_be_named() -> None:
+    """From second to second, over the end of a day."""
+    found = settled({"Start": "2025-01-31T23:59:00Z", "End": "2025-02-01T01:00:00Z"})
+    assert found["hours"] == ["2025/01/31/23", "2025/02/01/00"]
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 5 * 3600))
+def test_every_second_of_a_window_lies_in_a_folder(start: int, seconds: int) -> None:
+    """Its first and its last, and none twice."""
+    moments = [datetime.fromtimestamp(each).astimezone() for each in (start, start + seconds)]
+    named = {key: f"{each:%Y-%m-%dT%H:%M:%S%z}" for key, each in zip(("Start", "End"), moments, strict=True)}
+    hours = settled(named)["hours"]
+    hours = [hours] if isinstance(hours, str) else hours
+    wanted = {
+        datetime.fromtimestamp(each, UTC).strftime("%Y/%m/%d/%H") for each in range(start, start + seconds)
+    }
+    assert sorted(hours) == sorted(wanted)
+
+
+@pytest.mark.parametrize("given_input", [{"Start": "2025-01-31T10:00:00Z"}, {"End": "2025-01-31T10:00:00Z"}])
+def test_half_a_window_is_refused(given_input: dict[str, str]) -> None:
+    """By name, before anything is called."""
+    refusal = STATES["Who comes?"]["Choices"][1]
+    assert evaluate(refusal["Condition"], {"states": {"input": given_input}}) is True
+    assert evaluate(refusal["Condition"], {"states": {"input": {}}}) is False
+
+
+def listed(*endpoints: str, variables: dict[str, Any]) -> list[str]:
+    """Give the folders of capture that an execution looks into."""
+    result = {"CommonPrefixes": [{"Prefix": f"capture/{name}/"} for name in endpoints], "IsTruncated": False}
+    assigned = evaluate(STATES["List the endpoints"]["Assign"], {**variables, "states": {"result": result}})
+    folders = assigned["folders"]
+    return [folders] if isinstance(folders, str) else folders
+
+
+def test_a_deployment_splits_an_hour_over_two_endpoints() -> None:
+    """Both are looked into, and the folder has the variant's name that production has."""
+    found = listed("house-prd-1", "house-prd-2", variables=settled({"Time": "2025-01-31T11:20:00Z"}))
+    variant = PRODUCTION["Resources"]["EndpointConfig"]["Properties"]["ProductionVariants"][0]["VariantName"]
+    assert found == [f"capture/house-prd-{n}/{variant}/2025/01/31/10/" for n in (1, 2)]
+    capture = PRODUCTION["Resources"]["EndpointConfig"]["Properties"]["DataCaptureConfig"]
+    assert capture["DestinationS3Uri"] == {"Fn::Sub": "s3://${ArtifactBucket}/capture"}
+
+
+@pytest.mark.parametrize(
+    ("folders", "leads"), [([], "Is an alarm on?"), (["a/"], "Monitor"), (["a/"] * 9, "Tell of the failure")]
+)
+def test_nothing_captured_is_no_traffic(folders: list[str], leads: str) -> None:
+    """No job runs for it, nor with more inputs than a job takes."""
+    state = STATES["Is there anything?"]
+    variables = {"folders": folders, "truths": [], "analysis": "DATA_QUALITY", "window": "w"}
+    matching = [rule["Next"] for rule in state["Choices"] if evaluate(rule["Condition"], variables)]
+    assert (matching or [state["Default"]])[0] == leads
+
+
+@pytest.mark.parametrize("instances", ["1", "3"])
+def test_a_job_reads_what_was_captured_and_the_baseline_of_the_model(instances: str) -> None:
+    """Several instances share the files; a name ends at 63 characters with the longest project."""
+    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/", "capture/b/"]}
+    variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
+    arguments = evaluate(STATES["Monitor"]["Arguments"], variables, InstanceCount=instances, Project="p" * 16)
+    assert len(arguments["ProcessingJobName"]) <= 63
+    inputs = {each["InputName"]: each["S3Input"] for each in arguments["ProcessingInputs"]}
+    assert inputs["baseline-statistics"]["S3Uri"] == "s3://the-bucket/models/2/statistics.json"
+    shared = "ShardedByS3Key" if instances == "3" else "FullyReplicated"
+    assert {inputs[f"capture-{n}"]["S3DataDistributionType"] for n in (0, 1)} == {shared}
+    assert len({each["LocalPath"] for each in inputs.values()}) == 4
+    cluster = arguments["ProcessingResources"]["ClusterConfig"]
+    assert cluster == {"InstanceType": "ml.m5.large", "InstanceCount": int(instances), "VolumeSizeInGB": 30}
+    assert all(len(value) <= 256 for value in arguments["Environment"].values())
+
+
+def test_a_second_job_merges_what_several_instances_left() -> None:
+    """From where each has written its part, under a name of its own."""
+    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
+    variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
+    jobs = [evaluate(STATES[name]["Arguments"], variables) for name in ("Monitor", "Merge the parts")]
+    assert jobs[0]["ProcessingJobName"] != jobs[1]["ProcessingJobName"]
+    (out,) = jobs[0]["ProcessingOutputConfig"]["Outputs"]
+    taken = {each["InputName"]: each["S3Input"] for each in jobs[1]["ProcessingInputs"]}["partial"]
+    assert taken["S3Uri"] == out["S3Output"]["S3Uri"] + "/partial"
+    assert taken["LocalPath"] == jobs[1]["Environment"]["partial_source"]
+
+
+def quality(**given_input: str) -> dict[str, Any]:
+    """Give the variables of an execution that compares with ground truth."""
+    return settled({"Analysis": "MODEL_QUALITY", **given_input})
+
+
+@pytest.mark.parametrize(
+    ("delay", "window"),
+    [
+        ("0", "2025-01-31T10:00:00.000Z to 2025-01-31T11:00:00.000Z"),
+        ("86400", "2025-01-30T10:00:00.000Z to 2025-01-30T11:00:00.000Z"),
+    ],
+)
+def test_ground_truth_is_awaited(delay: str, window: str) -> None:
+    """A window comes round when its truth is there; one that is named is compared at once."""
+    given_input = {"Analysis": "MODEL_QUALITY", "Time": "2025-01-31T11:20:00Z"}
+    assert settled(given_input, GroundTruthDelaySeconds=delay)["window"] == window
+    named = {"Analysis": "MODEL_QUALITY", "Start": "2025-01-31T10:00:00Z", "End": "2025-01-31T10:05:00Z"}
+    assert settled(named, GroundTruthDelaySeconds=delay)["hours"] in ("2025/01/31/10", ["2025/01/31/10"])
+    assert settled({"Time": "2025-01-31T11:20:00Z"}, GroundTruthDelaySeconds=delay)["window"].startswith(
+        "2025-01-31T10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("analysis", "prefix", "refused"),
+    [
+        ("MODEL_QUALITY", "truth/", False),
+        ("MODEL_QUALITY", "", True),
+        ("DATA_QUALITY", "", False),
+        ("MODEL_BIAS", "truth/", True),
+    ],
+)
+def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, refused: bool) -> None:  # noqa: FBT001
+    """By name, before anything is called."""
+    refusal = STATES["Who comes?"]["Choices"][2]
+    variables = {"states": {"input": {"Analysis": analysis}}}
+    assert evaluate(refusal["Condition"], variables, GroundTruthPrefix=prefix) is refused
+    assert evaluate(refusal["Condition"], {"states": {"input": {}}}, GroundTruthPrefix="") is False
+
+
+@pytest.mark.parametrize(
+    ("found", "truths", "leads"),
+    [
+        (["capture/a/"], ["truth/a/"], "Compare the predictions"),
+        (["capture/a/"], [], "Is an alarm on?"),
+        ([], ["truth/a/"], "Is an alarm on?"),
+        (["capture/a/"] * 6, ["truth/a/"] * 4, "Tell of the failure"),
+    ],
+)
+def test_predictions_are_compared_where_their_truth_is(
+    found: list[str], truths: list[str], leads: str
+) -> None:
+    """What the map finds in both is told apart, and no job begins without either."""
+    variables = quality(Start="2025-01-31T10:00:00Z", End="2025-01-31T11:00:00Z")
+    variables["folders"] = [f"capture/{n}/" for n in range(2)]
+    items = evaluate(STATES["Which have captured?"]["Items"], variables)
+    assert items == ["capture/0/", "capture/1/", "truth/2025/01/31/10/"]
+    result = {"states": {"result": [*found, "", *truths, ""]}}
+    told_apart = evaluate(STATES["Which have captured?"]["Assign"], result)
+    assert told_apart == {"folders": found, "truths": truths}
+    state = STATES["Is there anything?"]
+    matching = [
+        each["Next"] for each in state["Choices"] if evaluate(each["Condition"], variables | told_apart)
+    ]
+    assert matching[0] == leads
+
+
+def test_the_analysis_of_requests_looks_into_no_ground_truth() -> None:
+    """Whether or not there is any."""
+    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/0/", "capture/1/"]}
+    assert evaluate(STATES["Which have captured?"]["Items"], variables) == variables["folders"]
+
+
+def test_a_job_reads_predictions_and_truth_and_the_evaluation_of_the_model() -> None:
+    """Each in a folder of its own below what the environment names, under a name that no other job has."""
+    variables = quality(Time="2025-01-31T11:20:00Z")
+    variables |= {"folders": ["capture/a/", "capture/b/"], "truths": ["truth/a/"]}
+    variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
+    arguments = evaluate(STATES["Compare the predictions"]["Arguments"], variables, Project="p" * 16)
+    other = evaluate(STATES["Monitor"]["Arguments"], variables, Project="p" * 16)
+    assert len(arguments["ProcessingJobName"]) <= 63
+    assert arguments["ProcessingJobName"] != other["ProcessingJobName"]
+    given, inputs = arguments["Environment"], arguments["ProcessingInputs"]
+    places = {each["S3Input"]["S3Uri"].removeprefix("s3://the-bucket/"): each for each in inputs}
+    assert list(places) == ["models/2/evaluation.json", "capture/a/", "capture/b/", "truth/a/"]
+    paths = [each["S3Input"]["LocalPath"] for each in inputs]
+    assert given["baseline_statistics"] == f"{paths[0]}/evaluation.json"
+    assert [path.rpartition("/")[0] for path in paths[1:3]] == [given["dataset_source"]] * 2
+    assert paths[3].rpartition("/")[0] == given["ground_truth_source"]
+    assert len({each["InputName"] for each in inputs}) == len(set(paths)) == len(inputs)
+    assert all(len(value) <= 256 for value in given.values())
+
+
+def test_a_metric_that_is_worse_is_named() -> None:
+    """Where a violation of the requests has its feature."""
+    violation = {
+        "metric_name": "rmse",
+        "constraint_check_type": "GreaterThanThreshold",
+        "description": "worse",
+    }
+    result = {"result": {"Body": json.dumps({"violations": [violation]})}}
+    found = evaluate(STATES["Read the violations"]["Assign"], {"states": result})
+    assert found["named"] in ("rmse: GreaterThanThreshold, worse", ["rmse: GreaterThanThreshold, worse"])
+
+
+def test_no_job_has_a_network() -> None:
+    """What the job reads reaches it through SageMaker alone."""
+    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
+    variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
+    for name in ("Monitor", "Merge the parts", "Compare the predictions"):
+        network = evaluate(
+            STATES[name]["Arguments"]["NetworkConfig"],
+            variables,
+            SubnetIds="subnet-1,subnet-2",
+            SecurityGroupIds="sg-1",
+        )
+        assert network["EnableNetworkIsolation"] is True
+        assert network["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1", "subnet-2"]}
+
+
+def analysed(count: int) -> str:
+    """Give a file of violations."""
+    violation = {
+        "feature_name": "rooms",
+        "constraint_check_type": "baseline_drift_check",
+        "description": "far",
+    }
+    return json.dumps({"violations": [violation] * count})
+
+
+@pytest.mark.parametrize("count", [0, 1, 30])
+def test_violations_are_counted_and_the_first_are_named(count: int) -> None:
+    """A message names twenty, and says that there are more."""
+    result = {"result": {"Body": analysed(count)}}
+    found = evaluate(STATES["Read the violations"]["Assign"], {"states": result})
+    named = found["named"] if isinstance(found["named"], list) else [found["named"]]
+    assert (found["violations"], len(named)) == (count, min(count, 20))
+    (rule,) = STATES["Are there any?"]["Choices"]
+    assert evaluate(rule["Condition"], found) is (count > 0)
+    variables = {
+        **found,
+        "named": named,
+        "window": "w",
+        "results": "monitoring/x",
+        "analysis": "DATA_QUALITY",
+    }
+    message = evaluate(STATES["Tell of the violations"]["Arguments"]["Message"], variables)
+    assert ("…" in message) == (count > 20)
+    assert message.count("rooms: baseline_drift_check, far") == min(count, 20)
+
+
+def test_model_monitors_own_job_goes_the_same_way() -> None:
+    """Its results are read where its job wrote them, and its metrics are its own."""
+    uri = "s3://the-bucket/monitoring/house-prd-2/house-monitor/2025/01/31/10"
+    detail = {
+        "ProcessingJobName": "model-monitoring-1",
+        "ProcessingOutputConfig": {"Outputs": [{"S3Output": {"S3Uri": uri}}]},
+    }
+    rule = STATES["Who comes?"]["Choices"][0]
+    variables = {"states": {"input": {"detail": detail}}}
+    assert evaluate(rule["Condition"], variables) is True
+    assert evaluate(rule["Assign"]["results"], variables) == uri.removeprefix("s3://the-bucket/")
+    assert rule["Next"] == "Read the violations"
+
+
+def test_alarms_look_at_what_is_published() -> None:
+    """Namespace, dimensions and names: of the count, and of a watched feature."""
+    (datum,) = STATES["Count the violations"]["Arguments"]["MetricData"]
+    resources = TEMPLATE["Resources"]
+    published = {each["Name"]: each["Value"] for each in datum["Dimensions"]}
+    assert published == {"Endpoint": "${EndpointName}", "MonitoringSchedule": "${Project}-monitor"}
+    substituted = resources["StateMachine"]["Properties"]["DefinitionSubstitutions"]
+    for alarm in (resources["AnyAlarm"], resources["QualityAlarm"], resources["FeatureAlarm&{Feature}"]):
+        properties = alarm["Properties"]
+        dimensions = {each["Name"]: each["Value"] for each in properties["Dimensions"]}
+        assert dimensions["Endpoint"] == substituted["EndpointName"]
+        assert dimensions["MonitoringSchedule"] == {"Fn::Sub": published["MonitoringSchedule"]}
+        assert properties["Namespace"] == substituted["MetricNamespace"]
+        assert (properties["TreatMissingData"], properties["Period"]) == (
+            "notBreaching",
+            {"Ref": "WindowSeconds"},
+        )
+        assert properties["AlarmName"]["Fn::Sub"].startswith("${Project}-drift-")
+    for analysis, alarm in (("DATA_QUALITY", "AnyAlarm"), ("MODEL_QUALITY", "QualityAlarm")):
+        counted = evaluate(datum["MetricName"], {"analysis": analysis})
+        assert resources[alarm]["Properties"]["MetricName"] == counted
+    prefix = STATES["Is an alarm on?"]["Arguments"]["AlarmNamePrefix"]
+    assert prefix == "${Project}-drift-"
+
+
+def test_the_endpoint_is_productions() -> None:
+    """By the name that its own stack gives it."""
+    substituted = TEMPLATE["Resources"]["StateMachine"]["Properties"]["DefinitionSubstitutions"]
+    assert substituted["EndpointName"] == PRODUCTION["Resources"]["Endpoint"]["Properties"]["EndpointName"]
+
+
+@pytest.mark.parametrize("alarms", [[], ["house-drift-any"]])
+def test_the_governor_looks_again_while_an_alarm_is_on(alarms: list[str]) -> None:
+    """And once a window, however often that is monitored."""
+    (rule,) = STATES["Shall the governor look?"]["Choices"]
+    assert evaluate(rule["Condition"], {"states": {"input": {"Alarms": alarms}}}) is bool(alarms)
+    asked = evaluate(STATES["Ask the governor"]["Arguments"]["Input"], {"window": "w"})
+    assert asked == {"Reason": "drift", "Event": "w"}

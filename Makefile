@@ -1,0 +1,84 @@
+# GNU make 3.81 and the tools of BSD and macOS are enough.
+#
+# DATA    a CSV file with a header and TARGET, its column to predict: what `make demo` trains on
+# DRIFT   no leaves the demo's second half out: requests that drift, and the model that is retrained for them
+# WORKLOAD  what they look at: tabular, or image, where DATA is a zip or a folder of pictures and there is no TARGET
+# FRAMEWORK  what the demo's project trains with: scikit-learn, or tensorflow
+# KEEP    set it to leave the demo's local cloud running
+# ROUNDS  how many times the benchmarks alternate
+# PYTHON  the Python from 3.11 to 3.13 that environments are made with; found when empty
+
+DATA ?=
+TARGET ?=
+KEEP ?=
+DRIFT ?=
+FRAMEWORK ?=
+ROUNDS ?= 5
+WORKLOAD ?=
+PYTHON ?=
+export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PYTHON ROUNDS
+export CALLER := $(PWD)
+unexport VENV
+
+python = .venv/bin/python
+product = <<cookiecutter.project>>
+environment = sh "$(product)/scripts/environment"
+product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
+
+.PHONY: help setup setup-dev demo lint format test test-e2e bench bench-jobs bench-drift bench-serving bench-images requirements clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
+
+setup: ## install what generates a project
+	@$(environment) requirements.txt
+
+setup-dev: ## install that, and what the checks need
+	@$(environment) requirements.txt requirements-dev.txt $(product_requirements)
+
+demo: setup ## generate a project into build/demo and run it; DATA=file.csv TARGET=column WORKLOAD=image FRAMEWORK=tensorflow KEEP=1
+	@$(python) scripts/demo.py
+
+lint: setup-dev ## ruff, mypy, and what the product's own lint checks
+	@$(python) -m ruff check .
+	@$(python) -m ruff format --check .
+	@$(python) -m mypy benchmarks hooks scripts tests
+	@cd "$(product)" && ../$(python) -m mypy .
+	@cd "$(product)" && ../$(python) scripts/lint
+
+format: setup-dev ## let ruff format the code
+	@$(python) -m ruff check --fix .
+	@$(python) -m ruff format .
+
+test: setup-dev ## the quick tests, of the template and of the product
+	@$(python) -m pytest --numprocesses auto -m "not e2e"
+	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
+
+test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
+	@$(python) -m pytest -m e2e
+
+bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
+
+bench-jobs: setup-dev ## time a job on the local cloud beside its bare process
+	@PYTHONPATH="$(product)" $(python) -m benchmarks.jobs
+
+bench-drift: setup-dev ## time the monitor beside pandas and evidently
+	@VENV=build/venvs/drift $(environment) benchmarks/requirements.txt
+	@PYTHONPATH="$(product)" $(python) -m benchmarks.drift
+
+bench-serving: setup-dev ## alternate the endpoint's server with those of the field; nginx and wrk, by apt
+	@for name in nginx wrk; do command -v $$name >/dev/null || \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$name; } || exit; done
+	@VENV=build/venvs/peers $(environment) benchmarks/serving/peers/requirements.txt
+	@PYTHONPATH="$(product)" $(python) -m benchmarks.serving
+
+bench-images: setup-dev ## measure a model of pictures in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
+	@PYTHONPATH="$(product)" $(python) -m benchmarks.pictures
+
+requirements: setup-dev ## compile the requirement files; UPGRADE=1 for the newest versions
+	@cd "$(product)" && VENV=../.venv sh scripts/requirements
+	@sh scripts/requirements
+
+clean: ## remove what was made here, but for the environment
+	@if [ -d build/demo ]; then $(python) scripts/demo.py clean; fi
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,50 @@
+"""Our server without what is between socket and model: `python -m benchmarks.serving.limits constant 1`.
+
+`constant` answers without doing anything; `kernel` has the model predict rows that are numbers already.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from container import serving
+from container.serving import worker
+from container.serving.service import Answer, Service
+
+from benchmarks.serving import subjects
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BODY = b'{"predictions":[1.2345678901234567]}'
+ANSWER = Answer(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))], BODY)
+
+
+def main(mode: str, size: int) -> None:
+    """Serve answers that cost nothing, or nothing but the prediction of `size` rows."""
+    prepare = worker.prepare
+    rows = subjects.rows(subjects.ASKED, seed=3)
+    parts = cycle([rows[start : start + size] for start in range(0, len(rows) - size + 1, size)])
+
+    def constant(*_: Any) -> Answer:
+        return ANSWER
+
+    def prepared(model: Path) -> Service:
+        service = prepare(model)
+        predict = service.artefact.model.predict
+
+        def kernel(*_: Any) -> Answer:
+            predict(next(parts))
+            return ANSWER
+
+        service.answer = constant if mode == "constant" else kernel  # type: ignore[assignment]
+        return service
+
+    worker.prepare = prepared
+    serving.main()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,132 @@
+"""Production of a generated project on its local cloud: what serves, what was deployed, who is asked."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.rig import until
+
+if TYPE_CHECKING:
+    from tests.rig import Rig
+
+approval: Any = importlib.import_module("local.approval")
+stacks: Any = importlib.import_module("local.stacks")
+
+
+@dataclass(frozen=True)
+class Production:
+    """The stack deploy-prd of a rig; a version is the pipeline execution that delivered it."""
+
+    rig: Rig
+
+    @property
+    def project(self) -> str:
+        return self.rig.root.name
+
+    @property
+    def stack(self) -> str:
+        return f"{self.project}-deploy-prd"
+
+    @property
+    def pipeline(self) -> str:
+        return f"{self.project}-pipeline"
+
+    @property
+    def function(self) -> str:
+        return f"{self.project}-api"
+
+    def client(self, service: str) -> Any:
+        return self.rig.cloud().client(service)
+
+    def url(self) -> str:
+        """Give the API's address here."""
+        cloud = self.rig.cloud()
+        return str(cloud.local_url(stacks.outputs(cloud, self.stack)["ApiUrl"]))
+
+    def versions(self) -> list[str]:
+        """List the versions that have an endpoint."""
+        prefix = f"{self.project}-prd-"
+        found = self.client("sagemaker").list_endpoints(NameContains=prefix)["Endpoints"]
+        return [each["EndpointName"].removeprefix(prefix) for each in found]
+
+    def serving(self) -> str:
+        """Wait until one version is left, and give it."""
+        return str(until(lambda: found[0] if len(found := self.versions()) == 1 else None))
+
+    def deployments(self) -> list[dict[str, Any]]:
+        """List what CloudFormation had CodeDeploy do, oldest first; what brought traffic back is none."""
+        return [each for each in self.rig.cloud().deployments() if each["creator"] == "CloudFormation"]
+
+    def shifting(self) -> dict[str, Any] | None:
+        """Give the deployment under which two versions share the traffic now."""
+        newest = self.deployments()[-1:]
+        return next((each for each in newest if len(each["shifts"]) == 1 and not each["completed"]), None)
+
+    def event(self, name: str) -> str:
+        """Say how an event of the newest deployment stands."""
+        events = [event for each in self.deployments()[-1:] for event in each["events"]]
+        return next((event["status"] for event in events if event["lifecycleEventName"] == name), "")
+
+    def waiting(self) -> Any:
+        """Give the approval that waits."""
+        return approval.find(self.rig.cloud(), self.pipeline)
+
+    def approve(self, pending: Any) -> None:
+        approval.answer(self.rig.cloud(), pending, "Approved", "by a test")
+
+    def states(self, version: str) -> dict[str, set[str]]:
+        """List the states in which each alarm of a version has been."""
+        cloudwatch = self.client("cloudwatch")
+        prefix = f"{self.project}-{version}-"
+        found = cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
+        histories = {
+            each["AlarmName"]: cloudwatch.describe_alarm_history(AlarmName=each["AlarmName"])
+            for each in found
+        }
+        return {
+            name.removeprefix(prefix): {
+                item["HistorySummary"].rpartition(" ")[2] for item in history["AlarmHistoryItems"]
+            }
+            for name, history in histories.items()
+        }
+
+    def log(self, function: str) -> str:
+        """Give what a function has written."""
+        group = f"/aws/lambda/{function}"
+        events = self.client("logs").filter_log_events(logGroupName=group, limit=10_000)["events"]
+        return "\n".join(event["message"] for event in events)
+
+    def configuration(self, version: str) -> dict[str, Any]:
+        """Describe the API function's version that serves a version of the model."""
+        listed = self.client("lambda").list_versions_by_function(FunctionName=self.function)["Versions"]
+        (found,) = [
+            each
+            for each in listed
+            if each["Environment"]["Variables"]["EXECUTION_ID"] == version and each["Version"] != "$LATEST"
+        ]
+        return dict(found)
+
+    def update(self, **parameters: str) -> None:
+        """Change parameters of the stack alone, and wait until it has settled."""
+        cloudformation = self.client("cloudformation")
+        (described,) = cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
+        kept = {each["ParameterKey"] for each in described["Parameters"]} - parameters.keys()
+        # The previous template would be the one that SAM has made of it, for the version that there is.
+        written = cloudformation.get_template(StackName=self.stack, TemplateStage="Original")["TemplateBody"]
+        cloudformation.update_stack(
+            StackName=self.stack,
+            TemplateBody=written,
+            Parameters=[
+                *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
+                *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
+            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        )
+        until(lambda: not self.status().endswith("PROGRESS"))
+
+    def status(self) -> str:
+        """Say how the stack stands; empty without any."""
+        found = stacks.find_stack(self.rig.cloud(), self.stack)
+        return str(found["StackStatus"]) if found else ""

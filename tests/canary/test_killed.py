@@ -1,0 +1,139 @@
+"""A delivery killed or stopped at any stage: the next one completes, and one endpoint serves production."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.canary.production import Production
+from tests.rig import Rig, until, write_table
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+
+SPEED = "60"
+
+
+@pytest.fixture(scope="module")
+def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
+    """One project; each test begins with what the one before it has left."""
+    root = bake(project="killed")
+    made = Rig(root, environment_of(root) / "bin" / "python")
+    write_table(made.data, 250)
+    made.set("model", "name", '"linear_regression"')
+    yield made
+    made.local("down")
+    until(lambda: not made.processes())
+
+
+@pytest.fixture
+def production(rig: Rig) -> Production:
+    """Have a model in production."""
+    there = Production(rig)
+    if rig.cloud() is None or there.status() not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+        complete(rig)
+    return there
+
+
+def begin(rig: Rig) -> subprocess.Popen[str]:
+    return rig.begin("--approve", "--speed", SPEED)
+
+
+def complete(rig: Rig) -> None:
+    """Run, and see that what it has delivered is alone in production."""
+    done = rig.run("--speed", SPEED)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.split()[-1] == f"killed-prd-{Production(rig).serving()}"
+
+
+def begun(production: Production, action: str) -> bool:
+    """Tell whether the newest delivery has come to an action; a new pipeline's own execution is none."""
+    if production.rig.cloud() is None:
+        return False
+    pipeline, client = {"pipelineName": production.pipeline}, production.client("codepipeline")
+    if not client.list_pipelines()["pipelines"]:
+        return False
+    newest = client.list_pipeline_executions(**pipeline)["pipelineExecutionSummaries"][:1]
+    if not newest or newest[0]["trigger"]["triggerType"] == "CreatePipeline":
+        return False
+    execution = {"pipelineExecutionId": newest[0]["pipelineExecutionId"]}
+    found = client.list_action_executions(**pipeline, filter=execution)["actionExecutionDetails"]
+    return any(each["actionName"] == action for each in found)
+
+
+def kill_cloud(rig: Rig, runner: subprocess.Popen[str]) -> None:
+    """Kill the cloud under a run, which says so, and see that it takes all its processes along."""
+    os.kill(rig.cloud_pid(), signal.SIGKILL)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 1, output
+    assert "The local cloud ended in the middle of the run" in output
+    assert "Traceback" not in output
+    until(lambda: not rig.processes())
+
+
+# In the middle of training: tests/faults.
+@pytest.mark.parametrize("action", ["Source", "Build", "DeployDev", "Approve"])
+def test_a_cloud_killed_within_an_action_is_followed_by_a_whole_delivery(rig: Rig, action: str) -> None:
+    """Nothing of the cloud that was killed is in the way of the next; Source alone may be over by then."""
+    rig.local("down")
+    runner = rig.begin("--speed", SPEED) if action == "Approve" else begin(rig)
+    until(lambda: begun(Production(rig), action))
+    kill_cloud(rig, runner)
+    complete(rig)
+
+
+@pytest.mark.parametrize("event", ["BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"])
+def test_a_cloud_killed_around_the_shift_is_followed_by_a_whole_delivery(
+    rig: Rig, production: Production, event: str
+) -> None:
+    """Two endpoints were there when it was killed, and neither server lives on."""
+    runner = begin(rig)
+    until(lambda: production.event(event) == "InProgress")
+    assert len(production.versions()) == 2
+    kill_cloud(rig, runner)
+    complete(rig)
+
+
+def test_what_is_left_alone_during_the_shift_goes_on(rig: Rig, production: Production) -> None:
+    """A runner is killed, an execution abandoned; the cloud brings both to their ends, one by one."""
+    before = len(production.deployments())
+    runner = begin(rig)
+    until(production.shifting)
+    runner.kill()
+    runner.communicate()
+    runner = begin(rig)
+    until(lambda: len(production.deployments()) == before + 2 and production.shifting())
+    pipeline = {"pipelineName": production.pipeline}
+    client = production.client("codepipeline")
+    (newest, *_) = client.list_pipeline_executions(**pipeline)["pipelineExecutionSummaries"]
+    client.stop_pipeline_execution(
+        **pipeline, pipelineExecutionId=newest["pipelineExecutionId"], abandon=True
+    )
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 1, output
+    assert f"The execution {newest['pipelineExecutionId']} ended as Stopped." in output
+    complete(rig)
+    made = production.deployments()[before:]
+    assert [each["status"] for each in made] == ["Succeeded"] * 3
+    assert [each["to"] for each in made[:-1]] == [each["from"] for each in made[1:]]
+
+
+def test_a_deployment_stopped_during_the_shift_is_undone(rig: Rig, production: Production) -> None:
+    """The old version serves on alone, until the next delivery."""
+    old = production.serving()
+    runner = begin(rig)
+    shift = until(production.shifting)
+    production.client("codedeploy").stop_deployment(deploymentId=shift["deploymentId"])
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 1, output
+    assert "The deployment was stopped." in output.replace("\n", " ")
+    assert production.serving() == old
+    assert production.status() == "UPDATE_ROLLBACK_COMPLETE"
+    complete(rig)

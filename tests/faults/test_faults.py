@@ -1,0 +1,161 @@
+"""What goes wrong on the local cloud, on 500 rows: it is named, nothing is left, and the next run works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rig import Rig, until, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+# A new model is one file; this one does something before it is any other model.
+MODEL = """
+from container.models import linear_regression
+
+Hyperparameters = linear_regression.Hyperparameters
+LOADED = linear_regression.LOADED
+
+
+def create(schema, hyperparameters, seed):
+    {line}
+    return linear_regression.create(schema, hyperparameters, seed)
+"""
+
+
+@pytest.fixture
+def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
+    root = bake(project="faults")
+    made = Rig(root, environment_of(root) / "bin" / "python")
+    write_table(made.data)
+    yield made
+    made.local("down")
+    until(lambda: not made.processes())
+
+
+def test_crashing_training_is_named_with_its_reason_and_its_log(rig: Rig) -> None:
+    rig.write_model("crashing", MODEL.format(line='raise ValueError("the loss is not finite")'))
+    done = rig.run()
+    assert done.returncode == 1
+    assert "the loss is not finite" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    failed = next(stage for stage in rig.report()["stages"] if "-train-" in stage["name"])
+    assert failed["status"] == "Failed"
+    assert "the loss is not finite" in failed["reason"]
+    assert "ValueError" in (rig.root / failed["log"]).read_text(encoding="utf-8")
+    rig.set("model", "name", '"linear_regression"')
+    assert rig.run().returncode == 0
+
+
+def test_hung_training_is_stopped_at_its_time(rig: Rig) -> None:
+    rig.write_model("hanging", MODEL.format(line="import time; time.sleep(600)"))
+    rig.set("stages.train", "max_runtime_seconds", "3")
+    done = rig.run()
+    assert done.returncode == 1
+    failed = next(stage for stage in rig.report()["stages"] if "-train-" in stage["name"])
+    assert failed["status"] == "Stopped"
+    assert rig.pid_of("train") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a,b,kind,y\n1,2,red,3\n1,2,red,3,4\n", ["table.csv", "3"]),
+        ("a,b,kind\n1,2,red\n", ["table.csv", "y"]),
+    ],
+    ids=["ragged", "no target"],
+)
+def test_corrupt_file_is_named_with_its_row(rig: Rig, content: str, words: list[str]) -> None:
+    rig.data.write_text(content, encoding="utf-8")
+    done = rig.run()
+    assert done.returncode == 1
+    failed = next(stage for stage in rig.report()["stages"] if "-prep-" in stage["name"])
+    assert all(word in failed["reason"] for word in words)
+
+
+def test_empty_file_is_no_data(rig: Rig) -> None:
+    rig.data.write_text("", encoding="utf-8")
+    done = rig.run()
+    assert done.returncode == 1
+    failed = next(stage for stage in rig.report()["stages"] if stage["name"] == "Train")
+    assert "NoData: There is no .csv file with anything in it" in failed["reason"]
+
+
+def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> None:
+    rig.write_model("slow", MODEL.format(line="import time; time.sleep(30)"))
+    runner = rig.begin("--approve")
+    until(lambda: rig.pid_of("train"))
+    os.kill(rig.cloud_pid(), signal.SIGKILL)
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 1
+    assert "Traceback" not in output
+    assert "The local cloud ended in the middle of the run" in output
+    assert rig.report()["stages"][-1]["reason"] == "the local cloud ended"
+    until(lambda: not rig.processes())
+    rig.set("model", "name", '"linear_regression"')
+    assert rig.run().returncode == 0
+
+
+def test_killed_runner_leaves_a_cloud_that_the_next_run_uses(rig: Rig) -> None:
+    runner = rig.begin("--approve")
+    until(lambda: rig.pid_of("prepare"))
+    runner.kill()
+    runner.communicate()
+    before = rig.cloud_pid()
+    assert rig.run().returncode == 0
+    assert rig.cloud_pid() == before
+
+
+def test_killed_job_fails_with_its_signal_and_the_next_run_works(rig: Rig) -> None:
+    rig.write_model("slow", MODEL.format(line="import time; time.sleep(30)"))
+    runner = rig.begin("--approve")
+    os.kill(until(lambda: rig.pid_of("train")), signal.SIGKILL)
+    output, _ = runner.communicate(timeout=120)
+    assert runner.returncode == 1, output
+    rig.set("model", "name", '"linear_regression"')
+    assert rig.run().returncode == 0
+
+
+def test_killed_endpoint_comes_back(rig: Rig) -> None:
+    assert rig.run().returncode == 0
+    os.kill(until(lambda: rig.pid_of("serve")), signal.SIGKILL)
+    until(lambda: rig.local("infer", str(rig.data)).returncode == 0)
+
+
+def test_every_way_to_the_model_gives_the_same_bits(rig: Rig, tmp_path: Path) -> None:
+    """What the endpoint answers is what the saved model says."""
+    assert rig.run().returncode == 0
+    artefact = tmp_path / "model.tar.gz"
+    artefact.write_bytes(download_model(rig))
+    through_api = rig.local("infer", str(rig.data))
+    straight = rig.local("infer", str(rig.data), "--method", "direct")
+    saved = rig.local("infer", str(rig.data), "--model-artifact", str(artefact))
+    assert through_api.returncode == 0, through_api.stderr
+    assert through_api.stdout.count("\n") == 501
+    assert through_api.stdout == straight.stdout == saved.stdout
+
+
+def download_model(rig: Rig) -> bytes:
+    """Fetch the artefact that the dev endpoint serves, by the project's own tools."""
+    program = """
+import sys
+from pathlib import Path
+from local import stacks
+from local.cloud import process
+from local.project import find_project
+
+cloud, project = process.find(Path.cwd()), find_project()
+dev = stacks.find_stack(cloud, project.stack("deploy-dev"))
+served = {each["ParameterKey"]: each["ParameterValue"] for each in dev["Parameters"]}
+bucket, _, key = served["ModelDataUrl"].removeprefix("s3://").partition("/")
+sys.stdout.buffer.write(cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())
+"""
+    done = subprocess.run([str(rig.python), "-c", program], cwd=rig.root, check=True, capture_output=True)
+    return done.stdout

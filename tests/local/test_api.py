@@ -1,0 +1,117 @@
+"""An API before a function's alias: signed callers, limits, bodies of bytes, and errors in AWS's words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+FUNCTION = """
+import json
+def handler(event, context):
+    if event["body"] and event["isBase64Encoded"] and event["body"].startswith("ZmFpbA"):
+        raise ValueError("nobody's business")
+    return {
+        "statusCode": 200,
+        "headers": {"content-type": "application/octet-stream", "x-version": context.function_version},
+        "body": event["body"],
+        "isBase64Encoded": event["isBase64Encoded"],
+    }
+"""
+TEMPLATE = """
+Transform: AWS::Serverless-2016-10-31
+Parameters:
+  Bucket: {Type: String}
+  Code: {Type: String}
+  Burst: {Type: Number, Default: 100}
+Resources:
+  Function:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: {Bucket: !Ref Bucket, Key: !Ref Code}
+      Handler: index.handler
+      Runtime: python3.13
+      AutoPublishAlias: live
+  Api:
+    Type: AWS::Serverless::Api
+    Properties:
+      StageName: prd
+      AlwaysDeploy: true
+      AccessLogSetting: {DestinationArn: !GetAtt Log.Arn, Format: $context.requestId}
+      BinaryMediaTypes: ["*/*"]
+      MethodSettings:
+        - HttpMethod: "*"
+          ResourcePath: /*
+          ThrottlingBurstLimit: !Ref Burst
+          ThrottlingRateLimit: 1
+      DefinitionBody:
+        openapi: 3.0.1
+        info: {title: api, version: "1"}
+        components:
+          securitySchemes:
+            sigv4: {type: apiKey, in: header, name: Authorization, x-amazon-apigateway-authtype: awsSigv4}
+        paths:
+          /echo:
+            post:
+              responses: {}
+              security: [sigv4: []]
+              x-amazon-apigateway-integration:
+                httpMethod: POST
+                type: aws_proxy
+                uri: !Sub
+                  - arn:aws:apigateway:${AWS::Region}:lambda:path/2015-03-31/functions/${Alias}/invocations
+                  - Alias: !Ref Function.Alias
+  Log:
+    Type: AWS::Logs::LogGroup
+Outputs:
+  Url: {Value: !Sub "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/prd/echo"}
+"""
+SIGNED = {"authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/eu-central-1/execute-api/aws4_request"}
+
+
+def ask(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
+    request = Request(url, body, {"content-type": "text/csv", **headers})  # noqa: S310
+    try:
+        with urlopen(request) as answer:  # noqa: S310
+            return answer.status, answer.read(), dict(answer.headers)
+    except HTTPError as refusal:
+        return refusal.code, refusal.read(), dict(refusal.headers)
+
+
+@pytest.fixture(scope="module")
+def api(fast: Any) -> str:
+    """Deploy the API and return its stack."""
+    name: str = fast.unique("api")
+    bucket, code = fast.function(FUNCTION)
+    made = fast.deploy(name, TEMPLATE, {"Bucket": bucket, "Code": code})
+    assert made["StackStatus"] == "CREATE_COMPLETE", fast.reasons(name)
+    return name
+
+
+def test_an_api_answers_through_the_alias(fast: Any, api: str) -> None:
+    """Bytes come and go unchanged; an unsigned request is refused; a failure says nothing of its cause."""
+    url = fast.cloud.local_url(fast.outputs(api)["Url"])
+    status, body, headers = ask(url, bytes(range(256)), {**SIGNED, "accept": "*/*"})
+    assert (status, body, headers["x-version"]) == (200, bytes(range(256)), "1")
+    assert ask(url, b"1", {})[0] == 403
+    status, body, _ = ask(url, b"fail", SIGNED)
+    assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
+
+
+def test_an_api_has_its_limits(fast: Any, api: str) -> None:
+    """More requests at once than allowed are refused with 429, by the parameter of an update."""
+    bucket, code = fast.function(FUNCTION)
+    done = fast.deploy(api, TEMPLATE, {"Bucket": bucket, "Code": code, "Burst": "3"})
+    assert done["StackStatus"] == "UPDATE_COMPLETE", fast.reasons(api)
+    url = fast.cloud.local_url(fast.outputs(api)["Url"])
+    statuses = [ask(url, b"1", SIGNED)[0] for _ in range(8)]
+    assert {200, 429} == set(statuses)
+
+
+def test_only_an_apis_address_has_a_local_one(fast: Any) -> None:
+    """What is no stage's address is refused, and named."""
+    with pytest.raises(Exception, match=r"https://example\.com/x is not the address"):
+        fast.cloud.local_url("https://example.com/x")

@@ -1,0 +1,184 @@
+"""What `python -m local run` does with a pipeline: start it, follow it, answer it, tell of it."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import subprocess
+import threading
+import time
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import delivery
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+process: Any = importlib.import_module("local.cloud.process")
+runs: Any = importlib.import_module("local.run")
+approval: Any = importlib.import_module("local.approval")
+records: Any = importlib.import_module("local.records")
+report: Any = importlib.import_module("local.report")
+status: Any = importlib.import_module("local.status")
+source: Any = importlib.import_module("local.source")
+projects: Any = importlib.import_module("local.project")
+
+SETTINGS = """\
+[project]
+name = "stand-in"
+region = "eu-central-1"
+
+[data]
+prefix = "raw/"
+target = "price"
+"""
+STAGES = [delivery.build(), delivery.ask(), {"Name": "Deploy", "Actions": [delivery.stack("thing")]}]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a project whose pipeline builds, asks and deploys, with its cloud running."""
+    made = tmp_path_factory.mktemp("delivery") / "project"
+    (made / "pipeline").mkdir(parents=True)
+    (made / "pipeline" / "pipeline.yml").write_text(delivery.platform("stand-in", STAGES))
+    for name, text in {**delivery.FILES, "project.toml": SETTINGS, "data.csv": "price\n1\n"}.items():
+        (made / name).write_text(text)
+    process.start(made)
+    yield made
+    process.stop(made)
+
+
+@pytest.fixture
+def begin(root: Path) -> Callable[..., Any]:
+    """Return what begins a delivery and says how it ended."""
+
+    def made(*, approve: bool) -> Any:
+        project = runs.settle_settings(projects.read_project(root), None)
+        return runs.Delivery(process.start(root), project, (root / "data.csv",), 0, approve)
+
+    return made
+
+
+def until(look: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """Look until something is seen, and return it."""
+    deadline = time.monotonic() + seconds
+    while not (seen := look()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return seen
+
+
+def waiting(one: Any) -> Any:
+    """Return the approval that waits, once it is that of this delivery, which knows its own execution."""
+    pending = approval.find(one.cloud, one.pipeline)
+    return pending if pending and pending.execution_id == one.execution_id else None
+
+
+def in_background(one: Any) -> threading.Thread:
+    """Deliver in a thread; how it ends does not matter."""
+
+    def deliver() -> None:
+        try:
+            runs.deliver(one)
+        except projects.LocalError:
+            return
+
+    thread = threading.Thread(target=deliver, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_run_goes_to_the_end_and_is_told(begin: Callable[..., Any]) -> None:
+    """Every action is a record of the run, and the approval is given at once."""
+    one = begin(approve=True)
+    runs.deliver(one)
+    found = [(record.name, record.status) for record in one.records()]
+    names = ("Pipeline", "Data", "Take", "Make", "Ask", "Stack")
+    assert found == [(name, "Succeeded") for name in names]
+    told = report.read_report(report.write_report(one))
+    assert [stage["name"] for stage in told["stages"]] == list(names)
+    build = next(stage for stage in told["stages"] if stage["name"] == "Make")
+    assert (one.project.root / build["log"]).is_file()
+
+
+def test_a_refusal_of_the_build_is_told_in_its_own_words(begin: Callable[..., Any], root: Path) -> None:
+    """A wrong entry of project.toml is found there, and CodeBuild says no more than which command failed."""
+    (root / "make.sh").write_text("echo 'error: project.toml: the colour is mud.' >&2\nexit 2\n")
+    try:
+        with pytest.raises(projects.LocalError, match=r"status 2 error: project\.toml: the colour is mud"):
+            runs.deliver(begin(approve=True))
+    finally:
+        (root / "make.sh").write_text(delivery.FILES["make.sh"])
+
+
+def test_an_approval_is_asked_and_answered(begin: Callable[..., Any]) -> None:
+    """What waits says how it is answered; a rejection ends the run with its summary."""
+    one = begin(approve=False)
+    thread = in_background(one)
+    until(lambda: waiting(one))
+    asked = next(record for record in one.records() if record.name == "Ask")
+    assert "python -m local approve" in asked.reason
+    shown = next(fact for fact in status.overview(one.cloud) if fact.kind == "pipeline")
+    assert shown.state == f"InProgress; Ask of stage Ask waits, execution {one.execution_id}"
+    approval.reply(one.cloud, one.pipeline, "Rejected", "not good enough")
+    thread.join(10)
+    ended = next(record for record in one.records() if record.name == "Ask")
+    assert (ended.status, ended.reason) == ("Failed", "Rejected: not good enough")
+    with pytest.raises(projects.LocalError, match="No approval"):
+        approval.reply(one.cloud, one.pipeline, "Approved", "late")
+
+
+def test_the_next_run_takes_the_place_of_one_that_was_left(begin: Callable[..., Any]) -> None:
+    """A run whose approval nobody answers any more makes room for the next one."""
+    left = begin(approve=False)
+    in_background(left)
+    until(lambda: waiting(left))
+    one = begin(approve=True)
+    runs.deliver(one)
+    assert records.execution_status(one.cloud, one.pipeline, left.execution_id) == "Failed"
+    assert records.execution_status(one.cloud, one.pipeline, one.execution_id) == "Succeeded"
+
+
+def test_data_are_the_files_that_the_pipeline_takes(tmp_path: Path) -> None:
+    """What it would not find among the data is refused before anything is deployed."""
+    for name in ("a.csv", "B.CSV", "notes.txt", "c.csv/inner.csv"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x\n1\n")
+    assert [path.name for path in runs.data_files(tmp_path)] == ["B.CSV", "a.csv"]
+    assert runs.data_files(tmp_path / "B.CSV") == (tmp_path / "B.CSV",)
+    with pytest.raises(projects.LocalError, match=r"notes\.txt is not called \.csv"):
+        runs.data_files(tmp_path / "notes.txt")
+    with pytest.raises(projects.LocalError, match="neither a CSV file nor a folder"):
+        runs.data_files(tmp_path / "none.csv")
+
+
+def test_data_that_is_there_is_not_news(begin: Callable[..., Any]) -> None:
+    """An unchanged file is not uploaded again, and one that is gone is deleted."""
+    one = begin(approve=True)
+    runs.upload_data(one)
+    s3, bucket = one.cloud.client("s3"), runs.stacks.outputs(one.cloud, "stand-in-pipeline")["ArtifactBucket"]
+    first = s3.head_object(Bucket=bucket, Key="raw/data.csv")["VersionId"]
+    s3.put_object(Bucket=bucket, Key="raw/older.csv", Body=b"")
+    runs.upload_data(one)
+    assert s3.head_object(Bucket=bucket, Key="raw/data.csv")["VersionId"] == first
+    assert [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="raw/")["Contents"]] == [
+        "raw/data.csv"
+    ]
+
+
+@pytest.mark.parametrize("with_git", [True, False])
+def test_the_source_is_what_a_commit_would_hold(tmp_path: Path, *, with_git: bool) -> None:
+    """Files of the project and no others, ignored or made by a run, with this run's settings."""
+    for name in ("project.toml", "new.py", ".gitignore", ".local/cloud.json", "build/x.json", ".venv/a"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(SETTINGS if name == "project.toml" else ".local\nbuild\n.venv\n")
+    if with_git:
+        subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    project = runs.settle_settings(projects.read_project(tmp_path), 'a "column"')
+    with zipfile.ZipFile(io.BytesIO(source.pack(project))) as archive:
+        assert sorted(archive.namelist()) == [".gitignore", "new.py", "project.toml"]
+        assert 'target = "a \\"column\\""' in archive.read("project.toml").decode()

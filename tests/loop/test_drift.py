@@ -1,0 +1,225 @@
+"""Drift on the local cloud: each way is found by its own check, and the governor keeps to its limits."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.rig import Rig, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.e2e
+
+records: Any = importlib.import_module("local.records")
+stacks: Any = importlib.import_module("local.stacks")
+scenarios: Any = importlib.import_module("local.scenarios")
+FAST = "600"  # an hour of AWS takes six seconds
+STEADY = "60"
+COOLDOWN = 9000  # of AWS: 150 seconds at that speed
+
+
+def write_table(path: Path, rows: int = 6000) -> None:
+    """Write a table with a column of each type that drifts in a way of its own."""
+    chance = random.Random(7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["size", "rooms", "kind", "y"])
+        for _ in range(rows):
+            size, rooms, kind = chance.gauss(5, 1), chance.randint(1, 40), chance.choice("abc")
+            writer.writerow([size, rooms, kind, 3 * size - rooms + (kind == "b") + chance.gauss(0, 0.1)])
+
+
+@pytest.fixture
+def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
+    """Give a project whose model is quick to train."""
+    root = bake(project="drifts")
+    made = Rig(root, environment_of(root) / "bin" / "python")
+    made.set("model", "name", '"linear_regression"')
+    write_table(made.data)
+    yield made
+    made.local("down")
+    until(lambda: not made.processes())
+
+
+def violations(shown: str) -> set[str]:
+    """Name the checks of what was found."""
+    lines = [line for line in shown.splitlines() if line.startswith("violation: ")]
+    return {line.split(": ")[2].split(",")[0] for line in lines}
+
+
+def test_each_way_to_drift_is_found_by_its_own_check(
+    project: Rig, monkeypatch: pytest.MonkeyPatch, subtests: Any
+) -> None:
+    """And by no other, at its default strength, through the API, capture and the monitor's state machine."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    done = project.run("--speed", FAST)
+    assert done.returncode == 0, done.stdout
+    for name, scenario in scenarios.OF_TABLES.items():
+        with subtests.test(name):
+            done = project.local("drift", "--scenario", name)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert violations(done.stdout) == {scenario.check}, done.stdout
+    with subtests.test("too few rows to say anything"):
+        done = project.local("drift", "--rows", "5")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "monitor: Completed: Nothing was compared: 5 rows are too few" in done.stdout
+
+
+def decisions(project: Rig) -> list[Any]:
+    """Give what the governor has decided so far."""
+    since = datetime.fromtimestamp(0, UTC)
+    return list(records.decisions(project.cloud(), "drifts", since))
+
+
+def started(project: Rig) -> list[Any]:
+    """Give its decisions to start."""
+    return [each for each in decisions(project) if each.decision == "Started"]
+
+
+def stop(project: Rig, execution: str) -> None:
+    """End an execution of the pipeline in the middle: its data stay new."""
+    client = project.cloud().client("codepipeline")
+    named = {"pipelineName": "drifts-pipeline", "pipelineExecutionId": execution}
+    client.stop_pipeline_execution(**named, abandon=True)
+    until(lambda: client.get_pipeline_execution(**named)["pipelineExecution"]["status"] == "Stopped")
+
+
+def test_drift_within_the_cooldown_is_refused_and_retrains_at_its_end(project: Rig) -> None:
+    """With the reason, and without another transition of an alarm."""
+    project.set("governor", "cooldown_seconds", str(COOLDOWN))
+    assert project.run("--speed", STEADY).returncode == 0
+    runner = project.begin_command("drift", "--new-data")
+    (first,) = until(lambda: started(project), 240)
+    stop(project, first.execution)
+    runner.communicate(timeout=60)
+    assert project.local("drift", "--scenario", "missing").returncode == 0
+    refused = [each for each in decisions(project) if each.decision == "Refused" and each.at > first.at]
+    assert any(each.reason.startswith("Cooldown: The last start was at") for each in refused), refused
+    again = next(each for each in refused if each.again)
+    second = until(lambda: started(project)[1:], 300)[0]
+    assert second.of == f"again at {again.again}"
+    waited = (second.at - first.at).total_seconds()
+    assert waited >= COOLDOWN / float(STEADY) - 1
+
+
+def test_model_monitors_schedule_goes_the_same_way(project: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a violation over the alarm to the governor, by the schedule that the project's template makes."""
+    monkeypatch.setenv("COLUMNS", "1000")
+    project.set("monitor", "engine", '"model-monitor"')
+    done = project.run("--speed", STEADY)
+    assert done.returncode == 0, done.stdout
+    done = project.local("drift", "--scenario", "shift")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert violations(done.stdout) == {"baseline_drift_check"}, done.stdout
+    client = project.cloud().client("sagemaker")
+    schedule = client.describe_monitoring_schedule(MonitoringScheduleName="drifts-monitor")
+    listed = client.list_monitoring_executions(MonitoringScheduleName="drifts-monitor")
+    statuses = {each["MonitoringExecutionStatus"] for each in listed["MonitoringExecutionSummaries"]}
+    assert schedule["EndpointName"].startswith("drifts-prd-")
+    assert "CompletedWithViolations" in statuses
+    assert has_come_on(project, "drifts-drift-any")
+    assert any(each.event == "drift" for each in decisions(project))
+
+
+def truth_of(requests: dict[str, list[str]]) -> bytes:
+    """Write what SageMaker takes for ground truth: a line a request, with a label a row."""
+    lines = [
+        json.dumps(
+            {
+                "groundTruthData": {"data": "\n".join(labels), "encoding": "CSV"},
+                "eventMetadata": {"eventId": name},
+                "eventVersion": "0",
+            }
+        )
+        for name, labels in requests.items()
+    ]
+    return "\n".join([*lines, ""]).encode()
+
+
+def ask(project: Rig, endpoint: str, rows: int = 1200, rows_a_request: int = 20) -> dict[str, list[str]]:
+    """Send rows of the data, and give their labels by the ids of the requests."""
+    runtime, asked = project.cloud().client("sagemaker-runtime"), {}
+    header, *lines = project.data.read_text(encoding="utf-8").splitlines()[: rows + 1]
+    pairs = [line.rsplit(",", 1) for line in lines]
+    for start in range(0, rows, rows_a_request):
+        some, name = pairs[start : start + rows_a_request], f"asked-{start}"
+        body = "\n".join([header.rpartition(",")[0], *(features for features, _ in some)])
+        runtime.invoke_endpoint(
+            EndpointName=endpoint, ContentType="text/csv", InferenceId=name, Body=body.encode()
+        )
+        asked[name] = [label for _, label in some]
+    return asked
+
+
+def compared(project: Rig, machine: str, since: datetime) -> dict[str, Any]:
+    """Let the monitor compare what was predicted since then with its ground truth, and give the outcome."""
+    states, end = project.cloud().client("stepfunctions"), datetime.now(UTC) + timedelta(seconds=1)
+    window = {"Analysis": "MODEL_QUALITY", "Start": f"{since:%FT%TZ}", "End": f"{end:%FT%TZ}"}
+    began = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
+    ended = until(lambda: records.ended_execution(project.cloud(), began))
+    assert ended["status"] == "SUCCEEDED", ended
+    return dict(json.loads(ended["output"]))
+
+
+def has_come_on(project: Rig, name: str) -> bool:
+    """Whether an alarm was in ALARM."""
+    alarms = project.cloud().client("cloudwatch")
+    told = alarms.describe_alarm_history(AlarmName=name, HistoryItemType="StateUpdate")
+    return any("to ALARM" in each["HistorySummary"] for each in told["AlarmHistoryItems"])
+
+
+def inputs(project: Rig, machine: str) -> list[dict[str, Any]]:
+    """Give what the executions of the monitor were told."""
+    states = project.cloud().client("stepfunctions")
+    listed = states.list_executions(stateMachineArn=machine)["executions"]
+    told = [states.describe_execution(executionArn=each["executionArn"])["input"] for each in listed]
+    return [json.loads(each) for each in told]
+
+
+def test_predictions_are_held_against_ground_truth(project: Rig) -> None:
+    """By the schedule's own state machine: no truth, a truth that the model meets, and one that it misses."""
+    project.set("monitor", "ground_truth_prefix", '"ground-truth/"')
+    done = project.run("--speed", FAST)
+    assert done.returncode == 0, done.stdout
+    cloud = project.cloud()
+    machine = stacks.outputs(cloud, "drifts-monitor")["StateMachineArn"]
+    bucket = stacks.outputs(cloud, "drifts-pipeline")["ArtifactBucket"]
+    (endpoint,) = cloud.client("sagemaker").list_endpoints(NameContains="drifts-prd-")["Endpoints"]
+    since = datetime.now(UTC).replace(microsecond=0)
+    asked = ask(project, endpoint["EndpointName"])
+    folder = f"capture/{endpoint['EndpointName']}/AllTraffic/"
+    store, key = cloud.client("s3"), f"ground-truth/{since:%Y/%m/%d/%H}/labels.jsonl"
+    until(lambda: captured(store, bucket, folder) >= set(asked))
+    assert compared(project, machine, since)["Result"] == "NoGroundTruth"
+    store.put_object(Bucket=bucket, Key=key, Body=truth_of(asked))
+    met = compared(project, machine, since)
+    assert (met["Result"], met["Violations"]) == ("Monitored", 0)
+    assert not has_come_on(project, "drifts-drift-quality")
+    wrong = {name: [str(float(label) + 3) for label in labels] for name, labels in asked.items()}
+    store.put_object(Bucket=bucket, Key=key, Body=truth_of(wrong))
+    assert compared(project, machine, since)["Violations"] > 0
+    until(lambda: has_come_on(project, "drifts-drift-quality"))
+    measured = cloud.client("cloudwatch").list_metrics(MetricName="rmse")["Metrics"]
+    assert {each["Name"]: each["Value"] for each in measured[0]["Dimensions"]} == {
+        "Endpoint": endpoint["EndpointName"],
+        "MonitoringSchedule": "drifts-monitor",
+    }
+    until(lambda: any("Time" in told and "Analysis" in told for told in inputs(project, machine)))
+
+
+def captured(store: Any, bucket: str, folder: str) -> set[str]:
+    """Give the ids of the requests that lie in a folder of capture."""
+    found = store.list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents", [])
+    files = (store.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in found)
+    events = (json.loads(line)["eventMetadata"] for file in files for line in file.splitlines())
+    return {event["inferenceId"] for event in events if "inferenceId" in event}

@@ -1,0 +1,213 @@
+"""Our baseline says the same as AWS's own analyzer did of the same tables."""
+
+import csv
+import dataclasses
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from container.data import metrics
+from container.data.schema import Target
+from container.evaluate import quality
+from container.layout import ResourceConfig
+from container.monitor import command
+from container.monitor.files import render
+from container.monitor.quality import Baseline, check, suggest, thresholds_of
+from container.monitor.settings import Settings
+
+SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
+FIXTURES = SHARED_DATA / "model_monitor" / "aws_pysdk_quality_check"
+DATA_QUALITY = FIXTURES / "data_quality"
+MODEL_QUALITY = FIXTURES / "model_quality"
+
+# The analyzer that wrote the files is older than these two; a later one's files have them.
+NEWER = {"approximate_num_distinct_values", "completeness"}
+
+Document = dict[str, Any]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Suggest a baseline of the analyzer's table, which has no header."""
+    source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("output")
+    (source / "baseline.csv").write_bytes((DATA_QUALITY / "baseline_dataset.csv").read_bytes())
+    command.run(Settings(source, output, header=False), ResourceConfig(), [])
+    return output
+
+
+def features(document: Document) -> dict[str, Document]:
+    return {feature["name"]: feature["numerical_statistics"] for feature in document["features"]}
+
+
+@pytest.fixture(scope="module")
+def statistics(ours: Path) -> Document:
+    document: Document = json.loads((ours / "statistics.json").read_text())
+    return document
+
+
+@pytest.fixture(scope="module")
+def theirs() -> Document:
+    document: Document = json.loads((DATA_QUALITY / "statistics.json").read_text())
+    return document
+
+
+def test_constraints_are_the_analyzers_byte_for_byte(ours: Path) -> None:
+    """The bad case's file is this one with a type made wrong by hand."""
+    assert (ours / "constraints.json").read_bytes() == (
+        DATA_QUALITY / "good_cases/constraints.json"
+    ).read_bytes()
+
+
+def test_fields_stand_in_the_analyzers_order(statistics: Document, theirs: Document) -> None:
+    """With the newer analyzer's two fields between them."""
+    assert list(statistics) == list(theirs)
+    for mine, its in zip(statistics["features"], theirs["features"], strict=True):
+        assert list(mine) == list(its)
+        fields = list(mine["numerical_statistics"])
+        assert [field for field in fields if field not in NEWER] == list(its["numerical_statistics"])
+        assert set(fields) >= NEWER
+
+
+def test_exact_statistics_equal_the_analyzers(statistics: Document, theirs: Document) -> None:
+    """Digit for digit."""
+    assert statistics["version"] == theirs["version"]
+    assert statistics["dataset"] == theirs["dataset"]
+    for mine, its in zip(statistics["features"], theirs["features"], strict=True):
+        assert mine["inferred_type"] == its["inferred_type"]
+    for name, its in features(theirs).items():
+        mine = features(statistics)[name]
+        for field in ("common", "mean", "sum", "min", "max"):
+            assert mine[field] == its[field], (name, field)
+
+
+def test_deviation_equals_the_analyzers_but_for_its_rounding(statistics: Document, theirs: Document) -> None:
+    """It rounds at each row, in the order of the rows; ours is rounded once, so that parts merge."""
+    for name, its in features(theirs).items():
+        difference = abs(features(statistics)[name]["std_dev"] - its["std_dev"])
+        assert difference <= 2 * math.ulp(its["std_dev"]), name
+
+
+def test_distributions_equal_the_analyzers(statistics: Document, theirs: Document) -> None:
+    """Bucket for bucket, bounds included; the sketch keeps the same numbers by the same parameters."""
+    for name, its in features(theirs).items():
+        mine, its_kll = features(statistics)[name]["distribution"]["kll"], its["distribution"]["kll"]
+        assert mine["buckets"] == its_kll["buckets"], name
+        assert mine["sketch"]["parameters"] == its_kll["sketch"]["parameters"], name
+        assert [sorted(level) for level in mine["sketch"]["data"]] == [
+            sorted(level) for level in its_kll["sketch"]["data"]
+        ]
+
+
+def test_table_with_a_header_has_the_analyzers_rows_and_types(tmp_path: Path) -> None:
+    """All that the analyzer left of this one, besides a model's quality, is the count of its rows."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "baseline.csv").write_bytes((MODEL_QUALITY / "baseline_dataset.csv").read_bytes())
+    command.run(Settings(source, tmp_path, header=True), ResourceConfig(), [])
+    mine = json.loads((tmp_path / "statistics.json").read_text())
+    assert mine["dataset"] == json.loads((MODEL_QUALITY / "statistics.json").read_text())["dataset"]
+    types = {feature["name"]: feature["inferred_type"] for feature in mine["features"]}
+    assert types == {
+        **{f"F{n}": "Integral" for n in range(1, 8)},
+        "Label": "Integral",
+        "Prediction": "Fractional",
+    }
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("good_cases", []),
+        (
+            "bad_cases",
+            [
+                {
+                    "feature_name": "_c5",
+                    "constraint_check_type": "data_type_check",
+                    "description": "Data type match requirement is not met. Expected data type: String, "
+                    "Expected match: 100.0%. Observed: Only 0.0% of data is String.",
+                }
+            ],
+        ),
+    ],
+)
+def test_data_is_held_to_the_analyzers_own_baseline(
+    case: str, expected: list[Document], tmp_path: Path
+) -> None:
+    """Its files are read as they are; the table is the one that they were made of."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "rows.csv").write_bytes((DATA_QUALITY / "baseline_dataset.csv").read_bytes())
+    baseline = DATA_QUALITY / "statistics.json", DATA_QUALITY / case / "constraints.json"
+    settings = Settings(source, tmp_path, header=False, statistics=baseline[0], constraints=baseline[1])
+    command.run(dataclasses.replace(settings, minimum=100), ResourceConfig(), [])
+    violations = json.loads((tmp_path / "constraint_violations.json").read_text())
+    assert violations == {"violations": expected}
+    published = json.loads((tmp_path / "metrics/0.json").read_text())
+    drift = {each["MetricName"]: each["Value"] for each in published if "drift" in each["MetricName"]}
+    assert drift == {f"feature_baseline_drift__c{n}": 0.0 for n in range(6)}
+
+
+@pytest.fixture(scope="module")
+def predictions() -> tuple[Array, Array]:
+    """Read the labels and the predictions that the analyzer judged, as a regression of 0 and 1."""
+    with (MODEL_QUALITY / "baseline_dataset.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    labels, predicted = (np.array([float(row[name]) for row in rows]) for name in ("Label", "Prediction"))
+    return labels, predicted
+
+
+def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array]) -> None:
+    """Within its rounding, but for r2: the analyzer takes the labels for the predictions.
+
+    It divides by the predictions' spread so, and finds -3.2; by the labels', as r2 is defined, it is -0.34.
+    Turned round, ours is its number too.
+    """
+    labels, predicted = predictions
+    theirs = json.loads((MODEL_QUALITY / "statistics.json").read_text())
+    mine = quality(labels, predicted, Target("Label", "regression"))
+    assert list(mine) == list(theirs)
+    assert mine["dataset"] == theirs["dataset"]
+    assert list(mine["regression_metrics"]) == list(theirs["regression_metrics"])
+    turned = metrics.regression(predicted, labels)
+    for name, its in theirs["regression_metrics"].items():
+        found = turned[name] if name == "r2" else mine["regression_metrics"][name]["value"]
+        assert found == pytest.approx(its["value"], rel=1e-15, abs=4 * math.ulp(its["value"])), name
+        assert mine["regression_metrics"][name]["standard_deviation"] == its["standard_deviation"]
+    assert mine["regression_metrics"]["r2"]["value"] == pytest.approx(
+        1 - np.mean((labels - predicted) ** 2) / np.var(labels)
+    )
+
+
+@pytest.fixture(scope="module")
+def judged() -> Baseline:
+    return Baseline.of(json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json")
+
+
+def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: Baseline) -> None:
+    """Suggested from its statistics."""
+    assert render(suggest(judged)) == (MODEL_QUALITY / "good_cases/constraints.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        ("good_cases", []),
+        (
+            "bad_cases",
+            ["Metric mse with 0.33364933609800973 +/- NaN was GreaterThanThreshold '0.03364933609800973'"],
+        ),
+    ],
+)
+def test_model_is_held_to_the_analyzers_own_constraints(
+    case: str, expected: list[str], judged: Baseline
+) -> None:
+    """The bad case's file has a threshold that was made wrong by hand."""
+    constraints = json.loads((MODEL_QUALITY / case / "constraints.json").read_text())
+    thresholds = thresholds_of(constraints, judged, "constraints.json")
+    assert [each.description for each in check(judged.statistics, thresholds, judged)] == expected

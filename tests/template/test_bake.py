@@ -1,0 +1,288 @@
+"""A bake: which files it has, what answers become, and which answers are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Bake
+
+HOSTILE = [
+    'O\'Connor "and" sons',
+    'ends in a quote"',
+    "ends in a backslash\\",
+    'C:\\new\\u0041 \\" """ \'\'\' r"""',
+    "two\nlines\r\nand\ta tab",
+    "[project]\nname = 1 # no table",
+    "]]> --> </script> <!-- <b> & &amp;",
+    "```\n# heading\n- item [a](b) | cell |",
+    "{{ cookiecutter.project }} {% if %} {# x #}",
+    "<< cookiecutter.project >> <% raw %> <# x #> << 1 <<",
+    "$(touch pwned) `id` ${HOME} %s %(x)s {0}",
+    "naïve 予測 🙂 \u202e\u2028 Ω",
+]
+
+REFUSED = [
+    ("project", ""),
+    ("project", "a"),
+    ("project", "My Project"),
+    ("project", "House-Prices"),
+    ("project", "house_prices"),
+    ("project", "2024-sales"),
+    ("project", "-prices"),
+    ("project", "prices-"),
+    ("project", "house--prices"),
+    ("project", "a-name-of-17-char"),
+    ("project", "prices\n"),
+    ("project", "prévisions"),
+    ("project", "aws-prices"),
+    ("project", "ssm"),
+    ("project_name", "  "),
+    ("project_name", "bell\a"),
+    ("description", "null\x00byte"),
+    ("description", "delete\x7f"),
+    ("region", "Europe"),
+    ("region", "eu-central"),
+    ("region", "eu-central-1a"),
+    ("region", ""),
+]
+
+
+def project_table(bake: Path) -> dict[str, str]:
+    """Read what project.toml says of the project."""
+    table: dict[str, str] = tomllib.loads((bake / "project.toml").read_text(encoding="utf-8"))["project"]
+    return table
+
+
+TENSORFLOWS = {"container/requirements-tensorflow.in", "container/requirements-tensorflow.txt"}
+
+
+@pytest.mark.parametrize(("framework", "declined"), [("scikit-learn", TENSORFLOWS), ("tensorflow", set())])
+def test_bake_has_exactly_the_tracked_files(
+    bake: Bake, product_files: list[str], framework: str, declined: set[str]
+) -> None:
+    """Nothing is lost, nothing is added, and the folder that cruft looks for is not rendered."""
+    folder = bake(framework=framework)
+    found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    assert sorted(found) == sorted(set(product_files) - declined)
+    assert declined <= set(product_files)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_caches_beside_the_template_stay_out_of_bakes(
+    template: Path, settings: Path, tmp_path: Path, product_files: list[str]
+) -> None:
+    """Whoever ran the product's tests in place can still generate a project."""
+    copy = tmp_path / "template"
+    shutil.copytree(template, copy)
+    for name in (".mypy_cache/3.11", ".pytest_cache", ".hypothesis/constants", "container/__pycache__"):
+        folder = copy / "<<cookiecutter.project>>" / name
+        folder.mkdir(parents=True)
+        (folder / "cache.json").write_bytes(b"<< \x9a {{ <% broken")
+    command = [sys.executable, "-m", "cookiecutter", str(copy), "--config-file", str(settings), "--no-input"]
+    subprocess.run([*command, "--output-dir", str(tmp_path / "out")], check=True, capture_output=True)
+    folder = tmp_path / "out" / "house-prices"
+    found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
+    assert sorted(found) == sorted(set(product_files) - TENSORFLOWS)
+
+
+def test_bake_keeps_what_is_executable(bake: Bake, product_files: list[str], template: Path) -> None:
+    folder, source = bake(framework="tensorflow"), template / "<<cookiecutter.project>>"
+    for name in product_files:
+        assert os.access(folder / name, os.X_OK) == os.access(source / name, os.X_OK), name
+
+
+def test_files_without_answers_come_out_byte_for_byte(
+    bake: Bake, product_files: list[str], template: Path
+) -> None:
+    """CloudFormation's, JSONata's and GitHub's braces are none of the template's business."""
+    folder, source = bake(framework="tensorflow"), template / "<<cookiecutter.project>>"
+    changed = [name for name in product_files if (folder / name).read_bytes() != (source / name).read_bytes()]
+    assert set(changed) <= {"Makefile", "README.md", "project.toml", "pyproject.toml"}
+
+
+@pytest.mark.parametrize(
+    ("name", "project"),
+    [
+        ("House Prices", "house-prices"),
+        ("California Housing Prices", "california"),
+        ("Internationalisation", "internationalisa"),
+        ("O'Connor & Sons", "o-connor-sons"),
+        ("2024 Sales", "sales"),
+        ("AWS Churn", "churn"),
+        ("Прогноз цен", "prognoz-tsen"),
+        ("🙂", "ml-project"),
+        ("a-fifteen-chars", "a-fifteen-chars"),
+        ("sixteen chars ab", "sixteen-chars-ab"),
+        ("sixteen chars a bcd", "sixteen-chars-a"),
+    ],
+)
+def test_short_name_is_derived_and_fits(bake: Bake, name: str, project: str) -> None:
+    """Whoever presses return gets a name that AWS takes."""
+    assert bake(project_name=name).name == project
+
+
+@pytest.mark.parametrize("answer", HOSTILE)
+def test_hostile_answers_bake_into_valid_files(bake: Bake, answer: str) -> None:
+    """What people type is data: it breaks no file, runs nothing, and is read back as it was typed."""
+    folder = bake(project_name=answer, description=answer, project="hostile")
+    tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project_table(folder)["description"] == " ".join(answer.split())
+    assert (
+        subprocess.run(["make", "-n", "help"], cwd=folder, check=False, capture_output=True).returncode == 0
+    )
+    readme = (folder / "README.md").read_text(encoding="utf-8").splitlines()
+    assert readme[0] == "# " + " ".join(answer.split())
+    assert not list(folder.glob("pwned"))
+
+
+def test_region_reaches_the_project(bake: Bake) -> None:
+    assert project_table(bake(region="us-gov-west-1"))["region"] == "us-gov-west-1"
+
+
+@pytest.mark.parametrize(
+    ("framework", "model"), [("scikit-learn", "gradient_boosting"), ("tensorflow", "tensorflow")]
+)
+def test_framework_decides_the_default_model(bake: Bake, framework: str, model: str) -> None:
+    """What is trained first is what the image has been given the packages for."""
+    folder = bake(framework=framework)
+    table = tomllib.loads((folder / "project.toml").read_text(encoding="utf-8"))
+    assert table["model"]["name"] == model
+    assert (folder / "container" / "models" / f"{model}.py").is_file()
+
+
+@pytest.mark.parametrize(
+    ("workload", "model", "target"),
+    [("tabular", "gradient_boosting", "MedHouseVal"), ("image", "image/oriented_gradients", "label")],
+)
+def test_workload_decides_what_is_trained_on(bake: Bake, workload: str, model: str, target: str) -> None:
+    """Both have the same files: project.toml alone says what is data, and which model is trained first."""
+    folder = bake(workload=workload)
+    table = tomllib.loads((folder / "project.toml").read_text(encoding="utf-8"))
+    assert (table["data"]["workload"], table["data"]["target"]) == (workload, target)
+    assert table["model"]["name"] == model.rpartition("/")[2]
+    assert (folder / "container" / "models" / f"{model}.py").is_file()
+
+
+def test_pictures_have_no_model_of_tensorflow(template: Path, settings: Path, tmp_path: Path) -> None:
+    """What does not go together is refused in one sentence, with the way out."""
+    refused = ask(template, settings, tmp_path, {"workload": "image", "framework": "tensorflow"})
+    assert refused.returncode == 1
+    assert "the models of pictures are scikit-learn's" in refused.stderr
+    assert not any((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize("framework", ["scikit-learn", "tensorflow"])
+def test_setup_installs_what_the_framework_takes(bake: Bake, framework: str) -> None:
+    """The environment has what the image has: no project downloads a framework that it did not ask for."""
+    folder = bake(framework=framework)
+    printed = subprocess.run(
+        ["make", "-n", "setup"], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout
+    assert ("container/requirements-tensorflow.txt" in printed) == (framework == "tensorflow")
+    assert "container/requirements.txt" in printed
+
+
+def ask(
+    template: Path, settings: Path, folder: Path, answers: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run cookiecutter as a person does, with answers that a replay file holds as they are."""
+    context = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
+    defaults = {
+        "project_name": "House Prices",
+        "project": "house-prices",
+        "region": "eu-central-1",
+        "framework": "scikit-learn",
+        "workload": "tabular",
+    }
+    replay = folder / "answers.json"
+    replay.write_text(json.dumps({"cookiecutter": {**context, **defaults, **answers}}), encoding="utf-8")
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--config-file", str(settings)]
+    return subprocess.run(
+        [*command, "--replay-file", str(replay), "--output-dir", str(folder / "out")],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(("question", "answer"), REFUSED)
+def test_wrong_answers_end_in_one_sentence(
+    template: Path, settings: Path, tmp_path: Path, question: str, answer: str
+) -> None:
+    """It names the answer, the rule and an example, and no folder is left behind."""
+    result = ask(template, settings, tmp_path, {question: answer})
+    assert result.returncode == 1
+    if answer:
+        named = re.escape(f"the answer to `{question}` is {json.dumps(answer)}, but ")
+        pattern = rf"^error: {named}.*, for example \S.*\.$"
+        assert re.search(pattern, result.stderr, flags=re.MULTILINE), result.stderr
+        assert result.stderr.count("error:") == 1
+    assert not any((tmp_path / "out").glob("*"))
+
+
+def test_refusal_leaves_an_older_project_alone(template: Path, settings: Path, tmp_path: Path) -> None:
+    """Generating over a project that exists must not cost it."""
+    (tmp_path / "out" / "prices-").mkdir(parents=True)
+    (tmp_path / "out" / "prices-" / "work.txt").write_text("mine", encoding="utf-8")
+    assert ask(template, settings, tmp_path, {"project": "prices-"}).returncode == 1
+    assert (tmp_path / "out" / "prices-" / "work.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_questions_can_be_answered_by_typing(template: Path, settings: Path, tmp_path: Path) -> None:
+    """The questions are put in words, in order, and what is typed is not taken for a template."""
+    typed = 'Bob\'s "<< Model >>"\nbobs-model\na << b\n\n1\n2\n'
+    command = [sys.executable, "-m", "cookiecutter", str(template), "--config-file", str(settings)]
+    result = subprocess.run(
+        [*command, "--output-dir", str(tmp_path)], input=typed, check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    for words in (
+        "Name of the project",
+        "Short name",
+        "What it does",
+        "AWS region",
+        "What the models look at",
+        "What trains the models",
+    ):
+        assert words in result.stdout
+    assert "Next: cd bobs-model" in result.stdout
+    assert project_table(tmp_path / "bobs-model")["description"] == "a << b"
+    assert (tmp_path / "bobs-model" / "container" / "requirements-tensorflow.txt").is_file()
+
+
+def test_missing_make_is_said_when_the_project_is_made(
+    template: Path, settings: Path, tmp_path: Path
+) -> None:
+    """Without make there is no Makefile to say it."""
+    (tmp_path / "bin").mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "cookiecutter",
+        str(template),
+        "--config-file",
+        str(settings),
+        "--no-input",
+    ]
+    result = subprocess.run(
+        [*command, "--output-dir", str(tmp_path / "out")],
+        env={"PATH": str(tmp_path / "bin")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "make is missing and the project needs it" in result.stdout
+    assert "git is missing and the project needs it" in result.stdout

@@ -1,0 +1,185 @@
+"""Whole projects, as a new user has them: a bake passes its own checks, and the demo runs on real tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Bake
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED_DATA = Path(os.environ.get("SHARED_DATA") or ROOT.parent / "shared" / "data")
+
+DEMO = Path("build", "demo", "demo")  # the project that `make demo` makes, in the template
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {},
+        {
+            "project_name": 'O\'Connor "and" sons \\ 予測',
+            "project": "sixteen-chars-ab",
+            "description": "Breaks ```markdown``` <!-- and [toml]\n\"\"\" '''",
+            "region": "us-gov-west-1",
+        },
+        {"framework": "tensorflow"},
+        {"workload": "image"},
+    ],
+    ids=["defaults", "hostile", "tensorflow", "image"],
+)
+def test_bake_passes_its_own_checks_as_rendered(
+    bake: Bake,
+    environment_of: Callable[[Path], Path],
+    outer_environment: dict[str, str],
+    answers: dict[str, str],
+) -> None:
+    """Nothing is formatted or mended first."""
+    project = bake(**answers)
+    environment = outer_environment | {"VENV": str(environment_of(project))}
+    done = subprocess.run(["make", "lint", "test"], cwd=project, env=environment, check=False)
+    assert done.returncode == 0
+
+
+@pytest.fixture(scope="module")
+def clone(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the template in a folder with a space in its name, and see that nothing of it is left running."""
+    folder = tmp_path_factory.mktemp("demo") / "a template"
+    shutil.copytree(template, folder)
+    yield folder
+    assert running(folder) == []
+
+
+def running(folder: Path) -> list[str]:
+    """List the processes that were started from the folder."""
+    listing = subprocess.run(["ps", "-A", "-o", "args="], check=True, capture_output=True, text=True)
+    return [line for line in listing.stdout.splitlines() if str(folder) in line]
+
+
+def report(project: Path) -> dict[str, Any]:
+    """Read a project's report, which has to have its schema's shape."""
+    content: dict[str, Any] = json.loads((project / ".local" / "report.json").read_text(encoding="utf-8"))
+    schema = json.loads((project / "local" / "report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(content, schema)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("table", "target", "least_r2"),
+    [("california_housing.csv", "MedHouseVal", 0.80), ("abalone.csv", "Rings", 0.40)],
+)
+def test_demo_closes_the_loop_on_real_data(
+    clone: Path, outer_environment: dict[str, str], table: str, target: str, least_r2: float
+) -> None:
+    """The main job, by the README's command: delivered, drifted, retrained, moved by a canary."""
+    command = ["make", "demo", f"DATA={SHARED_DATA / table}", f"TARGET={target}"]
+    assert subprocess.run(command, cwd=clone, env=outer_environment, check=False).returncode == 0
+    found = report(clone / DEMO)
+    assert found["metrics"]["r2"] >= least_r2
+    assert found["seconds"]["install"] is not None
+    assert {stage["status"] for stage in found["stages"]} == {"Succeeded"}
+    assert [(one["stage"], one["result"]) for one in found["deployments"]] == [
+        ("dev", "Succeeded"),
+        ("prd", "Succeeded"),
+    ]
+    shift = found["deployments"][1]["shift"]
+    assert [sorted(step["weights"].values()) for step in shift] == [[0.1, 0.9], [0.0, 1.0]]
+    assert found["loop"][0]["event"] == "drift"
+    assert found["loop"][0]["reason"].startswith("NoNewData")
+    (start,) = [one for one in found["loop"] if one["decision"] == "Started"]
+    assert (start["event"], start["execution"]) == ("drift", found["deployments"][1]["version"])
+    assert found["predictions"] >= 1
+    assert running(clone) == []
+
+
+def test_network_is_delivered_on_real_data(
+    bake: Bake, environment_of: Callable[[Path], Path], outer_environment: dict[str, str]
+) -> None:
+    """What `make demo FRAMEWORK=tensorflow` does first, in the environment that its bake's own checks had."""
+    project = bake(framework="tensorflow")
+    local = [str(environment_of(project) / "bin" / "python"), "-m", "local"]
+    table = ["--data", str(SHARED_DATA / "california_housing.csv"), "--target", "MedHouseVal"]
+    try:
+        command = [*local, "run", "--approve", "--speed", "60", *table]
+        assert subprocess.run(command, cwd=project, env=outer_environment, check=False).returncode == 0
+    finally:
+        subprocess.run([*local, "down"], cwd=project, env=outer_environment, check=False)
+    found = report(project)
+    assert found["metrics"]["r2"] >= 0.75
+    assert {stage["status"] for stage in found["stages"]} == {"Succeeded"}
+    assert found["deployments"][-1]["stage"] == "prd"
+    assert running(project) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "rest", "least"), [("bicycles_motorcycles.zip", [], 0.8), ("", ["DRIFT=no"], 0.9)]
+)
+def test_demo_delivers_pictures(
+    clone: Path, outer_environment: dict[str, str], data: str, rest: list[str], least: float
+) -> None:
+    """To production and round the loop: darker ones are found, and the model that knows them takes over."""
+    given = [f"DATA={SHARED_DATA / data}"] if data else []
+    command = ["make", "demo", "WORKLOAD=image", *given, *rest]
+    assert subprocess.run(command, cwd=clone, env=outer_environment, check=False).returncode == 0
+    found = report(clone / DEMO)
+    assert found["metrics"]["accuracy"] >= least
+    assert {stage["status"] for stage in found["stages"]} == {"Succeeded"}
+    if data:
+        (start,) = [one for one in found["loop"] if one["decision"] == "Started"]
+        assert start["execution"] == found["deployments"][-1]["version"]
+    assert running(clone) == []
+
+
+def test_demo_delivers_without_data_of_its_users(clone: Path, outer_environment: dict[str, str]) -> None:
+    """A sample that scikit-learn loads or ships, to a prediction, and no further when that is enough."""
+    command = ["make", "demo", "DRIFT=no"]
+    assert subprocess.run(command, cwd=clone, env=outer_environment, check=False).returncode == 0
+    found = report(clone / DEMO)
+    assert {stage["status"] for stage in found["stages"]} == {"Succeeded"}
+    assert found["loop"] == []
+    assert running(clone) == []
+
+
+def test_demo_says_what_it_can_not_use(
+    clone: Path, outer_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """A wrong target ends in its reason, in a report of the failure, and in nothing left running."""
+    (tmp_path / "my table.csv").write_text("a,b\n" + "1,2\n3,4\n" * 30, encoding="utf-8")
+    command = ["make", "-C", str(clone), "demo", "DATA=my table.csv", "TARGET=c"]
+    environment = outer_environment | {"PWD": str(tmp_path)}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+    )
+    assert result.returncode != 0
+    assert "Traceback" not in result.stdout + result.stderr
+    assert "Failed" in {stage["status"] for stage in report(clone / DEMO)["stages"]}
+    assert running(clone) == []
+
+
+def test_interrupted_demo_leaves_nothing_running(clone: Path, outer_environment: dict[str, str]) -> None:
+    """Cancelled in the middle of a training, and the next demo starts afresh."""
+    command = ["make", "demo", f"DATA={SHARED_DATA / 'abalone.csv'}", "TARGET=Rings"]
+    jobs = clone / DEMO / ".local" / "logs" / "jobs"
+    shutil.rmtree(jobs, ignore_errors=True)
+    process = subprocess.Popen(command, cwd=clone, env=outer_environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(jobs.glob("*.log")) and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    assert list(jobs.glob("*.log")), "no job began"
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) != 0
+    assert running(clone) == []
