@@ -36,11 +36,13 @@ pytestmark = pytest.mark.e2e
             "project": "sixteen-chars-ab",
             "description": "Breaks ```markdown``` <!-- and [toml]\n\"\"\" '''",
             "region": "us-gov-west-1",
+            "workload": "image",
+            "framework": "tensorflow",
         },
         {"framework": "tensorflow"},
         {"workload": "image"},
     ],
-    ids=["defaults", "hostile", "tensorflow", "image"],
+    ids=["tabular", "hostile-image-tensorflow", "tabular-tensorflow", "image"],
 )
 def test_bake_passes_its_own_checks_as_rendered(
     bake: Bake,
