@@ -235,7 +235,7 @@ def test_pictures_are_told_from_tables(table: dict[str, Any]) -> None:
         run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
     table["model"]["name"] = "gradient_boosting"
     table["monitor"] = {}
-    with pytest.raises(run_pipeline.SettingsError, match="container/models/image has .*oriented_gradients"):
+    with pytest.raises(run_pipeline.SettingsError, match=r"container/models/image has .*oriented_gradients"):
         run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
 
 
