@@ -80,7 +80,7 @@ def wanted(name: str, feature: str | None, shift: float | None, strength: float 
 
 
 def aimed(delivery: Delivery, wish: Wanted) -> Aim:
-    """Settle what the wish is for; raise LocalError where no model serves, or its features can't differ so."""
+    """Settle what the wish is for; raise LocalError where no model serves, or no feature can differ so."""
     version = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
     if not version:
         raise LocalError("No model serves production here; 'python -m local run --approve' brings one there.")
