@@ -160,23 +160,21 @@ def test_an_instance_that_fails_ends_the_others(rig: Any) -> None:
     began = time.monotonic()
     job = rig.trained({"fails": "algo-2", "sleep": "60"}, ResourceConfig=cluster(3))
     assert job["FailureReason"] == "AlgorithmError: algo-2 has no memory left, exit code: 1"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_all_instances_are_stopped(rig: Any) -> None:
     """A job is over when the last of them has ended; others wait for a place as on AWS."""
     request = rig.training({"sleep": "60"}, ResourceConfig=cluster(2))
     rig.sagemaker.create_training_job(**request)
-    with pytest.raises(
-        ClientError, match=r"ResourceLimitExceeded.*at most 20 instances at once: 2 are in use"
-    ):
+    with pytest.raises(ClientError, match=r"ResourceLimitExceeded.*at most 20 instances at once: 2 run"):
         rig.sagemaker.create_training_job(**rig.training(ResourceConfig=cluster(19)))
     base = rig.cloud.root / ".local" / "jobs" / request["TrainingJobName"]
     rig.until(lambda: len(list(base.glob("*/model/seen.json"))) == 2)
     rig.sagemaker.stop_training_job(TrainingJobName=request["TrainingJobName"])
     began = time.monotonic()
     assert rig.ended(request["TrainingJobName"])["TrainingJobStatus"] == "Stopped"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_names_are_used_once(rig: Any) -> None:

@@ -89,8 +89,8 @@ class Quota:
             if used + len(job.hosts) > MOST:
                 raise ServiceError(
                     "ResourceLimitExceeded",
-                    f"The local cloud runs at most {MOST} instances at once: {used} are in use, and"
-                    f" {job.name} needs {len(job.hosts)}. Wait until a job has ended, or lower InstanceCount.",
+                    f"The local cloud runs at most {MOST} instances at once: {used} run, and {job.name}"
+                    f" needs {len(job.hosts)}. Wait until a job has ended, or lower InstanceCount.",
                 )
             self.jobs.append(job)
 
