@@ -201,6 +201,16 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 
 @pytest.fixture(scope="session")
+def container_cloud(tmp_path_factory: pytest.TempPathFactory, local_folder: Path) -> Iterator[Rig]:
+    """One cloud whose jobs are those of the project's own container."""
+    root = make_project(tmp_path_factory.mktemp("container") / "project")
+    shutil.rmtree(root / "container")
+    (root / "container").symlink_to(local_folder.parent / "container")
+    yield started(root)
+    process.stop(root)
+
+
+@pytest.fixture(scope="session")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One cloud where five minutes of AWS are two seconds."""
     root = make_project(tmp_path_factory.mktemp("fast") / "project")

@@ -178,9 +178,9 @@ def test_interrupted_demo_leaves_nothing_running(clone: Path, outer_environment:
     shutil.rmtree(jobs, ignore_errors=True)
     process = subprocess.Popen(command, cwd=clone, env=outer_environment, start_new_session=True)
     deadline = time.monotonic() + 120
-    while not list(jobs.glob("*.log")) and time.monotonic() < deadline and process.poll() is None:
+    while not list(jobs.rglob("*.log")) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)
-    assert list(jobs.glob("*.log")), "no job began"
+    assert list(jobs.rglob("*.log")), "no job began"
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(60) != 0
     assert running(clone) == []
