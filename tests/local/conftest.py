@@ -57,7 +57,9 @@ def make_project(root: Path) -> Path:
     (container / "__init__.py").touch()
     shutil.copy(HERE / "program.py", container / "__main__.py")
     (container / "Dockerfile").write_text('FROM base\nENTRYPOINT ["python", "-m", "container"]\n')
-    (root / "project.toml").write_text('[project]\nname = "stand-in"\nregion = "eu-central-1"\n')
+    (root / "project.toml").write_text(
+        '[project]\nname = "stand-in"\nregion = "eu-central-1"\n[data]\ntarget = "y"\nprefix = "raw/"\n'
+    )
     return root
 
 
