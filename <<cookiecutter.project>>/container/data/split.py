@@ -11,7 +11,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
 # A class with fewer rows cannot be in every split, so it stays where the model learns.
 SMALLEST_SPREAD = 3
-PARTS = 64
+PARTS = 64  # at most 256
 
 
 def settings(environment: Mapping[str, str]) -> tuple[int, float, float]:
@@ -55,13 +55,17 @@ def _smallest(keys: NDArray[np.uint64], among: NDArray[np.bool_], count: int) ->
     """Mark as many of the marked rows, those with the smallest keys; of equal ones the first."""
     if not count:
         return np.zeros_like(among)
-    own = keys[among]
-    own.partition(count - 1)
-    greatest = own[count - 1]
+    greatest = _ranked(keys[among], count)
     chosen = np.asarray(among & (keys < greatest))
     equal = np.flatnonzero(among & (keys == greatest))
     chosen[equal[: count - np.count_nonzero(chosen)]] = True
     return chosen
+
+
+def _ranked(keys: NDArray[np.uint64], rank: int) -> np.uint64:
+    """Return the smallest key but for `rank - 1` of them; the keys lose their order."""
+    keys.partition(rank - 1)
+    return np.uint64(keys[rank - 1])
 
 
 def _shares(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
@@ -77,7 +81,7 @@ def _keys(rows: NDArray[np.unsignedinteger], seed: int) -> NDArray[np.uint64]:
     What this takes besides the result stays small: equal rows are in the same part of them.
     """
     found = np.empty(len(rows), dtype=np.uint64)
-    parts = (rows % np.uint64(PARTS)).astype(np.uint8)
+    parts = rows.astype(np.uint8) % np.uint8(PARTS)
     start = mixed(np.array([seed % 2**64], dtype=np.uint64))
     for part in range(PARTS):
         members = np.flatnonzero(parts == part)
