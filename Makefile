@@ -76,7 +76,8 @@ bench-serving: setup-dev ## alternate the endpoint's server with those of the fi
 	@PYTHONPATH="$(product)" $(python) -m benchmarks.serving
 
 bench-images: setup-dev ## measure a model of pictures in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
-	@PYTHONPATH="$(product)" $(python) -m benchmarks.pictures
+	@VENV=build/venvs/images $(environment) $(product_requirements) "$(product)/container/requirements-tensorflow.txt"
+	@PYTHONPATH="$(product)" build/venvs/images/bin/python -m benchmarks.pictures
 
 requirements: setup-dev ## compile the requirement files; UPGRADE=1 for the newest versions
 	@cd "$(product)" && VENV=../.venv sh scripts/requirements

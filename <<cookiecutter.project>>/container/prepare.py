@@ -54,6 +54,8 @@ def main() -> None:
         # Tables are prepared without what reads pictures.
         importlib.import_module("container.pictures.prepare").run(os.environ, place)
         return
+    if len(place.resources().hosts) > 1:
+        raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")
     settings = Settings.read(os.environ)
     prepare(settings, place.processing_input / "data", place.processing_output)
 

@@ -40,8 +40,9 @@ pytestmark = pytest.mark.e2e
             "region": "us-gov-west-1",
         },
         {"framework": "tensorflow"},
+        {"workload": "image", "framework": "tensorflow"},
     ],
-    ids=["defaults", "pictures and hostile", "tensorflow"],
+    ids=["defaults", "pictures and hostile", "tensorflow", "pictures and tensorflow"],
 )
 def test_bake_passes_its_own_checks_as_rendered(
     bake: Bake,

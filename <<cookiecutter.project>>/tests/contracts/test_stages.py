@@ -155,9 +155,9 @@ def test_the_state_machine_runs_commands_of_the_container() -> None:
 
 def test_a_command_that_is_not_there_is_told() -> None:
     """Both ways."""
-    path = ["workflow", "States", "Prepare", "Arguments", "AppSpecification", "ContainerArguments"]
-    found = list(command_faults(changed(MACHINES, path, ["prepair"]), COMMANDS))
-    assert found == ["Prepare runs prepair, which the container lacks", "nothing runs prepare"]
+    path = ["workflow", "States", "Evaluate", "Arguments", "AppSpecification", "ContainerArguments"]
+    found = list(command_faults(changed(MACHINES, path, ["evalute"]), COMMANDS))
+    assert found == ["Evaluate runs evalute, which the container lacks", "nothing runs evaluate"]
 
 
 # Alarms and who feeds them

@@ -557,7 +557,14 @@ def test_an_execution_whose_name_fits_no_job_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("Prepare", "prep"), ("Baseline", "base"), ("Train", "train"), ("Evaluate", "eval")]
+    ("name", "kind"),
+    [
+        ("Prepare", "prep"),
+        ("Merge the parts", "merge"),
+        ("Baseline", "base"),
+        ("Train", "train"),
+        ("Evaluate", "eval"),
+    ],
 )
 def test_job_names_are_new_with_each_retry(name: str, kind: str) -> None:
     """A name is taken for ever; there is room for one digit."""
@@ -576,6 +583,32 @@ def test_a_job_that_ran_and_failed_is_not_run_again() -> None:
         retried = {error for rule in state["Retry"] for error in rule["ErrorEquals"]}
         assert not retried & {"States.ALL", "States.TaskFailed"}, name
         assert all(rule["BackoffRate"] > 1 for rule in state["Retry"]), name
+
+
+@pytest.mark.parametrize("instances", [1, 3])
+def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
+    """It takes the parts from where they were left, and gives what one instance gives at once."""
+    cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": instances, "VolumeSizeInGB": 30}
+    given_settings = {
+        "Prepare": {"Cluster": cluster, "Environment": {"SEED": "1"}, "EncryptVolume": False},
+        "Network": {},
+    }
+    prepare, merge = (
+        evaluate(STATES[name]["Arguments"], states={"context": CONTEXT}, settings=given_settings, run="RUN")
+        for name in ("Prepare", "Merge the parts")
+    )
+    left = {each["S3Output"]["S3Uri"] for each in prepare["ProcessingOutputConfig"]["Outputs"]}
+    merged = {each["S3Output"]["S3Uri"] for each in merge["ProcessingOutputConfig"]["Outputs"]}
+    following, _ = choose("Are there parts?", {}, settings=given_settings)
+    if instances == 1:
+        assert (following, left) == ("Baseline and train", merged)
+        return
+    assert (following, STATES["Merge the parts"]["Next"]) == ("Merge the parts", "Baseline and train")
+    assert merge["ProcessingResources"]["ClusterConfig"] == {**cluster, "InstanceCount": 1}
+    taken = {each["InputName"]: each["S3Input"] for each in merge["ProcessingInputs"]}
+    assert {taken["partial"]["S3Uri"]} == left
+    assert merge["Environment"] == {"SEED": "1", "PARTIAL_SOURCE": taken["partial"]["LocalPath"]}
+    assert taken["data"] == prepare["ProcessingInputs"][0]["S3Input"]
 
 
 def test_jobs_take_what_earlier_jobs_give() -> None:
