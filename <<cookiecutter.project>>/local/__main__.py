@@ -76,7 +76,7 @@ def status() -> None:
 def run(
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV file with a header, or a folder of them; of pictures a zip or a folder."),
+        typer.Option(help="A CSV or Parquet file, or a folder of them; of pictures a zip or a folder."),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict; else project.toml's.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows of the test split to predict at the end.")] = 100,

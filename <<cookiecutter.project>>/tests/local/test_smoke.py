@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -94,13 +95,17 @@ def test_pictures_become_a_model_that_answers(project: Path) -> None:
 @pytest.mark.smoke
 @pytest.mark.skipif(workload() == "image", reason="its models look at pictures")
 def test_data_becomes_a_model_that_answers(project: Path) -> None:
-    """Train on a line with a little noise, deploy, predict, tell of it in the report, and remove it all."""
+    """Train on a noisy line in files of both kinds, deploy, predict, report it, and remove it all."""
     chance = random.Random(1)
     rows = [(chance.gauss(0, 1), chance.choice(["red", "green"])) for _ in range(300)]
     lines = [f"{x},{kind},{3 * x + (kind == 'red') + chance.gauss(0, 0.1)}" for x, kind in rows]
     (project / "table.csv").write_text("\n".join(["x,kind,y", *lines]), encoding="utf-8")
+    table = pl.read_csv(project / "table.csv")
+    (project / "parts").mkdir()
+    table[:150].write_csv(project / "parts" / "a.csv")
+    table[150:].write_parquet(project / "parts" / "b.parquet")
     try:
-        local(project, "run", "--approve", "--data", "table.csv", "--target", "y", "--rows", "5")
+        local(project, "run", "--approve", "--data", "parts", "--target", "y", "--rows", "5")
         predictions = local(project, "infer", "table.csv").splitlines()
         removed, left = teardown(project, "--yes"), teardown(project, "--dry-run")
     finally:

@@ -111,10 +111,12 @@ def an_object(key: str, modified: str = "2024-01-01T00:00:00Z", size: int = 1) -
         ([an_object("raw/", size=0), an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], []),
         ([an_object("raw/a.csv")], ["a.csv"]),
         ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV"]),
+        ([an_object("raw/a.parquet"), an_object("raw/b.PARQUET")], ["a.parquet", "b.PARQUET"]),
+        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS")], []),
         ([an_object(f"raw/{at}.csv") for at in range(7)], [f"{at}.csv" for at in range(7)]),
     ],
 )
-def test_takes_csv_files_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
+def test_takes_tables_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
     """Folders, empty objects and other kinds of files are no data; one file is still a list."""
     assert listed(objects)["Files"] == files
 
