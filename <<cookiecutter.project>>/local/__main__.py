@@ -157,6 +157,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     told = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, told["loop"]))
     console.print(view.scores(told["metrics"]))
+    console.print(view.importances(told["evaluation"]["importances"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
 
 
