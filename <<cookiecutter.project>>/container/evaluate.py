@@ -1,20 +1,23 @@
 """Score the model on the held-out test split, beside what a guess and the champion score there."""
 
 import csv
+import importlib
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from container import artefact, champion, examples, layout
 from container.artefact import Artefact
 from container.data import metrics
 from container.data.encode import FloatArray
-from container.data.schema import Target
+from container.data.schema import IMAGE, Target
 from container.examples import Examples
 from container.log import log
+from container.pictures import CONFIDENCE
 
 GOLDEN_ROWS = 100
 # As SageMaker's own analyzer does it: the spread of five random four fifths, and only of so many rows.
@@ -48,6 +51,8 @@ def main() -> None:
     _write(output / "gate.json", gate)
     _write(output / "golden.json", _golden(loaded, test, predicted))
     _write_differences(output / "differences.csv", test, predicted, loaded.schema.target)
+    if loaded.schema.workload == IMAGE:
+        _write_baseline(given / "baseline", predicted, output)
     log("evaluated", model=loaded.name, rows=len(test.target), **gate["metrics"])
 
 
@@ -145,6 +150,13 @@ def _write_differences(path: Path, test: Examples, predicted: FloatArray, target
             zip(test.target.tolist(), best, sure, strict=True), 1
         ):
             writer.writerow([row, target.classes[int(label)], target.classes[code], probability])
+
+
+def _write_baseline(given: Path, predicted: FloatArray, output: Path) -> None:
+    """Add to the baseline of pictures the confidence in the test ones, which the model has not learned from."""
+    confidence = pl.DataFrame({CONFIDENCE: predicted.max(axis=1)})
+    # Tables are evaluated without the monitor.
+    importlib.import_module("container.monitor.baseline").add_columns(given, confidence, output)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -576,8 +576,10 @@ def test_a_job_that_ran_and_failed_is_not_run_again() -> None:
         assert all(rule["BackoffRate"] > 1 for rule in state["Retry"]), name
 
 
-def test_jobs_take_what_earlier_jobs_give() -> None:
-    """Each input lies below an output of a job before it."""
+@pytest.mark.parametrize(("workload", "completed"), [("tabular", set()), ("image", {"RUN/baseline"})])
+def test_jobs_take_what_earlier_jobs_give(workload: str, completed: set[str]) -> None:
+    """Each input lies below an output of a job before it, also the baseline that is completed."""
+    known = {"Data": {"Workload": workload}}
     outputs = evaluate(STATES["Prepare"]["Arguments"]["ProcessingOutputConfig"]["Outputs"], run="RUN")
     given_places = {output["S3Output"]["S3Uri"] for output in outputs}
     channels = evaluate(DESCRIPTION["InputDataConfig"], run="RUN")
@@ -586,19 +588,24 @@ def test_jobs_take_what_earlier_jobs_give() -> None:
         STATES["Evaluate"]["Arguments"]["ProcessingInputs"],
         run="RUN",
         training={"ModelDataUrl": "MODEL"},
-        champions=[],
+        champions=[{"name": "champion", "uri": "MODEL"}],
+        settings=known,
     ) + evaluate(JOBS["Baseline"]["Arguments"]["ProcessingInputs"], run="RUN")
     taken |= {one["S3Input"]["S3Uri"] for one in inputs}
-    assert taken - {"MODEL"} <= given_places
+    assert (taken - {"MODEL"}) - given_places == completed
     copies = evaluate(
-        STATES["Copy the model"]["Items"], training={"ModelDataUrl": "s3://b/m.tar.gz"}, folder="RUN"
+        STATES["Copy the model"]["Items"],
+        training={"ModelDataUrl": "s3://b/m.tar.gz"},
+        folder="RUN",
+        settings=known,
     )
-    assert {copy["to"] for copy in copies} == {
-        "model.tar.gz",
-        "evaluation.json",
-        "golden.json",
-        "statistics.json",
-        "constraints.json",
+    place = "evaluation" if completed else "baseline"
+    assert {copy["to"]: copy["from"].removeprefix("${ArtifactBucket}/RUN/") for copy in copies} == {
+        "model.tar.gz": "b/m.tar.gz",
+        "evaluation.json": "evaluation/evaluation.json",
+        "golden.json": "evaluation/golden.json",
+        "statistics.json": f"{place}/statistics.json",
+        "constraints.json": f"{place}/constraints.json",
     }
 
 
