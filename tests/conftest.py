@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -105,12 +106,17 @@ def outer_environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def environment_of(outer_environment: dict[str, str]) -> Callable[[Path], Path]:
-    """Give a bake's virtual environment; bakes with the same requirement files share one."""
+    """Give a bake's virtual environment: the template's own, or one that bakes with TensorFlow share.
+
+    That a project's requirement files are enough is seen in the latter, and in the demo's.
+    """
 
     def install(project: Path) -> Path:
-        files = (path for pattern in REQUIREMENTS for path in sorted(project.glob(pattern)))
-        content = b"".join(path.read_bytes() for path in files)
-        venv = ROOT / "build" / "venvs" / hashlib.sha256(content).hexdigest()[:16]
+        venv = Path(sys.prefix)
+        if (project / "container" / "requirements-tensorflow.txt").exists():
+            files = (path for pattern in REQUIREMENTS for path in sorted(project.glob(pattern)))
+            content = b"".join(path.read_bytes() for path in files)
+            venv = ROOT / "build" / "venvs" / hashlib.sha256(content).hexdigest()[:16]
         environment = outer_environment | {"VENV": str(venv)}
         subprocess.run(["make", "setup-dev"], cwd=project, env=environment, check=True)
         return venv

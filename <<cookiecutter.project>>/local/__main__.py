@@ -122,7 +122,8 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     project = find_project()
     wanted = drifts.wanted(scenario or drifts.usual(project), feature, shift, strength, rows)
     delivery = runs.Delivery(running_cloud(project), project, approve=approve)
-    shown(lambda one: drifts.follow(one, wanted, new_data=new_data), delivery)
+    aim = drifts.aimed(delivery, wanted)  # what is refused leaves the last run's report as it is
+    shown(lambda one: drifts.follow(one, wanted, aim, new_data=new_data), delivery)
 
 
 @app.command()

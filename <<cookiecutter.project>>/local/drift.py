@@ -47,6 +47,14 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Aim:
+    """What the requests differ for: the version that serves production, and the features that can differ."""
+
+    version: str
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Drifted:
     """The rows that were made, from those of the test split that the model in production has not seen."""
 
@@ -71,16 +79,22 @@ def wanted(name: str, feature: str | None, shift: float | None, strength: float 
     return Wanted(name, feature, given, rows)
 
 
-def follow(delivery: Delivery, wish: Wanted, *, new_data: bool) -> None:
-    """Send the requests, analyse them, and follow what the governor makes of it; LocalError if that fails."""
-    run.reached(lambda one: _follow(one, wish, new_data=new_data), delivery)
-
-
-def _follow(delivery: Delivery, wish: Wanted, *, new_data: bool) -> None:
+def aimed(delivery: Delivery, wish: Wanted) -> Aim:
+    """Settle what the wish is for; raise LocalError where no model serves, or no feature can differ so."""
     version = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
     if not version:
         raise LocalError("No model serves production here; 'python -m local run --approve' brings one there.")
-    drifted = make(delivery, wish, version)
+    types = inferred_types(delivery, version)
+    return Aim(version, tuple(scenarios.usable_features(wish.scenario, wish.feature, types)))
+
+
+def follow(delivery: Delivery, wish: Wanted, aim: Aim, *, new_data: bool) -> None:
+    """Send the requests, analyse them, and follow what the governor makes of it; LocalError if that fails."""
+    run.reached(lambda one: _follow(one, wish, aim, new_data=new_data), delivery)
+
+
+def _follow(delivery: Delivery, wish: Wanted, aim: Aim, *, new_data: bool) -> None:
+    drifted = make(delivery, wish, aim)
     since = run.carry_out(delivery, "Traffic", lambda one: send(one, drifted.traffic))
     analysed = datetime.now(UTC)
     delivery.violations = run.carry_out(delivery, "Monitor", lambda one: monitor(one, since))
@@ -96,10 +110,10 @@ def _follow(delivery: Delivery, wish: Wanted, *, new_data: bool) -> None:
         run.follow(delivery)
 
 
-def make(delivery: Delivery, wish: Wanted, version: str) -> Drifted:
+def make(delivery: Delivery, wish: Wanted, aim: Aim) -> Drifted:
     """Draw rows of the test split and let them differ; those with labels are of all splits."""
+    version, usable = aim.version, aim.features
     unseen, chance = run.split_rows(delivery, version, "test"), Random(f"{version} {wish.scenario}")  # noqa: S311 - no secret
-    usable = scenarios.usable_features(wish.scenario, wish.feature, inferred_types(delivery, version))
 
     def changed(table: Table, feature: str) -> Table:
         return scenarios.applied(wish.scenario, table, feature, wish.strength, chance)

@@ -35,6 +35,7 @@ Ask: TypeAlias = "Callable[[str], list[Answer]]"
 
 START_TIMEOUT = 60.0
 STOP_GRACE = 10.0
+CHUNK = 65_536
 CSV, JSON = "text/csv", "application/json"
 
 
@@ -145,6 +146,8 @@ def _extract(archive: Path, into: Path) -> None:
     try:
         with tarfile.open(archive) as content:
             content.extractall(into, filter="data")
+            while content.fileobj and content.fileobj.read(CHUNK):
+                pass  # gzip's checksum stands behind what tar reads
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise LocalError(f"{archive} can't be read as a model.tar.gz: {error}.") from None
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Answer: TypeAlias = float | str
 
+LONGEST_CELL = 33_554_432  # of the container
+csv.field_size_limit(LONGEST_CELL)
+
 
 @dataclass(frozen=True)
 class Table:

@@ -13,18 +13,27 @@ if TYPE_CHECKING:
 
 def list_logs(folder: Path) -> list[str]:
     """Name the logs, the latest last."""
-    found = sorted(folder.rglob("*.log"), key=lambda path: path.stat().st_mtime)
-    return [path.stem for path in found]
+    return [_name(folder, path) for path in _found(folder)]
 
 
 def find_log(folder: Path, name: str) -> Path:
-    """Find the log whose name is, or alone begins with, `name`; the latest of one job's attempts."""
-    found = sorted(folder.rglob("*.log"), key=lambda path: path.stat().st_mtime)
-    exact = [path for path in found if path.stem == name]
-    alike = exact or [path for path in found if name in path.stem]
+    """Find the log whose name is, or has in it, `name`; the latest of a job's attempts and instances."""
+    found = _found(folder)
+    exact = [path for path in found if _name(folder, path) == name]
+    alike = exact or [path for path in found if name in _name(folder, path)]
     if not alike:
         raise LocalError(f"There is no log {name!r}; 'python -m local logs' lists those there are.")
     return alike[-1]
+
+
+def _found(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.log"), key=lambda path: path.stat().st_mtime)
+
+
+def _name(folder: Path, path: Path) -> str:
+    """Name a log by what it is of, without its kind: an instance of a job as `job/algo-1`."""
+    kind, *within = path.relative_to(folder).with_suffix("").parts
+    return "/".join(within) or kind
 
 
 def tail(path: Path, lines: int) -> list[str]:

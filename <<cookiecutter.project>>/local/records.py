@@ -354,7 +354,14 @@ def _job_record(
     status = JOB_STATUS.get(job_status, job_status)
     seconds = (ended - began).total_seconds() if ended else _since(began)
     failed = reason if status in ("Failed", "Stopped") else ""
-    return began, Record(name, status, seconds, failed, f".local/logs/jobs/{name}.log")
+    return began, Record(name, status, seconds, failed, _job_log(name, job))
+
+
+def _job_log(name: str, job: dict[str, Any]) -> str:
+    """Name the log of a job, or the folder with those of its instances, from the project's folder."""
+    cluster = job.get("ResourceConfig") or job["ProcessingResources"]["ClusterConfig"]
+    folder = f".local/logs/jobs/{name}"
+    return folder if cluster["InstanceCount"] > 1 else f"{folder}/algo-1.log"
 
 
 def shift(cloud: Cloud, stack: str, since: datetime) -> list[dict[str, Any]]:

@@ -26,8 +26,8 @@ stacks = $(notdir $(wildcard stacks/*.yml))
 all: image render package
 
 image: | $(build) ## see that the images exist, and keep their addresses
-	@sh scripts/image "$(IMAGE_URI)" "$(REPOSITORY_URI)" container/Dockerfile > $(build)/image-uri
-	@sh scripts/image "$(LAMBDA_IMAGE_URI)" "$(API_REPOSITORY_URI)" functions/api/Dockerfile > $(build)/lambda-image-uri
+	@sh scripts/image "$(IMAGE_URI)" "$(REPOSITORY_URI)" container > $(build)/image-uri
+	@sh scripts/image "$(LAMBDA_IMAGE_URI)" "$(API_REPOSITORY_URI)" lambda > $(build)/lambda-image-uri
 
 variables: | $(build) ## keep what the execution was started with
 	@if [ -n "$$DATA_VERSION" ]; then echo '[]'; else \

@@ -47,6 +47,33 @@ PREFERENCES = (  # CodeDeploy's for Lambda, as SAM takes them; SAM itself checks
 # These instances have disks of their own, encrypted by the hardware; SageMaker refuses a volume key for them.
 OWN_DISKS = re.compile(r"ml\.([a-z]+\d+[a-z]*d[a-z]*|g[5-9][a-z]*|p[5-9][a-z]*|trn\d+[a-z]*|i\d[a-z]*)\.")
 
+
+def cron_field(value: str, *special: str) -> re.Pattern[str]:
+    """Match a field of a cron: values, ranges and steps between commas, or what only this field has."""
+    item = rf"(\*|({value})(-({value}))?)(/[1-9]\d*)?"
+    return re.compile("|".join([f"{item}(,{item})*", *special]))
+
+
+MONTHS = "JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
+WEEKDAYS = "[1-7]|SUN|MON|TUE|WED|THU|FRI|SAT"
+DAYS = "0?[1-9]|[12][0-9]|3[01]"
+CRON = (  # of EventBridge Scheduler: minutes, hours, day of the month, month, day of the week, year
+    cron_field("[0-5]?[0-9]"),
+    cron_field("[01]?[0-9]|2[0-3]"),
+    cron_field(DAYS, r"\?", "L", "LW", f"({DAYS})W"),
+    cron_field(f"0?[1-9]|1[0-2]|{MONTHS}"),
+    cron_field(WEEKDAYS, r"\?", "L", f"({WEEKDAYS})L", f"({WEEKDAYS})#[1-5]"),
+    cron_field("19[7-9][0-9]|2[01][0-9]{2}"),
+)
+CRON_WORDS = (
+    "a cron of six fields (minutes, hours, day of the month, month, day of the week, year;"
+    " one of the two days is ?)"
+)
+RATE = re.compile(r"rate\((1 (minute|hour|day)|([2-9]|[1-9][0-9]+) (minutes|hours|days))\)")
+ONCE = re.compile(
+    r"at\([0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}\)"
+)
+
 T = TypeVar("T")
 
 
@@ -133,6 +160,25 @@ def are_nameable(names: Sequence[Any]) -> bool:
         return False
     made = [re.sub("[^A-Za-z0-9]", "", name) for name in names]
     return all(made) and len(set(made)) == len(made) and all(name == name.strip() for name in names)
+
+
+def expression(words: str, default: str, holds: Callable[[str], bool]) -> Any:
+    """Declare when something is due."""
+    return entry(Rule(words, lambda v: isinstance(v, str) and holds(v), json.dumps(default)), default)
+
+
+def is_schedule(value: str) -> bool:
+    """Tell whether EventBridge Scheduler takes the expression, of whichever kind it is."""
+    return is_cron(value) or bool(RATE.fullmatch(value) or ONCE.fullmatch(value))
+
+
+def is_cron(value: str) -> bool:
+    """Tell whether EventBridge Scheduler takes the expression as a cron: a day of one kind only."""
+    fields = re.fullmatch(r"cron\((.+)\)", value)
+    cells = fields[1].split(" ") if fields else []
+    if len(cells) != len(CRON) or [cells[2], cells[4]].count("?") != 1:
+        return False
+    return all(rule.fullmatch(cell) for rule, cell in zip(CRON, cells, strict=True))
 
 
 def instance_type() -> Any:
@@ -284,9 +330,7 @@ class Monitor:
     """[monitor]."""
 
     engine: str = choice("container", "model-monitor")
-    schedule: str = text(
-        r"cron\([^()]+\)", "a cron of EventBridge Scheduler", "cron(20 * * * ? *)", "cron(20 * * * ? *)"
-    )
+    schedule: str = expression(f"{CRON_WORDS} of EventBridge Scheduler", "cron(20 * * * ? *)", is_cron)
     enabled: bool = flag(default=True)
     window_seconds: int = choice(3600, 300, 600, 900, 1800, 7200, 10_800, 14_400, 21_600, 43_200, 86_400)
     namespace: str = text(
@@ -315,11 +359,11 @@ class Governor:
     cooldown_seconds: int = integer(0, 30 * 86_400, 3600)
     daily_cap: int = integer(1, 100, 4)
     look_again_seconds: int = integer(60, 86_400, 3600)
-    schedule: str = text(
-        r"(cron|rate|at)\([^()]+\)",
-        "an expression of EventBridge Scheduler",
+    schedule: str = expression(
+        f"{CRON_WORDS}, a rate such as rate(7 days) or a time such as at(2030-01-31T12:00:00) of EventBridge"
+        " Scheduler",
         "cron(0 12 1 * ? *)",
-        "cron(0 12 1 * ? *)",
+        is_schedule,
     )
     schedule_enabled: bool = flag(default=False)
 

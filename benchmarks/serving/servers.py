@@ -105,7 +105,8 @@ def _commands(  # noqa: PLR0913, PLR0917  all of them differ from server to serv
     if server == MLSERVER:
         _write_mlserver(folder, subject, port, workers)
         return [[str(peers / "mlserver"), "start", str(folder / "mlserver")]], {
-            "PATH": f"{peers}:{os.environ['PATH']}"
+            "PATH": f"{peers}:{os.environ['PATH']}",
+            **ONE_THREAD,
         }
     ours = {
         "SAGEMAKER_BASE_DIR": str(subject.base),

@@ -97,7 +97,10 @@ def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> N
     assert runner.returncode == 1
     assert "Traceback" not in output
     assert "The local cloud ended in the middle of the run" in output
-    assert rig.report()["stages"][-1]["reason"] == "the local cloud ended"
+    # Which of them is the last depends on what the runner saw before: the job, or no more than its action.
+    cut_off = [stage for stage in rig.report()["stages"] if stage["reason"] == "the local cloud ended"]
+    assert cut_off
+    assert {stage["status"] for stage in cut_off} == {"Failed"}
     until(lambda: not rig.processes())
     rig.set("model", "name", '"linear_regression"')
     assert rig.run().returncode == 0

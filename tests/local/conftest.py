@@ -57,7 +57,9 @@ def make_project(root: Path) -> Path:
     (container / "__init__.py").touch()
     shutil.copy(HERE / "program.py", container / "__main__.py")
     (container / "Dockerfile").write_text('FROM base\nENTRYPOINT ["python", "-m", "container"]\n')
-    (root / "project.toml").write_text('[project]\nname = "stand-in"\nregion = "eu-central-1"\n')
+    (root / "project.toml").write_text(
+        '[project]\nname = "stand-in"\nregion = "eu-central-1"\n[data]\ntarget = "y"\nprefix = "raw/"\n'
+    )
     return root
 
 
@@ -194,6 +196,16 @@ def hold_to_model(parsed: Any, http_response: Any, model: Any, **_: Any) -> None
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One cloud for the tests that leave it running."""
     root = make_project(tmp_path_factory.mktemp("cloud") / "project")
+    yield started(root)
+    process.stop(root)
+
+
+@pytest.fixture(scope="session")
+def container_cloud(tmp_path_factory: pytest.TempPathFactory, local_folder: Path) -> Iterator[Rig]:
+    """One cloud whose jobs are those of the project's own container."""
+    root = make_project(tmp_path_factory.mktemp("container") / "project")
+    shutil.rmtree(root / "container")
+    (root / "container").symlink_to(local_folder.parent / "container")
     yield started(root)
     process.stop(root)
 

@@ -64,8 +64,13 @@ def train() -> None:
     """Write a model, its tree and environment in it, and end as the hyperparameters say."""
     told = json.loads((BASE / "input/config/hyperparameters.json").read_text())
     sys.stdout.write("validation_rmse=0.75;\nvalidation_rmse=0.5;\n")
+    host = current_host("input/config")
     tree = {path.relative_to(BASE).as_posix(): path.read_text() for path in BASE.rglob("*") if path.is_file()}
     (BASE / "model/seen.json").write_text(json.dumps({"tree": tree, "environment": dict(os.environ)}))
+    (BASE / f"model/{host}").touch()
+    if host in told.get("fails", ""):
+        (BASE / "output/failure").write_text(f"{host} has no memory left")
+        sys.exit(1)
     if "stubborn" in told:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(float(told.get("sleep", "0")))
@@ -75,12 +80,17 @@ def train() -> None:
 
 
 def prepare() -> None:
-    """Copy the input to the output, and leave a message."""
+    """Copy the input to the output, and leave a message; say which of several instances did."""
     source = BASE / "processing/input/data"
     for path in (path for path in source.rglob("*") if path.is_file()):
         target = BASE / "processing/output/copy" / path.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(path.read_bytes())
+    if "TELL" in os.environ:
+        host = current_host("config")
+        names = sorted(path.name for path in source.iterdir())
+        (BASE / f"processing/output/copy/{host}").write_text("\n".join(names))
+        (BASE / "processing/output/copy/last").write_text(host)
     (BASE / "output/message").write_text(os.environ.get("MESSAGE", ""))
     time.sleep(float(os.environ.get("SLEEP", "0")))
     sys.exit(int(os.environ.get("EXIT", "0")))
@@ -110,6 +120,11 @@ def monitor() -> None:
     target.parent.mkdir(parents=True)
     target.write_text(json.dumps(metric) + "\n")
     (BASE / "output/message").write_text("CompletedWithViolations: 1 violation")
+
+
+def current_host(folder: str) -> str:
+    """Return the name of this instance."""
+    return str(json.loads((BASE / folder / "resourceconfig.json").read_text())["current_host"])
 
 
 def moved(path: str) -> Path:

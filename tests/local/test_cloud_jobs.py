@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import tarfile
@@ -12,6 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 BUCKET = "artifacts"
+logs: Any = importlib.import_module("local.logs")
 
 
 def channel(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
@@ -108,9 +110,9 @@ def test_a_training_can_be_stopped_once(rig: Any) -> None:
             "No S3 objects found under S3 URL",
         ),
         (
-            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 2, "VolumeSizeInGB": 1}},
+            {"ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 21, "VolumeSizeInGB": 1}},
             "ValidationException",
-            "one instance",
+            "InstanceCount is 21: the local cloud runs at most 20 instances at once",
         ),
     ],
 )
@@ -122,6 +124,57 @@ def test_what_is_wrong_with_a_request_is_refused(
         rig.sagemaker.create_training_job(**rig.training(**change))
     assert caught.value.response["Error"]["Code"] == code
     assert text in caught.value.response["Error"]["Message"]
+
+
+def cluster(count: int) -> dict[str, Any]:
+    return {"InstanceType": "ml.m5.large", "InstanceCount": count, "VolumeSizeInGB": 1}
+
+
+def test_the_instances_of_a_training_fill_one_archive(rig: Any) -> None:
+    """Each has its own tree, share of the data and log; of one name, the last's file stays."""
+    folder = rig.unique("data")
+    for name in "abcde":
+        rig.put(f"{folder}/{name}", name)
+    shared, whole = channel("train", f"s3://{BUCKET}/{folder}/"), channel("test", f"s3://{BUCKET}/{folder}/")
+    shared["DataSource"]["S3DataSource"]["S3DataDistributionType"] = "ShardedByS3Key"
+    job = rig.trained(InputDataConfig=[shared, whole], ResourceConfig=cluster(2))
+    assert job["TrainingJobStatus"] == "Completed", job
+    name = job["TrainingJobName"]
+    with tarfile.open(fileobj=io.BytesIO(rig.get(f"training/{name}/output/model.tar.gz"))) as tar:
+        assert sorted(tar.getnames()) == ["algo-1", "algo-2", "seen.json"]
+    tree = seen_by(rig, job)["tree"]
+    resources = json.loads(tree["input/config/resourceconfig.json"])
+    assert (resources["current_host"], resources["hosts"]) == ("algo-2", ["algo-1", "algo-2"])
+    assert resources["instance_groups"][0]["hosts"] == resources["hosts"]
+    assert [path.rpartition("/")[2] for path in sorted(tree) if "/train/" in path] == ["b", "d"]
+    assert [path.rpartition("/")[2] for path in sorted(tree) if "/test/" in path] == list("abcde")
+    folder = rig.cloud.root / ".local" / "logs"
+    for host in resources["hosts"]:
+        assert "rmse=0.5" in logs.find_log(folder, f"{name}/{host}").read_text(encoding="utf-8")
+    assert logs.find_log(folder, name).parent.name == name
+    assert f"{name}/algo-2" in logs.list_logs(folder)
+
+
+def test_an_instance_that_fails_ends_the_others(rig: Any) -> None:
+    """The job does not wait for them, and has the reason of the one."""
+    began = time.monotonic()
+    job = rig.trained({"fails": "algo-2", "sleep": "60"}, ResourceConfig=cluster(3))
+    assert job["FailureReason"] == "AlgorithmError: algo-2 has no memory left, exit code: 1"
+    assert time.monotonic() - began < 30
+
+
+def test_all_instances_are_stopped(rig: Any) -> None:
+    """A job is over when the last of them has ended; others wait for a place as on AWS."""
+    request = rig.training({"sleep": "60"}, ResourceConfig=cluster(2))
+    rig.sagemaker.create_training_job(**request)
+    with pytest.raises(ClientError, match=r"ResourceLimitExceeded.*at most 20 instances at once: 2 run"):
+        rig.sagemaker.create_training_job(**rig.training(ResourceConfig=cluster(19)))
+    base = rig.cloud.root / ".local" / "jobs" / request["TrainingJobName"]
+    rig.until(lambda: len(list(base.glob("*/model/seen.json"))) == 2)
+    rig.sagemaker.stop_training_job(TrainingJobName=request["TrainingJobName"])
+    began = time.monotonic()
+    assert rig.ended(request["TrainingJobName"])["TrainingJobStatus"] == "Stopped"
+    assert time.monotonic() - began < 30
 
 
 def test_names_are_used_once(rig: Any) -> None:
@@ -156,7 +209,9 @@ def test_jobs_are_listed_by_pages_with_their_tags(rig: Any) -> None:
         rig.sagemaker.describe_training_job(TrainingJobName=min(names))
 
 
-def processing(rig: Any, environment: dict[str, str] | None = None, limit: int = 60) -> Any:
+def processing(
+    rig: Any, environment: dict[str, str] | None = None, limit: int = 60, instances: int = 1
+) -> Any:
     """Run a processing job on a manifest of two of three files, and return its description."""
     folder, name = rig.unique("raw"), rig.unique("prep")
     for file in ("a.csv", "b.csv", "c.csv"):
@@ -175,6 +230,7 @@ def processing(rig: Any, environment: dict[str, str] | None = None, limit: int =
                     "S3Uri": uri,
                     "S3DataType": "ManifestFile",
                     "S3InputMode": "File",
+                    "S3DataDistributionType": "ShardedByS3Key",
                     "LocalPath": "/opt/ml/processing/input/data",
                 },
             }
@@ -191,32 +247,47 @@ def processing(rig: Any, environment: dict[str, str] | None = None, limit: int =
                 }
             ]
         },
-        ProcessingResources={
-            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
-        },
+        ProcessingResources={"ClusterConfig": cluster(instances)},
         StoppingCondition={"MaxRuntimeInSeconds": limit},
     )
     job = rig.until(
         lambda: rig.sagemaker.describe_processing_job(ProcessingJobName=name),
         lambda job: job["ProcessingJobStatus"] in ("Completed", "Failed", "Stopped"),
     )
-    return {**job, "outputs": [key.removeprefix(f"{folder}/out/") for key in rig.keys(f"{folder}/out/")]}
+    outputs = {
+        key.removeprefix(f"{folder}/out/"): rig.get(key).decode() for key in rig.keys(f"{folder}/out/")
+    }
+    return {**job, "outputs": outputs}
 
 
 def test_a_processing_job_moves_the_files_of_its_manifest(rig: Any) -> None:
     """A manifest's files come in, the outputs go out, the message is kept."""
     job = processing(rig, {"MESSAGE": "two files"})
     assert (job["ProcessingJobStatus"], job["ExitMessage"]) == ("Completed", "two files")
-    assert job["outputs"] == ["a.csv", "c.csv"]
+    assert job["outputs"] == {"a.csv": "a.csv", "c.csv": "c.csv"}
     assert job["ProcessingJobName"] in [
         item["ProcessingJobName"] for item in rig.sagemaker.list_processing_jobs()["ProcessingJobSummaries"]
     ]
 
 
+def test_instances_share_the_files_of_a_processing_job(rig: Any) -> None:
+    """One that has none runs all the same; all write under one address, and of one name the last stays."""
+    job = processing(rig, {"TELL": "1"}, instances=3)
+    assert job["ProcessingJobStatus"] == "Completed", job
+    assert job["outputs"] == {
+        "a.csv": "a.csv",
+        "c.csv": "c.csv",
+        "last": "algo-3",
+        "algo-1": "a.csv",
+        "algo-2": "c.csv",
+        "algo-3": "",
+    }
+
+
 def test_a_failed_processing_job_uploads_nothing(rig: Any) -> None:
     """Outputs of a failed job are incomplete, and stay where they are."""
     job = processing(rig, {"EXIT": "1", "MESSAGE": "ragged line"})
-    assert (job["ProcessingJobStatus"], job["ExitMessage"], job["outputs"]) == ("Failed", "ragged line", [])
+    assert (job["ProcessingJobStatus"], job["ExitMessage"], job["outputs"]) == ("Failed", "ragged line", {})
     assert "exit code: 1" in job["FailureReason"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import math
@@ -49,7 +50,6 @@ def test_blank_lines_are_no_rows() -> None:
     [
         ("a,label\n1,2\n3\n", "Row 2 has 1 cells, and the header has 2"),
         ("a,label\n1,2,3\n", "Row 1 has 3 cells, and the header has 2"),
-        (f"a,label\n{'x' * 140_000},2\n", "not CSV: field larger"),
         ('a,label\n"1"x,2\n', "not CSV: "),
     ],
 )
@@ -58,7 +58,19 @@ def test_what_is_no_table_is_refused_in_a_sentence(text: str, words: str) -> Non
         infer.read_table(text, "label")
 
 
-@pytest.mark.parametrize("damage", ["cut", "overwritten"])
+def test_a_cell_is_taken_up_to_the_containers_limit() -> None:
+    """Python's own limit is 128 KiB, and a longer one is refused in a sentence."""
+    text = f"a,label\n{'x' * 140_000},2\n"
+    assert len(infer.read_table(text, "label").rows[0][0]) == 140_000
+    assert csv.field_size_limit(100_000) == infer.LONGEST_CELL
+    try:
+        with pytest.raises(LocalError, match="not CSV: field larger"):
+            infer.read_table(text, "label")
+    finally:
+        csv.field_size_limit(infer.LONGEST_CELL)
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "cut at its end", "another checksum"])
 def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None:
     """A download that broke off ends in a sentence."""
     path = tmp_path / "model.tar.gz"
@@ -68,7 +80,13 @@ def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None
         archive.addfile(member, io.BytesIO(b"ab" * 30_000))
     content = path.read_bytes()
     half = len(content) // 2
-    path.write_bytes(content[:half] + (b"" if damage == "cut" else b"\xff" * half))
+    damaged = {
+        "cut": content[:half],
+        "overwritten": content[:half] + b"\xff" * half,
+        "cut at its end": content[:-8],
+        "another checksum": content[:-8] + bytes(4) + content[-4:],
+    }
+    path.write_bytes(damaged[damage])
     with (
         pytest.raises(LocalError, match=r"can't be read as a model\.tar\.gz"),
         endpoint.serving(Project(tmp_path, "p", "eu-central-1", "y", "raw/"), path),

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from container.data import values
+from container.data import LONGEST_ROW, values
 from container.errors import UserError
 
 BLOCK = 4_194_304
-LONGEST_ROW = 33_554_432
 BOM = b"\xef\xbb\xbf"
 _QUOTED = re.compile(rb'(?<![^,\n])"(?:[^"]|"")*+"(?=[,\r\n])')
 ROW = "row"

@@ -1,11 +1,12 @@
 """Captured requests: files of JSON lines, plain or gzip. What can't be read is counted, and never fatal."""
 
 import gzip
+import io
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, Any, Self
 
 import orjson
 
@@ -80,11 +81,13 @@ def shares(paths: Iterable[Path]) -> list[Share]:
 
 def blocks(share: Share, counts: Counts) -> Iterator[list[bytes]]:
     """Read a part, some chunks of whole lines at a time."""
-    try:
-        with _open(share.path) as file:
+    if not _is_gzip(share.path):
+        with share.path.open("rb") as file:
             yield from _blocks(file, share)
-    except (EOFError, gzip.BadGzipFile, zlib.error):
-        counts.damaged += 1
+        return
+    with _Compressed(share.path) as packed:
+        yield from _blocks(io.BufferedReader(packed, _CHUNK), share)
+        counts.damaged += packed.damaged
 
 
 def values(chunk: bytes) -> list[Any]:
@@ -145,8 +148,28 @@ def _is_gzip(path: Path) -> bool:
         return file.read(len(_GZIP)) == _GZIP
 
 
-def _open(path: Path) -> IO[bytes]:
-    return cast("IO[bytes]", gzip.open(path)) if _is_gzip(path) else path.open("rb")
+class _Compressed(io.RawIOBase):
+    """Read a gzip file as far as it can be decompressed, and keep whether something was left."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.damaged = False
+        self._file = gzip.open(path)  # noqa: SIM115 - closed with this
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            found = b"" if self.damaged else self._file.read1(len(buffer))
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            self.damaged, found = True, b""
+        buffer[: len(found)] = found
+        return len(found)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _blocks(file: IO[bytes], share: Share) -> Iterator[list[bytes]]:

@@ -10,11 +10,12 @@ import tarfile
 import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from local.cloud import emulator
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -31,6 +32,13 @@ ADDRESS = re.compile(
 )
 # Magic number, deflate, no flags, no time, fastest, unknown system (RFC 1952).
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x04\xff"
+
+
+class Object(NamedTuple):
+    """An object of a job's input: its path in the job's directory, and its address."""
+
+    name: str
+    uri: str
 
 
 class DataError(Exception):
@@ -70,21 +78,25 @@ def fetch(uri: str) -> bytes:
     return content
 
 
-def download_prefix(uri: str, into: Path) -> None:
-    """Write every object under a prefix into a directory, by its path below the prefix."""
+def of_prefix(uri: str) -> list[Object]:
+    """Return every object under a prefix, by its path below the prefix; raise DataError without any."""
     bucket, prefix = split(uri)
     keys = under(uri)
     if not keys:
         raise DataError(no_objects(uri))
-    for key in keys:
-        write(into, below(prefix, key), fetch(f"s3://{bucket}/{key}"))
+    return [Object(below(prefix, key), f"s3://{bucket}/{key}") for key in keys]
 
 
-def download_manifest(uri: str, into: Path) -> None:
-    """Write the objects that a manifest names (`[{"prefix": "s3://…/"}, "a.csv", …]`) into a directory."""
+def of_manifest(uri: str) -> list[Object]:
+    """Return the objects that a manifest names (`[{"prefix": "s3://…/"}, "a.csv", …]`)."""
     prefix, names = manifest(uri)
-    for name in names:
-        write(into, name, fetch(prefix + name))
+    return [Object(name, prefix + name) for name in names]
+
+
+def download(objects: Iterable[Object], into: Path) -> None:
+    """Write objects into a directory, by their names."""
+    for each in objects:
+        write(into, each.name, fetch(each.uri))
 
 
 def manifest(uri: str) -> tuple[str, list[str]]:
@@ -144,14 +156,23 @@ def upload_directory(directory: Path, uri: str, kms_key: str | None = None) -> N
             upload(f"{uri.rstrip('/')}/{name}", path.read_bytes(), kms_key)
 
 
-def archive(directory: Path) -> bytes:
-    """Return a directory as a gzipped tar: in chunks, each a gzip member, compressed side by side."""
+def archive(*directories: Path) -> bytes:
+    """Return directories as one gzipped tar: in chunks, each a gzip member, compressed side by side.
+
+    Of what has one name in several of them, the last is in it.
+    """
+    found = {path.relative_to(each).as_posix(): path for each in directories for path in contents(each)}
     with ThreadPoolExecutor(THREADS) as pool:
         sink = Members(pool)
         with tarfile.open(fileobj=sink, mode="w", copybufsize=CHUNK) as tar:  # type: ignore[call-overload]
-            for path in sorted(directory.iterdir()):
-                tar.add(path, arcname=path.name)
+            for name, path in found.items():
+                tar.add(path, arcname=name, recursive=False)
         return sink.finish()
+
+
+def contents(directory: Path) -> list[Path]:
+    """Return all below a directory, a directory before what is in it."""
+    return sorted(directory.rglob("*"))
 
 
 class Members:

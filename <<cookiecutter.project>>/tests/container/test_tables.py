@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from container.data import tables, values
 from container.errors import UserError
+from container.serving.requests import csv_rows
 
 alphabet = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
 cell_texts = st.text(alphabet, max_size=8) | st.sampled_from(
@@ -98,3 +99,17 @@ def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"no \.csv file in"):
         tables.find(tmp_path)
+
+
+def test_a_cell_of_any_length_is_read_by_the_job_and_by_the_endpoint(tmp_path: Path) -> None:
+    """Protects columns of long texts: Python's csv alone would refuse what a model was trained on."""
+    rows = [["n" * 140_000, "b"], ["x" * 200_000, "1"], ["y, " * 70_000, "2"]]
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows(rows)
+    path = tmp_path / "a.csv"
+    path.write_text(written.getvalue(), encoding="utf-8")
+    table = tables.judge(path, tmp_path)
+    read = tables.scan(table).collect().rows()
+    asked = csv_rows(path.read_bytes())
+    assert [list(table.columns), *map(list, read)] == [[cell.strip() for cell in row] for row in asked]
+    assert asked == rows

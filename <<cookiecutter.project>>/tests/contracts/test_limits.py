@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from container import data
+from local import infer
 from scripts.lint import variants
 from scripts.lint.__main__ import read_template, template_paths
 
@@ -122,3 +124,8 @@ def test_a_role_with_too_much_to_say_is_told() -> None:
     role["AssumeRolePolicyDocument"]["Statement"] *= 20
     kinds = ("has policies of", "is trusted in")
     assert all(any(kind in fault for fault in policy_faults(broken)) for kind in kinds)
+
+
+def test_a_file_is_predicted_with_all_the_cells_that_it_was_trained_with() -> None:
+    """`local infer` reads files by itself, and must not refuse what the container takes."""
+    assert infer.LONGEST_CELL == data.LONGEST_ROW

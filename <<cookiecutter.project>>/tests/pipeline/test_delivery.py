@@ -360,15 +360,15 @@ def test_the_buildspec_calls_targets_that_exist() -> None:
     assert RESOURCES["BuildProject"]["Properties"]["Source"]["BuildSpec"] == "pipeline/buildspec.yml"
 
 
-def test_images_are_built_from_files_that_are_there() -> None:
-    """The function's image runs the very handler that the zip does."""
-    for name in re.findall(r"\S+/Dockerfile", MAKEFILE):
-        assert (ROOT / name).is_file()
-        assert (ROOT / f"{name}.dockerignore").is_file()
-    (handler,) = re.findall(
-        r'CMD \["(.*?)"\]', (ROOT / "functions/api/Dockerfile").read_text(encoding="utf-8")
-    )
-    assert handler == STACKS["deploy-model-prd.yml"]["Resources"]["ApiFunction"]["Properties"]["Handler"]
+def test_images_are_built_from_targets_that_are_there() -> None:
+    """And who builds the Dockerfile without naming one gets the container."""
+    dockerfile = (ROOT / "container" / "Dockerfile").read_text(encoding="utf-8")
+    targets = re.findall(r"(?m)^FROM \S+ AS (\w+)$", dockerfile)
+    called = re.findall(r'scripts/image "\S+" "\S+" (\w+)', MAKEFILE)
+    assert called == ["container", "lambda"]
+    assert set(called) <= set(targets)
+    assert targets[-1] == "container"
+    assert len(targets) == dockerfile.count("\nFROM ")
 
 
 def environment_of_the_build(pipeline: list[dict[str, Any]]) -> set[str]:

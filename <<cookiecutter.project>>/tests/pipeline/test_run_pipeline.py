@@ -424,6 +424,66 @@ def test_the_schedule_is_off_until_it_is_asked_for(table: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
+    "expression",
+    [
+        "cron(x)",
+        "cron(20 * * * *)",  # of Unix
+        "cron(20 * * * * *)",
+        "cron(20 * ? * ? *)",
+        "cron(60 * * * ? *)",
+        "cron(0 24 * * ? *)",
+        "cron(0 0 32 * ? *)",
+        "cron(0 0 ? 13 MON *)",
+        "cron(0 0 ? * 8 *)",
+        "cron(0/0 * * * ? *)",
+        "cron(20  * * * ? *)",
+        "rate(1 hours)",
+        "rate(0 minutes)",
+        "rate(5 weeks)",
+        "at(2030-13-01T00:00:00)",
+        "at(tomorrow)",
+        " cron(20 * * * ? *)",
+        "",
+    ],
+)
+def test_a_schedule_that_scheduler_refuses_is_refused_first(table: dict[str, Any], expression: str) -> None:
+    """Otherwise the stack fails, in the middle of a delivery."""
+    for section in ("monitor", "governor"):
+        spoilt = copy.deepcopy(table)
+        spoilt[section]["schedule"] = expression
+        said = refusal(spoilt)
+        assert f"{section}.schedule is " in said
+        assert "six fields" in said
+        assert ', such as "cron(' in said
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "cron(20 * * * ? *)",
+        "cron(0/15 8-18 ? * MON-FRI *)",
+        "cron(0,30 0 L * ? 2030-2035)",
+        "cron(0 0 15W JAN,JUL ? *)",
+        "cron(0 0 ? * 6#3 *)",
+        "cron(0 0 ? * FRIL *)",
+        "cron(*/5 * LW 1-12/3 ? 2199)",
+        "rate(1 hour)",
+        "rate(30 minutes)",
+        "at(2030-01-31T12:00:00)",
+    ],
+)
+def test_a_schedule_that_scheduler_takes_is_taken(table: dict[str, Any], expression: str) -> None:
+    """The governor takes each kind; the monitor, which looks at whole windows, a cron."""
+    table["governor"]["schedule"] = expression
+    run_pipeline.read_section(run_pipeline.Settings, table, "")
+    table["monitor"]["schedule"] = expression
+    if not expression.startswith("cron"):
+        assert "monitor.schedule is " in refusal(table)
+    else:
+        run_pipeline.read_section(run_pipeline.Settings, table, "")
+
+
+@pytest.mark.parametrize(
     "tags", ["project=x", "Owner=a,stage=b", "aws:x=y", "Owner", "=x", "a=b,,c=d", "a=b;c"]
 )
 def test_tags_that_are_ours_or_none_are_refused(

@@ -74,6 +74,22 @@ def test_a_window_may_be_named() -> None:
     assert found["hours"] == ["2025/01/31/23", "2025/02/01/00"]
 
 
+@pytest.mark.parametrize("window", TEMPLATE["Parameters"]["WindowSeconds"]["AllowedValues"])
+def test_every_window_that_may_be_set_has_no_more_folders_than_a_job_reads(window: int) -> None:
+    """Of half a day and more a job reads whole days; the container leaves out the rest by its times."""
+    variables = settled({"Time": "2025-01-31T13:20:00Z"}, WindowSeconds=str(window))
+    folders = listed("house-prd-1", variables=variables)
+    state = STATES["Is there anything?"]
+    facts = {"folders": folders, "truths": [], "analysis": "DATA_QUALITY", "window": "w"}
+    assert not any(evaluate(rule["Condition"], facts) for rule in state["Choices"])
+    variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
+    job = evaluate(STATES["Monitor"]["Arguments"], variables | {"folders": folders})
+    length = [datetime.fromisoformat(job["Environment"][name]) for name in ("start_time", "end_time")]
+    assert (length[1] - length[0]).total_seconds() == window
+    if window > 8 * 3600:
+        assert {folder.partition("/AllTraffic/")[2] for folder in folders} <= {"2025/01/30/", "2025/01/31/"}
+
+
 @settings(deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 5 * 3600))
 def test_every_second_of_a_window_lies_in_a_folder(start: int, seconds: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from local.cloud import protocol
 from local.cloud.sagemaker import capacity, resources, runtime, tasks
 from local.cloud.sagemaker.endpoints import Endpoints
+from local.cloud.sagemaker.hosts import Quota
 from local.cloud.sagemaker.jobs import Jobs
 from local.cloud.sagemaker.models import EndpointConfigs, Models
 from local.cloud.sagemaker.monitoring import Schedules
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 def service(context: Context, connect: Callable[[str], Any], catalog: Service) -> Service:
     """Return the service with nothing in it yet; its projects are Service Catalog's or stacks."""
-    tags = Tags()
-    training = Jobs(context, tags, TrainingJob)
-    processing = Jobs(context, tags, ProcessingJob)
+    tags, quota = Tags(), Quota()
+    training = Jobs(context, tags, TrainingJob, quota)
+    processing = Jobs(context, tags, ProcessingJob, quota)
     models = Models(context, tags, "Model", "model", "model")
     configs = EndpointConfigs(
         context, tags, "EndpointConfig", "endpoint-config", "endpoint configuration", models=models

@@ -1,4 +1,4 @@
-"""What all jobs have in common: a process with its own /opt/ml tree, from start to artefact."""
+"""What all jobs have in common: processes with /opt/ml trees of their own, from start to artefact."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import logging
 import shutil
 import threading
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from local.cloud import emulator
 from local.cloud.clock import STOP_GRACE, now
 from local.cloud.errors import ServiceError, validation_error
+from local.cloud.sagemaker.hosts import Quota, hosts_of
 from local.cloud.sagemaker.names import Tags, listed
 from local.cloud.storage import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
-    from local.cloud.children import Child
     from local.cloud.context import Context
+    from local.cloud.sagemaker.hosts import Host
     from local.cloud.service import Json
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,11 @@ ENDED = ("Completed", "Failed", "Stopped")
 LOCAL_STOP_GRACE = 10.0
 CLOSE_GRACE = 2.0
 REASON_LENGTH = 1024
+KILLED = 137
 
 
 class Job(ABC):
-    """One job: a thread that downloads, runs the process, uploads, and says at each step where it is."""
+    """One job: a thread that downloads, runs the processes, uploads, and says at each step where it is."""
 
     kind: ClassVar[str]
     member: ClassVar[str]
@@ -45,7 +47,7 @@ class Job(ABC):
         self.name: str = request[f"{self.member}Name"]
         self.arn = context.arn("sagemaker", f"{self.kind}/{self.name}")
         self.base = context.state / "jobs" / self.name
-        self.log = context.state / "logs" / "jobs" / f"{self.name}.log"
+        self.hosts = hosts_of(context, self.name, self.cluster())
         self.created = self.modified = now()
         self.started: float | None = None
         self.ended: float | None = None
@@ -53,9 +55,13 @@ class Job(ABC):
         self.reason: str | None = None
         self.over = threading.Event()
         self._lock = threading.RLock()
-        self._child: Child | None = None
         self._stopping: str | None = None
+        self._failed: Host | None = None
         self._timers: list[threading.Timer] = []
+
+    @abstractmethod
+    def cluster(self) -> Json:
+        """Return what the request says of the instances."""
 
     @abstractmethod
     def command(self) -> list[str]:
@@ -67,7 +73,7 @@ class Job(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Write configuration and inputs below `base`."""
+        """Write configuration and inputs into each instance's tree."""
 
     @abstractmethod
     def publish(self) -> None:
@@ -77,8 +83,8 @@ class Job(ABC):
         """Upload what a stopped job leaves."""
 
     @abstractmethod
-    def failure(self, code: int) -> str:
-        """Return the reason for an exit code other than 0."""
+    def failure(self, host: Host) -> str:
+        """Return the reason why an instance has ended with another exit code than 0."""
 
     @abstractmethod
     def describe(self) -> Json:
@@ -89,13 +95,14 @@ class Job(ABC):
 
     def begin(self) -> None:
         """Start the job in a thread of its own."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log.write_bytes(b"")
+        for host in self.hosts:
+            host.log.parent.mkdir(parents=True, exist_ok=True)
+            host.log.write_bytes(b"")
         self.announce()
         threading.Thread(target=emulator.in_context(self._run), name=self.name, daemon=True).start()
 
     def stop(self, stage: str = "Stopped", grace: float = LOCAL_STOP_GRACE) -> None:
-        """Ask the process to end and kill it after `grace` seconds; the job ends as Stopped, by `stage`."""
+        """Ask the processes to end, kill them after `grace` seconds; the job ends as Stopped, by `stage`."""
         with self._lock:
             if self._stopping or self.status != "InProgress":
                 return
@@ -131,39 +138,49 @@ class Job(ABC):
     def _stages(self) -> tuple[str, str | None]:
         self.entered("Downloading")
         shutil.rmtree(self.base, ignore_errors=True)
-        self.base.mkdir(parents=True)
+        for host in self.hosts:
+            host.base.mkdir(parents=True)
         self.prepare()
         self.entered("Training")
-        code = self._execute()
+        self._execute()
         if self._stopping:
-            if code not in (None, 137):
+            if all(host.code not in (None, KILLED) for host in self.hosts):
                 self.salvage()
             return "Stopped", None
-        if code:
-            return "Failed", self.failure(code)[:REASON_LENGTH]
+        if self._failed:
+            return "Failed", self.failure(self._failed)[:REASON_LENGTH]
         self.entered("Uploading")
         self.publish()
         return "Completed", None
 
-    def _execute(self) -> int | None:
+    def _execute(self) -> None:
         with self._lock:
             if self._stopping:
-                return None
+                return
             self.started = now()
-            child = self._child = self.context.spawn(self.command(), self.base, self.environment(), self.log)
+            for host in self.hosts:
+                host.child = self.context.spawn(self.command(), host.base, self.environment(), host.log)
             self._after(self.limit(), lambda: self.stop("MaxRuntimeExceeded"))
-        code = child.wait()
+        with ThreadPoolExecutor(len(self.hosts)) as pool:
+            list(pool.map(self._watch, self.hosts))
         self.ended = now()
-        return code
+
+    def _watch(self, host: Host) -> None:
+        """Wait for an instance; the first that fails ends the others."""
+        code = host.wait()
+        with self._lock:
+            if code and not self._stopping and not self._failed:
+                self._failed = host
+                self._end(LOCAL_STOP_GRACE)
 
     def limit(self) -> float:
         """Return the seconds that the process may run: the user's own limit, which no clock scales."""
         return float(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400))
 
     def _end(self, grace: float) -> None:
-        if self._child:
-            self._child.terminate()
-            self._after(grace, self._child.kill)
+        for host in self.hosts:
+            host.terminate()
+            self._after(grace, host.kill)
 
     def _after(self, seconds: float, act: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, emulator.in_context(act))
@@ -175,6 +192,8 @@ class Job(ABC):
         with self._lock:
             for timer in self._timers:
                 timer.cancel()
+            for host in self.hosts:
+                host.kill()
             if self._stopping and status == "Completed":
                 status = "Stopped"
             self.ended = self.ended or now()
@@ -194,6 +213,7 @@ class Jobs:
     context: Context
     tags: Tags
     make: type[Job]
+    quota: Quota
     jobs: dict[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -213,6 +233,7 @@ class Jobs:
                     f"{noun.capitalize()} names must be unique within an AWS account and region, and a "
                     f"{noun} with this name already exists ({job.arn})",
                 )
+            self.quota.take(job)
             self.jobs[job.name] = job
         self.tags.set(job.arn, tags)
         job.begin()
@@ -278,18 +299,3 @@ def milliseconds(description: Any) -> Any:
             for key, value in description.items()
         }
     return [milliseconds(value) for value in description] if isinstance(description, list) else description
-
-
-def base_path(base: Path, local_path: str) -> Path:
-    """Return where a path of the container (`/opt/ml/…`) stands in a job's tree."""
-    inner = local_path.removeprefix("/opt/ml").lstrip("/")
-    target = (base / inner).resolve()
-    if not local_path.startswith("/opt/ml/") or not target.is_relative_to(base.resolve()):
-        raise validation_error(f"LocalPath {local_path} must be below /opt/ml/ for the local cloud")
-    return target
-
-
-def one_instance(count: int) -> None:
-    """Refuse a job on several instances."""
-    if count > 1:
-        raise validation_error(f"The local cloud runs a job on one instance, not on {count}.")

@@ -56,7 +56,8 @@ class MonitoringJob(ProcessingJob):
     def publish(self) -> None:
         """Upload the outputs, and publish the metrics that were handed over."""
         super().publish()
-        for path in sorted((self.base / "output" / "metrics" / "cloudwatch").glob("*.jsonl")):
+        left = [host.base / "output" / "metrics" / "cloudwatch" for host in self.hosts]
+        for path in (path for folder in left for path in sorted(folder.glob("*.jsonl"))):
             if data := [metric(line) for line in path.read_text(encoding="utf-8").splitlines() if line]:
                 emulator.put_metrics(NAMESPACE, data)
 

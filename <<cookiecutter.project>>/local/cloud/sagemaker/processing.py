@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from local.cloud import storage
 from local.cloud.clock import now
 from local.cloud.errors import validation_error
-from local.cloud.sagemaker.jobs import Job, base_path, one_instance
+from local.cloud.sagemaker.hosts import base_path, deliver
+from local.cloud.sagemaker.jobs import Job
 from local.cloud.sagemaker.names import chosen
-from local.cloud.sagemaker.training import download_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from local.cloud.context import Context
+    from local.cloud.sagemaker.hosts import Host
     from local.cloud.service import Json
 
 MESSAGE_LENGTH = 1024
@@ -41,13 +42,17 @@ class ProcessingJob(Job):
     def __init__(self, context: Context, request: Json) -> None:
         """Refuse what only AWS can do."""
         super().__init__(context, request)
-        one_instance(request["ProcessingResources"]["ClusterConfig"].get("InstanceCount", 1))
         for given in request.get("ProcessingInputs", []):
             check_input(self.base, given)
         for output in self._outputs():
             check_output(self.base, output)
         self.message: str | None = None
         self.context.entrypoint()
+
+    def cluster(self) -> Json:
+        """Return what the request says of the instances."""
+        cluster: Json = self.request["ProcessingResources"]["ClusterConfig"]
+        return cluster
 
     def command(self) -> list[str]:
         """Return what SageMaker runs: the image, or the entry point given, with the arguments given."""
@@ -62,33 +67,30 @@ class ProcessingJob(Job):
     def prepare(self) -> None:
         """Write the configuration, download each input and make the directories of the outputs."""
         config = {"ProcessingJobArn": self.arn, **chosen(self.request, *CONFIGURED)}
-        self._configure("processingjobconfig", config)
-        self._configure("resourceconfig", {"current_host": "algo-1", "hosts": ["algo-1"]})
-        (self.base / "output").mkdir()
+        names = [host.name for host in self.hosts]
+        for host in self.hosts:
+            configure(host, "processingjobconfig", config)
+            configure(host, "resourceconfig", {"current_host": host.name, "hosts": names})
+            (host.base / "output").mkdir()
+            for output in self._outputs():
+                host.path(output["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
         for given in self.request.get("ProcessingInputs", []):
-            source = given["S3Input"]
-            into = base_path(self.base, source["LocalPath"])
-            into.mkdir(parents=True, exist_ok=True)
-            download_of(source["S3DataType"])(source["S3Uri"], into)
-        for output in self._outputs():
-            base_path(self.base, output["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
+            deliver(given["S3Input"], self.hosts, given["S3Input"]["LocalPath"])
 
     def publish(self) -> None:
-        """Upload each output's directory."""
+        """Upload each output's directory; of files of one name, the last instance's stays."""
         self._read_message()
         key = self.request.get("ProcessingOutputConfig", {}).get("KmsKeyId")
         for output in self._outputs():
             target = output["S3Output"]
-            storage.upload_directory(base_path(self.base, target["LocalPath"]), target["S3Uri"], key)
+            for host in self.hosts:
+                storage.upload_directory(host.path(target["LocalPath"]), target["S3Uri"], key)
 
-    def failure(self, code: int) -> str:
+    def failure(self, host: Host) -> str:
         """Return the reason in AWS's words; what the container says of it is the exit message."""
         self._read_message()
-        path = self.base / "output" / "failure"
-        if path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace").strip()
-            return f"AlgorithmError: {text}, exit code: {code}"
-        return f"AlgorithmError: See job logs for more information, exit code: {code}"
+        text = host.read("output/failure") or "See job logs for more information"
+        return f"AlgorithmError: {text}, exit code: {host.code}"
 
     def entered(self, stage: str, message: str = "") -> None:  # noqa: ARG002  # processing jobs have one status
         """Note the time of the change."""
@@ -115,15 +117,18 @@ class ProcessingJob(Job):
     def _outputs(self) -> list[Json]:
         return list(self.request.get("ProcessingOutputConfig", {}).get("Outputs", []))
 
-    def _configure(self, name: str, content: Json) -> None:
-        path = self.base / "config" / f"{name}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(content), encoding="utf-8")
-
     def _read_message(self) -> None:
-        path = self.base / "output" / "message"
-        if path.is_file():
-            self.message = path.read_text(encoding="utf-8", errors="replace").strip()[:MESSAGE_LENGTH] or None
+        """Take the message of the instance that has failed, or else of the first that left one."""
+        asked = (self._failed,) if self._failed else self.hosts
+        told = (host.read("output/message")[:MESSAGE_LENGTH] for host in asked)
+        self.message = next(filter(None, told), None)
+
+
+def configure(host: Host, name: str, content: Json) -> None:
+    """Write a configuration file of an instance."""
+    path = host.base / "config" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
 
 
 def check_input(base: Path, given: Json) -> None:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from local.cloud import protocol, storage
 from local.cloud.clock import now
 from local.cloud.errors import validation_error
-from local.cloud.sagemaker.jobs import Job, base_path, one_instance
+from local.cloud.sagemaker.hosts import deliver, objects_of
+from local.cloud.sagemaker.jobs import Job
 from local.cloud.sagemaker.names import chosen
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from local.cloud.context import Context
+    from local.cloud.sagemaker.hosts import Host
     from local.cloud.service import Json
 
+CHECKPOINTS = "/opt/ml/checkpoints/"
 MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
@@ -40,7 +41,6 @@ class TrainingJob(Job):
     def __init__(self, context: Context, request: Json) -> None:
         """Refuse what only AWS can do, and inputs that aren't there."""
         super().__init__(context, request)
-        one_instance(request["ResourceConfig"].get("InstanceCount", 1))
         if "TrainingImage" not in request["AlgorithmSpecification"]:
             raise validation_error(
                 "AlgorithmSpecification needs a TrainingImage; the local cloud has no algorithms."
@@ -52,6 +52,11 @@ class TrainingJob(Job):
         ]
         self.metrics: list[Json] = []
         self.context.entrypoint()
+
+    def cluster(self) -> Json:
+        """Return what the request says of the instances."""
+        cluster: Json = self.request["ResourceConfig"]
+        return cluster
 
     def command(self) -> list[str]:
         """Return what SageMaker runs: the image with the argument `train`, or what the request says."""
@@ -69,32 +74,24 @@ class TrainingJob(Job):
 
     def prepare(self) -> None:
         """Write the configuration and download each channel."""
-        for name in ("input/config", "input/data", "model", "output"):
-            (self.base / name).mkdir(parents=True)
         channels = {channel["ChannelName"]: channel for channel in self.request.get("InputDataConfig", [])}
-        self._configure("hyperparameters", self.request.get("HyperParameters", {}))
-        self._configure(
-            "inputdataconfig", {name: channel_config(channel) for name, channel in channels.items()}
-        )
-        self._configure("resourceconfig", self._resources())
+        configs = {name: channel_config(channel) for name, channel in channels.items()}
+        for host in self.hosts:
+            for name in ("input/config", "input/data", "model", "output"):
+                (host.base / name).mkdir(parents=True)
+            configure(host, "hyperparameters", self.request.get("HyperParameters", {}))
+            configure(host, "inputdataconfig", configs)
+            configure(host, "resourceconfig", self._resources(host))
         for name, channel in channels.items():
-            source = channel["DataSource"]["S3DataSource"]
-            into = self.base / "input" / "data" / name
-            into.mkdir()
-            download = download_of(source["S3DataType"])
-            download(source["S3Uri"], into)
-
-        if checkpoints := self.request.get("CheckpointConfig"):
-            into = self._checkpoints()
-            into.mkdir(parents=True, exist_ok=True)
-            if storage.under(checkpoints["S3Uri"]):
-                storage.download_prefix(checkpoints["S3Uri"].rstrip("/") + "/", into)
+            deliver(channel["DataSource"]["S3DataSource"], self.hosts, f"/opt/ml/input/data/{name}")
+        self._bring_checkpoints()
 
     def publish(self) -> None:
         """Upload the output directory, when it holds something, and the model, which comes last."""
         self._read_metrics()
         self._keep_checkpoints()
-        (self.base / "output" / "failure").unlink(missing_ok=True)
+        for host in self.hosts:
+            (host.base / "output" / "failure").unlink(missing_ok=True)
         self._upload("output", "output.tar.gz")
         self._upload("model", "model.tar.gz")
 
@@ -104,13 +101,11 @@ class TrainingJob(Job):
         self._keep_checkpoints()
         self._upload("model", "model.tar.gz")
 
-    def failure(self, code: int) -> str:
+    def failure(self, host: Host) -> str:
         """Return the text of the failure file in AWS's words."""
         self._read_metrics()
         self._keep_checkpoints()
-        path = self.base / "output" / "failure"
-        text = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
-        return f"AlgorithmError: {text}, exit code: {code}"
+        return f"AlgorithmError: {host.read('output/failure')}, exit code: {host.code}"
 
     def entered(self, stage: str, message: str = "") -> None:
         """Note a secondary status, and end the one before."""
@@ -149,17 +144,15 @@ class TrainingJob(Job):
             description["FinalMetricDataList"] = self.metrics
         return description | ({"FailureReason": self.reason} if self.reason else {})
 
-    def _configure(self, name: str, content: Json) -> None:
-        (self.base / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-
-    def _resources(self) -> Json:
-        instance = self.request["ResourceConfig"].get("InstanceType", "ml.m5.large")
-        group = {"instance_group_name": "homogeneousCluster", "instance_type": instance, "hosts": ["algo-1"]}
+    def _resources(self, host: Host) -> Json:
+        instance = self.cluster().get("InstanceType", "ml.m5.large")
+        names = [each.name for each in self.hosts]
+        group = {"instance_group_name": "homogeneousCluster", "instance_type": instance, "hosts": names}
         return {
-            "current_host": "algo-1",
+            "current_host": host.name,
             "current_instance_type": instance,
             "current_group_name": "homogeneousCluster",
-            "hosts": ["algo-1"],
+            "hosts": names,
             "instance_groups": [group],
             "network_interface_name": "lo",
         }
@@ -168,23 +161,34 @@ class TrainingJob(Job):
         return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
 
     def _upload(self, directory: str, archive: str) -> None:
-        source = self.base / directory
-        if not any(source.iterdir()):
+        """Put what the instances left in a directory into one archive; of one name, the last's stays."""
+        sources = [host.base / directory for host in self.hosts]
+        if not any(path for source in sources for path in source.iterdir()):
             return
         key = self.request["OutputDataConfig"].get("KmsKeyId")
-        storage.upload(f"{self._destination()}/{archive}", storage.archive(source), key)
+        storage.upload(f"{self._destination()}/{archive}", storage.archive(*sources), key)
 
-    def _checkpoints(self) -> Path:
-        config = self.request["CheckpointConfig"]
-        return base_path(self.base, config.get("LocalPath", "/opt/ml/checkpoints/"))
+    def _bring_checkpoints(self) -> None:
+        if (config := self.request.get("CheckpointConfig")) is None:
+            return
+        uri = config["S3Uri"].rstrip("/") + "/"
+        found = storage.of_prefix(uri) if storage.under(uri) else []
+        for host in self.hosts:
+            into = host.path(config.get("LocalPath", CHECKPOINTS))
+            into.mkdir(parents=True, exist_ok=True)
+            storage.download(found, into)
 
     def _keep_checkpoints(self) -> None:
-        if "CheckpointConfig" in self.request:
-            storage.upload_directory(self._checkpoints(), self.request["CheckpointConfig"]["S3Uri"])
+        if (config := self.request.get("CheckpointConfig")) is None:
+            return
+        for host in self.hosts:
+            storage.upload_directory(host.path(config.get("LocalPath", CHECKPOINTS)), config["S3Uri"])
 
     def _read_metrics(self) -> None:
         definitions = self.request["AlgorithmSpecification"].get("MetricDefinitions", [])
-        text = self.log.read_text(encoding="utf-8", errors="replace") if definitions else ""
+        # The last value counts, and of several instances the first's.
+        logs = [host.log for host in reversed(self.hosts)] if definitions else []
+        text = "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
         for definition in definitions:
             found = re.findall(definition["Regex"], text)
             value = number(found[-1]) if found else None
@@ -214,7 +218,7 @@ def check_channel(channel: Json) -> None:
                 f"Channel {channel['ChannelName']}: the local cloud has no {member} {given}."
             )
     try:
-        download_of(source["S3DataType"])
+        objects_of(source["S3DataType"])
         empty = source["S3DataType"] == "S3Prefix" and not storage.under(source["S3Uri"])
     except storage.DataError as error:
         raise validation_error(str(error)) from None
@@ -233,12 +237,9 @@ def channel_config(channel: Json) -> Json:
     return config | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
 
 
-def download_of(data_type: str) -> Any:
-    """Return the function that downloads a kind of S3 data."""
-    known = {"S3Prefix": storage.download_prefix, "ManifestFile": storage.download_manifest}
-    if data_type not in known:
-        raise storage.DataError(f"the local cloud has no S3DataType {data_type}")
-    return known[data_type]
+def configure(host: Host, name: str, content: Json) -> None:
+    """Write a configuration file of an instance."""
+    (host.base / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def number(found: Any) -> float | None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import random
+import zlib
 from pathlib import Path
 
 import pytest
@@ -112,14 +114,37 @@ def test_files_are_found_at_any_depth_and_read_by_what_they_hold(tmp_path: Path)
     assert all(read(path) == content.splitlines() for path in found)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: data[:40] + b"x" * 40 + data[80:]])
-def test_damaged_gzip_is_counted(damage: object, tmp_path: Path) -> None:
-    """An upload may have been cut off; what came before is not lost to the others."""
-    content = gzip.compress(lines([record(str(n), event=f"{n * n}") for n in range(500)]))
-    (tmp_path / "a.jsonl.gz").write_bytes(damage(content))  # type: ignore[operator]
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+def test_gzip_that_was_cut_off_is_read_as_far_as_it_goes(kept: float, tmp_path: Path) -> None:
+    """An upload may have broken off: the requests before that count, and the rest is told of."""
+    chance = random.Random(7)
+    whole = lines([record(str(chance.random()), event=f"e{n}") for n in range(3000)])
+    packed = gzip.compress(whole)
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(packed[: int(len(packed) * kept)])
+    decompressed = zlib.decompressobj(wbits=31).decompress(path.read_bytes())
     counts = Counts()
-    list(blocks(Share(tmp_path / "a.jsonl.gz"), counts))
-    assert counts.damaged == 1
+    chunks = [chunk for block in blocks(Share(path), counts) for chunk in block]
+    assert b"".join(chunks) == decompressed
+    found = list(events(chunks, Window(), counts))
+    assert len(found) == decompressed.count(b"\n") > 500
+    assert (counts.damaged, counts.broken) == (1, int(not decompressed.endswith(b"\n")))
+
+
+def test_gzip_that_was_overwritten_is_counted(tmp_path: Path) -> None:
+    """What came before is read, and an end that is none of the file's own is told of."""
+    chance = random.Random(7)
+    packed = gzip.compress(lines([record(str(chance.random()), event=f"e{n}") for n in range(5000)]))
+    for name, damaged in {
+        "middle": packed[:-20_000] + b"\xff" * 50 + packed[-19_950:],
+        "checksum": packed[:-8] + bytes(4) + packed[-4:],
+    }.items():
+        path = tmp_path / f"{name}.jsonl.gz"
+        path.write_bytes(damaged)
+        counts = Counts()
+        chunks = [chunk for block in blocks(Share(path), counts) for chunk in block]
+        assert counts.damaged == 1
+        assert len(list(events(chunks, Window(), counts))) >= (5000 if name == "checksum" else 1000)
 
 
 @pytest.fixture
