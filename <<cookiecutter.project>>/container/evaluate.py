@@ -153,7 +153,7 @@ def _write_differences(path: Path, test: Examples, predicted: FloatArray, target
 
 
 def _write_baseline(given: Path, predicted: FloatArray, output: Path) -> None:
-    """Add to the baseline of pictures the confidence in the test ones, which the model has not learned from."""
+    """Add the model's confidence in the test pictures, which it has not learned from, to their baseline."""
     confidence = pl.DataFrame({CONFIDENCE: predicted.max(axis=1)})
     # Tables are evaluated without the monitor.
     importlib.import_module("container.monitor.baseline").add_columns(given, confidence, output)

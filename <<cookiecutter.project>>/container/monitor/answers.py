@@ -1,4 +1,4 @@
-"""Captured answers, in each form that the endpoint gives (serving/answers.py), and ground truth, in the same."""
+"""Captured answers, in each form that the endpoint gives (serving/answers.py); ground truth has the same."""
 
 import base64
 from collections.abc import Sequence
