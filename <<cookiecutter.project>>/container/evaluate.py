@@ -1,20 +1,23 @@
 """Score the model on the held-out test split, beside what a guess and the champion score there."""
 
 import csv
+import importlib
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from container import artefact, champion, examples, importance, layout, learning_curve
 from container.artefact import Artefact
 from container.data import metrics
 from container.data.encode import FloatArray
-from container.data.schema import Target
+from container.data.schema import IMAGE, Target
 from container.examples import Examples
 from container.log import log
+from container.pictures import CONFIDENCE
 
 GOLDEN_ROWS = 100
 # As SageMaker's own analyzer does it: the spread of five random four fifths, and only of so many rows.
@@ -58,6 +61,8 @@ def _evaluate(directory: Path, given: Path, output: Path) -> None:
         log("champion", **gate["champion"].get("metrics", gate["champion"]))
     _write(output / "gate.json", gate | {"reports": list(made)})
     _write_differences(output / "differences.csv", test, predicted, target)
+    if loaded.schema.workload == IMAGE:
+        _write_baseline(given / "baseline", predicted, output)
     log("evaluated", model=loaded.name, rows=len(test.target), **gate["metrics"])
 
 
@@ -164,6 +169,13 @@ def _write_differences(path: Path, test: Examples, predicted: FloatArray, target
             zip(test.target.tolist(), best, sure, strict=True), 1
         ):
             writer.writerow([row, target.classes[int(label)], target.classes[code], probability])
+
+
+def _write_baseline(given: Path, predicted: FloatArray, output: Path) -> None:
+    """Add the model's confidence in the test pictures, which it has not learned from, to their baseline."""
+    confidence = pl.DataFrame({CONFIDENCE: predicted.max(axis=1)})
+    # Tables are evaluated without the monitor.
+    importlib.import_module("container.monitor.baseline").add_columns(given, confidence, output)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

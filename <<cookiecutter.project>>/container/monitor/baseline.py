@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from container.errors import UserError
+from container.monitor import reference
 from container.monitor.constraints import suggest
-from container.monitor.files import constraints_document, statistics_document, write
+from container.monitor.files import Document, constraints_document, statistics_document, write
 from container.monitor.settings import THRESHOLD
 from container.monitor.statistics import TableProfile
 
@@ -13,7 +16,23 @@ def write_baseline(profile: TableProfile, output: Path, threshold: float = THRES
     """Write statistics.json and constraints.json; return the outcome in one line."""
     if not profile.rows:
         raise UserError("there are no rows in the data: a baseline needs at least one")
-    write(output / "statistics.json", statistics_document(profile))
-    suggested = [suggest(column) for column in profile.columns.values()]
-    write(output / "constraints.json", constraints_document(suggested, threshold))
+    for name, document in _documents(profile, threshold).items():
+        write(output / name, document)
     return f"Completed: a baseline of {profile.rows} rows and {len(profile.columns)} columns was suggested."
+
+
+def add_columns(given: Path, added: pl.DataFrame, output: Path) -> None:
+    """Write the baseline of a directory with more columns, which may have fewer rows than it or more."""
+    profile = TableProfile()
+    profile.update(added)
+    for name, more in _documents(profile, THRESHOLD).items():
+        document = reference.document(given / name)
+        write(output / name, document | {"features": document["features"] + more["features"]})
+
+
+def _documents(profile: TableProfile, threshold: float) -> dict[str, Document]:
+    suggested = [suggest(column) for column in profile.columns.values()]
+    return {
+        "statistics.json": statistics_document(profile),
+        "constraints.json": constraints_document(suggested, threshold),
+    }

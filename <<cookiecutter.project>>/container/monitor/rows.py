@@ -13,9 +13,10 @@ import orjson
 import polars as pl
 
 from container.data import values
-from container.monitor.capture import Counts, Event
+from container.monitor.answers import confidences
+from container.monitor.capture import Counts, Event, Side
 from container.monitor.statistics import MOST_OTHERS, TableProfile
-from container.pictures import STATISTICS
+from container.pictures import CONFIDENCE, STATISTICS
 from container.serving import npy
 from container.serving.media import CSV, JSON, JSON_LINES, NPY, content_type
 from container.serving.refusal import Refusal
@@ -39,7 +40,7 @@ class Rows:
         self.known = frozenset(names)
         self.counts = counts
         self.pick = itemgetter(*self.names) if len(names) > 1 else lambda row: (row[self.names[0]],)
-        self.of_pictures = self.names == STATISTICS
+        self.of_pictures = self.names in {STATISTICS, (*STATISTICS, CONFIDENCE)}
         self.texts: list[str] = []
         self.rows: list[Sequence[Any]] = []
         self.named: list[dict[str, Any]] = []
@@ -51,7 +52,7 @@ class Rows:
                 side = sides["endpointInput"]
                 encoding, observed = side["encoding"], side.get("observedContentType", "")
                 if self.of_pictures:
-                    self.rows += measured(side["data"], encoding, observed)
+                    self.rows += self._pictures(sides)
                 elif encoding == "CSV" and (observed == CSV or not _header(observed)):
                     self.texts.append(side["data"])
                 else:
@@ -59,6 +60,15 @@ class Rows:
             except _UNREADABLE:
                 self.counts.without += "endpointInput" not in sides
                 self.counts.unreadable += "endpointInput" in sides
+
+    def _pictures(self, sides: dict[str, Side]) -> list[tuple[float | None, ...]]:
+        """Return the statistics of a request's pictures, with the confidence of their answers if watched."""
+        side = sides["endpointInput"]
+        found = measured(side["data"], side["encoding"], side.get("observedContentType", ""))
+        if CONFIDENCE not in self.known:
+            return found
+        sure = confidences(sides.get("endpointOutput"), len(found))
+        return [(*numbers, confidence) for numbers, confidence in zip(found, sure, strict=True)]
 
     def flush(self) -> None:
         """Add what was collected to the profile."""
@@ -171,12 +181,12 @@ class Rows:
             self.named.append(dict(zip(chain(self.names, others), row, strict=True)))
 
 
-def measured(data: str, encoding: str, observed: str) -> list[tuple[float, ...]]:
+def measured(data: str, encoding: str, observed: str) -> list[tuple[float | None, ...]]:
     """Return the statistics of the pictures that a request holds; raise what an unreadable one raises."""
     # Tables are analysed without what reads pictures.
     pictures = importlib.import_module("container.serving.pictures")
     body = base64.b64decode(data, validate=True) if encoding == "BASE64" else data.encode()
-    found: list[tuple[float, ...]] = pictures.measured(body, observed.encode())
+    found: list[tuple[float | None, ...]] = pictures.measured(body, observed.encode())
     return found
 
 

@@ -5,7 +5,6 @@ A line of ground truth is what SageMaker takes: `{"groundTruthData": {"data": "1
 JSON array of them. What AWS's merge job has joined already, both in one record, is read as well.
 """
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,18 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 
 from container.data.schema import Target
 from container.monitor import capture
+from container.monitor.answers import UNREADABLE, cells, finite
 from container.monitor.capture import Counts, Side, Window
 from container.monitor.exact import FloatArray
-from container.serving import npy
-from container.serving.media import JSON, JSON_LINES, NPY, content_type
-from container.serving.refusal import Refusal
-from container.serving.requests import csv_rows, json_lines
-
-_UNREADABLE = (Refusal, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 class Pairs(NamedTuple):
@@ -84,20 +77,20 @@ def _labels(identifier: str, event: dict[str, Any], known: dict[str, Sequence[An
     """Return a request's labels, from its own record or from those that are known by id; None without any."""
     try:
         given = event.get("groundTruthData")
-        return _cells(given) if given else known.pop(identifier, None)
-    except _UNREADABLE:
+        return cells(given) if given else known.pop(identifier, None)
+    except UNREADABLE:
         return None
 
 
 def _add(joined: _Joined, answered: Side, labels: Sequence[Any], counts: Counts) -> None:
     try:
-        answers = _cells(answered)
-    except _UNREADABLE:
+        answers = cells(answered)
+    except UNREADABLE:
         counts.unreadable += 1
         return
     try:
         joined.add(answers, labels)
-    except _UNREADABLE:
+    except UNREADABLE:
         counts.mismatched += 1
 
 
@@ -107,8 +100,8 @@ def _truths(directory: Path, counts: Counts) -> dict[str, Sequence[Any]]:
     for chunk in chain.from_iterable(_blocks(directory, counts)):
         for event in capture.values(chunk):
             try:
-                found[event["eventMetadata"]["eventId"]] = _cells(event["groundTruthData"])
-            except _UNREADABLE:
+                found[event["eventMetadata"]["eventId"]] = cells(event["groundTruthData"])
+            except UNREADABLE:
                 counts.broken += 1
     return found
 
@@ -118,56 +111,24 @@ def _blocks(directory: Path, counts: Counts) -> Iterable[list[bytes]]:
         yield from capture.blocks(share, counts)
 
 
-def _cells(given: Side) -> Sequence[Any]:
-    """Return the rows of an answer or of a truth: a value, a list of a CSV row's cells, or what JSON held."""
-    data, encoding = given["data"], given["encoding"]
-    if encoding not in {"CSV", "JSON"}:
-        kind, _ = content_type(given.get("observedContentType", "text/csv").encode())
-        body = base64.b64decode(data, validate=True)
-        if kind == NPY:
-            return _array_cells(body)
-        if kind == JSON_LINES:
-            return json_lines(body)
-        data, encoding = body.decode(), "JSON" if kind == JSON else "CSV"
-    if encoding == "CSV":
-        return [row if len(row) > 1 else row[0] for row in csv_rows(str(data).encode())]
-    document = orjson.loads(data) if isinstance(data, str) else data
-    if isinstance(document, dict) and "predictions" in document:
-        document = document["predictions"]
-    return document if isinstance(document, list) else [document]
-
-
-def _array_cells(body: bytes) -> Sequence[Any]:
-    """Return an array's numbers, or its rows of probabilities, which are tuples."""
-    rows = npy.read(body).tolist()
-    return [tuple(row) if isinstance(row, list) else row for row in rows]
-
-
 def _prediction(answer: Any, target: Target) -> tuple[list[float], bool]:
     """Return a number, or the classes' probabilities and whether they are known."""
     if target.classes is None:
-        return [_finite(answer)], True
+        return [finite(answer)], True
     if isinstance(answer, tuple):
         if len(answer) != len(target.classes):
             raise ValueError("there are other classes than the model's")
-        return [_finite(share) for share in answer], True
+        return [finite(share) for share in answer], True
     if isinstance(answer, dict):
         given = answer["probabilities"]
-        return [_finite(given[name]) for name in target.classes], True
+        return [finite(given[name]) for name in target.classes], True
     label, *confidence = answer if isinstance(answer, list) else [answer]
     text, binary = str(label).strip(), len(target.classes) == 2  # noqa: PLR2004
     if binary and text not in target.codes:
-        share = _finite(text)  # as XGBoost answers: the probability of the second class
+        share = finite(text)  # as XGBoost answers: the probability of the second class
         return [1 - share, share], True
-    values, sure = [0.0] * len(target.classes), _finite(confidence[0]) if confidence and binary else 1.0
+    values, sure = [0.0] * len(target.classes), finite(confidence[0]) if confidence and binary else 1.0
     values[target.codes[text]] = sure
     if binary:
         values[1 - target.codes[text]] = 1 - sure
     return values, bool(confidence) and binary
-
-
-def _finite(value: Any) -> float:
-    number = float(value)
-    if not np.isfinite(number):
-        raise ValueError(f"{value} is not finite")
-    return number

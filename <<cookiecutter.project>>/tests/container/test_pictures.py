@@ -6,10 +6,12 @@ import io
 import json
 import stat
 import struct
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from container.data.schema import Schema
+from container import artefact, evaluate, models
+from container.data.schema import IMAGE, Schema
 from container.errors import UserError
 from container.layout import Layout
-from container.pictures import STATISTICS, decode, read, sources, statistics
+from container.monitor import command, settings
+from container.pictures import CONFIDENCE, STATISTICS, decode, read, sources, statistics
 from container.pictures.decode import PictureError
 from container.pictures.prepare import Settings, prepare, run, side
 
@@ -383,6 +387,53 @@ def test_pictures_that_change_between_the_jobs_are_refused(
 def test_parts_that_went_elsewhere_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no partial result in"):
         prepare(Settings(SIDE, 0, 0.15, 0.2), folders(tmp_path), tmp_path / "out", tmp_path / "nowhere")
+
+
+def archived(out: Path, archive: Path) -> None:
+    """Leave a model of the training pictures as a training job does."""
+    name, schema, directory = "oriented_gradients", Schema.read(out / "schema" / "schema.json"), out / "model"
+    chosen, train = models.module(name, IMAGE), read.read(out / "train", schema)
+    model = chosen.create(schema, chosen.Hyperparameters(), 0)
+    model.fit(train.features, train.target, None)
+    directory.mkdir()
+    model.save(directory)
+    schema.write(directory / artefact.SCHEMA)
+    (directory / artefact.MODEL).write_text(json.dumps({"version": artefact.VERSION, "model": name}))
+    archive.parent.mkdir(parents=True)
+    with tarfile.open(archive, "w:gz") as opened:
+        opened.add(directory, ".")
+
+
+def test_the_evaluation_adds_the_models_confidence_to_the_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That in test pictures: in those that it has learned from it is surer than it will be of any other."""
+    folders(tmp_path)
+    out, given = prepared(tmp_path), tmp_path / "processing" / "input"
+    archived(out, given / "model" / "model.tar.gz")
+    for split in ("train", "test"):
+        (given / split).symlink_to(out / split)
+    wanted = {"dataset_source": str(out / "baseline"), "output_path": str(given / "baseline")}
+    place = Layout(tmp_path)
+    command.run(settings.read(wanted, place), place.resources(), [])
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    evaluate.main()
+    left = tmp_path / "processing" / "output" / "evaluation"
+    with (left / "differences.csv").open(newline="") as file:
+        sure = [float(row["probability"]) for row in csv.DictReader(file)]
+    *others, confidence = json.loads((left / "statistics.json").read_bytes())["features"]
+    found = confidence["numerical_statistics"]
+    assert [each["name"] for each in others] == [*STATISTICS]
+    assert (confidence["name"], found["common"]["num_present"]) == (CONFIDENCE, report(out)["splits"]["test"])
+    assert (found["min"], found["max"]) == (min(sure), max(sure))
+    assert found["mean"] == pytest.approx(fmean(sure))
+    asked = json.loads((left / "constraints.json").read_bytes())["features"][-1]
+    assert asked == {
+        "name": CONFIDENCE,
+        "inferred_type": "Fractional",
+        "completeness": 1.0,
+        "num_constraints": {"is_non_negative": True},
+    }
 
 
 @pytest.mark.parametrize("text", ["", "8", "20", "264", "x"])

@@ -614,8 +614,10 @@ def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
     assert taken["data"] == prepare["ProcessingInputs"][0]["S3Input"]
 
 
-def test_jobs_take_what_earlier_jobs_give() -> None:
-    """Each input lies below an output of a job before it."""
+@pytest.mark.parametrize(("workload", "completed"), [("tabular", set()), ("image", {"RUN/baseline"})])
+def test_jobs_take_what_earlier_jobs_give(workload: str, completed: set[str]) -> None:
+    """Each input lies below an output of a job before it, also the baseline that is completed."""
+    known = {"Data": {"Workload": workload}}
     outputs = evaluate(STATES["Prepare"]["Arguments"]["ProcessingOutputConfig"]["Outputs"], run="RUN")
     given_places = {output["S3Output"]["S3Uri"] for output in outputs}
     channels = evaluate(DESCRIPTION["InputDataConfig"], run="RUN")
@@ -624,19 +626,26 @@ def test_jobs_take_what_earlier_jobs_give() -> None:
         STATES["Evaluate"]["Arguments"]["ProcessingInputs"],
         run="RUN",
         training={"ModelDataUrl": "MODEL"},
-        champions=[],
+        champions=[{"name": "champion", "uri": "MODEL"}],
+        settings=known,
     ) + evaluate(JOBS["Baseline"]["Arguments"]["ProcessingInputs"], run="RUN")
     taken |= {one["S3Input"]["S3Uri"] for one in inputs}
-    assert taken - {"MODEL"} <= given_places
-    assert {copy["to"] for copy in copies()} == {
-        "model.tar.gz",
-        *(f"{name}.json" for name in (*REPORTS, "statistics", "constraints")),
+    assert (taken - {"MODEL"}) - given_places == completed
+    place = "evaluation" if completed else "baseline"
+    assert {copy["to"]: copy["from"].removeprefix("${ArtifactBucket}/RUN/") for copy in copies(workload)} == {
+        "model.tar.gz": "b/m.tar.gz",
+        **{f"{name}.json": f"evaluation/{name}.json" for name in REPORTS},
+        **{f"{name}.json": f"{place}/{name}.json" for name in ("statistics", "constraints")},
     }
 
 
-def copies() -> list[dict[str, str]]:
+def copies(workload: str = "tabular") -> list[dict[str, str]]:
     """Give what is put beside the model: the reports that the evaluation names, and the baseline."""
-    given = {"training": {"ModelDataUrl": "s3://b/m.tar.gz"}, "evaluation": {"reports": [*REPORTS]}}
+    given = {
+        "training": {"ModelDataUrl": "s3://b/m.tar.gz"},
+        "evaluation": {"reports": [*REPORTS]},
+        "settings": {"Data": {"Workload": workload}},
+    }
     return list(evaluate(STATES["Copy the model"]["Items"], folder="RUN", **given))
 
 

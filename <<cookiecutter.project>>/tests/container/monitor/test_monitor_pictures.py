@@ -1,4 +1,7 @@
-"""Captured pictures are held against the training pictures by statistics, as tables are by their columns."""
+"""Captured pictures are held against the training pictures by statistics, as tables are by their columns.
+
+How sure the model is of them is held against how sure it was of pictures that it had not learned from.
+"""
 
 import base64
 import csv
@@ -9,14 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from PIL import Image, ImageFilter
 
+from container.data.schema import Target
 from container.layout import Layout
 from container.monitor import command, settings
-from container.pictures import STATISTICS, statistics
+from container.monitor.answers import confidences
+from container.monitor.baseline import add_columns
+from container.pictures import CONFIDENCE, STATISTICS, statistics
+from container.serving.answers import Answers
+from container.serving.media import CSV, JSON, JSON_LINES, NPY
 
 COUNT = 600
+FORMS = (JSON, CSV, JSON_LINES, NPY)
+ANSWERS = Answers(Target("label", "multiclass", ("a", 'b, "c"', "d")))
+SURE, UNSURE = (0.9, 0.97), (0.5, 0.7)  # between which confidence lies
 
 
 def drawn(random: np.random.Generator) -> Image.Image:
@@ -31,23 +43,36 @@ def encoded(picture: Image.Image) -> bytes:
     return body.getvalue()
 
 
-def record(number: int, data: str, encoding: str, kind: str) -> str:
-    side = {"observedContentType": kind, "mode": "INPUT", "data": data, "encoding": encoding}
+def side(data: str, encoding: str, kind: str) -> dict[str, str]:
+    return {"observedContentType": kind, "data": data, "encoding": encoding}
+
+
+def record(number: int, asked: dict[str, str], answered: dict[str, str]) -> str:
     about = {"eventId": str(number), "inferenceTime": "2026-01-01T00:00:00Z"}
-    return json.dumps({"captureData": {"endpointInput": side}, "eventMetadata": about, "eventVersion": "0"})
+    sides = {"endpointInput": asked, "endpointOutput": answered}
+    return json.dumps({"captureData": sides, "eventMetadata": about, "eventVersion": "0"})
 
 
-def captured(pictures: list[Image.Image]) -> str:
+def answer(form: str, *sure: float) -> dict[str, str]:
+    """Give an answer in a form of the endpoint's, captured as SageMaker does: as text what it is told of."""
+    rows = [[(1 - each) / 4, each, (1 - each) * 3 / 4] for each in sure]
+    body = ANSWERS.write(np.array(rows), form)
+    if form in {JSON, CSV}:
+        return side(body.decode(), form.rpartition("/")[2].upper(), form)
+    return side(base64.b64encode(body).decode(), "BASE64", form)
+
+
+def captured(pictures: list[Image.Image], sure: list[float]) -> str:
     """Write requests as they are captured: PNG as base64, every third one JSON with base64."""
     lines = []
     for number, picture in enumerate(pictures):
         text = base64.b64encode(encoded(picture)).decode()
-        if number % 3:
-            lines.append(record(number, text, "BASE64", "image/png"))
-        else:
-            body = json.dumps({"instances": [{"b64": text}]})
-            lines.append(record(number, body, "JSON", "application/json"))
-    return "\n".join([*lines, record(COUNT, "bm8gcGljdHVyZQ==", "BASE64", "image/png"), ""])
+        asked = side(text, "BASE64", "image/png")
+        if not number % 3:
+            asked = side(json.dumps({"instances": [{"b64": text}]}), "JSON", "application/json")
+        lines.append(record(number, asked, answer(FORMS[number % len(FORMS)], sure[number])))
+    none = side("bm8gcGljdHVyZQ==", "BASE64", "image/png")
+    return "\n".join([*lines, record(COUNT, none, answer(JSON, 1.0)), ""])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +83,8 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer = csv.writer(file)
         writer.writerow(STATISTICS)
         writer.writerows(statistics.measure(drawn(random)) for _ in range(COUNT))
-    run(base, dataset_source=str(base / "data"), output_path=str(base / "out"))
+    run(base, dataset_source=str(base / "data"), output_path=str(base / "made"), comparison_threshold="0.15")
+    add_columns(base / "made", pl.DataFrame({CONFIDENCE: random.uniform(*SURE, COUNT // 2)}), base / "out")
     return base / "out"
 
 
@@ -68,11 +94,14 @@ def run(base: Path, **environment: str) -> str:
 
 
 def violations(
-    tmp_path: Path, baseline: Path, change: Callable[[Image.Image], Image.Image]
+    tmp_path: Path,
+    baseline: Path,
+    change: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+    sure: tuple[float, float] = SURE,
 ) -> dict[str, Any]:
     random = np.random.Generator(np.random.PCG64(1))
     (tmp_path / "in").mkdir()
-    lines = captured([change(drawn(random)) for _ in range(COUNT)])
+    lines = captured([change(drawn(random)) for _ in range(COUNT)], random.uniform(*sure, COUNT).tolist())
     (tmp_path / "in" / "requests.jsonl").write_text(lines)
     said = run(
         tmp_path,
@@ -90,9 +119,9 @@ def violations(
 
 def test_pictures_like_those_of_the_training_violate_nothing(tmp_path: Path, baseline: Path) -> None:
     """A body that is no picture is counted, and neither fatal nor a row."""
-    assert violations(tmp_path, baseline, lambda picture: picture) == {}
+    assert violations(tmp_path, baseline) == {}
     summary = json.loads((tmp_path / "out" / "summary.json").read_bytes())
-    assert "unreadable" in json.dumps(summary)
+    assert summary["counts"]["unreadable"] == 1
 
 
 @pytest.mark.parametrize(
@@ -107,3 +136,54 @@ def test_pictures_that_differ_are_told_by_what_differs(
     tmp_path: Path, baseline: Path, change: Callable[[Image.Image], Image.Image], feature: str
 ) -> None:
     assert violations(tmp_path, baseline, change)[feature] == "baseline_drift_check"
+
+
+def test_a_model_that_becomes_unsure_is_told_of_whatever_form_it_answers_in(
+    tmp_path: Path, baseline: Path
+) -> None:
+    """By its violation and its metric, while the pictures look as ever: with each answer counted."""
+    assert violations(tmp_path, baseline, sure=UNSURE) == {CONFIDENCE: "baseline_drift_check"}
+    metrics = {
+        each["MetricName"]: each for each in json.loads((tmp_path / "out/metrics/0.json").read_bytes())
+    }
+    assert metrics[f"feature_baseline_drift_{CONFIDENCE}"]["Value"] > 0.8
+    assert metrics[f"feature_non_null_{CONFIDENCE}"]["StatisticValues"]["Sum"] == COUNT
+    known = metrics[f"feature_data_{CONFIDENCE}"]["StatisticValues"]
+    assert (known["Minimum"] > UNSURE[0], known["Maximum"] < UNSURE[1]) == (True, True)
+
+
+def test_a_baseline_with_confidence_keeps_what_it_had(baseline: Path) -> None:
+    """Its other columns, its number of rows, and the threshold that the project set."""
+    made = baseline.parent / "made"
+    for name in ("statistics.json", "constraints.json"):
+        before, after = (json.loads((folder / name).read_bytes()) for folder in (made, baseline))
+        assert [each["name"] for each in after["features"]] == [*STATISTICS, CONFIDENCE]
+        assert after | {"features": after["features"][:-1]} == before
+        assert after["features"][-1]["inferred_type"] == "Fractional"
+
+
+def test_a_baseline_without_confidence_is_compared_as_well(tmp_path: Path, baseline: Path) -> None:
+    """That of a model from before its answers were looked at."""
+    assert violations(tmp_path, baseline.parent / "made", sure=UNSURE) == {}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_picture_of_a_request_has_its_own_confidence(form: str) -> None:
+    assert confidences(answer(form, 0.5, 0.75), 2) == [0.5, 0.75]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        answer(JSON, 0.5),
+        side('{"predictions": [1.5, 2]}', "JSON", JSON),
+        side('{"predictions": [{"label": "a"}, {"label": "b"}]}', "JSON", JSON),
+        side("a\nb7", "CSV", CSV),
+        side("a,nan\nb,0.5", "CSV", CSV),
+        side("no base64", "BASE64", NPY),
+    ],
+)
+def test_an_answer_that_says_no_confidence_is_a_missing_value(given: dict[str, str] | None) -> None:
+    """A number alone, a label alone, another number of answers: all of it is told by the completeness."""
+    assert confidences(given, 2) == [None, None]
