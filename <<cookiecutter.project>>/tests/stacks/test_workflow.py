@@ -111,10 +111,12 @@ def an_object(key: str, modified: str = "2024-01-01T00:00:00Z", size: int = 1) -
         ([an_object("raw/", size=0), an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], []),
         ([an_object("raw/a.csv")], ["a.csv"]),
         ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV"]),
+        ([an_object("raw/a.parquet"), an_object("raw/b.PARQUET")], ["a.parquet", "b.PARQUET"]),
+        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS")], []),
         ([an_object(f"raw/{at}.csv") for at in range(7)], [f"{at}.csv" for at in range(7)]),
     ],
 )
-def test_takes_csv_files_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
+def test_takes_tables_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
     """Folders, empty objects and other kinds of files are no data; one file is still a list."""
     assert listed(objects)["Files"] == files
 
@@ -247,6 +249,7 @@ def gate(evaluation: dict[str, Any], metric: str, comparison: str, threshold: fl
     return chosen, output
 
 
+REPORTS = ("evaluation", "golden", "explanation", "learning_curve")
 REGRESSION = {
     "metrics": {"rmse": 0.5, "r2": 0.8},
     "naive": {"rmse": 1.1, "r2": 0.0},
@@ -275,6 +278,8 @@ CLASSES = {
         (REGRESSION, ("r2", "less", 0.79), False),
         (REGRESSION, ("r2", "auto", -1), True),
         (REGRESSION, ("f1", "auto", 0.5), False),
+        ({**REGRESSION, "metrics": {"mape": 0.2}}, ("mape", "auto", 0.3), True),
+        ({**CLASSES, "metrics": {"log_loss": 0.5}}, ("log_loss", "auto", 0.3), False),
         ({**REGRESSION, "naive": {}}, ("auto", "auto", "naive"), False),
         ({**REGRESSION, "metrics": {"rmse": None}}, ("auto", "auto", "naive"), False),
     ],
@@ -393,7 +398,7 @@ def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: 
         **assigned,
     )
     named = {one["InputName"]: one["S3Input"]["S3Uri"] for one in inputs}
-    assert named.keys() == {"model", "test", "train"} | ({"champion"} if there else set())
+    assert named.keys() == {"model", "test", "train", "validation"} | ({"champion"} if there else set())
     copies = evaluate(
         STATES["Copy the model"]["ItemProcessor"]["States"]["Copy"]["Arguments"]["Key"],
         settings={"PipelineExecutionId": UUID},
@@ -623,16 +628,16 @@ def test_jobs_take_what_earlier_jobs_give() -> None:
     ) + evaluate(JOBS["Baseline"]["Arguments"]["ProcessingInputs"], run="RUN")
     taken |= {one["S3Input"]["S3Uri"] for one in inputs}
     assert taken - {"MODEL"} <= given_places
-    copies = evaluate(
-        STATES["Copy the model"]["Items"], training={"ModelDataUrl": "s3://b/m.tar.gz"}, folder="RUN"
-    )
-    assert {copy["to"] for copy in copies} == {
+    assert {copy["to"] for copy in copies()} == {
         "model.tar.gz",
-        "evaluation.json",
-        "golden.json",
-        "statistics.json",
-        "constraints.json",
+        *(f"{name}.json" for name in (*REPORTS, "statistics", "constraints")),
     }
+
+
+def copies() -> list[dict[str, str]]:
+    """Give what is put beside the model: the reports that the evaluation names, and the baseline."""
+    given = {"training": {"ModelDataUrl": "s3://b/m.tar.gz"}, "evaluation": {"reports": [*REPORTS]}}
+    return list(evaluate(STATES["Copy the model"]["Items"], folder="RUN", **given))
 
 
 def test_jobs_are_isolated_encrypted_and_marked() -> None:
@@ -674,14 +679,14 @@ def test_the_watermark_lies_beside_the_model() -> None:
     assert STATES["Copy the model"]["Next"] == "Keep the watermark"
 
 
-def registered() -> dict[str, Any]:
+def registered(reports: tuple[str, ...] = REPORTS) -> dict[str, Any]:
     """Give what the model is registered with, held against the API's own model of the call."""
     request = evaluate(
         STATES["Register the model"]["Arguments"],
         states={"context": CONTEXT},
         settings=SETTINGS,
         measured={"Metric": "rmse", "Value": 0.456059289402945},
-        evaluation={"rows": 4128},
+        evaluation={"rows": 4128, "reports": [*reports]},
         training={"JobName": "house-train-1"},
         champion="none",
     )
@@ -700,15 +705,11 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
     (container,) = request["InferenceSpecification"]["Containers"]
     model = f"s3://b/models/{UUID}/model.tar.gz"
     assert container == {"Image": SETTINGS["ImageUri"], "ModelDataUrl": model}
-    copied = {
-        f"s3://b/models/{UUID}/{copy['to']}"
-        for copy in evaluate(
-            STATES["Copy the model"]["Items"], training={"ModelDataUrl": "s3://b/m.tar.gz"}, folder="RUN"
-        )
-    }
+    copied = {f"s3://b/models/{UUID}/{copy['to']}" for copy in copies()}
     metrics = {text for text in strings(request["ModelMetrics"]) if text.startswith("s3://")}
     assert metrics == {
-        f"s3://b/models/{UUID}/{name}.json" for name in ("evaluation", "statistics", "constraints")
+        f"s3://b/models/{UUID}/{name}.json"
+        for name in ("evaluation", "explanation", "statistics", "constraints")
     }
     assert metrics | {model} <= copied
     lineage = request["CustomerMetadataProperties"]
@@ -720,9 +721,15 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
         "Image": SETTINGS["ImageUri"],
         "TrainingJob": "house-train-1",
         "Champion": "none",
+        "Reports": "evaluation golden explanation learning_curve",
     }
     assert all(re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]{1,256}", value) for value in lineage.values())
     assert request["ModelPackageDescription"] == "rmse 0.456059289402945 on 4128 test rows"
+
+
+def test_what_was_not_explained_is_registered_without_a_report() -> None:
+    """A model of pictures has none, and SageMaker would look for it."""
+    assert registered(("evaluation", "golden"))["ModelMetrics"]["Explainability"] == {}
 
 
 def strings(content: Any) -> Iterator[str]:
