@@ -170,6 +170,17 @@ def test_flat_arrays_of_another_size_are_refused(written: Written, tmp_path: Pat
 
 
 @NEEDS_TENSORFLOW
+def test_a_large_request_is_answered_in_parts(written: Written, tmp_path: Path) -> None:
+    """Protects the memory of an endpoint, and the answers on both sides of where a request is cut."""
+    served = written(NETWORK, 2, tmp_path)
+    pictures: Any = drawn(2, 12, 3)[0]
+    assert litert.rows_at_once(pictures.shape[1]) < 480
+    assert np.array_equal(
+        served.predict(np.tile(pictures, (40, 1))), np.tile(served.predict(pictures), (40, 1))
+    )
+
+
+@NEEDS_TENSORFLOW
 def test_a_network_of_another_size_is_refused(written: Written, tmp_path: Path) -> None:
     """Protects answers from a network that learned from larger pictures: in either of its forms."""
     written(NETWORK, 2, tmp_path)
