@@ -104,6 +104,19 @@ def test_parallel_branches_keep_their_variables_and_give_their_results(rig: Any)
     assert json.loads(finished(rig, machine(rig, states, "Begin"))["output"]) == {"second": 2, "x": 0}
 
 
+def test_a_succeed_state_gives_its_output(rig: Any) -> None:
+    """At the end of a machine and of a branch; without any it passes its input on."""
+    done = {"Type": "Succeed", "Output": {"of": "{% $x %}", "in": "{% $states.input %}"}}
+    branches = [{"StartAt": "B", "States": {"B": end}} for end in (done, {"Type": "Succeed"})]
+    states = {
+        "Begin": {"Type": "Pass", "Assign": {"x": 1}, "Output": 2, "Next": "Task"},
+        "Task": {"Type": "Parallel", "Branches": branches, "Next": "End"},
+        "End": done,
+    }
+    output = json.loads(finished(rig, machine(rig, states, "Begin"))["output"])
+    assert output == {"of": 1, "in": [{"of": 1, "in": 2}, 2]}
+
+
 def test_a_failed_branch_ends_the_others(rig: Any) -> None:
     """When one branch of a Parallel state fails, the jobs of the others are stopped."""
     slow, waiting = train(rig, {"sleep": "60"})

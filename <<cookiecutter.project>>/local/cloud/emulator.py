@@ -69,6 +69,7 @@ NAMES = {
         "_AWS_SDK_SERVICE_MAP",
         "_apply_jsonata_arguments",
         "_apply_jsonata_output",
+        "_apply_output_path",
         "_apply_state_assign",
         "_run_parallel_branches",
         "_state_query_language",

@@ -1,7 +1,8 @@
-"""The clock of state machines: its milliseconds run at the cloud's speed, and every text shows the real time.
+"""What state machines have here besides ministack's: the cloud's clock, and the Output of a Succeed state.
 
-So what a machine measures between two times is what it would be on AWS, which is how long its Wait states are
-meant to be, and a time that it gives to another service is one of this machine.
+The clock's milliseconds run at the cloud's speed, and every text shows the real time. So what a machine
+measures between two times is what it would be on AWS, which is how long its Wait states are meant to be, and
+a time that it gives to another service is one of this machine.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ def service(context: Context) -> Service:
 
 
 def install(clock: Clock) -> None:
-    """Give every expression the clock."""
+    """Give every expression the clock, and every Succeed state its Output."""
+    _install_clock(clock)
+    _install_output()
+
+
+def _install_clock(clock: Clock) -> None:
     register = emulator.name(emulator.STEPS, "_register_sfn_jsonata_functions")
     parse = emulator.name(emulator.STEPS, "_sfn_jsonata_to_millis")
 
@@ -38,6 +44,20 @@ def install(clock: Clock) -> None:
         expression.register_lambda("fromMillis", lambda millis=None, *form: text(clock, millis, *form))
 
     emulator.replace(emulator.STEPS, "_register_sfn_jsonata_functions", registered)
+
+
+def _install_output() -> None:
+    """Mend ministack, which passes a Succeed state's input on, whatever Output it has in JSONata."""
+    by_path = emulator.name(emulator.STEPS, "_apply_output_path")
+    by_jsonata = emulator.name(emulator.STEPS, "_apply_jsonata_output")
+    language = emulator.name(emulator.STEPS, "_state_query_language")
+
+    def applied(state: Any, data: Any, context: Any = None) -> Any:
+        if state["Type"] == "Succeed" and language(state, context) == "JSONata":
+            return by_jsonata(state, data, context, default=data)
+        return by_path(state, data, context)
+
+    emulator.replace(emulator.STEPS, "_apply_output_path", applied)
 
 
 def there(clock: Clock, millis: int | None) -> int | None:
