@@ -48,12 +48,5 @@ def name_faults() -> Iterator[str]:
         yield refused("region", "it must be the code of an AWS region", "eu-central-1")
 
 
-def option_faults() -> Iterator[str]:
-    """Give a sentence for options that do not go together."""
-    if (ANSWERS["workload"], ANSWERS["framework"]) == ("image", "tensorflow"):
-        rule = "the models of pictures are scikit-learn's: with workload=image it must be another"
-        yield refused("framework", rule, "scikit-learn")
-
-
-if sentences := [*text_faults(), *name_faults(), *option_faults()]:
+if sentences := [*text_faults(), *name_faults()]:
     sys.exit("\n".join(sentences))

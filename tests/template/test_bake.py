@@ -152,35 +152,23 @@ def test_region_reaches_the_project(bake: Bake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("framework", "model"), [("scikit-learn", "gradient_boosting"), ("tensorflow", "tensorflow")]
+    ("workload", "framework", "model", "target"),
+    [
+        ("tabular", "scikit-learn", "gradient_boosting", "MedHouseVal"),
+        ("tabular", "tensorflow", "tensorflow", "MedHouseVal"),
+        ("image", "scikit-learn", "image/oriented_gradients", "label"),
+        ("image", "tensorflow", "image/convolutional_network", "label"),
+    ],
 )
-def test_framework_decides_the_default_model(bake: Bake, framework: str, model: str) -> None:
-    """What is trained first is what the image has been given the packages for."""
-    folder = bake(framework=framework)
-    table = tomllib.loads((folder / "project.toml").read_text(encoding="utf-8"))
-    assert table["model"]["name"] == model
-    assert (folder / "container" / "models" / f"{model}.py").is_file()
-
-
-@pytest.mark.parametrize(
-    ("workload", "model", "target"),
-    [("tabular", "gradient_boosting", "MedHouseVal"), ("image", "image/oriented_gradients", "label")],
-)
-def test_workload_decides_what_is_trained_on(bake: Bake, workload: str, model: str, target: str) -> None:
-    """Both have the same files: project.toml alone says what is data, and which model is trained first."""
-    folder = bake(workload=workload)
+def test_workload_and_framework_decide_what_is_trained_on(
+    bake: Bake, workload: str, framework: str, model: str, target: str
+) -> None:
+    """What is trained first is what the image has the packages for; project.toml alone says what is data."""
+    folder = bake(workload=workload, framework=framework)
     table = tomllib.loads((folder / "project.toml").read_text(encoding="utf-8"))
     assert (table["data"]["workload"], table["data"]["target"]) == (workload, target)
     assert table["model"]["name"] == model.rpartition("/")[2]
     assert (folder / "container" / "models" / f"{model}.py").is_file()
-
-
-def test_pictures_have_no_model_of_tensorflow(template: Path, settings: Path, tmp_path: Path) -> None:
-    """What does not go together is refused in one sentence, with the way out."""
-    refused = ask(template, settings, tmp_path, {"workload": "image", "framework": "tensorflow"})
-    assert refused.returncode == 1
-    assert "the models of pictures are scikit-learn's" in refused.stderr
-    assert not any((tmp_path / "out").glob("*"))
 
 
 @pytest.mark.parametrize("framework", ["scikit-learn", "tensorflow"])

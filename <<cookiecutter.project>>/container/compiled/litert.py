@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PORTABLE, CONVERTED = "saved_model", "model.tflite"
 LARGEST = 1e30  # of an input: differences from a mean, times a scale, stay numbers of 32 bits
-AT_ONCE = 1024  # rows, so that a large request takes no more memory than a small one
+AT_ONCE, NUMBERS_AT_ONCE = 1024, 2**18  # rows, so that a large request takes no more memory than a small one
 TOLERANCE = 1e-5  # of the largest answer
 
 
@@ -49,8 +49,9 @@ class LiteRT:
         rows = narrowed(features)
         answers = np.empty((len(rows), self.outputs))
         with self.lock:
-            for start in range(0, len(rows), AT_ONCE):
-                answers[start : start + AT_ONCE] = self._run(rows[start : start + AT_ONCE])
+            step = rows_at_once(self.features)
+            for start in range(0, len(rows), step):
+                answers[start : start + step] = self._run(rows[start : start + step])
         return answers if self.outputs > 1 else answers[:, 0]
 
     def _run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -66,7 +67,14 @@ class LiteRT:
 
 def narrowed(features: FloatArray) -> NDArray[np.float32]:
     """Return rows as both forms of a network take them: in 32 bits, NaN for missing."""
+    if features.dtype.kind == "u":  # the bytes of pictures, of which 64 bits would take eight times as much
+        return features.astype(np.float32)
     return np.clip(features, -LARGEST, LARGEST).astype(np.float32)
+
+
+def rows_at_once(features: int) -> int:
+    """Return how many rows of so many numbers are predicted together: of pictures few, of tables many."""
+    return max(1, min(AT_ONCE, NUMBERS_AT_ONCE // max(1, features)))
 
 
 def version() -> str:

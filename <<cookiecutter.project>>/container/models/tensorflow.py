@@ -10,7 +10,7 @@ from container.compiled.litert import LARGEST, PORTABLE, narrowed
 from container.data.schema import Schema
 from container.errors import UserError
 from container.log import log
-from container.models import FloatArray, _network
+from container.models import FloatArray, _keras, _network
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Perceptron:
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
         """Learn; stop early on the validation rows."""
-        _network.repeatable(self.seed)
+        _keras.repeatable(self.seed)
         shape, pace = self.hyperparameters.parts()
         mean, deviation = (0.0, 1.0) if self.classifies else _unit(target)
         rows = narrowed(features)
@@ -82,18 +82,18 @@ class Perceptron:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities."""
-        answers = _network.predict(self.network, features)
+        answers = _keras.predict(self.network, features)
         return answers if self.classifies else answers[:, 0]
 
     def save(self, directory: Path) -> None:
         """Write the network as SavedModel and as LiteRT."""
-        _network.save(self.network, directory)
+        _keras.save(self.network, directory)
 
     @classmethod
     def load(cls, directory: Path, schema: Schema) -> Self:
         """Read the SavedModel, which takes TensorFlow; refuse one of other rows or answers."""
-        signature = _network.load(directory)
-        features, outputs = _network.width(signature)
+        signature = _keras.load(directory)
+        features, outputs = _keras.width(signature)
         if features != len(schema.features):
             raise UserError(f"{PORTABLE} and schema.json disagree on the number of features")
         if outputs != len(schema.target.classes or (0,)):

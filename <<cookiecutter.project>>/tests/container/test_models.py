@@ -15,7 +15,7 @@ from container.compiled import form, litert
 from container.compiled.store import PORTABLE
 from container.data.schema import Feature, Schema, Target
 from container.errors import UserError
-from container.models import FloatArray, Model, _network
+from container.models import FloatArray, Model, _keras
 
 FEATURES = (
     Feature("size", "numeric"),
@@ -204,7 +204,7 @@ def test_networks_that_no_one_can_build_are_refused(texts: dict[str, str], messa
 def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects who changes the model of a project that was made for scikit-learn."""
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # as Python knows a package that is not there
-    _network.framework.cache_clear()
+    _keras.framework.cache_clear()
     with pytest.raises(UserError, match=r"needs TensorFlow, which is not installed.*=tensorflow"):
         trained("tensorflow", "regression")
 

@@ -16,7 +16,7 @@ from container import artefact, models
 from container.compiled import litert
 from container.data.schema import Feature, Schema, Target
 from container.errors import UserError
-from container.models import FloatArray, Model, _network, tensorflow
+from container.models import FloatArray, Model, _keras, _network, tensorflow
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("the project was made without TensorFlow", allow_module_level=True)
@@ -127,23 +127,23 @@ def test_both_forms_are_equal(
 ) -> None:
     """Over random networks, and rows with missing, extreme and unknown values."""
     random = np.random.default_rng(seed)
-    _network.repeatable(seed)
+    _keras.repeatable(seed)
     shape = _network.Shape(layers, int(random.integers(1, 70)), 0.0, 16)
     network = _network.build(schema, shape, litert.narrowed(table(schema, random, 100, missing)))
     classes = schema.target.classes is not None
     finished = _network.finish(network, 0.5, 2.0, classes=classes)
     directory = tmp_path_factory.mktemp("model")
-    _network.save(finished, directory)
+    _keras.save(finished, directory)
     asked = table(schema, random, 200, 0.3)
     odd = random.random(asked.shape) < 0.1
     asked[odd] = random.choice(ODD, int(odd.sum()))
     outputs = len(schema.target.classes or (0,))
     converted = litert.load(directory, litert.digests(directory), asked.shape[1], outputs).predict(asked)
-    expected = _network.predict(finished, asked)
+    expected = _keras.predict(finished, asked)
     assert np.isfinite(expected).all()
     scale = max(1.0, float(np.abs(expected).max()))
     assert np.abs(converted.reshape(expected.shape) - expected).max() <= 1e-5 * scale
-    assert np.array_equal(_network.predict(_network.load(directory), asked), expected)
+    assert np.array_equal(_keras.predict(_keras.load(directory), asked), expected)
 
 
 def test_a_seed_repeats_a_training_in_another_process(tmp_path: Path) -> None:

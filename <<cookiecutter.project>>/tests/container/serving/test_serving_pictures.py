@@ -1,8 +1,10 @@
 """An endpoint of pictures: what it takes, how it answers, and what it refuses."""
 
 import base64
+import importlib.util
 import io
 import json
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -14,13 +16,17 @@ import pytest
 from PIL import Image
 
 from container import artefact, models
-from container.compiled import form, store
+from container.compiled import form, litert, store
 from container.data.schema import IMAGE, Schema, Target
 from container.pictures import decode
 
 from .conftest import Server
 
 SIDE = 16
+NEEDS_TENSORFLOW = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="the project was made without TensorFlow"
+)
+QUICK: dict[str, dict[str, Any]] = {"convolutional_network": {"filters": 8, "epochs": 40, "batch_size": 16}}
 SCHEMA = Schema(Target("label", "binary", ("bicycle", "motor, cycle")), (), SIDE)
 
 
@@ -44,17 +50,25 @@ def model_of(name: str, directory: Path) -> models.Model:
     chosen = models.module(name, IMAGE)
     labels = np.arange(40) % 2
     seen = np.stack([decode.pixels(drawn(place % 2, place), SIDE) for place in range(len(labels))])
-    model = chosen.create(SCHEMA, chosen.Hyperparameters(), 0)
+    model = chosen.create(SCHEMA, chosen.Hyperparameters(**QUICK.get(name, {})), 0)
     model.fit(seen, labels.astype(np.float64), None)  # type: ignore[arg-type]
     directory.mkdir(parents=True)
     model.save(directory)
-    store.write(directory, form.of(model))
+    if artefact.framework(directory) == artefact.SCIKIT_LEARN:
+        store.write(directory, form.of(model))
     SCHEMA.write(directory / artefact.SCHEMA)
-    (directory / artefact.MODEL).write_text(json.dumps({"version": 1, "model": name}))
+    facts = {"version": 1, "model": name, "digests": litert.digests(directory)}
+    (directory / artefact.MODEL).write_text(json.dumps(facts))
     return model
 
 
-@pytest.fixture(scope="module", params=models.available(IMAGE))
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[NEEDS_TENSORFLOW] if name in QUICK else [])
+        for name in models.available(IMAGE)
+    ],
+)
 def model(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[models.Model, Path]:
@@ -65,10 +79,16 @@ def model(
 @pytest.fixture(scope="module")
 def endpoint(model: tuple[models.Model, Path]) -> Iterator[Server]:
     _, base = model
-    environment = {"SAGEMAKER_BASE_DIR": str(base), "MODEL_SERVER_WORKERS": "1"}
+    environment = {
+        "SAGEMAKER_BASE_DIR": str(base),
+        "MODEL_SERVER_WORKERS": "1",
+        "PYTHONPROFILEIMPORTTIME": "1",
+    }
     server = Server(["-m", "container", "serve"], base / "log", **environment)
     yield server.ready()
     assert server.stop() == 0
+    imported = set(re.findall(r"^import time:.*\| +(\w+)", server.log, re.MULTILINE))
+    assert imported & {"tensorflow", "keras"} == set()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +110,8 @@ def test_a_picture_is_answered_as_the_model_itself_would(
     assert reply.headers["content-type"] == "application/json"
     (answer,) = reply.json["predictions"]
     assert answer["probabilities"] == pytest.approx(
-        dict(zip(SCHEMA.target.classes or (), expected, strict=True))
+        dict(zip(SCHEMA.target.classes or (), expected, strict=True)),
+        abs=1e-5,
     )
     assert answer["label"] == (SCHEMA.target.classes or ())[int(expected.argmax())] == "motor, cycle"
     assert expected.max() > 0.7
@@ -166,5 +187,5 @@ def test_what_is_no_request_is_refused(  # noqa: PLR0913, PLR0917  a case
 
 
 def test_the_compiled_form_is_what_serves(model: tuple[models.Model, Path]) -> None:
-    """So an endpoint starts without scikit-learn, and its workers share the arrays' memory."""
-    assert artefact.load(model[1] / "model").form == "compiled"
+    """So an endpoint starts without what trained it, and workers of a machine share the arrays' memory."""
+    assert artefact.load(model[1] / "model").form in {"compiled", "litert"}

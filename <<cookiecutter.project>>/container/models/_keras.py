@@ -1,0 +1,81 @@
+"""Keras on TensorFlow: how a network is repeatable, how it is saved, and how it predicts.
+
+TensorFlow is imported when a training asks for it, and by nothing else: it takes seconds and 600 MB.
+"""
+
+import importlib
+import importlib.util
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from container.compiled.litert import CONVERTED, PORTABLE, narrowed, rows_at_once
+from container.errors import UserError
+from container.models import FloatArray
+
+INPUT, OUTPUT = "features", "predictions"
+# Said before the import: no other backend whatever the user's settings are, and sums in a fixed order.
+ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+@cache
+def framework() -> tuple[Any, Any]:
+    """Return the modules tensorflow and keras. Raises `UserError` where they are not installed."""
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            "this model needs TensorFlow, which is not installed: make the project with framework=tensorflow"
+        )
+    os.environ.update(ENVIRONMENT)
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["KERAS_HOME"] = home  # a keras.json of the user's would change what a seed gives
+        tensorflow = importlib.import_module("tensorflow")
+        return tensorflow, importlib.import_module("keras")
+
+
+def repeatable(seed: int) -> None:
+    """Let the seed decide all that is random, and sums keep their order."""
+    tensorflow, keras = framework()
+    keras.utils.set_random_seed(seed)
+    tensorflow.config.experimental.enable_op_determinism()
+
+
+def save(network: Any, directory: Path) -> None:
+    """Write a network as SavedModel, with its signature, and as LiteRT."""
+    tensorflow, _ = framework()
+    network.export(str(directory / PORTABLE), verbose=False)
+    converter = tensorflow.lite.TFLiteConverter.from_saved_model(str(directory / PORTABLE))
+    (directory / CONVERTED).write_bytes(converter.convert())
+
+
+def load(directory: Path) -> Any:
+    """Return the signature of a SavedModel. Raises `UserError` for what is none."""
+    if not (directory / PORTABLE).is_dir():
+        raise UserError(f"{PORTABLE} is missing: 'train' writes it")
+    tensorflow, _ = framework()
+    try:
+        loaded = tensorflow.saved_model.load(str(directory / PORTABLE))
+        signature = loaded.signatures["serving_default"]
+    except Exception as error:  # a damaged file fails in as many ways as there are readers below
+        raise UserError(f"{PORTABLE} is damaged: {type(error).__name__}: {error}") from error
+    signature.kept = loaded  # its variables live as long as it does
+    return signature
+
+
+def width(signature: Any) -> tuple[int, int]:
+    """Return of how many numbers a signature's rows and answers are."""
+    _, given = signature.structured_input_signature
+    return given[INPUT].shape[1], signature.structured_outputs[OUTPUT].shape[1]
+
+
+def predict(call: Any, features: FloatArray) -> FloatArray:
+    """Return (n, outputs) of a network or of a signature, which are called alike."""
+    tensorflow, _ = framework()
+    rows = narrowed(features)
+    step = rows_at_once(rows.shape[1])
+    parts = [rows[start : start + step] for start in range(0, len(rows), step)]
+    answers = [call(tensorflow.constant(part))[OUTPUT].numpy() for part in parts]
+    return np.concatenate(answers).astype(np.float64)
