@@ -281,6 +281,7 @@ class Monitoring(Job):
 class Training(Job):
     """[stages.train]."""
 
+    instance_count: int = integer(1, 20, 1)
     spot: bool = flag(default=False)
     max_wait_seconds: int = integer(1, FOUR_DAYS, FOUR_DAYS)
 
@@ -990,6 +991,7 @@ def network(run: Run) -> dict[str, Any]:
 def training(settings: Settings) -> dict[str, Any]:
     """Describe the training job."""
     train, described = settings.stages.train, job(settings.stages.train)
+    described["Cluster"]["InstanceCount"] = train.instance_count
     if train.spot:
         described["StoppingCondition"]["MaxWaitTimeInSeconds"] = train.max_wait_seconds
     own = {"model": settings.model.name, "seed": str(settings.data.seed)}
