@@ -1,6 +1,6 @@
 # GNU make 3.81 and the tools of BSD and macOS are enough.
 #
-# DATA    a CSV file with a header and TARGET, its column to predict: what `make demo` trains on
+# DATA    a CSV or Parquet file, or a folder of them, and TARGET, its column to predict: what `make demo` trains on
 # DRIFT   no leaves the demo's second half out: requests that drift, and the model that is retrained for them
 # WORKLOAD  what they look at: tabular, or image, where DATA is a zip or a folder of pictures and there is no TARGET
 # FRAMEWORK  what the demo's project trains with: scikit-learn, or tensorflow
@@ -25,7 +25,7 @@ product = <<cookiecutter.project>>
 environment = sh "$(product)/scripts/environment"
 product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev demo lint format test test-e2e bench bench-jobs bench-drift bench-serving bench-images requirements clean
+.PHONY: help setup setup-dev demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -51,11 +51,14 @@ format: setup-dev ## let ruff format the code
 	@$(python) -m ruff format .
 
 test: setup-dev ## the quick tests, of the template and of the product
-	@$(python) -m pytest --numprocesses auto -m "not e2e"
+	@$(python) -m pytest --numprocesses auto -m "not e2e and not large"
 	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
 
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
 	@$(python) -m pytest -m e2e
+
+test-large: setup-dev ## 2 GB of data are prepared in 1 GB of memory; takes minutes and 7 GB of disk
+	@$(python) -m pytest -s -m large tests/prepare
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
 

@@ -12,6 +12,7 @@ from container.compiled import litert, store
 from container.compiled.form import FloatArray, UnsuitableError
 from container.data.schema import Schema
 from container.errors import UserError
+from container.models import Model
 
 SCHEMA, MODEL = "schema.json", "model.json"
 VERSION = 1
@@ -92,6 +93,14 @@ def load(directory: Path) -> Artefact:
             reason,
         )
     return Artefact(schema, predictor, name, "compiled", f"built by {library.compiler}")
+
+
+def untrained(directory: Path, schema: Schema) -> Model:
+    """Return the model of an artefact as it was before it learned."""
+    description = _read_description(directory / MODEL)
+    chosen = models.module(description["model"], schema.workload)
+    hyperparameters = chosen.Hyperparameters(**description["hyperparameters"])
+    return chosen.create(schema, hyperparameters, description["seed"])
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from container import artefact, champion, examples, layout
+from container import artefact, champion, examples, importance, layout, learning_curve
 from container.artefact import Artefact
 from container.data import metrics
 from container.data.encode import FloatArray
@@ -30,35 +30,52 @@ def main() -> None:
     """Evaluate the model of a processing job."""
     place = layout.current()
     given, output = place.processing_input, place.processing_output / "evaluation"
+    output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as unpacked:
         artefact.extract(given / "model" / "model.tar.gz", Path(unpacked))
-        loaded = artefact.load(Path(unpacked))
+        _evaluate(Path(unpacked), given, output)
+
+
+def _evaluate(directory: Path, given: Path, output: Path) -> None:
+    loaded = artefact.load(directory)
+    target = loaded.schema.target
     test = examples.read(given / "test", loaded.schema)
     train = examples.read(given / "train", loaded.schema)
     predicted = loaded.predict(test.features)
-    output.mkdir(parents=True, exist_ok=True)
-    _write(output / "evaluation.json", quality(test.target, predicted, loaded.schema.target))
-    gate = _gate(
-        test.target, predicted, naive(train.target, test.target, loaded.schema.target), loaded.schema.target
-    )
+    reports = {
+        "evaluation": quality(test.target, predicted, target),
+        "golden": _golden(loaded, test, predicted),
+        "explanation": importance.measure(loaded, test),
+        "learning_curve": _learning_curve(directory, loaded, train, given / "validation"),
+    }
+    made = {name: report for name, report in reports.items() if report}
+    for name, report in made.items():
+        _write(output / f"{name}.json", report)
+    gate = _gate(test.target, predicted, naive(train.target, test.target, target), target)
     archive = given / "champion" / "model.tar.gz"
     if archive.parent.is_dir():
         gate["champion"] = champion.measure(archive, loaded.schema, test)
         log("champion", **gate["champion"].get("metrics", gate["champion"]))
-    _write(output / "gate.json", gate)
-    _write(output / "golden.json", _golden(loaded, test, predicted))
-    _write_differences(output / "differences.csv", test, predicted, loaded.schema.target)
+    _write(output / "gate.json", gate | {"reports": list(made)})
+    _write_differences(output / "differences.csv", test, predicted, target)
     log("evaluated", model=loaded.name, rows=len(test.target), **gate["metrics"])
 
 
+def _learning_curve(
+    directory: Path, loaded: Artefact, train: Examples, validation: Path
+) -> dict[str, Any] | None:
+    if not learning_curve.applies(directory, loaded.schema):
+        return None
+    held = examples.read(validation, loaded.schema)
+    return learning_curve.measure(directory, loaded, train, held)
+
+
 def naive(train: FloatArray, test: FloatArray, target: Target) -> FloatArray:
-    """Return what a guess predicts for the test rows: the training mean, or the most frequent class."""
+    """Return what a guess predicts for the test rows: the training mean, or each class's share there."""
     if target.classes is None:
         return np.full(len(test), train.mean())
     counts = np.bincount(train.astype(np.int64), minlength=len(target.classes))
-    certain = np.zeros((len(test), len(target.classes)))
-    certain[:, counts.argmax()] = 1.0
-    return certain
+    return np.tile(counts / len(train), (len(test), 1))
 
 
 def quality(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, Any]:
@@ -72,6 +89,8 @@ def quality(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[s
         counted = metrics.confusion(codes, chosen, len(target.classes)).tolist()
         rows = (dict(zip(target.classes, row, strict=True)) for row in counted)
         section["confusion_matrix"] = dict(zip(target.classes, rows, strict=True))
+    if target.task == "binary":
+        section |= metrics.curves(labels.astype(np.int64), predicted)
     return {"version": 0.0, "dataset": {"item_count": len(labels)}, SECTIONS[target.task]: section}
 
 

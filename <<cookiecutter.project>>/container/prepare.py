@@ -1,4 +1,4 @@
-"""Turn CSV files, or pictures, into a schema and reproducible train, validation, test and baseline data."""
+"""Turn tables, or pictures, into a schema and reproducible train, validation, test and baseline data."""
 
 import importlib
 import json
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from container import layout
 from container.data import infer, split, tables
-from container.data.infer import Column, Source, Verdict
+from container.data.infer import Column, Facts, Source, Verdict
 from container.data.schema import IMAGE, TABULAR, Schema
 from container.errors import UserError
 from container.log import log
@@ -54,6 +54,8 @@ def main() -> None:
         # Tables are prepared without what reads pictures.
         importlib.import_module("container.pictures.prepare").run(os.environ, place)
         return
+    if len(place.resources().hosts) > 1:
+        raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")
     settings = Settings.read(os.environ)
     prepare(settings, place.processing_input / "data", place.processing_output)
 
@@ -66,8 +68,9 @@ def _workload(environment: Mapping[str, str]) -> str:
 
 
 def prepare(settings: Settings, directory: Path, output: Path) -> None:
-    """Read every CSV file of a directory, and write the splits, the schema and the report."""
-    source = infer.join([tables.judge(path, directory) for path in tables.find(directory)])
+    """Read every CSV and Parquet file of a directory, and write the splits, the schema and the report."""
+    files = tables.find(directory, tables.CSV, tables.PARQUET)
+    source = infer.join([tables.judge(path, directory) for path in files])
     log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
     place = infer.find_target(source, settings.target)
     dropped = _count(source, place)
@@ -78,7 +81,7 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
     others = [other for other in facts if other != place]
     verdict = infer.features(source, others, facts, kept)
     schema = Schema(infer.as_target(target), tuple(column.feature for column in verdict.columns))
-    splits = _assign(kept, place, target, source, settings)
+    splits = _assign(_keyed(kept, source, target, facts), settings)
     _write_tables(source, kept, [target, *verdict.columns], splits, output)
     schema.write(output / "schema" / "schema.json")
     report = _report(source, schema, verdict, dropped, splits)
@@ -117,36 +120,53 @@ def _blank_line() -> pl.Expr:
     return pl.all_horizontal(pl.exclude(tables.ROW) == "")
 
 
-def _assign(kept: pl.LazyFrame, place: str, target: Column, source: Source, settings: Settings) -> pl.Series:
-    rows = _hashes(kept, source)
-    codes = np.zeros(len(rows), dtype=np.int64)
+@dataclass(frozen=True)
+class _Keys:
+    """Hold what decides a row's split: its class, and a number that depends on its cells alone."""
+
+    classes: NDArray[np.uint8]  # (n,) zero for a regression
+    cells: NDArray[np.uint32]  # (n,) the same in whichever order rows and columns stand
+
+
+def _keyed(kept: pl.LazyFrame, source: Source, target: Column, facts: dict[str, Facts]) -> _Keys:
+    """Read the rows once for their keys, batch by batch."""
+    place = source.place(target.feature.name)
+    count = facts[place].present
+    keys = _Keys(np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32))
+    named = sorted((name, source.place(name)) for name in source.columns if name)
+    cells = [tables.meaning(pl.col(at), text=facts[at].numbers < facts[at].present) for _, at in named]
+    joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
+    read, done = kept.select(_code(place, target), joined.alias("cells")), 0
+    for batch in read.collect_batches(maintain_order=True):
+        here = slice(done, done + batch.height)
+        keys.classes[here] = batch["class"].to_numpy()
+        keys.cells[here] = np.fromiter(map(zlib.crc32, batch["cells"]), dtype=np.uint32, count=batch.height)
+        done += batch.height
+    return keys
+
+
+def _code(place: str, target: Column) -> pl.Expr:
+    """Return the number of a row's class, called "class"."""
     classes = target.feature.categories
-    if classes is not None:
-        numbers = pl.Series(range(len(classes)), dtype=pl.Int64)
-        text = _written(place, target).replace_strict(pl.Series(classes), numbers)
-        codes = kept.select(text).collect().to_series().to_numpy()
-    result = split.assign(codes, rows, settings.validation, settings.test, settings.seed)
+    if classes is None:
+        return pl.lit(0, dtype=pl.UInt8).alias("class")
+    numbers = pl.Series(range(len(classes)), dtype=pl.UInt8)
+    return _written(place, target).replace_strict(pl.Series(classes), numbers).alias("class")
+
+
+def _assign(keys: _Keys, settings: Settings) -> pl.Series:
+    result = split.assign(keys.classes, keys.cells, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):
         if not (result == number).any():
-            raise UserError(f"{len(codes)} rows are too few: none is left for {name}")
+            raise UserError(f"{len(result)} rows are too few: none is left for {name}")
     return pl.Series(SPLIT, result)
-
-
-def _hashes(kept: pl.LazyFrame, source: Source) -> NDArray[np.uint64]:
-    """Return a number a row that depends on its cells alone, whatever the order of rows and columns."""
-    cells = [pl.col(source.place(name)) for name in sorted(source.columns)]
-    joined = kept.select(pl.concat_str(cells, separator="\x1f", ignore_nulls=True).cast(pl.Binary))
-    batches = joined.collect_batches(maintain_order=True)
-    found = [np.fromiter(map(zlib.crc32, batch.to_series()), dtype=np.uint64) for batch in batches]
-    return np.concatenate([np.zeros(0, dtype=np.uint64), *found])
 
 
 def _written(place: str, column: Column) -> pl.Expr:
     """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
     cell = pl.col(place)
     if column.whole:
-        exact = cell.cast(pl.Int64, strict=False)  # a float would lose digits beyond its 53 bits
-        number = pl.coalesce(exact, tables.number(cell).cast(pl.Int64, strict=False))
+        number = tables.whole(cell)
         return number.cast(pl.String) if column.feature.categories else number
     if column.feature.kind == "numeric":
         return tables.number(cell)

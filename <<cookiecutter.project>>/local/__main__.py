@@ -76,7 +76,7 @@ def status() -> None:
 def run(
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV file with a header, or a folder of them; of pictures a zip or a folder."),
+        typer.Option(help="A CSV or Parquet file, or a folder of them; of pictures a zip or a folder."),
     ] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict; else project.toml's.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows of the test split to predict at the end.")] = 100,
@@ -157,6 +157,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     told = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, told["loop"]))
     console.print(view.scores(told["metrics"]))
+    console.print(view.importances(told["evaluation"]["importances"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
 
 

@@ -292,6 +292,19 @@ def execution_output(cloud: Cloud, execution_arn: str) -> dict[str, Any]:
     return dict(json.loads(execution.get("output") or "{}"))
 
 
+def beside_model(cloud: Cloud, model_url: str, name: str) -> dict[str, Any]:
+    """Read a JSON file that the training put beside a model; empty where it put none."""
+    address = urlsplit(model_url)
+    folder = address.path.strip("/").rpartition("/")[0]
+    try:
+        stored = cloud.client("s3").get_object(Bucket=address.netloc, Key=f"{folder}/{name}.json")
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return {}
+        raise
+    return dict(json.loads(stored["Body"].read()))
+
+
 def decisions(cloud: Cloud, slug: str, since: datetime) -> list[Decision]:
     """Read what the project's governor has decided since then, oldest first; nothing without a governor."""
     stack = find_stack(cloud, f"{slug}-governor") or {}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 STAGES = ("dev", "prd")
+UNKNOWN: dict[str, Any] = {"importances": {}, "learning_curve": []}
 
 
 def write_report(delivery: Delivery) -> Path:
@@ -64,11 +65,12 @@ def _deployed(delivery: Delivery) -> dict[str, Any]:
     try:
         return {
             "metrics": _promoted_metrics(delivery),
+            "evaluation": _promoted_evaluation(delivery),
             "deployments": [each for stage in STAGES for each in _deployments(delivery, stage)],
             "predictions": _predictions(delivery),
         }
     except records.UNREACHABLE:
-        return {"metrics": {}, "deployments": [], "predictions": 0}
+        return {"metrics": {}, "evaluation": UNKNOWN, "deployments": [], "predictions": 0}
 
 
 def _stage(record: Record) -> dict[str, Any]:
@@ -101,6 +103,18 @@ def _promoted_metrics(delivery: Delivery) -> dict[str, float]:
         return {}
     execution = records.training_execution(delivery.cloud, delivery.project, version)
     return dict(records.execution_output(delivery.cloud, execution).get("Metrics", {})) if execution else {}
+
+
+def _promoted_evaluation(delivery: Delivery) -> dict[str, Any]:
+    """Read what the evaluation found of the model that production serves, beside its metrics."""
+    model = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ModelDataUrl", "")
+    if not model:
+        return UNKNOWN
+    explained = records.beside_model(delivery.cloud, model, "explanation")
+    methods = explained.get("explanations", {}).get("permutation_importance", {})
+    importances: dict[str, float] = next((found["global_importances"] for found in methods.values()), {})
+    curve = records.beside_model(delivery.cloud, model, "learning_curve")
+    return {"importances": importances, "learning_curve": curve.get("points", [])}
 
 
 def _predictions(delivery: Delivery) -> int:

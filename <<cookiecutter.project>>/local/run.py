@@ -262,17 +262,20 @@ def settle_settings(project: Project, target: str | None) -> Project:
 
 
 def data_files(path: Path) -> tuple[Path, ...]:
-    """List the CSV files at the path: itself, or those in the folder. Raises LocalError when there are none.
+    """List the CSV and Parquet files at the path: itself, or those in the folder.
 
-    As the pipeline does, it takes .csv in either case for one, and no other name.
+    As the pipeline does, it takes .csv and .parquet in either case for one, and no other name.
+    Raises LocalError when there are none.
     """
-    if path.is_file() and not _is_csv(path):
-        raise LocalError(f"{path} is not called .csv, and only such files are data; rename it if it is CSV.")
-    files = (path,) if path.is_file() else tuple(sorted(filter(_is_csv, path.glob("*"))))
+    if path.is_file() and not _is_table(path):
+        raise LocalError(
+            f"{path} is called neither .csv nor .parquet, and only such files are data; rename it if it is."
+        )
+    files = (path,) if path.is_file() else tuple(sorted(filter(_is_table, path.glob("*"))))
     if not files:
-        raise LocalError(f"{path} is neither a CSV file nor a folder with CSV files.")
+        raise LocalError(f"{path} is neither a CSV or Parquet file nor a folder with such files.")
     return files
 
 
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv" and path.is_file()
+def _is_table(path: Path) -> bool:
+    return path.suffix.lower() in {".csv", ".parquet"} and path.is_file()

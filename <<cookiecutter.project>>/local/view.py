@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from local.status import Fact
 
 STYLE = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "InProgress": "cyan"}
+MOST_FEATURES = 5
 MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "…"}
 
 
@@ -60,6 +61,12 @@ def scores(metrics: Mapping[str, float]) -> RenderableType:
     for name, value in metrics.items():
         table.add_row(name, f"{value:,.6g}")
     return table
+
+
+def importances(found: Mapping[str, float]) -> RenderableType:
+    """Name the features that the model leans on most, with what it loses without each."""
+    first = (f"{name} ({value:,.3g})" for name, value in list(found.items())[:MOST_FEATURES])
+    return Group(*([Text(f"most important: {', '.join(first)}")] if found else []))
 
 
 def facts(found: list[Fact]) -> RenderableType:

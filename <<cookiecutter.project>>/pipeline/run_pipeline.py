@@ -263,7 +263,7 @@ class Experiments:
 
 @dataclass(frozen=True)
 class Job:
-    """[stages.prepare], [stages.baseline] and [stages.evaluate]."""
+    """[stages.baseline] and [stages.evaluate]."""
 
     instance_type: str = instance_type()
     volume_gb: int = integer(1, 16384)
@@ -271,17 +271,16 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Monitoring(Job):
-    """[stages.monitor]."""
+class Shared(Job):
+    """[stages.prepare] and [stages.monitor], and what [stages.train] has too."""
 
     instance_count: int = integer(1, 20, 1)
 
 
 @dataclass(frozen=True)
-class Training(Job):
+class Training(Shared):
     """[stages.train]."""
 
-    instance_count: int = integer(1, 20, 1)
     spot: bool = flag(default=False)
     max_wait_seconds: int = integer(1, FOUR_DAYS, FOUR_DAYS)
 
@@ -317,13 +316,13 @@ class Production(Endpoint):
 class Stages:
     """[stages]."""
 
-    prepare: Job = field(metadata={"section": Job})
+    prepare: Shared = field(metadata={"section": Shared})
     baseline: Job = field(metadata={"section": Job})
     train: Training = field(metadata={"section": Training})
     evaluate: Job = field(metadata={"section": Job})
     dev: Endpoint = field(metadata={"section": Endpoint})
     prd: Production = field(metadata={"section": Production})
-    monitor: Monitoring = field(metadata={"section": Monitoring})
+    monitor: Shared = field(metadata={"section": Shared})
 
 
 @dataclass(frozen=True)
@@ -478,6 +477,7 @@ def check_together(settings: Settings) -> None:
             "monitor.engine is model-monitor, which reads no pictures: where data.workload is image,"
             " take container."
         )
+    check_shared(settings)
     check_capacity(settings.stages.prd)
     folder = MODELS if data.workload == "tabular" else MODELS / data.workload
     offered = sorted(path.stem for path in folder.glob("[!_]*.py"))
@@ -502,6 +502,16 @@ def check_ground_truth(settings: Settings) -> None:
             f"monitor.window_seconds is {settings.monitor.window_seconds}, but a job reads the hours of"
             f" {LONGEST_QUALITY_WINDOW} seconds at most when it compares with ground truth: shorten it, or"
             " leave monitor.ground_truth_prefix empty."
+        )
+
+
+def check_shared(settings: Settings) -> None:
+    """Refuse to prepare tables on several instances."""
+    count = settings.stages.prepare.instance_count
+    if count > 1 and settings.data.workload == "tabular":
+        raise SettingsError(
+            f"stages.prepare.instance_count is {count}, but one instance prepares tables: set it to 1."
+            " Several prepare pictures."
         )
 
 
@@ -949,7 +959,10 @@ def workflow_input(settings: Settings, run: Run) -> dict[str, Any]:
             "Prefix": data.prefix,
             "IntervalDays": data.interval_days,
         },
-        "Prepare": {**job(stages.prepare), "Environment": prepare_environment(data)},
+        "Prepare": {
+            **job(stages.prepare, stages.prepare.instance_count),
+            "Environment": prepare_environment(data),
+        },
         "Baseline": {**job(stages.baseline), "Threshold": f"{settings.monitor.drift_threshold:g}"},
         "Train": training(settings),
         "Evaluate": job(stages.evaluate),
@@ -970,9 +983,13 @@ def quality_gate(gate: Gate, reason: str) -> dict[str, Any]:
     }
 
 
-def job(stage: Job) -> dict[str, Any]:
+def job(stage: Job, instances: int = 1) -> dict[str, Any]:
     """Describe the machine of a job and when it is stopped."""
-    machine = {"InstanceType": stage.instance_type, "InstanceCount": 1, "VolumeSizeInGB": stage.volume_gb}
+    machine = {
+        "InstanceType": stage.instance_type,
+        "InstanceCount": instances,
+        "VolumeSizeInGB": stage.volume_gb,
+    }
     return {
         "Cluster": machine,
         "EncryptVolume": encrypts_volume(stage),
@@ -990,8 +1007,8 @@ def network(run: Run) -> dict[str, Any]:
 
 def training(settings: Settings) -> dict[str, Any]:
     """Describe the training job."""
-    train, described = settings.stages.train, job(settings.stages.train)
-    described["Cluster"]["InstanceCount"] = train.instance_count
+    train = settings.stages.train
+    described = job(train, train.instance_count)
     if train.spot:
         described["StoppingCondition"]["MaxWaitTimeInSeconds"] = train.max_wait_seconds
     own = {"model": settings.model.name, "seed": str(settings.data.seed)}

@@ -144,14 +144,14 @@ def test_the_next_run_takes_the_place_of_one_that_was_left(begin: Callable[..., 
 
 def test_data_are_the_files_that_the_pipeline_takes(tmp_path: Path) -> None:
     """What it would not find among the data is refused before anything is deployed."""
-    for name in ("a.csv", "B.CSV", "notes.txt", "c.csv/inner.csv"):
+    for name in ("a.csv", "B.CSV", "d.Parquet", "notes.txt", "c.csv/inner.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n1\n")
-    assert [path.name for path in runs.data_files(tmp_path)] == ["B.CSV", "a.csv"]
+    assert [path.name for path in runs.data_files(tmp_path)] == ["B.CSV", "a.csv", "d.Parquet"]
     assert runs.data_files(tmp_path / "B.CSV") == (tmp_path / "B.CSV",)
-    with pytest.raises(projects.LocalError, match=r"notes\.txt is not called \.csv"):
+    with pytest.raises(projects.LocalError, match=r"notes\.txt is called neither \.csv nor \.parquet"):
         runs.data_files(tmp_path / "notes.txt")
-    with pytest.raises(projects.LocalError, match="neither a CSV file nor a folder"):
+    with pytest.raises(projects.LocalError, match="neither a CSV or Parquet file nor a folder"):
         runs.data_files(tmp_path / "none.csv")
 
 

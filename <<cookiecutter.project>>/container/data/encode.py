@@ -38,7 +38,7 @@ class Rows:
 
 def read(directory: Path, schema: Schema) -> Rows:
     """Read the prepared CSV file of a directory; refuse one that does not fit the schema."""
-    path = tables.find(directory)[0]
+    path = tables.find(directory, tables.CSV)[0]
     table = tables.judge(path, directory)
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:

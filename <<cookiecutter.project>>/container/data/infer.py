@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from container.data import tables, values
+from container.data import levels, tables, values
+from container.data.levels import Levels
 from container.data.schema import Feature, Target
 from container.data.tables import Table
 from container.errors import UserError
@@ -17,7 +18,6 @@ MAX_CLASSES = 100
 MAX_WITHOUT_TARGET = 0.05
 MAX_STRAYS = 0.05
 MIN_ROWS = 10
-EXACT = 2.0**53  # every whole number below it is one float and no other
 TASKS = ("auto", "regression", "classification")
 
 
@@ -35,6 +35,10 @@ class Source:
     def place(self, name: str) -> str:
         """Return the position of a column, as its name in `scan`."""
         return str(self.columns.index(name))
+
+    def fault(self, name: str) -> str:
+        """Return why no model can use a column, as the first file says that has a reason, or nothing."""
+        return next((reason for table in self.tables if (reason := table.fault(name))), "")
 
     def first(self, place: str, condition: pl.Expr) -> tuple[str, str]:
         """Return where the first row that fulfils a condition is, and its cell in a column."""
@@ -74,23 +78,37 @@ class Verdict:
 
 
 def join(found: list[Table]) -> Source:
-    """Take several files as one table; refuse files whose headers differ."""
+    """Take several files as one table; refuse files whose columns differ, in name or in what they hold."""
     leader = found[0]
     for table in found[1:]:
         if set(table.columns) != set(leader.columns) or len(table.columns) != len(leader.columns):
             differing = sorted(set(table.columns) ^ set(leader.columns)) or ["(unnamed)"]
             raise UserError(
-                f"{table.name}: its header differs from that of {leader.name} in column '{differing[0]}': "
+                f"{table.name}: its columns differ from those of {leader.name} in '{differing[0]}': "
                 "all files must have the same columns"
             )
+    for column in leader.columns:
+        _check_kinds(found, column)
     if not sum(table.rows for table in found):
-        raise UserError(f"{leader.name}: there are no rows below the header")
+        raise UserError(f"{leader.name}: there are no rows{'' if leader.types else ' below the header'}")
     return Source(found, leader.columns)
+
+
+def _check_kinds(found: list[Table], column: str) -> None:
+    typed = [(table.name, kind) for table in found if (kind := table.kind_of(column))]
+    for name, kind in typed[1:]:
+        if kind != typed[0][1]:
+            raise UserError(
+                f"{name}: '{column}' holds {kind}, and in {typed[0][0]} {typed[0][1]}: "
+                "a column must be of one type in all files"
+            )
 
 
 def find_target(source: Source, name: str) -> str:
     """Return the position of the target; refuse a name that no column has, and suggest one."""
     if name in source.columns and name:
+        if reason := source.fault(name):
+            raise UserError(f"{source.tables[0].name}: '{name}' can't be the target: {reason}")
         return source.place(name)
     folded = {column.lower(): column for column in source.columns}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
@@ -113,7 +131,7 @@ def gather(frame: pl.LazyFrame, places: list[str]) -> dict[str, Facts]:
 
 def _facts(place: str) -> list[pl.Expr]:
     cell, value = pl.col(place), tables.number(pl.col(place))
-    integral = (value == value.floor()) & (value.abs() < EXACT)
+    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
     there = ~tables.missing(cell)
     text = pl.when(there).then(cell)
     return [
@@ -139,13 +157,14 @@ def target(source: Source, place: str, facts: Facts, frame: pl.LazyFrame, task: 
         _refuse_text(source, place, "TASK is regression")
     whole = numeric and facts.integral == facts.present
     few = whole and facts.distinct <= 2 * MAX_INTEGER_CLASSES
-    levels = _levels(frame, place, whole=whole) if few or not numeric or task == "classification" else {}
+    counted = few or not numeric or task == "classification"
+    found = _levels(frame, place, facts, whole=whole) if counted else Levels(0, {})
     if task == "regression" or (
-        task == "auto" and numeric and not (few and len(levels) <= MAX_INTEGER_CLASSES)
+        task == "auto" and numeric and not (few and found.distinct <= MAX_INTEGER_CLASSES)
     ):
         _refuse_infinite(source, place, facts)
         return Column(Feature(name, "numeric"), whole=facts.whole == facts.present)
-    return _classes(source, place, facts, levels, whole=whole)
+    return _classes(source, place, facts, found, whole=whole)
 
 
 def as_target(column: Column) -> Target:
@@ -156,16 +175,16 @@ def as_target(column: Column) -> Target:
     return Target(column.feature.name, "binary" if len(classes) == 2 else "multiclass", classes)  # noqa: PLR2004
 
 
-def _classes(source: Source, place: str, facts: Facts, levels: dict[str, int], *, whole: bool) -> Column:
+def _classes(source: Source, place: str, facts: Facts, found: Levels, *, whole: bool) -> Column:
     name = source.columns[int(place)]
-    if len(levels) > MAX_CLASSES:
+    if found.distinct > MAX_CLASSES:
         if facts.numbers >= facts.present * (1 - MAX_STRAYS) and facts.numbers < facts.present:
             _refuse_text(source, place, "nearly every other value is a number")
         raise UserError(
-            f"{source.tables[0].name}: '{name}' has {len(levels)} classes, and at most {MAX_CLASSES} can be "
-            "told apart: choose another target, or TASK = regression for a number"
+            f"{source.tables[0].name}: '{name}' has {found.distinct} classes, and at most {MAX_CLASSES} can "
+            "be told apart: choose another target, or TASK = regression for a number"
         )
-    texts, fold = _spelling(sorted(levels, key=int) if whole else sorted(levels))
+    texts, fold = _spelling(sorted(found.commonest, key=int) if whole else sorted(found.commonest))
     if len(texts) == 1:
         raise UserError(f"{source.tables[0].name}: '{name}' has one class only, so there is nothing to learn")
     return Column(Feature(name, "categorical", tuple(texts)), whole=whole, fold=fold)
@@ -186,14 +205,12 @@ def _refuse_infinite(source: Source, place: str, facts: Facts) -> None:
         )
 
 
-def _levels(frame: pl.LazyFrame, place: str, *, whole: bool = False) -> dict[str, int]:
+def _levels(frame: pl.LazyFrame, place: str, facts: Facts, *, whole: bool = False) -> Levels:
     """Count how often each text stands in a column; whole numbers in one spelling."""
     cell = pl.col(place)
     text = tables.number(cell).cast(pl.Int64).cast(pl.String) if whole else cell
-    counted = (
-        frame.filter(~tables.missing(cell)).group_by(text.alias(place)).len().collect(engine="streaming")
-    )
-    return dict(zip(counted[place].to_list(), counted["len"].to_list(), strict=True))
+    texts = frame.filter(~tables.missing(cell)).select(text.alias(levels.TEXT))
+    return levels.count(texts, facts.present, facts.distinct, MAX_LEVELS)
 
 
 def _spelling(texts: list[str]) -> tuple[list[str], bool]:
@@ -216,7 +233,7 @@ def features(source: Source, places: list[str], facts: dict[str, Facts], frame: 
 
 def _judge(source: Source, place: str, facts: Facts, frame: pl.LazyFrame, verdict: Verdict) -> None:
     name = source.columns[int(place)]
-    reason = _useless(name, facts)
+    reason = source.fault(name) or _useless(name, facts)
     if reason:
         verdict.left_out.append({"column": name, "reason": reason})
     elif facts.numbers == facts.present:
@@ -240,25 +257,25 @@ def _judge_text(source: Source, place: str, facts: Facts, frame: pl.LazyFrame, v
     if style:
         verdict.columns.append(Column(Feature(name, "date", format=style)))
         return
-    levels = _levels(frame, place)
-    if len(levels) > MAX_LEVELS and facts.numbers >= facts.present * (1 - MAX_STRAYS):
+    found = _levels(frame, place, facts)
+    if found.distinct > MAX_LEVELS and facts.numbers >= facts.present * (1 - MAX_STRAYS):
         _refuse_infinite(source, place, facts)
         cell = pl.col(place)
         where, text = source.first(place, ~tables.missing(cell) & tables.number(cell).is_null())
         count = facts.present - facts.numbers
         verdict.strays.append({"column": name, "cells": count, "first": where, "text": text})
         verdict.columns.append(Column(Feature(name, "numeric"), whole=facts.whole == facts.numbers))
-    elif len(levels) == facts.present:
+    elif found.distinct == facts.present:
         verdict.left_out.append({"column": name, "reason": "it is text that differs in every row"})
     else:
-        verdict.columns.append(_categorical(name, levels))
+        verdict.columns.append(_categorical(name, found))
 
 
-def _categorical(name: str, levels: dict[str, int]) -> Column:
-    texts, fold = _spelling(list(levels))
-    if len(texts) <= MAX_LEVELS:
+def _categorical(name: str, found: Levels) -> Column:
+    if found.distinct <= MAX_LEVELS:
+        texts, fold = _spelling(list(found.commonest))
         return Column(Feature(name, "categorical", tuple(sorted(texts))), fold=fold)
-    commonest = sorted(levels, key=lambda text: (-levels[text], text))[: MAX_LEVELS - 1]
+    commonest = list(found.commonest)[: MAX_LEVELS - 1]
     return Column(Feature(name, "categorical", tuple(sorted(commonest)), other=True))
 
 

@@ -11,6 +11,7 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
 # A class with fewer rows cannot be in every split, so it stays where the model learns.
 SMALLEST_SPREAD = 3
+PARTS = 64  # at most 256
 
 
 def settings(environment: Mapping[str, str]) -> tuple[int, float, float]:
@@ -26,7 +27,7 @@ def settings(environment: Mapping[str, str]) -> tuple[int, float, float]:
 
 
 def assign(
-    classes: NDArray[np.int64], rows: NDArray[np.uint64], validation: float, test: float, seed: int
+    classes: NDArray[np.integer], rows: NDArray[np.unsignedinteger], validation: float, test: float, seed: int
 ) -> NDArray[np.uint8]:
     """Return each row's split for (n,) class codes, all zero for a regression, and (n,) hashes of the rows.
 
@@ -36,39 +37,58 @@ def assign(
     and the two can be compared there, when rows have been added in the meantime. Integer arithmetic alone
     decides, so every machine and every version of every library gives the same answer.
     """
-    order = np.lexsort((_keys(rows, seed), classes))
-    counts = np.bincount(classes, minlength=1)
-    spread = order[(counts >= SMALLEST_SPREAD)[classes[order]]]
+    keys = _keys(rows, seed)
     result = np.full(len(classes), TRAIN, dtype=np.uint8)
-    tested = _first(classes[spread], test)
-    result[spread[tested]] = TEST
-    rest = spread[~tested]
-    result[rest[_first(classes[rest], validation / (1 - test))]] = VALIDATION
-    learned = np.bincount(classes[result == TRAIN], minlength=len(counts))
-    for code in np.flatnonzero((learned == 0) & (counts > 0)):
-        result[order[classes[order] == code][-1]] = TRAIN
+    counts = np.bincount(classes, minlength=1)
+    spread = np.where(counts >= SMALLEST_SPREAD, counts, 0)
+    tested = _shares(spread, test)
+    validated = _shares(spread - tested, validation / (1 - test))
+    for code in np.flatnonzero(spread):
+        most = counts[code] - 1  # one is left to learn from
+        held = _smallest(keys, classes == code, int(min(tested[code] + validated[code], most)))
+        result[held] = VALIDATION
+        result[_smallest(keys, held, int(min(tested[code], most)))] = TEST
     return result
 
 
-def _first(classes: NDArray[np.int64], fraction: float) -> NDArray[np.bool_]:
-    """Choose the first of each class, of (n,) sorted classes as many as make up the fraction."""
-    wanted = np.bincount(classes[_every(len(classes), fraction)], minlength=int(classes.max(initial=0)) + 1)
-    _, begins, codes = np.unique(classes, return_index=True, return_inverse=True)
-    return np.asarray(np.arange(len(classes)) - begins[codes] < wanted[classes], dtype=np.bool_)
+def _smallest(keys: NDArray[np.uint64], among: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
+    """Mark as many of the marked rows, those with the smallest keys; of equal ones the first."""
+    if not count:
+        return np.zeros_like(among)
+    greatest = _ranked(keys[among], count)
+    chosen = np.asarray(among & (keys < greatest))
+    equal = np.flatnonzero(among & (keys == greatest))
+    chosen[equal[: count - np.count_nonzero(chosen)]] = True
+    return chosen
 
 
-def _every(count: int, fraction: float) -> NDArray[np.bool_]:
-    """Choose a fraction of places, evenly spaced."""
+def _ranked(keys: NDArray[np.uint64], rank: int) -> np.uint64:
+    """Return the smallest key but for `rank - 1` of them; the keys lose their order."""
+    keys.partition(rank - 1)
+    return np.uint64(keys[rank - 1])
+
+
+def _shares(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
+    """Return how many of each class make up the fraction: evenly spaced ones of the rows by class."""
     millionths = round(fraction * 1_000_000)
-    steps = (np.arange(count + 1, dtype=np.int64) * millionths + 500_000) // 1_000_000
-    return np.asarray(np.diff(steps) > 0, dtype=np.bool_)
+    ends = (np.cumsum(counts) * millionths + 500_000) // 1_000_000
+    return np.asarray(np.diff(ends, prepend=0))
 
 
-def _keys(rows: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """Return a pseudo-random number a row, of rows that hold the same another one for each."""
-    with np.errstate(over="ignore"):
-        start = mixed(np.array([seed % 2**64], dtype=np.uint64))
-        return mixed(mixed(start + rows) + _repetitions(rows) * np.uint64(0x9E3779B97F4A7C15))
+def _keys(rows: NDArray[np.unsignedinteger], seed: int) -> NDArray[np.uint64]:
+    """Return a pseudo-random number a row, of rows that hold the same another one for each.
+
+    What this takes besides the result stays small: equal rows are in the same part of them.
+    """
+    found = np.empty(len(rows), dtype=np.uint64)
+    parts = rows.astype(np.uint8) % np.uint8(PARTS)
+    start = mixed(np.array([seed % 2**64], dtype=np.uint64))
+    for part in range(PARTS):
+        members = np.flatnonzero(parts == part)
+        mine = rows[members].astype(np.uint64)
+        with np.errstate(over="ignore"):
+            found[members] = mixed(mixed(start + mine) + _repetitions(mine) * np.uint64(0x9E3779B97F4A7C15))
+    return found
 
 
 def _repetitions(rows: NDArray[np.uint64]) -> NDArray[np.uint64]:

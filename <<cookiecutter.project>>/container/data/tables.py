@@ -1,23 +1,21 @@
-"""CSV files: judged line by line in bounded memory, then scanned lazily as columns of text."""
+"""Tables: CSV and Parquet files, judged once, then scanned lazily as columns of text."""
 
-import csv
-import io
 import itertools
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from container.data import LONGEST_ROW, values
+from container.data import csv_files, parquet_files, values
 from container.errors import UserError
 
-BLOCK = 4_194_304
-BOM = b"\xef\xbb\xbf"
-_QUOTED = re.compile(rb'(?<![^,\n])"(?:[^"]|"")*+"(?=[,\r\n])')
+CSV, PARQUET = ".csv", ".parquet"
 ROW = "row"
+EXACT = 2.0**53  # every whole number below it is one float and no other
+_MOMENT = (
+    r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
+)
 # Every spelling: one look-up costs a tenth of changing the case of every cell.
 MISSING = sorted(
     values.MISSING_EXACT
@@ -31,62 +29,66 @@ MISSING = sorted(
 
 @dataclass(frozen=True)
 class Table:
-    """Hold one file that was found to be well formed: its name for messages, its columns, its rows."""
+    """Hold one file that was found to be well formed: its name for messages, its columns, its rows.
+
+    Of a Parquet file also the columns' types; a CSV file says nothing of them.
+    """
 
     path: Path
     name: str
     columns: tuple[str, ...]
     rows: int
+    types: tuple[pl.DataType, ...] = ()
+
+    def kind_of(self, column: str) -> str:
+        """Return what the file says that a column holds, in words, or nothing."""
+        return parquet_files.kind_of(self.types[self.columns.index(column)]) if self.types else ""
+
+    def fault(self, column: str) -> str:
+        """Return why no model can use a column of this file, or nothing."""
+        return parquet_files.fault(column, self.types[self.columns.index(column)]) if self.types else ""
 
 
-def find(directory: Path) -> list[Path]:
-    """Return the CSV files of a directory at any depth, sorted by path; refuse a directory without any."""
-    paths = present(directory)
+def find(directory: Path, *suffixes: str) -> list[Path]:
+    """Return the files of a directory that end so, as `present` does; refuse a directory without any."""
+    paths = present(directory, *suffixes)
     if not paths:
-        raise UserError(f"no .csv file in {directory}: the data must be CSV files with a header")
+        names = " or ".join(suffixes)
+        kinds = "CSV or Parquet files" if PARQUET in suffixes else "CSV files"
+        raise UserError(
+            f"no {names} file in {directory}: the data must be {kinds}, with a name for each column"
+        )
     return paths
 
 
-def present(directory: Path) -> list[Path]:
-    """Return the CSV files of a directory at any depth, sorted by path, or none."""
-    return sorted(path for path in directory.rglob("*") if path.suffix.lower() == ".csv" and path.is_file())
+def present(directory: Path, *suffixes: str) -> list[Path]:
+    """Return the files of a directory that end so, at any depth, sorted by path, or none."""
+    return sorted(path for path in directory.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
 def judge(path: Path, root: Path) -> Table:
-    """Read a file once and refuse what no table holds, naming the file and the first line at fault."""
+    """Read a file once and refuse what no table holds, naming the file and where it is at fault."""
     name = path.relative_to(root).as_posix()
-    columns: tuple[str, ...] = ()
-    rows, line = 0, 1
-    for block in _blocks(path):
-        _check_bytes(block, name, line)
-        plain = _without_quoted(block, name, line)
-        if not columns:
-            columns = _header(block, name)
-            rows = -1
-        rows += _check_width(plain, block, len(columns), f"{name}: row", (rows, line))
-        line += block.count(b"\n")
-    if not columns:
-        raise UserError(f"{name}: the file is empty, and must begin with a header line")
-    return Table(path, name, columns, rows)
+    if _is_parquet(path):
+        columns, types, rows = parquet_files.judge(path, name)
+        return Table(path, name, columns, rows, types)
+    return Table(path, name, *csv_files.judge(path, name))
 
 
 def scan(table: Table, order: tuple[str, ...] | None = None) -> pl.LazyFrame:
     """Return a lazy frame of stripped text, its columns named "0", "1", … in the order of the given names.
 
-    Positions and not names, because a name may be empty or look like a pattern to the engine.
+    Positions and not names, because a name may be empty or look like a pattern to the engine. What a Parquet
+    file holds is written as in a CSV file, so that both are judged by the same rules.
     """
-    wanted = order or table.columns
-    frame = pl.scan_csv(
-        table.path,
-        infer_schema=False,
-        empty_string_is_null=False,
-        with_column_names=lambda names: [f"c{place}" for place in range(len(names))],
-        glob=False,
-    )
-    return frame.select(
-        pl.col(f"c{table.columns.index(name)}").str.strip_chars(values.BLANKS).alias(str(place))
-        for place, name in enumerate(wanted)
-    )
+    places = [table.columns.index(name) for name in order or table.columns]
+    if _is_parquet(table.path):
+        return parquet_files.scan(table.path, table.columns, table.types, places)
+    return csv_files.scan(table.path, table.columns, places)
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() == PARQUET
 
 
 def missing(column: pl.Expr) -> pl.Expr:
@@ -100,6 +102,27 @@ def number(column: pl.Expr) -> pl.Expr:
     return pl.when(value.is_nan()).then(None).otherwise(value)
 
 
+def whole(column: pl.Expr) -> pl.Expr:
+    """Return a stripped cell as a 64-bit integer, 41.0 as well as 41, else null."""
+    exact = column.cast(pl.Int64, strict=False)  # a float would lose digits beyond its 53 bits
+    value = number(column)
+    integral = pl.when((value == value.floor()) & (value.abs() < EXACT)).then(value)
+    return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
+
+
+def meaning(column: pl.Expr, *, text: bool = True) -> pl.Expr:
+    """Return a stripped cell in the one spelling of what it stands for, whichever program wrote it.
+
+    That of 1, 1.0 and 1e0 is 1, that of every missing value is empty, and ISO dates have no trailing zeros.
+    Where there are numbers and missing values only, `text=False` takes less time to say the same.
+    """
+    spelled = pl.coalesce(whole(column).cast(pl.String), number(column).cast(pl.String))
+    if not text:
+        return spelled.fill_null("")
+    short = column.str.replace(_MOMENT, "${1}T${2}${3}${4}${5}").str.replace("T00:00:00$", "")
+    return pl.coalesce(spelled, pl.when(~missing(column)).then(short), pl.lit(""))
+
+
 def first(tables: list[Table], columns: tuple[str, ...], column: str, condition: pl.Expr) -> tuple[str, str]:
     """Return where the first row that fulfils a condition is ("a.csv: row 3"), and that row's cell."""
     for table in tables:
@@ -109,114 +132,9 @@ def first(tables: list[Table], columns: tuple[str, ...], column: str, condition:
             .filter(condition)
             .select(ROW, column)
             .head(1)
-            .collect()
+            .collect(engine="streaming")
         )
         if found.height:
             row, text = found.row(0)
             return f"{table.name}: row {row}", text
     return tables[0].name, ""
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        rest = file.read(len(BOM)).removeprefix(BOM)
-        while chunk := file.read(BLOCK):
-            rest += chunk
-            end = _last_row_end(rest)
-            if end:
-                yield rest[:end]
-                rest = rest[end:]
-            elif len(rest) > LONGEST_ROW:
-                break  # a quote was left open: what follows says on which line
-        if rest:
-            yield rest if rest.endswith(b"\n") else rest + b"\n"
-
-
-def _last_row_end(data: bytes) -> int:
-    """Return where the last complete row ends: after a line break outside quotes."""
-    end = data.rfind(b"\n") + 1
-    quotes = data.count(b'"', 0, end)
-    while end and quotes % 2:
-        before = data.rfind(b"\n", 0, end - 1) + 1
-        quotes -= data.count(b'"', before, end)
-        end = before
-    return end
-
-
-def _check_bytes(block: bytes, name: str, line: int) -> None:
-    if b"\0" in block:
-        at = line + block.count(b"\n", 0, block.index(b"\0"))
-        raise UserError(f"{name}: line {at} holds a NUL byte: the file is damaged or is not UTF-8 text")
-    if not block.isascii():
-        try:
-            block.decode()
-        except UnicodeDecodeError as error:
-            at = line + block.count(b"\n", 0, error.start)
-            raise UserError(
-                f"{name}: line {at} is not UTF-8 (byte 0x{block[error.start]:02x}): save the file as UTF-8"
-            ) from error
-    if b"\r" in block and block.count(b"\n") == 1 and block.strip().count(b"\r"):
-        raise UserError(f"{name}: its lines end in a carriage return alone: save it with line feeds")
-
-
-def _without_quoted(block: bytes, name: str, line: int) -> bytes:
-    """Return the block with quoted cells emptied; refuse a quote that opens or closes within a cell."""
-    if b'"' not in block:
-        return block
-    plain = _QUOTED.sub(b"", block)
-    if b'"' in plain:
-        raise UserError(
-            f"{name}: line {line + _stray(block)} has a quote inside a cell, or one that is never closed: "
-            "quote the whole cell and double the quotes in it"
-        )
-    return plain
-
-
-def _stray(block: bytes) -> int:
-    """Return how many lines stand before the first quote that is no quoted cell's."""
-    end = 0
-    for found in _QUOTED.finditer(block):
-        if b'"' in block[end : found.start()]:
-            break
-        end = found.end()
-    return block.count(b"\n", 0, block.index(b'"', end))
-
-
-def _header(block: bytes, name: str) -> tuple[str, ...]:
-    cells = next(csv.reader(io.StringIO(block.decode(), newline="")), [])
-    columns = tuple(cell.strip(values.BLANKS) for cell in cells)
-    if not any(columns):
-        raise UserError(f"{name}: line 1 is blank, and must be the header")
-    twice = [column for place, column in enumerate(columns) if column and column in columns[:place]]
-    if twice:
-        raise UserError(f"{name}: two columns are named '{twice[0]}': every column needs its own name")
-    separators = [mark for mark in (";", "\t", "|") if mark in columns[0]]
-    if len(columns) == 1 and separators:
-        mark = "tabs" if separators[0] == "\t" else f"'{separators[0]}'"
-        raise UserError(f"{name}: the cells are separated by {mark}: save the file with commas")
-    return columns
-
-
-def _check_width(plain: bytes, block: bytes, width: int, where: str, at: tuple[int, int]) -> int:
-    """Return how many rows a block has; refuse the first whose number of cells is not the header's."""
-    codes = np.frombuffer(plain, dtype=np.uint8)
-    marks = codes[(codes == ord("\n")) | (codes == ord(","))]
-    if len(marks) % width == 0:
-        rows = marks.reshape(-1, width)
-        if (rows[:, -1] == ord("\n")).all() and (rows[:, :-1] == ord(",")).all():
-            return len(rows)
-    lines = plain.split(b"\n")[:-1]
-    for place, text in enumerate(lines):
-        cells = text.count(b",") + 1
-        if cells != width and text.strip():
-            row, line = at[0] + place + 1, at[1] + _physical_line(block, place)
-            raise UserError(f"{where} {row} (line {line}) has {cells} cells, and the header has {width}")
-    return len(lines)
-
-
-def _physical_line(block: bytes, rows: int) -> int:
-    """Return on which line of a block a row begins: quoted cells may hold line breaks."""
-    reader = csv.reader(io.StringIO(block.decode(), newline=""))
-    for _ in range(rows):
-        next(reader, None)
-    return reader.line_num

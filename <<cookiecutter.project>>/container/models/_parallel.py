@@ -1,8 +1,7 @@
 """A network that several hosts learn together: each takes its share of every batch, and gradients are added.
 
-The batch, and with it all that a step does, is that of one host, but for the order of sums. TensorFlow's own
-strategy is not used: its server listens on all interfaces and runs whatever graph it is sent, and Keras's
-`fit` refuses it.
+A step is one host's on the whole batch, but for the order of sums. TensorFlow's own strategy is not used:
+its server listens on all interfaces and runs any graph it is sent, and Keras's `fit` fails under it.
 """
 
 from collections.abc import Callable, Iterator

@@ -55,7 +55,7 @@ def _captured(settings: Settings, baseline: Reference, crew: Crew) -> Partial:
 def _table(settings: Settings, baseline: Reference | None, *, alone: bool) -> Partial:
     """Profile the tables of this instance, which may have none of them when it is not alone."""
     found = Partial(TableProfile(known=baseline.known if baseline else {}))
-    if alone or tables.present(settings.source):
+    if alone or tables.present(settings.source, tables.CSV):
         for batch in batches(settings.source, header=settings.header):
             found.profile.update(batch)
     return found

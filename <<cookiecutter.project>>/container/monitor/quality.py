@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from container import evaluate
+from container.data.metrics import ERRORS
 from container.data.schema import Target
 from container.errors import UsageError, UserError
 from container.layout import ResourceConfig
@@ -23,7 +24,15 @@ _CONSTRAINTS = {
 }
 _TASKS = {section: task for task, section in evaluate.SECTIONS.items()}
 _GREATER, _LESS = "GreaterThanThreshold", "LessThanThreshold"
-_ERRORS = ("mae", "mse", "rmse")
+# Which the analyzer has not: r2 tells of the first, and few rows decide the others, by labels near 0 or by a
+# certainty that was wrong.
+_NOT_WATCHED = ("explained_variance", "mape", "log_loss")
+_OF_PROBABILITIES = (
+    "auc",
+    "log_loss",
+    "receiver_operating_characteristic_curve",
+    "precision_recall_curve",
+)
 # The standard deviation of four fifths of the rows is half the standard error of all; three errors are no
 # chance.
 _ERRORS_OF_DEVIATION = 2.0
@@ -102,20 +111,22 @@ def measure(pairs: Pairs, target: Target) -> dict[str, Any]:
     """Return the metrics with their standard deviations, by the names that evaluation.json has."""
     document = evaluate.quality(pairs.labels, pairs.predicted, target)
     found: dict[str, Any] = document[evaluate.SECTIONS[target.task]]
-    if not pairs.complete:
-        found.pop("auc", None)
-    return found
+    return found if pairs.complete else {name: found[name] for name in found if name not in _OF_PROBABILITIES}
 
 
 def suggest(baseline: Baseline) -> Document:
-    """Return constraints in AWS's form: every metric stays as good as the baseline's."""
-    named = {name: metric for name, metric in baseline.statistics.items() if "value" in metric}
+    """Return constraints in AWS's form: every metric of the analyzer stays as good as the baseline's."""
+    named = {
+        name: metric
+        for name, metric in baseline.statistics.items()
+        if "value" in metric and name not in _NOT_WATCHED
+    }
     return {
         "version": 0.0,
         _CONSTRAINTS[baseline.section]: {
             name: {
                 "threshold": metric["value"],
-                "comparison_operator": _GREATER if name in _ERRORS else _LESS,
+                "comparison_operator": _GREATER if name in ERRORS else _LESS,
             }
             for name, metric in named.items()
         },

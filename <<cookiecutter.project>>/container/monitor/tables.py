@@ -18,7 +18,7 @@ def batches(source: Path, *, header: bool) -> Iterator[pl.DataFrame]:
 
     Without a header, columns are called _c0, _c1 and so on, as the analyzer calls them.
     """
-    found = [(path, _columns(path, source, header=header)) for path in tables.find(source)]
+    found = [(path, _columns(path, source, header=header)) for path in tables.find(source, tables.CSV)]
     first, columns = found[0]
     for path, names in found:
         if sorted(names) != sorted(columns):

@@ -4,7 +4,7 @@ import csv
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from container.data.schema import Schema, Target
 from container.errors import UserError
 from container.layout import Layout
 from container.log import log
-from container.pictures import STATISTICS, decode, sources, statistics
+from container.pictures import STATISTICS, looks, sharing, sources
 from container.pictures.decode import PictureError
+from container.pictures.looks import Look, Seen
 from container.pictures.read import LABEL
 from container.pictures.sources import Labelled
 
@@ -24,7 +25,7 @@ SIDES = (16, 256)  # of the square that a model sees; a multiple of STEP
 STEP = 8
 MAX_FAULTY = 0.1  # share of the files that may be no pictures
 MAX_REPEATED = 0.5  # share that may be there already: deliveries overlap
-DUPLICATE, CONFLICT, UNDERSIZED = "duplicate", "conflicting-labels", "undersized"
+DUPLICATE, CONFLICT = "duplicate", "conflicting-labels"
 MAX_CLASSES = 1000
 
 
@@ -40,11 +41,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Judged:
-    """Hold a picture that is taken: its file, what it shows, and its statistics."""
+    """Hold a picture that is taken: its file, and what it shows."""
 
     file: Labelled
-    digest: bytes
-    numbers: tuple[float, ...]
+    look: Look
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,29 @@ def side(environment: Mapping[str, str]) -> int:
 
 
 def run(environment: Mapping[str, str], place: Layout) -> None:
-    """Prepare the pictures of a processing job."""
+    """Prepare the pictures of a processing job, or, as one of its instances, look at some of them."""
     settings = Settings(side(environment), *split.settings(environment))
-    prepare(settings, place.processing_input / "data", place.processing_output)
+    directory, output, resources = place.processing_input / "data", place.processing_output, place.resources()
+    if len(resources.hosts) > 1:
+        files = sources.find(directory)
+        seen = {
+            number: looks.look(files[number], settings.side) for number in sharing.share(files, resources)
+        }
+        sharing.write(output / "partial" / f"{resources.current_host}.json", files, seen)
+        log("looked", pictures=len(seen), of=len(files))
+        return
+    partials = environment.get("PARTIAL_SOURCE", "")
+    prepare(settings, directory, output, place.moved(partials) if partials else None)
 
 
-def prepare(settings: Settings, directory: Path, output: Path) -> None:
-    """Judge every picture of a directory, and write the splits, the schema, the baseline and the report."""
+def prepare(settings: Settings, directory: Path, output: Path, partials: Path | None = None) -> None:
+    """Judge every picture of a directory, and write the splits, the schema, the baseline and the report.
+
+    With `partials` the pictures are not looked at again: several instances have left there what they saw.
+    """
     files = sources.find(directory)
-    taken, left_out = _judge(files, settings.side)
+    seen = sharing.read(partials, files) if partials else (looks.look(file, settings.side) for file in files)
+    taken, left_out = _judge(files, seen)
     _check(len(files), len(taken), left_out)
     classes = _classes(taken)
     codes = np.array([classes.index(each.file.label) for each in taken], dtype=np.int64)
@@ -95,19 +109,18 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
     _report(output / "report" / "report.json", schema, chosen, left_out)
 
 
-def _judge(files: list[Labelled], side: int) -> tuple[list[Judged], list[LeftOut]]:
-    """Look at every file once; of equal pictures the first is taken, and none when their labels differ."""
+def _judge(files: list[Labelled], seen: Iterable[Seen]) -> tuple[list[Judged], list[LeftOut]]:
+    """Of equal pictures take the first, and none when their labels differ."""
     first: dict[bytes, Judged] = {}
     left_out, torn = [], set()
-    for file in files:
-        try:
-            found = _look(file, side)
-        except PictureError as error:
-            left_out.append(LeftOut(file.name, error.reason, str(error)))
+    for file, look in zip(files, seen, strict=True):
+        if isinstance(look, PictureError):
+            left_out.append(LeftOut(file.name, look.reason, str(look)))
             continue
-        known = first.setdefault(found.digest, found)
+        found = Judged(file, look)
+        known = first.setdefault(look.digest, found)
         if known.file.label != file.label:
-            torn.add(found.digest)
+            torn.add(look.digest)
             words = f"it shows what {known.file.name} shows, which has the label {known.file.label}"
             left_out.append(LeftOut(file.name, CONFLICT, words))
         elif known is not found:
@@ -115,14 +128,6 @@ def _judge(files: list[Labelled], side: int) -> tuple[list[Judged], list[LeftOut
     words = "the same picture has another label elsewhere"
     left_out += [LeftOut(first[digest].file.name, CONFLICT, words) for digest in sorted(torn)]
     return [found for digest, found in first.items() if digest not in torn], left_out
-
-
-def _look(file: Labelled, side: int) -> Judged:
-    picture = decode.decode(file.read())
-    if min(picture.size) < side:
-        width, height = picture.size
-        raise PictureError(UNDERSIZED, f"it has {width} by {height} pixels, fewer than {side} by {side}")
-    return Judged(file, decode.digest(picture), statistics.measure(picture))
 
 
 def _check(count: int, taken: int, left_out: list[LeftOut]) -> None:
@@ -157,7 +162,7 @@ def _classes(taken: list[Judged]) -> tuple[str, ...]:
 
 def _assign(taken: list[Judged], codes: np.ndarray, settings: Settings) -> np.ndarray:
     """Let what a picture shows decide where it goes."""
-    numbers = np.array([int.from_bytes(each.digest[:8]) for each in taken], dtype=np.uint64)
+    numbers = np.array([int.from_bytes(each.look.digest[:8]) for each in taken], dtype=np.uint64)
     splits = split.assign(codes, numbers, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):
         if not (splits == number).any():
@@ -172,8 +177,8 @@ def _write_split(folder: Path, name: str, pictures: list[Judged]) -> None:
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_STORED) as archive:
         for picture in pictures:
             suffix = Path(picture.file.name).suffix.lower()
-            path = f"{picture.digest.hex()[:32]}{suffix if suffix in sources.SUFFIXES else '.png'}"
-            archive.writestr(zipfile.ZipInfo(path), picture.file.read())
+            path = f"{picture.look.digest.hex()[:32]}{suffix if suffix in sources.SUFFIXES else '.png'}"
+            archive.writestr(zipfile.ZipInfo(path), sharing.body(picture.file, picture.look))
             lines.append((picture.file.label, path))
         archive.writestr(zipfile.ZipInfo(f"{name}.lst"), _list(lines))
 
@@ -192,7 +197,7 @@ def _write_baseline(path: Path, pictures: list[Judged]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(STATISTICS)
-        writer.writerows(picture.numbers for picture in pictures)
+        writer.writerows(picture.look.numbers for picture in pictures)
 
 
 def _report(path: Path, schema: Schema, chosen: dict[str, list[Judged]], left_out: list[LeftOut]) -> None:

@@ -68,7 +68,7 @@ class Jobs:
     def evaluate(self) -> subprocess.CompletedProcess[str]:
         """Evaluate what `train` wrote on the test split."""
         given = self.root / "evaluate/processing/input"
-        for name in ("train", "test"):
+        for name in ("train", "validation", "test"):
             _link(self.output("prepare") / name, given / name)
         (given / "model").mkdir(exist_ok=True)
         with tarfile.open(given / "model/model.tar.gz", "w:gz") as archive:
@@ -150,6 +150,12 @@ def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917
     assert (evaluation / "gate.json").stat().st_size < 4096
     assert quality["dataset"]["item_count"] == gate["rows"]
     assert {"value", "standard_deviation"} == set(next(iter(quality[section].values())))
+    assert ("receiver_operating_characteristic_curve" in quality[section]) == (task == "binary")
+    curve = [] if model == "tensorflow" else ["learning_curve"]
+    assert gate["reports"] == ["evaluation", "golden", "explanation", *curve]
+    assert {path.stem for path in evaluation.glob("*.json")} == {"gate", *gate["reports"]}
+    explained = read(evaluation / "explanation.json")["explanations"]["permutation_importance"]["label"]
+    assert {*list(explained["global_importances"])[:2]} == {"size", "colour"}
     _check_answers(jobs, evaluation)
 
 

@@ -111,7 +111,7 @@ def test_it_survives_its_files_and_its_forms_agree(
 ) -> None:
     """What was saved, and what serves, predict what was learned, a picture alone as among others."""
     model = trained(name, classes)
-    pictures: Any = drawn(classes, 100, 3)[0]
+    pictures: Any = drawn(classes, 12, 3)[0]
     predicted = model.predict(pictures)
     served = written(name, classes, tmp_path)
     near = served.precision(predicted)  # 0 of what counts in 64 bits

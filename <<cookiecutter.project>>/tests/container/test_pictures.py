@@ -20,9 +20,10 @@ from PIL import Image
 
 from container.data.schema import Schema
 from container.errors import UserError
+from container.layout import Layout
 from container.pictures import STATISTICS, decode, read, sources, statistics
 from container.pictures.decode import PictureError
-from container.pictures.prepare import Settings, prepare, side
+from container.pictures.prepare import Settings, prepare, run, side
 
 SIDE = 16
 COUNT = 60
@@ -309,6 +310,79 @@ def test_the_baseline_holds_a_row_a_training_picture(tmp_path: Path) -> None:
         header, *rows = csv.reader(file)
     assert tuple(header) == STATISTICS
     assert len(rows) == report(out)["splits"]["train"]
+
+
+def as_instances(root: Path, count: int) -> Path:
+    """Look at the pictures of a folder as each of several instances, and return where they leave it."""
+    hosts = [f"algo-{number + 1}" for number in range(count)]
+    for host in hosts:
+        base = root / host
+        (base / "config").mkdir(parents=True)
+        (base / "processing" / "input").mkdir(parents=True)
+        (base / "processing" / "input" / "data").symlink_to(root / "in")
+        resources = {"current_host": host, "hosts": hosts}
+        (base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
+        run({"IMAGE_SIZE": str(SIDE)}, Layout(base))
+        (root / "partial").mkdir(exist_ok=True)
+        (part,) = (base / "processing" / "output").rglob("*.*")
+        part.rename(root / "partial" / part.name)
+    return root / "partial"
+
+
+def delivery(root: Path) -> Path:
+    """Write pictures, some of them none, some twice, some with two labels, and one that is missing."""
+    folder = folders(root)
+    (folder / "a" / "empty.png").write_bytes(b"")
+    (folder / "b" / "again.png").write_bytes((folder / "b" / "001.png").read_bytes())
+    (folder / "b" / "torn.png").write_bytes((folder / "a" / "000.png").read_bytes())
+    packed(folder / "more.zip", {"x.png": encoded(drawn(500)), "l.lst": b"0\ta\tx.png\n1\tb\ty.png\n"})
+    return folder
+
+
+def test_instances_share_the_pictures_and_one_goes_on_from_there(tmp_path: Path) -> None:
+    """To the same files, byte for byte, as when one looks at all."""
+    delivery(tmp_path)
+    partial = as_instances(tmp_path, 3)
+    assert sorted(path.name for path in partial.iterdir()) == ["algo-1.json", "algo-2.json", "algo-3.json"]
+    alone = prepared(tmp_path)
+    assert set(report(alone)["left_out"]["counts"]) == {"empty", "missing", "duplicate", "conflicting-labels"}
+    prepare(Settings(SIDE, 0, 0.15, 0.2), tmp_path / "in", tmp_path / "merged", partial)
+    written = [path.relative_to(alone) for path in sorted(alone.rglob("*.*"))]
+    assert [
+        path.relative_to(tmp_path / "merged") for path in sorted((tmp_path / "merged").rglob("*.*"))
+    ] == written
+    for path in written:
+        assert (tmp_path / "merged" / path).read_bytes() == (alone / path).read_bytes(), path
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"),
+    [
+        (
+            lambda folder: (folder / "a" / "zz.png").write_bytes(b""),
+            "60 pictures were looked at, and there are 61",
+        ),
+        (
+            lambda folder: (folder / "a" / "000.png").rename(folder / "a" / "zz.png"),
+            "has looked at a/002.png",
+        ),
+        (lambda folder: (folder / "b" / "003.png").write_bytes(b"else"), "b/003.png is another picture now"),
+    ],
+)
+def test_pictures_that_change_between_the_jobs_are_refused(
+    tmp_path: Path, change: Callable[[Path], Any], rule: str
+) -> None:
+    """Or they would go where another picture belongs."""
+    folder = folders(tmp_path)
+    partial = as_instances(tmp_path, 2)
+    change(folder)
+    with pytest.raises(UserError, match=f"{rule}.*: start again"):
+        prepare(Settings(SIDE, 0, 0.15, 0.2), folder, tmp_path / "out", partial)
+
+
+def test_parts_that_went_elsewhere_are_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no partial result in"):
+        prepare(Settings(SIDE, 0, 0.15, 0.2), folders(tmp_path), tmp_path / "out", tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("text", ["", "8", "20", "264", "x"])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from container.data import levels
 from container.data.schema import Schema
 from container.errors import UserError
 from container.prepare import Settings, prepare
@@ -135,7 +136,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "other header": (
         {"a.csv": table("x,y", lambda n: f"{n},{n}"), "b.csv": table("z,y", lambda n: f"{n},{n}")},
         "auto",
-        "b.csv: its header differs from that of a.csv in column 'x'",
+        "b.csv: its columns differ from those of a.csv in 'x'",
     ),
     "bad row in the second file": (
         {"a.csv": table("x,y", lambda n: f"{n},{n}"), "b/b.csv": "x,y\n1,2\n3\n"},
@@ -305,3 +306,16 @@ def test_files_with_their_columns_in_another_order_are_one_table(tmp_path: Path)
     )
     assert report_of(out)["rows"]["kept"] == 240
     assert all(float(row[0]) == int(row[1]) / 3 for row in rows_of(out, "train")[1:])
+
+
+@pytest.mark.parametrize("text", [lambda n: f"n{n // 2}", lambda n: f"n{n * n % 251}", lambda n: f"n{n}"])
+def test_many_texts_are_counted_as_few_are(
+    tmp_path: Path, text: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects the commonest categories of a column with more texts than are held at once, ties and all."""
+    lines = table("x,c,y", lambda n: f"{n},{text(n)},{n / 3}", range(600))
+    few = run(tmp_path / "few", {"a.csv": lines})
+    monkeypatch.setattr(levels, "MAX_COUNTED", 40)
+    many = run(tmp_path / "many", {"a.csv": lines})
+    assert schema_of(many) == schema_of(few)
+    assert report_of(many) == report_of(few)

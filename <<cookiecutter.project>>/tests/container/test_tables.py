@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.data import tables, values
+from container.data import csv_files, tables, values
 from container.errors import UserError
 from container.serving.requests import csv_rows
 
@@ -30,7 +30,7 @@ def files(draw: st.DrawFn) -> tuple[list[list[str]], bytes]:
         quoting=draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL])),
     )
     writer.writerows([[f"c{place}" for place in range(width)], *rows])
-    return rows, draw(st.sampled_from([b"", tables.BOM])) + written.getvalue().encode()
+    return rows, draw(st.sampled_from([b"", csv_files.BOM])) + written.getvalue().encode()
 
 
 @given(files(), st.sampled_from([7, 64, 4_194_304]))
@@ -42,7 +42,7 @@ def test_what_a_csv_writer_wrote_is_read(
     path = tmp_path_factory.mktemp("tables") / "a.csv"
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "BLOCK", block)
+        patch.setattr(csv_files, "BLOCK", block)
         table = tables.judge(path, path.parent)
     assert table.columns == tuple(f"c{place}" for place in range(len(rows[0])))
     assert table.rows == len(rows)
@@ -89,7 +89,7 @@ def test_the_line_is_right_far_into_a_file(tmp_path: Path, monkeypatch: pytest.M
     """Protects the line number across blocks."""
     lines = ["a,b", *(["1,2"] * 50_000), "3", *(["1,2"] * 50_000)]
     (tmp_path / "a.csv").write_text("\n".join(lines))
-    monkeypatch.setattr(tables, "BLOCK", 4096)
+    monkeypatch.setattr(csv_files, "BLOCK", 4096)
     with pytest.raises(UserError, match=r"row 50001 \(line 50002\)"):
         tables.judge(tmp_path / "a.csv", tmp_path)
 
@@ -97,8 +97,8 @@ def test_the_line_is_right_far_into_a_file(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
     """Protects against data under another name."""
     (tmp_path / "a.txt").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"no \.csv file in"):
-        tables.find(tmp_path)
+    with pytest.raises(UserError, match=r"no \.csv or \.parquet file in"):
+        tables.find(tmp_path, tables.CSV, tables.PARQUET)
 
 
 def test_a_cell_of_any_length_is_read_by_the_job_and_by_the_endpoint(tmp_path: Path) -> None:

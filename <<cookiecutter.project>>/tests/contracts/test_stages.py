@@ -9,9 +9,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from jsonata import Jsonata
 
+from container.data import metrics
+from container.data.schema import Target
 from container.serving import media, pictures
 from functions.api import endpoint
 from functions.api.settings import Settings
@@ -58,6 +61,23 @@ def test_a_registered_model_names_all_that_the_container_reads_and_writes(
     expression.assign("settings", {"Data": {"Workload": workload}})
     assert {*expression.evaluate(None)} == read - {"image/jpg"}
     assert tuple(told["SupportedResponseMIMETypes"]) == media.SUPPORTED
+
+
+def test_the_workflow_knows_each_metric_and_which_are_errors() -> None:
+    """SageMaker takes what a training prints by these names, and the gate's direction follows from them."""
+    numbers = metrics.scores(np.array([1.0, 2.0]), np.array([1.5, 2.0]), Target("y", "regression"))
+    sure = np.array([[0.9, 0.1], [0.2, 0.8]])
+    classes = metrics.scores(np.array([0.0, 1.0]), sure, Target("y", "binary", ("a", "b")))
+    texts = [node for _, node in walk(MACHINES["workflow"]) if isinstance(node, str)]
+    (defined,) = (text for text in texts if "'validation:'" in text)
+    found = Jsonata(defined.removeprefix("{%").removesuffix("%}")).evaluate(None)
+    assert [one["Name"] for one in found] == [f"validation:{name}" for name in (*numbers, *classes)]
+    for one in found:
+        name = one["Name"].removeprefix("validation:")
+        assert re.fullmatch(one["Regex"], f"validation_{name}={1e-7!r};")
+    (chosen,) = (text for text in texts if "'less' : 'greater'" in text)
+    (listed,) = re.findall(r"\$metric in \[(.*?)\]", chosen)
+    assert re.findall(r"\w+", listed) == [*metrics.ERRORS]
 
 
 # dev and production
@@ -155,9 +175,9 @@ def test_the_state_machine_runs_commands_of_the_container() -> None:
 
 def test_a_command_that_is_not_there_is_told() -> None:
     """Both ways."""
-    path = ["workflow", "States", "Prepare", "Arguments", "AppSpecification", "ContainerArguments"]
-    found = list(command_faults(changed(MACHINES, path, ["prepair"]), COMMANDS))
-    assert found == ["Prepare runs prepair, which the container lacks", "nothing runs prepare"]
+    path = ["workflow", "States", "Evaluate", "Arguments", "AppSpecification", "ContainerArguments"]
+    found = list(command_faults(changed(MACHINES, path, ["evalute"]), COMMANDS))
+    assert found == ["Evaluate runs evalute, which the container lacks", "nothing runs evaluate"]
 
 
 # Alarms and who feeds them

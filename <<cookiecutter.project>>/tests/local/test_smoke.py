@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import polars as pl
 import pytest
 from PIL import Image
 
@@ -61,14 +62,14 @@ def read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def workload() -> str:
-    """Return what the project's models look at; in the template that has still to be answered."""
+def setting(section: str, name: str) -> str:
+    """Return what project.toml says; in the template much of it has still to be answered."""
     settings = tomllib.loads((ROOT / "project.toml").read_text(encoding="utf-8"))
-    return str(settings["data"]["workload"])
+    return str(settings[section][name])
 
 
 @pytest.mark.smoke
-@pytest.mark.skipif(workload() != "image", reason="its models look at tables")
+@pytest.mark.skipif(setting("data", "workload") != "image", reason="its models look at tables")
 def test_pictures_become_a_model_that_answers(project: Path) -> None:
     """Train on stripes that are level or upright, deploy, predict, and tell of it in the report."""
     chance = random.Random(1)
@@ -87,20 +88,25 @@ def test_pictures_become_a_model_that_answers(project: Path) -> None:
     jsonschema.validate(report, read(project / "local" / "report.schema.json"))
     assert {stage["status"] for stage in report["stages"]} == {"Succeeded"}
     assert report["metrics"]["accuracy"] > 0.9
+    assert report["evaluation"] == {"importances": {}, "learning_curve": []}
     assert report["predictions"] >= 5
     assert predicted == ["prediction", "level"]
 
 
 @pytest.mark.smoke
-@pytest.mark.skipif(workload() == "image", reason="its models look at pictures")
+@pytest.mark.skipif(setting("data", "workload") == "image", reason="its models look at pictures")
 def test_data_becomes_a_model_that_answers(project: Path) -> None:
-    """Train on a line with a little noise, deploy, predict, tell of it in the report, and remove it all."""
+    """Train on a noisy line in files of both kinds, deploy, predict, report it, and remove it all."""
     chance = random.Random(1)
-    rows = [(chance.gauss(0, 1), chance.choice(["red", "green"])) for _ in range(300)]
+    rows = [(chance.gauss(0, 1), chance.choice(["red", "green"])) for _ in range(500)]
     lines = [f"{x},{kind},{3 * x + (kind == 'red') + chance.gauss(0, 0.1)}" for x, kind in rows]
     (project / "table.csv").write_text("\n".join(["x,kind,y", *lines]), encoding="utf-8")
+    table = pl.read_csv(project / "table.csv")
+    (project / "parts").mkdir()
+    table[:150].write_csv(project / "parts" / "a.csv")
+    table[150:].write_parquet(project / "parts" / "b.parquet")
     try:
-        local(project, "run", "--approve", "--data", "table.csv", "--target", "y", "--rows", "5")
+        local(project, "run", "--approve", "--data", "parts", "--target", "y", "--rows", "5")
         predictions = local(project, "infer", "table.csv").splitlines()
         removed, left = teardown(project, "--yes"), teardown(project, "--dry-run")
     finally:
@@ -111,9 +117,12 @@ def test_data_becomes_a_model_that_answers(project: Path) -> None:
     )
     assert {stage["status"] for stage in report["stages"]} == {"Succeeded"}
     assert report["metrics"]["r2"] > 0.9
+    assert list(report["evaluation"]["importances"]) == ["x", "kind"]
+    rows = [point["rows"] for point in report["evaluation"]["learning_curve"]]
+    assert rows == ([] if setting("model", "name") == "tensorflow" else [rows[-1] // 3, rows[-1]])
     assert report["predictions"] >= 5
     assert predictions[0] == "label,prediction"
-    assert len(predictions) == 301
+    assert len(predictions) == 501
     gone = [line for line in removed if line.startswith("stack ") and line.endswith(": removed")]
     kinds = (*inventory.DELIVERED, "pipeline")
     assert all(line.endswith(f"-{kind}: removed") for line, kind in zip(gone, kinds, strict=True))

@@ -230,7 +230,8 @@ def job_environments(rendered: Content) -> dict[str, Content]:
                 given = arguments["Environment"]
                 if isinstance(given, str):
                     (section,) = re.findall(r"\$settings\.(\w+)\.Environment", given)
-                    given = rendered["workflow-input.json"][section]["Environment"]
+                    own = dict(re.findall(r"'(\w+)': '([^']*)'", given))
+                    given = rendered["workflow-input.json"][section]["Environment"] | own
                 found[command] = found.get(command, {}) | given
     return found
 

@@ -228,6 +228,8 @@ def test_pictures_are_told_from_tables(table: dict[str, Any]) -> None:
     table["model"]["name"] = "oriented_gradients"
     settings = run_pipeline.read_section(run_pipeline.Settings, table, "")
     run_pipeline.check_together(settings)
+    table["stages"]["prepare"] = JOB | {"instance_count": 3}
+    run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
     given = run_pipeline.prepare_environment(settings.data)
     assert (given["WORKLOAD"], given["IMAGE_SIZE"]) == ("image", "64")
     table["monitor"] = {"engine": "model-monitor"}
@@ -237,6 +239,14 @@ def test_pictures_are_told_from_tables(table: dict[str, Any]) -> None:
     table["monitor"] = {}
     with pytest.raises(run_pipeline.SettingsError, match=r"container/models/image has .*oriented_gradients"):
         run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
+
+
+def test_tables_are_prepared_by_one_instance(table: dict[str, Any]) -> None:
+    """Where several are asked for, the way out is said."""
+    table["stages"]["prepare"] = JOB | {"instance_count": 3}
+    assert "stages.prepare.instance_count is 3, but one instance prepares tables: set it to 1" in refusal(
+        table
+    )
 
 
 def test_refuses_windows_too_long_for_ground_truth(table: dict[str, Any]) -> None:

@@ -116,10 +116,12 @@ def an_object(key: str, modified: str = "2024-01-01T00:00:00Z", size: int = 1) -
         ([an_object("raw/", size=0), an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], []),
         ([an_object("raw/a.csv")], ["a.csv"]),
         ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV"]),
+        ([an_object("raw/a.parquet"), an_object("raw/b.PARQUET")], ["a.parquet", "b.PARQUET"]),
+        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS")], []),
         ([an_object(f"raw/{at}.csv") for at in range(7)], [f"{at}.csv" for at in range(7)]),
     ],
 )
-def test_takes_csv_files_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
+def test_takes_tables_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
     """Folders, empty objects and other kinds of files are no data; one file is still a list."""
     assert listed(objects)["Files"] == files
 
@@ -252,6 +254,7 @@ def gate(evaluation: dict[str, Any], metric: str, comparison: str, threshold: fl
     return chosen, output
 
 
+REPORTS = ("evaluation", "golden", "explanation", "learning_curve")
 REGRESSION = {
     "metrics": {"rmse": 0.5, "r2": 0.8},
     "naive": {"rmse": 1.1, "r2": 0.0},
@@ -280,6 +283,8 @@ CLASSES = {
         (REGRESSION, ("r2", "less", 0.79), False),
         (REGRESSION, ("r2", "auto", -1), True),
         (REGRESSION, ("f1", "auto", 0.5), False),
+        ({**REGRESSION, "metrics": {"mape": 0.2}}, ("mape", "auto", 0.3), True),
+        ({**CLASSES, "metrics": {"log_loss": 0.5}}, ("log_loss", "auto", 0.3), False),
         ({**REGRESSION, "naive": {}}, ("auto", "auto", "naive"), False),
         ({**REGRESSION, "metrics": {"rmse": None}}, ("auto", "auto", "naive"), False),
     ],
@@ -398,7 +403,7 @@ def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: 
         **assigned,
     )
     named = {one["InputName"]: one["S3Input"]["S3Uri"] for one in inputs}
-    assert named.keys() == {"model", "test", "train"} | ({"champion"} if there else set())
+    assert named.keys() == {"model", "test", "train", "validation"} | ({"champion"} if there else set())
     copies = evaluate(
         STATES["Copy the model"]["ItemProcessor"]["States"]["Copy"]["Arguments"]["Key"],
         settings={"PipelineExecutionId": UUID},
@@ -560,7 +565,14 @@ def test_an_execution_whose_name_fits_no_job_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("Prepare", "prep"), ("Baseline", "base"), ("Train", "train"), ("Evaluate", "eval")]
+    ("name", "kind"),
+    [
+        ("Prepare", "prep"),
+        ("Merge the parts", "merge"),
+        ("Baseline", "base"),
+        ("Train", "train"),
+        ("Evaluate", "eval"),
+    ],
 )
 def test_job_names_are_new_with_each_retry(name: str, kind: str) -> None:
     """A name is taken for ever; there is room for one digit."""
@@ -581,6 +593,32 @@ def test_a_job_that_ran_and_failed_is_not_run_again() -> None:
         assert all(rule["BackoffRate"] > 1 for rule in state["Retry"]), name
 
 
+@pytest.mark.parametrize("instances", [1, 3])
+def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
+    """It takes the parts from where they were left, and gives what one instance gives at once."""
+    cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": instances, "VolumeSizeInGB": 30}
+    given_settings = {
+        "Prepare": {"Cluster": cluster, "Environment": {"SEED": "1"}, "EncryptVolume": False},
+        "Network": {},
+    }
+    prepare, merge = (
+        evaluate(STATES[name]["Arguments"], states={"context": CONTEXT}, settings=given_settings, run="RUN")
+        for name in ("Prepare", "Merge the parts")
+    )
+    left = {each["S3Output"]["S3Uri"] for each in prepare["ProcessingOutputConfig"]["Outputs"]}
+    merged = {each["S3Output"]["S3Uri"] for each in merge["ProcessingOutputConfig"]["Outputs"]}
+    following, _ = choose("Are there parts?", {}, settings=given_settings)
+    if instances == 1:
+        assert (following, left) == ("Baseline and train", merged)
+        return
+    assert (following, STATES["Merge the parts"]["Next"]) == ("Merge the parts", "Baseline and train")
+    assert merge["ProcessingResources"]["ClusterConfig"] == {**cluster, "InstanceCount": 1}
+    taken = {each["InputName"]: each["S3Input"] for each in merge["ProcessingInputs"]}
+    assert {taken["partial"]["S3Uri"]} == left
+    assert merge["Environment"] == {"SEED": "1", "PARTIAL_SOURCE": taken["partial"]["LocalPath"]}
+    assert taken["data"] == prepare["ProcessingInputs"][0]["S3Input"]
+
+
 def test_jobs_take_what_earlier_jobs_give() -> None:
     """Each input lies below an output of a job before it."""
     outputs = evaluate(STATES["Prepare"]["Arguments"]["ProcessingOutputConfig"]["Outputs"], run="RUN")
@@ -595,16 +633,16 @@ def test_jobs_take_what_earlier_jobs_give() -> None:
     ) + evaluate(JOBS["Baseline"]["Arguments"]["ProcessingInputs"], run="RUN")
     taken |= {one["S3Input"]["S3Uri"] for one in inputs}
     assert taken - {"MODEL"} <= given_places
-    copies = evaluate(
-        STATES["Copy the model"]["Items"], training={"ModelDataUrl": "s3://b/m.tar.gz"}, folder="RUN"
-    )
-    assert {copy["to"] for copy in copies} == {
+    assert {copy["to"] for copy in copies()} == {
         "model.tar.gz",
-        "evaluation.json",
-        "golden.json",
-        "statistics.json",
-        "constraints.json",
+        *(f"{name}.json" for name in (*REPORTS, "statistics", "constraints")),
     }
+
+
+def copies() -> list[dict[str, str]]:
+    """Give what is put beside the model: the reports that the evaluation names, and the baseline."""
+    given = {"training": {"ModelDataUrl": "s3://b/m.tar.gz"}, "evaluation": {"reports": [*REPORTS]}}
+    return list(evaluate(STATES["Copy the model"]["Items"], folder="RUN", **given))
 
 
 def test_jobs_are_isolated_encrypted_and_marked() -> None:
@@ -655,14 +693,14 @@ def test_the_watermark_lies_beside_the_model() -> None:
     assert STATES["Copy the model"]["Next"] == "Keep the watermark"
 
 
-def registered() -> dict[str, Any]:
+def registered(reports: tuple[str, ...] = REPORTS) -> dict[str, Any]:
     """Give what the model is registered with, held against the API's own model of the call."""
     request = evaluate(
         STATES["Register the model"]["Arguments"],
         states={"context": CONTEXT},
         settings=SETTINGS,
         measured={"Metric": "rmse", "Value": 0.456059289402945},
-        evaluation={"rows": 4128},
+        evaluation={"rows": 4128, "reports": [*reports]},
         training={"JobName": "house-train-1"},
         champion="none",
     )
@@ -681,15 +719,11 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
     (container,) = request["InferenceSpecification"]["Containers"]
     model = f"s3://b/models/{UUID}/model.tar.gz"
     assert container == {"Image": SETTINGS["ImageUri"], "ModelDataUrl": model}
-    copied = {
-        f"s3://b/models/{UUID}/{copy['to']}"
-        for copy in evaluate(
-            STATES["Copy the model"]["Items"], training={"ModelDataUrl": "s3://b/m.tar.gz"}, folder="RUN"
-        )
-    }
+    copied = {f"s3://b/models/{UUID}/{copy['to']}" for copy in copies()}
     metrics = {text for text in strings(request["ModelMetrics"]) if text.startswith("s3://")}
     assert metrics == {
-        f"s3://b/models/{UUID}/{name}.json" for name in ("evaluation", "statistics", "constraints")
+        f"s3://b/models/{UUID}/{name}.json"
+        for name in ("evaluation", "explanation", "statistics", "constraints")
     }
     assert metrics | {model} <= copied
     lineage = request["CustomerMetadataProperties"]
@@ -701,9 +735,15 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
         "Image": SETTINGS["ImageUri"],
         "TrainingJob": "house-train-1",
         "Champion": "none",
+        "Reports": "evaluation golden explanation learning_curve",
     }
     assert all(re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]{1,256}", value) for value in lineage.values())
     assert request["ModelPackageDescription"] == "rmse 0.456059289402945 on 4128 test rows"
+
+
+def test_what_was_not_explained_is_registered_without_a_report() -> None:
+    """A model of pictures has none, and SageMaker would look for it."""
+    assert registered(("evaluation", "golden"))["ModelMetrics"]["Explainability"] == {}
 
 
 def strings(content: Any) -> Iterator[str]:

@@ -1,0 +1,212 @@
+"""A table in Parquet gives what it gives in CSV, or a refusal that names the file and the column."""
+
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from container.data import encode, split, tables
+from container.data.schema import Schema
+from container.errors import UserError
+from container.prepare import Settings, prepare
+
+ROWS = 60
+VALUES: dict[str, tuple[st.SearchStrategy[Any], Any]] = {
+    "whole": (st.integers(-(2**63), 2**63 - 1), pl.Int64),
+    "small": (st.integers(-3, 3), pl.Int8),
+    "unsigned": (st.integers(0, 2**64 - 1), pl.UInt64),
+    "float": (st.floats(allow_infinity=False), pl.Float64),
+    "single": (st.floats(allow_infinity=False, width=32), pl.Float32),
+    "exact": (st.decimals(-999, 999, places=3), pl.Decimal(10, 3)),
+    "flag": (st.booleans(), pl.Boolean),
+    "text": (st.sampled_from(["red", "a,b", ' "x"\n', "007", "NA", "", "größe"]), pl.String),
+    "code": (st.sampled_from(["red", "blue"]), pl.Categorical),
+    "day": (st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)), pl.Date),
+    "moment": (st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)), pl.Datetime("us")),  # noqa: DTZ001
+    "milli": (st.integers(0, 2**40), pl.Datetime("ms")),
+    "zoned": (st.integers(0, 2**50), pl.Datetime("us", "Europe/Rome")),
+    "nothing": (st.none(), pl.Null),
+}
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> pl.DataFrame:
+    """Draw a table of the types that a model can use, with missing values in each column but the target."""
+    chosen = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=4, unique=True))
+    columns = {"steady": pl.Series(range(ROWS)), "y": pl.Series(range(ROWS)) / 7}
+    for name in chosen:
+        values, kind = VALUES[name]
+        drawn = draw(st.lists(values | st.none(), min_size=ROWS, max_size=ROWS))
+        columns[name] = pl.Series(drawn, dtype=kind)
+    return pl.DataFrame(columns)
+
+
+def run(folder: Path, *files: tuple[str, pl.DataFrame], target: str = "y") -> Path:
+    for name, frame in files:
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(path) if name.endswith("parquet") else frame.write_csv(path)
+    prepare(Settings(target, "auto", 0, 0.15, 0.2), folder / "in", folder / "out")
+    return folder / "out"
+
+
+def outcome(out: Path) -> tuple[Schema, list[bytes]]:
+    """Return the schema, and each split's rows as a model sees them."""
+    schema = Schema.read(out / "schema/schema.json")
+    parts = [encode.read(out / name, schema) for name in split.NAMES]
+    return schema, [np.column_stack([part.target, part.features]).tobytes() for part in parts]
+
+
+def report(out: Path) -> dict[str, Any]:
+    return json.loads((out / "report/report.json").read_text())  # type: ignore[no-any-return]
+
+
+@settings(max_examples=25, deadline=None)
+@given(frames())
+def test_a_table_gives_the_same_in_csv_and_in_parquet(
+    tmp_path_factory: pytest.TempPathFactory, frame: pl.DataFrame
+) -> None:
+    """Protects schema and splits from the kind of file that a table comes in."""
+    folder = tmp_path_factory.mktemp("kinds")
+    written = run(folder / "csv", ("a.csv", frame))
+    assert outcome(run(folder / "parquet", ("a.parquet", frame))) == outcome(written)
+
+
+def test_several_files_of_both_kinds_are_one_table(tmp_path: Path) -> None:
+    """Protects data that comes in parts: in any order of columns and of both kinds it is the whole."""
+    frame = pl.DataFrame({"x": range(90), "c": ["a", "b", None] * 30, "y": [n / 7 for n in range(90)]})
+    whole = run(tmp_path / "whole", ("a.csv", frame))
+    parts = run(
+        tmp_path / "parts",
+        ("a.parquet", frame[:30]),
+        ("b/b.csv", frame[30:60].select("y", "c", "x")),
+        ("c.parquet", frame[60:].select("c", "y", "x")),
+    )
+    assert outcome(parts) == outcome(whole)
+    assert [file["name"] for file in report(parts)["files"]] == ["a.parquet", "b/b.csv", "c.parquet"]
+
+
+def test_no_digit_is_lost(tmp_path: Path) -> None:
+    """Protects values that a float can't hold: they are as long in the prepared files."""
+    long = 2**62 + 1
+    frame = pl.DataFrame(
+        {
+            "x": [long + n for n in range(ROWS)],
+            "z": [0.1] * 30 + [0.3] * 30,
+            "y": [n / 7 for n in range(ROWS)],
+        },
+        schema_overrides={"z": pl.Float32},
+    )
+    out = run(tmp_path, ("a.parquet", frame))
+    lines = [
+        line.split(",") for name in split.NAMES for line in (out / name / f"{name}.csv").read_text().split()
+    ]
+    assert {line[1] for line in lines} == {"x", *(str(long + n) for n in range(ROWS))}
+    assert {line[2] for line in lines} == {"z", "0.1", "0.3"}
+
+
+def test_what_no_cell_can_hold_is_left_out_with_the_reason(tmp_path: Path) -> None:
+    """Protects the user from a column that is silently gone, and a model from one that means nothing."""
+    frame = pl.DataFrame(
+        {
+            "list": [[n] for n in range(ROWS)],
+            "struct": [{"a": n} for n in range(ROWS)],
+            "binary": [b"x%d" % n for n in range(ROWS)],
+            "took": [dt.timedelta(seconds=n) for n in range(ROWS)],
+            "clock": [dt.time(n % 24) for n in range(ROWS)],
+            "__index_level_0__": range(ROWS),
+            "x": range(ROWS),
+            "y": [n / 7 for n in range(ROWS)],
+        }
+    )
+    out = run(tmp_path, ("a.parquet", frame))
+    assert [feature.name for feature in Schema.read(out / "schema/schema.json").features] == ["x"]
+    assert {left["column"]: left["reason"] for left in report(out)["left_out"]} == {
+        "list": "its type is list, and a cell must hold one value",
+        "struct": "its type is struct, and a cell must hold one value",
+        "binary": "its type is binary, which no model can use",
+        "took": "its type is duration, which no model can use",
+        "clock": "its type is time, which no model can use",
+        "__index_level_0__": "it holds the labels that pandas gave the rows",
+    }
+
+
+def good(**columns: Any) -> pl.DataFrame:
+    made: dict[str, Any] = {"x": range(ROWS), "y": [n / 7 for n in range(ROWS)], **columns}
+    return pl.DataFrame(made)
+
+
+REFUSED: dict[str, tuple[dict[str, pl.DataFrame], str]] = {
+    "other columns": (
+        {"a.parquet": good(), "b.csv": good(z=0)},
+        "b.csv: its columns differ from those of a.parquet in 'z': all files must have the same columns",
+    ),
+    "other types": (
+        {"a.parquet": good(), "b.csv": good(), "c.parquet": good(x=[f"{n}" for n in range(ROWS)])},
+        "c.parquet: 'x' holds text, and in a.parquet numbers: a column must be of one type in all files",
+    ),
+    "nested target": (
+        {"a.parquet": good(y=[[n] for n in range(ROWS)])},
+        "a.parquet: 'y' can't be the target: its type is list, and a cell must hold one value",
+    ),
+    "NUL": ({"a.parquet": good(x=["a\0", "b"] * 30)}, "a.parquet: the column 'x' holds a NUL character"),
+    "infinite": (
+        {"a.parquet": good(x=[float("inf")] + [1.5] * (ROWS - 1))},
+        "a.parquet: row 1: 'x' is 'inf', and numbers must be finite",
+    ),
+    "names twice": ({"a.parquet": good(**{" x": 1})}, "a.parquet: two columns are named 'x'"),
+    "no rows": ({"a.parquet": good()[:0]}, "a.parquet: there are no rows"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_used_is_refused(tmp_path: Path, case: str) -> None:
+    """Protects the user's time: the file, the column and the rule."""
+    files, message = REFUSED[case]
+    with pytest.raises(UserError) as refused:
+        run(tmp_path, *files.items())
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: b"",
+        lambda _: b"x,y\n1,2\n",
+        lambda content: content[:-20],
+        lambda content: content[:4] + bytes(len(content) // 4) + content[4 + len(content) // 4 :],
+    ],
+    ids=["empty", "CSV", "cut off", "overwritten"],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, spoil: Callable[[bytes], bytes]) -> None:
+    """Protects against a traceback in place of the file's name."""
+    path = tmp_path / "a.parquet"
+    good(c=["a", "b"] * 30).write_parquet(path)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(UserError, match=r"^a\.parquet: it can't be read as Parquet"):
+        tables.judge(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spellings", "meaning"),
+    [
+        (["1", "1.0", "1e0", "+1", "001"], "1"),
+        (["0.5", ".5", "5e-1", "0.50"], "0.5"),
+        (["", "NA", "null", "NaN", "?"], ""),
+        (["2024-01-31", "2024-01-31 00:00:00", "2024-01-31T00:00:00.000"], "2024-01-31"),
+        (["2024-01-31 12:00:00.5+01:00", "2024-01-31T12:00:00.500000+0100"], "2024-01-31T12:00:00.5+0100"),
+        (["9007199254740993"], "9007199254740993"),
+        (["red"], "red"),
+    ],
+)
+def test_what_cells_mean_has_one_spelling(spellings: list[str], meaning: str) -> None:
+    """Protects the splits when another program writes the same table."""
+    cells = pl.DataFrame({"cell": spellings})
+    assert set(cells.select(tables.meaning(pl.col("cell"))).to_series()) == {meaning}
