@@ -18,6 +18,12 @@ class ResourceConfig:
 
     current_host: str = "algo-1"
     hosts: tuple[str, ...] = ("algo-1",)
+    interface: str = "eth0"
+
+    @property
+    def one_machine(self) -> bool:
+        """Tell whether the hosts are processes of one machine, whose names no one resolves."""
+        return self.interface in ("lo", "lo0")
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,8 @@ class Layout:
         )
         if not content:
             return ResourceConfig()
-        return ResourceConfig(str(content["current_host"]), tuple(content["hosts"]))
+        interface = str(content.get("network_interface_name", ResourceConfig.interface))
+        return ResourceConfig(str(content["current_host"]), tuple(content["hosts"]), interface)
 
     def _config(self, name: str) -> dict[str, Any]:
         path = self.base / name

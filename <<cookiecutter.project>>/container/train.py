@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from container import artefact, examples, failure, layout, models
+from container import artefact, cluster, examples, failure, layout, models
+from container.cluster import Cluster
 from container.compiled import form, litert, store
 from container.compiled.form import FloatArray, UnsuitableError
 from container.data import metrics
 from container.data.schema import Schema
 from container.errors import UserError
 from container.examples import Examples
+from container.layout import ResourceConfig
 from container.log import log
-from container.models import Model
+from container.models import Model, Module, Parallel
 
 DEFAULT_MODEL = "gradient_boosting"
 PARTIAL = ".partial-"
@@ -34,13 +36,19 @@ def main() -> None:
     name, seed = texts.pop("model", DEFAULT_MODEL), _seed(texts.pop("seed", "0"))
     schema = Schema.read(place.channel("schema") / artefact.SCHEMA)
     chosen = models.module(name, schema.workload)
+    resources = place.resources()
+    _refuse_several(chosen, name, resources)
     hyperparameters = models.parse_hyperparameters(chosen.Hyperparameters, texts)
     train = examples.read(place.channel("train"), schema)
     validation = examples.read(place.channel("validation"), schema)
     log("read", train=len(train.target), validation=len(validation.target), features=schema.width)
     _refuse_unseen(train, schema)
     model = chosen.create(schema, hyperparameters, seed)
-    _fit(model, train, validation)
+    with cluster.join(resources) as hosts:
+        _fit(model, train, validation, hosts)
+    if hosts.rank:
+        log("trained", model=name, written_by=hosts.names[0])
+        return
     facts = {"version": artefact.VERSION, "model": name, "hyperparameters": asdict(hyperparameters)}
     scores = _save(model, schema, validation, facts | {"seed": seed})
     for metric, value in scores.items():
@@ -55,9 +63,21 @@ def _refuse_unseen(train: Examples, schema: Schema) -> None:
         raise UserError(f"no training row has the class '{classes[min(unseen)]}'")
 
 
-def _fit(model: Model, train: Examples, validation: Examples) -> None:
+def _refuse_several(chosen: Module, name: str, resources: ResourceConfig) -> None:
+    if len(resources.hosts) > 1 and not issubclass(chosen.LOADED, Parallel):
+        raise UserError(
+            f"model '{name}' learns on one instance, and the job has {len(resources.hosts)}:"
+            " set instance_count = 1 in project.toml, below [stages.train]"
+        )
+
+
+def _fit(model: Model, train: Examples, validation: Examples, hosts: Cluster) -> None:
+    held = (validation.features, validation.target)
     try:
-        model.fit(train.features, train.target, (validation.features, validation.target))
+        if hosts.size > 1 and isinstance(model, Parallel):
+            model.fit_among(hosts, train.features, train.target, held)
+        else:
+            model.fit(train.features, train.target, held)
     except ValueError as error:
         raise UserError(f"the model cannot learn with these settings: {error}") from error
 

@@ -272,13 +272,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Shared(Job):
-    """[stages.prepare] and [stages.monitor]."""
+    """[stages.prepare] and [stages.monitor], and what [stages.train] has too."""
 
     instance_count: int = integer(1, 20, 1)
 
 
 @dataclass(frozen=True)
-class Training(Job):
+class Training(Shared):
     """[stages.train]."""
 
     spot: bool = flag(default=False)
@@ -1007,7 +1007,8 @@ def network(run: Run) -> dict[str, Any]:
 
 def training(settings: Settings) -> dict[str, Any]:
     """Describe the training job."""
-    train, described = settings.stages.train, job(settings.stages.train)
+    train = settings.stages.train
+    described = job(train, train.instance_count)
     if train.spot:
         described["StoppingCondition"]["MaxWaitTimeInSeconds"] = train.max_wait_seconds
     own = {"model": settings.model.name, "seed": str(settings.data.seed)}

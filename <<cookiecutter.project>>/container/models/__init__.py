@@ -3,7 +3,7 @@
 A model is one file with three names: `Hyperparameters`, a frozen dataclass of int, float, bool, str or
 optional values with defaults; `create(schema, hyperparameters, seed)`, which returns an untrained `Model`;
 and `LOADED`, the class whose `load` reads what the model saved. A file that begins with _ is no model.
-Models of pictures have a folder of their own, `image`.
+Models of pictures have a folder of their own, `image`. A model that has `fit_among` learns on several hosts.
 """
 
 import dataclasses
@@ -12,11 +12,12 @@ import math
 import types
 import typing
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from container.cluster import Cluster
 from container.data.schema import TABULAR, Schema
 from container.errors import UserError
 
@@ -40,6 +41,20 @@ class Model(Protocol):
     @classmethod
     def load(cls, directory: Path, schema: Schema) -> Self:
         """Read what `save` wrote, trusting only the types that the code names."""
+
+
+@runtime_checkable
+class Parallel(Protocol):
+    """Learn on several hosts: what a model may offer beside `fit`, and needs for more than one instance."""
+
+    def fit_among(
+        self,
+        cluster: Cluster,
+        features: FloatArray,
+        target: FloatArray,
+        validation: tuple[FloatArray, FloatArray] | None,
+    ) -> None:
+        """Learn the same on every host; each is given all rows, and takes its share."""
 
 
 class Module(Protocol):

@@ -116,9 +116,14 @@ def train(
         callbacks=[] if held is None else [stop],
         verbose=0,
     )
+    refuse_infinite(network)
+    return len(history.history["loss"])
+
+
+def refuse_infinite(network: Any) -> None:
+    """Raise `ValueError` for weights that are no numbers any more."""
     if not all(np.isfinite(each).all() for each in network.get_weights()):
         raise ValueError("its weights grew beyond all numbers; a smaller learning_rate may help")
-    return len(history.history["loss"])
 
 
 def finish(network: Any, mean: float, deviation: float, *, classes: bool) -> Any:

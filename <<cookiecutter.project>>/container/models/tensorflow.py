@@ -1,16 +1,19 @@
 """A multilayer perceptron, learned in TensorFlow and served by LiteRT; gaps and scales are its own."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from container.cluster import Cluster
 from container.compiled.litert import LARGEST, PORTABLE, narrowed
 from container.data.schema import Schema
 from container.errors import UserError
 from container.log import log
-from container.models import FloatArray, _keras, _network
+from container.models import FloatArray, _keras, _network, _parallel
 
 
 @dataclass(frozen=True)
@@ -68,15 +71,32 @@ class Perceptron:
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
         """Learn; stop early on the validation rows."""
+        self._fit(features, target, validation, _network.train)
+
+    def fit_among(
+        self,
+        cluster: Cluster,
+        features: FloatArray,
+        target: FloatArray,
+        validation: tuple[FloatArray, FloatArray] | None,
+    ) -> None:
+        """Learn with all hosts of a job, each from its share of every batch."""
+        self._fit(features, target, validation, partial(_parallel.train, cluster=cluster, seed=self.seed))
+
+    def _fit(
+        self,
+        features: FloatArray,
+        target: FloatArray,
+        validation: tuple[FloatArray, FloatArray] | None,
+        train: Callable[..., int],
+    ) -> None:
         _keras.repeatable(self.seed)
         shape, pace = self.hyperparameters.parts()
         mean, deviation = (0.0, 1.0) if self.classifies else _unit(target)
         rows = narrowed(features)
         network = _network.build(self.schema, shape, rows)
         held = None if validation is None else (narrowed(validation[0]), (validation[1] - mean) / deviation)
-        epochs = _network.train(
-            network, pace, (rows, (target - mean) / deviation), held, classes=self.classifies
-        )
+        epochs = train(network, pace, (rows, (target - mean) / deviation), held, classes=self.classifies)
         log("fitted", epochs=epochs, weights=network.count_params())
         self.network = _network.finish(network, mean, deviation, classes=self.classifies)
 

@@ -20,6 +20,7 @@ import pytest
 
 from container import artefact
 from container.__main__ import main
+from container.data.schema import Feature, Schema, Target
 
 PROJECT = Path(__file__).parents[2]
 
@@ -242,6 +243,25 @@ def test_a_failure_is_one_line_in_every_place(
     assert len(done.stderr.splitlines()) == 1
     assert (jobs.root / "train/output/failure").read_text() == done.stderr.removeprefix("error: ")
     assert not list((jobs.root / "train").glob("model/*"))
+
+
+def test_a_model_of_one_host_refuses_several(jobs: Jobs) -> None:
+    """Protects from instances that are paid for and each do the same."""
+    base = jobs.stage_training(model="random_forest")
+    for place in ("schema", "train", "validation"):
+        (base / "input/data" / place).unlink()
+        (base / "input/data" / place).mkdir()
+    Schema(Target("y", "regression"), (Feature("x", "numeric"),)).write(
+        base / "input/data/schema/schema.json"
+    )
+    hosts = {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"], "network_interface_name": "lo"}
+    (base / "input/config/resourceconfig.json").write_text(json.dumps(hosts))
+    done = jobs.run("train", "train")
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert (
+        "model 'random_forest' learns on one instance, and the job has 2: set instance_count = 1"
+        in done.stderr
+    )
 
 
 def test_a_processing_job_leaves_its_exit_message(jobs: Jobs) -> None:

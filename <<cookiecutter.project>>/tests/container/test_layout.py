@@ -36,6 +36,10 @@ def test_hosts_are_found_in_both_kinds_of_job(tmp_path: Path, name: str) -> None
     assert Layout(tmp_path).resources() == ResourceConfig()
     write(tmp_path / name, {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"]})
     assert Layout(tmp_path).resources() == ResourceConfig("algo-2", ("algo-1", "algo-2"))
+    assert not Layout(tmp_path).resources().one_machine
+    given = {"current_host": "algo-2", "hosts": ["algo-1", "algo-2"], "network_interface_name": "lo"}
+    write(tmp_path / name, given)
+    assert Layout(tmp_path).resources().one_machine
 
 
 def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 
 from container import artefact, models
+from container.cluster import join
 from container.compiled import litert
 from container.data.schema import Feature, Schema, Target
 from container.errors import UserError
+from container.layout import ResourceConfig
 from container.models import FloatArray, Model, _keras, _network, tensorflow
 
 if importlib.util.find_spec("tensorflow") is None:
@@ -163,6 +165,42 @@ def test_a_seed_repeats_a_training_in_another_process(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code, tmp_path], cwd=PROJECT, check=True, capture_output=True)
     assert np.array_equal(np.load(tmp_path / "again.npy"), model.predict(features))
+
+
+SECOND_HOST = """
+import json, sys, numpy as np; from pathlib import Path
+from container.cluster import join; from container.layout import ResourceConfig
+from container.models import tensorflow; from container.data.schema import Schema
+place = Path(sys.argv[1])
+x, y = (np.load(place / name) for name in ('features.npy', 'target.npy'))
+schema = Schema.read(place / 'schema.json')
+model = tensorflow.create(schema, tensorflow.Hyperparameters(**json.loads(sys.argv[2])), 7)
+with join(ResourceConfig('algo-2', ('algo-1', 'algo-2'), 'lo')) as hosts:
+    model.fit_among(hosts, x[:400], y[:400], (x[400:], y[400:]))
+np.savez(place / 'second.npz', *model.network.get_weights())
+"""
+
+
+def test_two_hosts_learn_one_network_as_good_as_one_hosts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects training on several instances: equal to the last bit on both, stopped after the same epoch."""
+    settings: dict[str, Any] = {"epochs": 60, "units": 32, "learning_rate": 0.01, "patience": 5}
+    alone, schema, features, target = trained("regression", **settings)
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path / "algo-1"))
+    np.save(tmp_path / "features.npy", features)
+    np.save(tmp_path / "target.npy", target)
+    schema.write(tmp_path / "schema.json")
+    other = subprocess.Popen([sys.executable, "-c", SECOND_HOST, tmp_path, json.dumps(settings)], cwd=PROJECT)
+    model = tensorflow.create(schema, tensorflow.Hyperparameters(**settings), 7)
+    with join(ResourceConfig("algo-1", ("algo-1", "algo-2"), "lo")) as hosts:
+        model.fit_among(hosts, features[:400], target[:400], (features[400:], target[400:]))
+    assert other.wait(60) == 0
+    with np.load(tmp_path / "second.npz") as second:
+        both = zip(model.network.get_weights(), second.values(), strict=True)
+        assert all(np.array_equal(first, other) for first, other in both)
+    errors = [np.abs(each.predict(features) - target)[400:].mean() for each in (alone, model)]
+    assert errors[1] < 1.2 * errors[0] + 0.01
 
 
 def test_rows_that_training_never_saw_get_answers() -> None:

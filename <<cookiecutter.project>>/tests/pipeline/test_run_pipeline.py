@@ -368,6 +368,18 @@ def test_no_volume_key_where_the_disks_are_of_the_instance(
     assert run_pipeline.job(stages.train)["EncryptVolume"] is encrypts
 
 
+def test_a_training_takes_the_instances_that_are_asked_for(table: dict[str, Any]) -> None:
+    """One without a number; other jobs of the workflow always one."""
+    for asked, expected in (({}, 1), ({"instance_count": 3}, 3)):
+        table["stages"]["train"] |= asked
+        settings = run_pipeline.read_section(run_pipeline.Settings, table, "")
+        assert run_pipeline.training(settings)["Cluster"]["InstanceCount"] == expected
+        assert run_pipeline.job(settings.stages.train)["Cluster"]["InstanceCount"] == 1
+    table["stages"]["train"]["instance_count"] = 21
+    with pytest.raises(SettingsError, match=r"stages\.train\.instance_count"):
+        run_pipeline.read_section(run_pipeline.Settings, table, "")
+
+
 def test_spot_waits_at_least_as_long_as_it_runs(table: dict[str, Any]) -> None:
     """MaxWaitTimeInSeconds is there with spot only, as SageMaker wants it."""
     table["stages"]["train"]["spot"] = True

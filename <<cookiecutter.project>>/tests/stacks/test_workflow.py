@@ -66,6 +66,7 @@ SETTINGS = {
     "DataVersion": 'version "1"\n' + "é" * 500,
     "Reason": "commit",
 }
+SETTINGS_OF_JOBS = {"Train": {"Cluster": {"InstanceCount": 1}}}
 CONTEXT = {"Execution": {"Name": UUID}, "State": {"RetryCount": 0}}
 
 
@@ -73,7 +74,11 @@ def arguments_of(
     name: str, context: dict[str, Any] = CONTEXT, network: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Give a job's arguments; those of the training are put together of what the state before it assigned."""
-    variables = {"states": {"context": context}, "settings": {"Network": network or {}}, "job": DESCRIPTION}
+    variables = {
+        "states": {"context": context},
+        "settings": SETTINGS_OF_JOBS | {"Network": network or {}},
+        "job": DESCRIPTION,
+    }
     given = JOBS[name]["Arguments"]
     if isinstance(given, str):
         return dict(evaluate(given, **variables))
@@ -658,6 +663,15 @@ def test_jobs_are_isolated_encrypted_and_marked() -> None:
         assert '"KmsKeyId": "${KmsKeyArn}"' in text, name
         assert "'VolumeKmsKeyId': '${KmsKeyArn}'" in text, name
         assert given["Tags"] == "{% $settings.Tags %}", name
+
+
+@pytest.mark.parametrize(("instances", "encrypted"), [(1, False), (2, True)])
+def test_what_instances_send_one_another_is_encrypted(instances: int, *, encrypted: bool) -> None:
+    """Gradients are sums over the data; a single instance would wait for a network that it does not need."""
+    variables = {"states": {"context": CONTEXT}, "job": {}}
+    settings = {"Network": {}, "Train": {"Cluster": {"InstanceCount": instances}}}
+    given = evaluate(JOBS["Train"]["Arguments"], **variables, settings=settings)
+    assert given["EnableInterContainerTrafficEncryption"] is encrypted
 
 
 @pytest.mark.parametrize("name", JOBS)
