@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from skops import io
 from skops.io.exceptions import UntrustedTypesFoundException
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from container.compiled.store import PORTABLE
 from container.data.schema import Schema
