@@ -55,7 +55,7 @@ test: setup-dev ## the quick tests, of the template and of the product
 	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
 
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
-	@$(python) -m pytest -m e2e
+	@$(python) scripts/e2e.py
 
 test-large: setup-dev ## 2 GB of data are prepared in 1 GB of memory; takes minutes and 7 GB of disk
 	@$(python) -m pytest -s -m large tests/prepare
