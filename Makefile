@@ -57,7 +57,7 @@ test: setup-dev ## the quick tests, of the template and of the product
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
 	@$(python) scripts/e2e.py
 
-test-large: setup-dev ## 2 GB of data are prepared in 1 GB of memory; takes minutes and 7 GB of disk
+test-large: setup-dev ## 2 GB of CSV are prepared in 1 GB of memory; takes minutes and 7 GB of disk
 	@$(python) -m pytest -s -m large tests/prepare
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
