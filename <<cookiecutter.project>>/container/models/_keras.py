@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from container.compiled.litert import CONVERTED, PORTABLE, narrowed, rows_at_once
+from container.data.schema import Schema
 from container.errors import UserError
 from container.models import FloatArray
 
@@ -65,10 +66,15 @@ def load(directory: Path) -> Any:
     return signature
 
 
-def width(signature: Any) -> tuple[int, int]:
-    """Return of how many numbers a signature's rows and answers are."""
+def load_for(schema: Schema, directory: Path, rows: str) -> Any:
+    """Return the signature of a SavedModel; refuse one of other answers or other rows, which `rows` names."""
+    signature = load(directory)
     _, given = signature.structured_input_signature
-    return given[INPUT].shape[1], signature.structured_outputs[OUTPUT].shape[1]
+    if given[INPUT].shape[1] != schema.width:
+        raise UserError(f"{PORTABLE} and schema.json disagree on {rows}")
+    if signature.structured_outputs[OUTPUT].shape[1] != len(schema.target.classes or (0,)):
+        raise UserError(f"{PORTABLE} and schema.json disagree on the classes")
+    return signature
 
 
 def predict(call: Any, features: FloatArray) -> FloatArray:

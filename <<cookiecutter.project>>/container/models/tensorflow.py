@@ -9,9 +9,8 @@ from typing import Any, Self
 import numpy as np
 
 from container.cluster import Cluster
-from container.compiled.litert import LARGEST, PORTABLE, narrowed
+from container.compiled.litert import LARGEST, narrowed
 from container.data.schema import Schema
-from container.errors import UserError
 from container.log import log
 from container.models import FloatArray, _keras, _network, _parallel
 
@@ -112,12 +111,7 @@ class Perceptron:
     @classmethod
     def load(cls, directory: Path, schema: Schema) -> Self:
         """Read the SavedModel, which takes TensorFlow; refuse one of other rows or answers."""
-        signature = _keras.load(directory)
-        features, outputs = _keras.width(signature)
-        if features != len(schema.features):
-            raise UserError(f"{PORTABLE} and schema.json disagree on the number of features")
-        if outputs != len(schema.target.classes or (0,)):
-            raise UserError(f"{PORTABLE} and schema.json disagree on the classes")
+        signature = _keras.load_for(schema, directory, "the number of features")
         return cls(schema, Hyperparameters(), 0, signature)
 
 

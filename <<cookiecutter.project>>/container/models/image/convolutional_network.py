@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from container.compiled.litert import PORTABLE
 from container.data.schema import Schema
 from container.errors import UserError
 from container.log import log
@@ -96,12 +95,7 @@ class ConvolutionalNetwork:
     @classmethod
     def load(cls, directory: Path, schema: Schema) -> Self:
         """Read the SavedModel, which takes TensorFlow; refuse one of other pictures or answers."""
-        signature = _keras.load(directory)
-        features, outputs = _keras.width(signature)
-        if features != schema.width:
-            raise UserError(f"{PORTABLE} and schema.json disagree on the size of a picture")
-        if outputs != len(schema.target.classes or ()):
-            raise UserError(f"{PORTABLE} and schema.json disagree on the classes")
+        signature = _keras.load_for(schema, directory, "the size of a picture")
         return cls(schema, Hyperparameters(), 0, signature)
 
     def _parts(
