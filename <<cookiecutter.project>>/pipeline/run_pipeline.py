@@ -719,13 +719,13 @@ def workflow_parameters(settings: Settings, run: Run) -> dict[str, Any]:
         "KmsKeyArn": run.kms_key_arn,
         "NotificationTopicArn": run.notification_topic_arn,
         "SageMakerRoleArn": run.sagemaker_role_arn,
-        "ChampionParameter": f"/{settings.project.name}/champion",
+        "ProductionParameter": production_parameter(settings),
         "MlflowTrackingUri": settings.experiments.mlflow_tracking_uri,
         "SubnetIds": run.subnet_ids,
         "SecurityGroupIds": run.security_group_ids,
         "PermissionsBoundaryArn": run.permissions_boundary_arn,
     }
-    return {"Parameters": parameters, "Tags": lasting_tags(settings, run, "workflow")}
+    return {"Parameters": parameters, "Tags": tags(settings, run, "workflow")}
 
 
 def dev_parameters(settings: Settings, run: Run) -> dict[str, Any]:
@@ -855,16 +855,16 @@ def verify_parameters(settings: Settings, run: Run) -> dict[str, Any]:
         "ArtifactBucket": run.artifact_bucket,
         "KmsKeyArn": run.kms_key_arn,
         "NotificationTopicArn": run.notification_topic_arn,
-        "WatermarkParameter": watermark_parameter(settings),
+        "ProductionParameter": production_parameter(settings),
         **limits(settings.stages.prd),
         "PermissionsBoundaryArn": run.permissions_boundary_arn,
     }
-    return {"Parameters": parameters, "Tags": lasting_tags(settings, run, "verify")}
+    return {"Parameters": parameters, "Tags": tags(settings, run, "verify")}
 
 
-def watermark_parameter(settings: Settings) -> str:
-    """Name the parameter of stacks/workflow.yml that holds the watermark."""
-    return f"/{settings.project.name}/data-watermark"
+def production_parameter(settings: Settings) -> str:
+    """Name the parameter that records which model serves production; no stack owns the parameter."""
+    return f"/{settings.project.name}/production"
 
 
 def verify_input(settings: Settings, run: Run, stage: str) -> dict[str, Any]:
@@ -886,7 +886,7 @@ def governor_parameters(settings: Settings, run: Run) -> dict[str, Any]:
         "NotificationTopicArn": run.notification_topic_arn,
         "DataPrefix": settings.data.prefix,
         "Workload": settings.data.workload,
-        "WatermarkParameter": watermark_parameter(settings),
+        "ProductionParameter": production_parameter(settings),
         "QuietSeconds": str(governor.quiet_seconds),
         "CooldownSeconds": str(governor.cooldown_seconds),
         "DailyCap": str(governor.daily_cap),
@@ -1037,11 +1037,6 @@ def tags(settings: Settings, run: Run, stage: str) -> dict[str, str]:
     """Mark what a stage makes."""
     own = {"project": settings.project.name, "stage": stage, "commit": run.commit}
     return own | dict(tag.split("=", 1) for tag in run.tags.split(",") if tag)
-
-
-def lasting_tags(settings: Settings, run: Run, stage: str) -> dict[str, str]:
-    """Mark a stack that holds what deployments write: for a new tag, CloudFormation writes its own values."""
-    return {key: value for key, value in tags(settings, run, stage).items() if key != "commit"}
 
 
 # Files

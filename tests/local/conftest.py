@@ -104,7 +104,15 @@ class Rig:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=packed.getvalue())
         return BUCKET, key
 
-    def deploy(self, stack: str, template: str, parameters: dict[str, str], *, wait: bool = True) -> Any:
+    def deploy(
+        self,
+        stack: str,
+        template: str,
+        parameters: dict[str, str],
+        *,
+        tags: dict[str, str] | None = None,
+        wait: bool = True,
+    ) -> Any:
         """Bring a stack to a template by a change set, and return its description when it has settled."""
         known = self.cloudformation.describe_stacks()["Stacks"]
         kind = "UPDATE" if any(each["StackName"] == stack for each in known) else "CREATE"
@@ -115,6 +123,7 @@ class Rig:
             ChangeSetType=kind,
             TemplateBody=template,
             Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
             Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"],
         )
         made = self.until(

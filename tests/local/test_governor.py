@@ -133,7 +133,7 @@ def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
             "ArtifactBucket": own["Bucket"],
             "KmsKeyArn": "arn:aws:kms:eu-central-1:000000000000:key/1",
             "NotificationTopicArn": own["Topic"],
-            "WatermarkParameter": f"/{project}/data-watermark",
+            "ProductionParameter": f"/{project}/production",
             **limits,
         }
         text = template.replace(PACKAGED, f"DefinitionS3Location: {place}")
@@ -148,15 +148,10 @@ def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
 
 
 def deploy_pipeline(fast: Any, project: str) -> dict[str, str]:
-    """Deploy a pipeline that asks for approval, and what the training's stack would hold."""
+    """Deploy a pipeline that asks for approval; without a record of production, all data are new."""
     name, stages = f"{project}-pipeline", [{"Name": "Ask", "Actions": [delivery.approval()]}]
     fast.deploy(name, delivery.template(name, stages), {})
     own: dict[str, str] = fast.outputs(name)
-    fast.ssm.put_parameter(
-        Name=f"/{project}/data-watermark",
-        Type="String",
-        Value='{"LastModified":"1970-01-01T00:00:00Z","Key":""}',
-    )
     return own
 
 

@@ -74,7 +74,7 @@ NAMES = {
         "_run_parallel_branches",
         "_state_query_language",
         "_AWS_SDK_ERROR_PREFIX",
-        "_AWS_SDK_ERROR_CODE_OVERRIDES",
+        "_prefix_sdk_error",
         "_ExecutionError",
         "_SERVICE_DISPATCH",
         "_execute_task",
@@ -151,9 +151,11 @@ def replace(module: str, attribute: str, value: Any) -> None:
     setattr(importlib.import_module(module), attribute, value)
 
 
-# ministack reads S3's XML without types: sizes would be text, truth "true", and putObject isn't there. Of
-# Scheduler its state machines know nothing.
-BY_BOTOCORE = ("s3", "scheduler")
+# ministack reads S3's XML without types: sizes would be text, truth "true", and putObject isn't there. Its
+# state machines know neither CloudFormation nor Scheduler.
+BY_BOTOCORE = ("cloudformation", "s3", "scheduler")
+# What `aws-sdk:` tasks call the services whose names botocore has otherwise.
+SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "rdsdata": "rds-data", "sfn": "stepfunctions"}
 STEPS = "ministack.services.stepfunctions"
 S3 = "ministack.services.s3"
 PROVISIONERS = "ministack.services.cloudformation.provisioners"
@@ -215,6 +217,7 @@ def install(services: tuple[Service, ...], connect: Callable[[str], Any]) -> Non
         _add_tasks(
             f"arn:aws:states:::aws-sdk:{sdk_service}:", sdk.tasks(sdk_service, partial(connect, sdk_service))
         )
+    _name_errors_of_sdk()
     _follow_executions()
     _complete_parallel()
     _run_waiting_resources_on_threads()
@@ -369,7 +372,20 @@ def _add_sdk(service: Service) -> None:
     name("ministack.app", "SERVICE_HANDLERS")[service.name] = handle
     name(STEPS, "_AWS_SDK_SERVICE_MAP")[service.name] = {"target_prefix": prefix, "protocol": "json"}
     name(STEPS, "_AWS_SDK_ERROR_PREFIX")[service.name] = protocol.sdk_name(service.name)
-    name(STEPS, "_AWS_SDK_ERROR_CODE_OVERRIDES")[service.name] = protocol.sdk_error_names(service.name)
+
+
+def _name_errors_of_sdk() -> None:
+    """Give errors of `aws-sdk:` tasks the names of the Java SDK instead of the codes that ministack has.
+
+    A state machine on AWS sees `Ssm.ParameterNotFoundException`; the service's code is `ParameterNotFound`.
+    """
+    prefixed = name(STEPS, "_prefix_sdk_error")
+
+    def named(service: str, code: str) -> str:
+        known = protocol.sdk_error_names(SDK_NAMES.get(service, service))
+        return str(prefixed(service, known.get(code, code)))
+
+    replace(STEPS, "_prefix_sdk_error", named)
 
 
 def _follow_executions() -> None:

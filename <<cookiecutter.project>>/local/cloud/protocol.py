@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = b"application/x-amz-json-1.1"
 NUMBERS = ("integer", "long", "float", "double")
+ACRONYM = re.compile(r"[A-Z]{2,}(?![a-z])")
 
 
 @cache
@@ -38,8 +39,12 @@ def target_prefix(service: str) -> str:
 
 
 def sdk_name(service: str) -> str:
-    """Return the service's name in the Java SDK, which precedes an error's name in a state machine."""
-    return str(model(service).metadata["serviceId"]).replace(" ", "")
+    """Return the service's name in the Java SDK, which precedes an error's name in a state machine.
+
+    The Java SDK writes an acronym as a word: `Ssm`, `DynamoDb`.
+    """
+    words = str(model(service).metadata["serviceId"]).replace(" ", "")
+    return ACRONYM.sub(lambda found: found[0].capitalize(), words)
 
 
 def sdk_error_names(service: str) -> dict[str, str]:

@@ -29,7 +29,6 @@ EXECUTION = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 EXAMPLES = {
     "AnalyzerImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/sagemaker-model-monitor-analyzer",
     "ArtifactBucket": "the-bucket",
-    "ChampionParameter": "/house/champion",
     "ConnectionArn": f"arn:aws:codeconnections:{REGION}:{ACCOUNT}:connection/{EXECUTION}",
     "DeploymentHash": "0123456789abcdef" * 4,
     "EfsAccessPointArn": f"arn:aws:elasticfilesystem:{REGION}:{ACCOUNT}:access-point/fsap-0123456789abcdef0",
@@ -44,6 +43,7 @@ EXAMPLES = {
     "ModelDataUrl": "s3://the-bucket/models/1/model.tar.gz",
     "NotificationTopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:topic",
     "PermissionsBoundaryArn": f"arn:aws:iam::{ACCOUNT}:policy/boundary",
+    "ProductionParameter": "/house/production",
     "Project": "p" * 16,
     "RepositoryId": "owner/name",
     "SageMakerProjectId": "p-0123456789ab",
@@ -56,7 +56,6 @@ EXAMPLES = {
     "Tags": "Owner=risk",
     "TemplateKey": "catalog/pipeline-0123456789abcdef.yml",
     "WatchedFeatures": "income,average age",
-    "WatermarkParameter": "/house/watermark",
 }
 
 

@@ -13,7 +13,6 @@ import pytest
 
 from pipeline import run_pipeline
 from scripts.lint.__main__ import expressions, machines_in, read_template
-from tests.pipeline.conftest import RUN
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}
@@ -162,31 +161,34 @@ def test_another_input_is_told(rendered: Content) -> None:
     ]
 
 
-def test_parameters_that_stacks_share_have_one_name(rendered: dict[str, Any]) -> None:
-    """What production's success moves is what the next training reads."""
-    for taken, name, owner in (
-        ("workflow", "ChampionParameter", "verify"),
-        ("verify", "WatermarkParameter", "workflow"),
-    ):
-        made = read_template(ROOT / "stacks" / f"{owner}.yml")["Resources"][name]["Properties"]["Name"]
-        parameters = rendered[f"{taken}.json"]["Parameters"]
-        assert parameters[name] == made["Fn::Sub"].replace("${Project}", parameters["Project"])
+def test_the_record_of_production_has_one_name(rendered: dict[str, Any]) -> None:
+    """What production's success moves is what the next training and the governor read."""
+    given = {
+        name: content["Parameters"]["ProductionParameter"]
+        for name, content in rendered.items()
+        if "ProductionParameter" in content.get("Parameters", {})
+    }
+    assert given.keys() == {"workflow.json", "verify.json", "governor.json"}
+    assert len(set(given.values())) == 1
 
 
-@pytest.mark.parametrize("template", STACKS.values())
-def test_state_is_not_written_back_by_a_commit(
-    project_file: Path, rendered: dict[str, Any], template: str
-) -> None:
-    """A tag that is new with each commit makes CloudFormation put a parameter's first value again."""
-    resources = read_template(ROOT / "stacks" / template)["Resources"].values()
-    if not any(resource["Type"] == "AWS::SSM::Parameter" for resource in resources):
-        return
-    settings = run_pipeline.read_settings(project_file)
-    run = dataclasses.replace(
-        RUN, commit="another", data_version="other", execution_id="other", reason="data"
-    )
-    name = f"{Path(template).stem}.json"
-    assert run_pipeline.render(settings, run)[name]["Tags"] == rendered[name]["Tags"]
+def test_what_state_machines_write_belongs_to_no_stack(rendered: dict[str, Any]) -> None:
+    """CloudFormation writes a parameter's first value again whenever a tag of its stack changes."""
+    written = {
+        state["Arguments"]["Name"]
+        for path in (ROOT / "stacks").glob("*.asl.json")
+        for _, machine in machines_in(json.loads(path.read_text(encoding="utf-8")), "")
+        for state in machine["States"].values()
+        if state.get("Resource", "").endswith(":ssm:putParameter")
+    }
+    assert written == {"${ProductionParameter}"}
+    production = rendered["verify.json"]["Parameters"]["ProductionParameter"]
+    for path in [*(ROOT / "stacks").glob("*.yml"), *(ROOT / "pipeline").glob("*.yml")]:
+        resources = read_template(path).get("Resources", {}).values()
+        owned = [one["Properties"].get("Name") for one in resources if one["Type"] == "AWS::SSM::Parameter"]
+        project = rendered["verify.json"]["Parameters"]["Project"]
+        names = [json.dumps(name).replace("${Project}", project) for name in owned]
+        assert not any(production in name or "Ref" in name for name in names), path.name
 
 
 def test_reasons_that_the_governor_gives_are_known() -> None:
@@ -314,8 +316,5 @@ def test_deployed_names_fit(rendered: dict[str, Any]) -> None:
     for name, content in ((name, content) for name, content in rendered.items() if "Tags" in content):
         tags = content["Tags"]
         pairs = tags.items() if isinstance(tags, dict) else [(tag["Key"], tag["Value"]) for tag in tags]
-        state = {"workflow.json", "verify.json"}
-        assert {key for key, _ in pairs} == {"project", "stage", "commit"} - (
-            {"commit"} if name in state else set()
-        )
+        assert {key for key, _ in pairs} == {"project", "stage", "commit"}, name
         assert all(re.fullmatch(r"[\w .:/=+@-]{1,256}", value) for _, value in pairs)

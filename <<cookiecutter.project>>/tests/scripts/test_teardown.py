@@ -48,9 +48,9 @@ STATE = """
 Parameters:
   Project: {Type: String}
 Resources:
-  Champion:
+  Setting:
     Type: AWS::SSM::Parameter
-    Properties: {Name: !Sub "/${Project}/champion", Type: String, Value: none}
+    Properties: {Name: !Sub "/${Project}/setting", Type: String, Value: none}
 """
 
 

@@ -28,7 +28,12 @@ DAY = 86_400
 LONGEST_PROJECT = "p" * 16
 ROLE = f"{LONGEST_PROJECT}-governor-StateMachineRole-1ABCDEFGHIJKL"
 OURS = f"arn:aws:sts::111122223333:assumed-role/{ROLE}/session"
-TAKEN = {"StepFunctions.ExecutionAlreadyExistsException", "Scheduler.ConflictException"}
+# Errors that a state answers, and which are not faults.
+ANSWERED = {
+    "states:startExecution": "StepFunctions.ExecutionAlreadyExistsException",
+    "aws-sdk:scheduler:createSchedule": "Scheduler.ConflictException",
+    "aws-sdk:ssm:getParameter": "Ssm.ParameterNotFoundException",
+}
 
 
 # Step Functions, S3, Scheduler and the pipeline, in a time of their own
@@ -48,12 +53,13 @@ class Run:
 class World:
     """A clock in seconds, the data that lie there, the pipeline's runs, and what was started and decided.
 
-    `takes` is how long a run takes, and each succeeds; the watermark moves then, when `learns`.
+    `takes` is how long a run takes, and each succeeds; the watermark moves then, when `learns`. Before the
+    first model there is no watermark.
     """
 
     now: float = 1_700_000_000.0
     objects: dict[str, float] = field(default_factory=dict)
-    watermark: tuple[float, str] = (0.0, "")
+    watermark: tuple[float, str] | None = None
     takes: float = 0.0
     learns: bool = True
     runs: list[Run] = field(default_factory=list)
@@ -96,13 +102,13 @@ class World:
         scheduled = [self.schedule[0]] if self.schedule else []
         return min([one.wakes for one in self.waiting] + scheduled, default=float("inf"))
 
-    def learned(self) -> tuple[float, str]:
+    def learned(self) -> tuple[float, str] | None:
         """Give the newest data behind production: what lay there when a run that has ended began."""
-        known = [self.watermark]
+        known = [self.watermark] if self.watermark else []
         for run in self.runs if self.learns else []:
             if run.ends <= self.now:
                 known += [(int(at), key) for key, at in self.objects.items() if at <= run.began]
-        return max(known)
+        return max(known, default=None)
 
 
 @dataclass
@@ -145,11 +151,12 @@ class Execution:
             self.leave({"Next": "", **state}, self.value)
 
     def task(self, state: dict[str, Any]) -> None:
-        """Call the world; a name that is taken is caught."""
-        service, _, call = state["Resource"].removeprefix("arn:aws:states:::").rpartition(":")
+        """Call the world; a name that is taken, or a parameter that is missing, is caught."""
+        resource = state["Resource"].removeprefix("arn:aws:states:::")
+        service, _, call = resource.rpartition(":")
         answer = CALLS[call](self.world, self.evaluate(state["Arguments"]))
         if answer is None:
-            caught = next(one for one in state["Catch"] if TAKEN & set(one["ErrorEquals"]))
+            caught = next(one for one in state["Catch"] if ANSWERED[resource] in one["ErrorEquals"])
             self.leave(caught, self.value)
         else:
             assert service
@@ -179,7 +186,7 @@ class Execution:
         return value
 
 
-# What the services answer; None says that a name is taken.
+# What the services answer; None says that a name is taken, or that a parameter does not exist.
 
 
 def lists_objects(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -199,11 +206,14 @@ def lists_objects(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def reads_the_watermark(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Give the watermark as the verification writes it."""
-    assert arguments == {"Name": "/the/watermark"}
-    moment, key = world.learned()
-    return {"Parameter": {"Value": json.dumps({"LastModified": iso(moment), "Key": key})}}
+def reads_the_watermark(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Give the watermark as the verification writes it, in the record of production."""
+    assert arguments == {"Name": "/the/record"}
+    if (learned := world.learned()) is None:
+        return None
+    moment, key = learned
+    record = {"PipelineExecutionId": "1", "Watermark": {"LastModified": iso(moment), "Key": key}}
+    return {"Parameter": {"Value": json.dumps(record)}}
 
 
 def lists_runs(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
@@ -296,10 +306,10 @@ def filled(text: str, limits: dict[str, int]) -> str:
         "LookAgainSeconds": AGAIN,
         "NotificationTopicArn": "arn:topic",
         "PipelineName": f"{LONGEST_PROJECT}-pipeline",
+        "ProductionParameter": "/the/record",
         "Project": LONGEST_PROJECT,
         "QuietSeconds": QUIET,
         "StateMachineRole": ROLE,
-        "WatermarkParameter": "/the/watermark",
         "Workload": "tabular",
     }
     assert (
@@ -507,7 +517,8 @@ def test_governor_and_training_agree_on_what_is_new(newest: tuple[int, str], see
     """Else a start would be for a training that finds nothing, or none for one that would."""
     execution = Execution(World(), "x", {"LastModified": iso(seen[0]), "Key": seen[1]})
     file = {"LastModified": iso(newest[0]), "Key": newest[1]}
-    execution.variables = {"newest": file, "found": {"Newest": file}}
+    record = {"Watermark": execution.value}
+    execution.variables = {"newest": file, "found": {"Newest": file}, "production": record}
     (rule,) = WORKFLOW["States"]["Is anything newer?"]["Choices"]
     execution.state = "Is anything newer?"
     refuses = [execution.evaluate(one["Condition"]) for one in STATES["Is anything newer?"]["Choices"]]
@@ -670,7 +681,7 @@ def test_limits_hold_and_no_data_are_forgotten(
         assert all(run.began - other.began >= cooldown - a_second for other in own[:number])
         assert sum(run.began - other.began < DAY - a_second for other in own[: number + 1]) <= cap
         assert not any(other.began < run.began < other.ends for other in world.runs if other is not run)
-    newest = max(((int(at), key) for key, at in world.objects.items()), default=(0, ""))
+    newest = max(((int(at), key) for key, at in world.objects.items()), default=None)
     if learns:
         assert world.learned() == newest
     assert world.schedule is None or not learns
@@ -784,16 +795,12 @@ def test_whoever_asks_may_ask_the_governor_alone() -> None:
 
 
 def test_every_task_hands_its_failure_on() -> None:
-    """Each fault is told to the topic, with a name, and a name that is taken is no fault."""
-    taken = {
-        "states:startExecution": "StepFunctions.ExecutionAlreadyExistsException",
-        "aws-sdk:scheduler:createSchedule": "Scheduler.ConflictException",
-    }
+    """Each fault is published to the topic, with a name; an error that a state answers is not a fault."""
     for name, state in STATES.items():
         if state["Type"] != "Task":
             continue
         assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
         assert state["Retry"][-1]["ErrorEquals"] == ["States.TaskFailed"], name
-        if error := taken.get(state["Resource"].removeprefix("arn:aws:states:::")):
+        if error := ANSWERED.get(state["Resource"].removeprefix("arn:aws:states:::")):
             assert state["Retry"][0] == {"ErrorEquals": [error], "MaxAttempts": 0}
             assert state["Catch"][0]["ErrorEquals"] == [error]

@@ -72,8 +72,8 @@ def test_broken_state_machines_are_told(tmp_path: Path, path: list[Any], value: 
             "        SageMaker",
             "needs ${Project}",
         ),
-        ("workflow.yml", "WatermarkParameter: !Ref", "Watermark: !Ref", "has no ${Watermark}"),
-        ("workflow.asl.json", "${WatermarkParameter}", "/x", "has no ${WatermarkParameter}"),
+        ("workflow.yml", "ProductionParameter: !Ref", "Production: !Ref", "has no ${Production}"),
+        ("workflow.asl.json", "${ProductionParameter}", "/x", "has no ${ProductionParameter}"),
         ("workflow.yml", "workflow.asl.json", "train.asl.json", "train.asl.json is not there"),
     ],
 )

@@ -67,6 +67,7 @@ ACTIONS = {
     "aws-sdk:sagemaker:updateModelPackage": {"sagemaker:UpdateModelPackage"},
     "aws-sdk:codepipeline:getPipelineState": {"codepipeline:GetPipelineState"},
     "aws-sdk:codepipeline:putApprovalResult": {"codepipeline:PutApprovalResult"},
+    "aws-sdk:cloudformation:describeStacks": {"cloudformation:DescribeStacks"},
     "aws-sdk:ssm:getParameter": {"ssm:GetParameter"},
     "aws-sdk:ssm:putParameter": {"ssm:PutParameter"},
     "lambda:invoke": {"lambda:InvokeFunction"},

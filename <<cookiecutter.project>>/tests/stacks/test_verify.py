@@ -26,18 +26,29 @@ def test_an_incomplete_input_is_refused(broken: dict[str, Any]) -> None:
     assert evaluate(choice["Condition"], states={"input": INPUT}) is False
 
 
-@pytest.mark.parametrize(
-    ("stage", "value", "champion"),
-    [("dev", "1", "${Project}-prd-1"), ("dev", "none", None), ("prd", "1", None)],
-)
-def test_a_model_in_dev_is_held_against_productions(stage: str, value: str, champion: str | None) -> None:
+@pytest.mark.parametrize(("stage", "champion"), [("dev", "${Project}-prd-1"), ("prd", None)])
+def test_a_model_in_dev_is_compared_with_productions(stage: str, champion: str | None) -> None:
     """The endpoint has the name that deploy-model-prd.yml gives; in production the canary has compared."""
-    states = {"input": INPUT | {"Stage": stage}, "result": {"Parameter": {"Value": value}}}
+    record = json.dumps({"PipelineExecutionId": "1", "Watermark": {}})
+    states = {"input": INPUT | {"Stage": stage}, "result": {"Parameter": {"Value": record}}}
     assigned = evaluate(STATES["Read the champion"]["Assign"], states=states)
     assert assigned.get("champion") == champion
     production = read_template(ROOT / "stacks" / "deploy-model-prd.yml")["Resources"]["Endpoint"]
-    name = production["Properties"]["EndpointName"]["Fn::Sub"].replace("${ExecutionId}", value)
+    name = production["Properties"]["EndpointName"]["Fn::Sub"].replace("${ExecutionId}", "1")
     assert champion in (None, name)
+
+
+def test_the_first_model_is_compared_with_none() -> None:
+    """Before it there is no record of production; all else is assigned as with one."""
+    state = STATES["Read the champion"]
+    missing = state["Catch"][0]
+    assert missing["ErrorEquals"] == ["Ssm.ParameterNotFoundException"]
+    assert missing["Next"] == state["Next"]
+    assert missing["Assign"]["champion"] is None
+    record = json.dumps({"PipelineExecutionId": "1", "Watermark": {}})
+    states = {"input": INPUT, "result": {"Parameter": {"Value": record}}}
+    known = evaluate(state["Assign"], states=states)
+    assert evaluate(missing["Assign"], states=states) == known | {"champion": None}
 
 
 def test_the_function_gets_what_it_reads() -> None:
@@ -73,5 +84,5 @@ def test_only_production_moves_champion_and_watermark(settings: dict[str, Any], 
     """What dev has seen may still be rejected."""
     choices = STATES["Is it production?"]["Choices"]
     assert [evaluate(choice["Condition"], settings=settings) for choice in choices] == taken
-    assert [choice["Next"] for choice in choices] == ["Verified", "Move the watermark"]
-    assert STATES["Move the watermark"]["Next"] == "Name the champion"
+    assert [choice["Next"] for choice in choices] == ["Verified", "Record production"]
+    assert STATES["Record production"]["Next"] == "Verified"

@@ -23,6 +23,12 @@ STATES = MACHINE["States"]
 WARNING = "Tell that nothing was compared"
 # These stop no delivery, whatever comes of them.
 ASIDE = {WARNING, "Log the run", "Tell that nothing was logged"}
+# Errors that a state answers, and which are not faults.
+ANSWERED = {
+    "Ssm.ParameterNotFoundException",
+    "Ssm.ParameterAlreadyExistsException",
+    "S3.NoSuchKeyException",
+}
 EPOCH = {"LastModified": "1970-01-01T00:00:00Z", "Key": ""}
 UUID = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 FAILURES = {
@@ -30,7 +36,6 @@ FAILURES = {
     "ListFailed",
     "TooManyFiles",
     "NoData",
-    "WatermarkFailed",
     "ManifestFailed",
     "PrepareFailed",
     "BaselineFailed",
@@ -181,19 +186,117 @@ def test_only_later_files_are_new(
     """Two files of one second are told apart by their keys; the same file is not new."""
     names = ("LastModified", "Key")
     found = {"Newest": dict(zip(names, newest, strict=True))}
-    states = {"input": dict(zip(names, watermark, strict=True))}
-    assert (
-        evaluate(STATES["Is anything newer?"]["Choices"][0]["Condition"], found=found, states=states)
-        is is_newer
+    production = {"Watermark": dict(zip(names, watermark, strict=True))}
+    condition = STATES["Is anything newer?"]["Choices"][0]["Condition"]
+    assert evaluate(condition, found=found, production=production) is is_newer
+
+
+# The record of production
+
+
+def restored(stack: dict[str, Any]) -> dict[str, Any]:
+    """Give the record as the stack of production has it."""
+    state = STATES["Describe the production stack"]
+    return dict(evaluate(state["Assign"], states={"result": {"Stacks": [stack]}})["production"])
+
+
+def caught(name: str, error: str) -> dict[str, Any]:
+    """Give the rule of a task that catches the error."""
+    return next(rule for rule in STATES[name]["Catch"] if error in rule["ErrorEquals"])
+
+
+def test_the_record_that_the_verification_writes_can_be_read() -> None:
+    """Both state machines know one form of it."""
+    verify = json.loads((ROOT / "stacks" / "verify.asl.json").read_text(encoding="utf-8"))["States"]
+    newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
+    given = {"settings": {"PipelineExecutionId": UUID}, "states": {"input": {"Value": json.dumps(newest)}}}
+    written = evaluate(verify["Record production"]["Arguments"], **given)
+    states = {"result": {"Parameter": {"Value": written["Value"]}}}
+    read = evaluate(STATES["Read the production record"]["Assign"], states=states)["production"]
+    assert read == {"PipelineExecutionId": UUID, "Watermark": newest}
+    assert evaluate(STATES["Read the champion"]["Assign"], states=states) == {"champion": UUID}
+    (name,) = {state["Arguments"]["Name"] for state in TASKS.values() if ":ssm:" in state["Resource"]}
+    assert (name, written["Overwrite"]) == (verify["Read the champion"]["Arguments"]["Name"], True)
+
+
+def test_a_missing_record_is_restored_from_the_stack_of_production() -> None:
+    """With the execution whose model serves there, and the data that the training noted beside the model."""
+    missing = caught("Read the production record", "Ssm.ParameterNotFoundException")
+    assert missing["Next"] == "Describe the production stack"
+    outputs = [
+        {"OutputKey": "ApiUrl", "OutputValue": "https://x"},
+        {"OutputKey": "EndpointName", "OutputValue": "${Project}-prd-" + UUID},
+    ]
+    production = restored({"Outputs": outputs})
+    assert production == {"PipelineExecutionId": UUID, "Watermark": EPOCH}
+    assert choose("Does a model serve production?", {}, production=production)[0] == (
+        "Read the watermark of the model"
     )
+    kept = evaluate(STATES["Keep the watermark"]["Arguments"], settings=SETTINGS, found={"Newest": EPOCH})
+    read = STATES["Read the watermark of the model"]
+    assert evaluate(read["Arguments"], production=production)["Key"] == kept["Key"]
+    newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
+    body = {"result": {"Body": json.dumps(newest)}}
+    production = evaluate(read["Assign"], production=production, states=body)["production"]
+    written = evaluate(STATES["Restore the production record"]["Arguments"], production=production)
+    assert json.loads(written["Value"]) == {"PipelineExecutionId": UUID, "Watermark": newest}
+    assert written["Overwrite"] is False
+    newer = caught("Restore the production record", "Ssm.ParameterAlreadyExistsException")
+    assert newer["Next"] == "Read the production record"
 
 
-def test_the_first_watermark_can_be_read() -> None:
-    """Before any deployment the parameter holds what the template gives it, and everything is newer."""
-    template = (ROOT / "stacks" / "workflow.yml").read_text(encoding="utf-8")
-    value = re.findall(r"Value: '(.*)'", template)
-    states = {"result": {"Parameter": {"Value": value[0]}}}
-    assert evaluate(STATES["Read the watermark"]["Output"], states=states) == EPOCH
+def test_the_stack_of_production_is_the_one_that_is_described() -> None:
+    """By its name, its output and the name of its endpoint, as the templates and the pipeline have them."""
+    production = read_template(ROOT / "stacks" / "deploy-model-prd.yml")
+    name = production["Resources"]["Endpoint"]["Properties"]["EndpointName"]["Fn::Sub"]
+    assert name == "${Project}-prd-${ExecutionId}"
+    assert "EndpointName" in production["Outputs"]
+    described = STATES["Describe the production stack"]["Arguments"]["StackName"]
+    actions = (ROOT / "pipeline" / "pipeline.yml").read_text(encoding="utf-8")
+    assert f"StackName: !Sub {described}\n" in actions
+
+
+@pytest.mark.parametrize("stack", [{}, {"Outputs": []}])
+def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]) -> None:
+    """A failed first deployment leaves a stack without outputs, and the threshold alone decides."""
+    production = restored(stack)
+    assert choose("Does a model serve production?", {}, production=production)[0] == "Start the list"
+    assert first_model_passes(production["PipelineExecutionId"])
+
+
+@pytest.mark.parametrize(
+    ("cause", "following"),
+    [
+        (
+            "Stack with id house-deploy-prd does not exist (Service: CloudFormation, Status Code: 400)",
+            "Start the list",
+        ),
+        ("Rate exceeded (Service: CloudFormation, Status Code: 400)", "Tell of the failure"),
+    ],
+)
+def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause: str, following: str) -> None:
+    """CloudFormation's other errors end the execution: a champion that was not seen may be there."""
+    error = {"errorOutput": {"Error": "CloudFormation.CloudFormationException", "Cause": cause}}
+    output = evaluate(caught("Describe the production stack", "States.ALL")["Output"], states=error)
+    chosen, assigned, _ = asl.choose(STATES["Is there a production stack?"], output)
+    assert chosen == following
+    if chosen == "Start the list":
+        assert assigned["production"] == {"PipelineExecutionId": "none", "Watermark": EPOCH}
+        assert first_model_passes("none")
+    else:
+        assert output["Error"] == "ChampionFailed"
+
+
+def first_model_passes(champion: str) -> bool:
+    """Whether the threshold alone decides about a model that has to be better than the champion."""
+    bound = {"settings": {"Gate": {"Champion": "better"}}, "measured": {}, "champion": champion}
+    return choose("Compare with the champion", {}, **bound)[0] == "Copy the model"
+
+
+def test_a_record_that_goes_missing_during_the_training_is_not_a_first_model() -> None:
+    """The champion is then the one that the execution began with."""
+    rule = caught("Read the champion", "Ssm.ParameterNotFoundException")
+    assert evaluate(rule["Assign"], production={"PipelineExecutionId": UUID}) == {"champion": UUID}
 
 
 @pytest.mark.parametrize(
@@ -355,15 +458,6 @@ def test_a_model_is_held_against_the_champion(  # noqa: PLR0913
         assert (f"{margin:g}, the margin" in cause) is (rule == "better" and margin > 0)
 
 
-def test_the_first_model_has_no_champion() -> None:
-    """What the parameter holds before any deployment lets the threshold alone decide."""
-    template = read_template(ROOT / "stacks" / "verify.yml")
-    first = template["Resources"]["ChampionParameter"]["Properties"]["Value"]
-    read = evaluate(STATES["Read the champion"]["Assign"], states={"result": {"Parameter": {"Value": first}}})
-    bound = {"settings": {"Gate": {"Champion": "better"}}, "measured": {}, **read}
-    assert choose("Compare with the champion", {}, **bound)[0] == "Copy the model"
-
-
 @pytest.mark.parametrize(
     ("evaluation", "why"),
     [
@@ -519,12 +613,15 @@ def test_every_task_hands_its_failure_on() -> None:
     within = {name for holder in STATES.values() for name in inner_names(holder) if "Catch" in holder}
     for name, state in TASKS.items():
         catch = state.get("Catch", [])
-        assert name in within or [rule["ErrorEquals"] for rule in catch] == [["States.ALL"]], name
-        assert state["Retry"], name
+        assert name in within or catch[-1]["ErrorEquals"] == ["States.ALL"], name
+        assert state["Retry"][-1]["ErrorEquals"] != ["Ssm.ParameterNotFoundException"], name
+        for rule in catch[:-1]:
+            assert set(rule["ErrorEquals"]) <= ANSWERED, name
+            assert state["Retry"][0] == {"ErrorEquals": rule["ErrorEquals"], "MaxAttempts": 0}, name
     told = {
-        rule["Next"] for name, state in STATES.items() if name not in ASIDE for rule in state.get("Catch", [])
+        state["Catch"][-1]["Next"] for name, state in STATES.items() if name not in ASIDE and "Catch" in state
     }
-    assert told == {"Read the reason", "Tell of the failure", "Failed"}
+    assert told == {"Is there a production stack?", "Read the reason", "Tell of the failure", "Failed"}
     for name in ASIDE:
         assert {rule["Next"] for rule in STATES[name]["Catch"]} <= {STATES[name]["Next"], *ASIDE}
 
@@ -783,7 +880,7 @@ def test_outcomes_say_what_later_stages_take(name: str) -> None:
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     output = evaluate(
         STATES[name]["Output"],
-        states={"input": newest},
+        production={"Watermark": newest},
         found={"Newest": newest},
         settings={"PipelineExecutionId": UUID},
         training={"JobName": "job"},
