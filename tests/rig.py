@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 process: Any = importlib.import_module("local.cloud.process")
+stacks: Any = importlib.import_module("local.stacks")
 PATIENCE = 180.0
 
 
@@ -62,6 +63,10 @@ class Rig:
     def cloud(self) -> Any:
         """Find the cloud that runs; its `client` gives clients of its services."""
         return process.find(self.root)
+
+    def bucket(self) -> str:
+        """Name the artifact bucket."""
+        return str(stacks.outputs(self.cloud(), f"{self.root.name}-pipeline")["ArtifactBucket"])
 
     def cloud_pid(self) -> int:
         return int(json.loads((self.root / ".local" / "cloud.json").read_text(encoding="utf-8"))["pid"])

@@ -85,13 +85,15 @@ def run(
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
     from local import run as runs  # noqa: PLC0415
+    from local import run_lock  # noqa: PLC0415
     from local.cloud import process  # noqa: PLC0415
 
     project = find_project()
-    files, target = chosen_data(project, data, target)
-    project = runs.settle_settings(project, target)
-    cloud = process.start(project.root, speed)
-    shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve))
+    with run_lock.alone(project, f"run --data {data}" if data else "run"):
+        files, target = chosen_data(project, data, target)
+        project, settings = runs.settle(project, target)
+        cloud = process.start(project.root, speed)
+        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
 
 
 @app.command()
@@ -118,12 +120,14 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     """Send requests that differ from the training data through the API, and follow what comes of it."""
     from local import drift as drifts  # noqa: PLC0415
     from local import run as runs  # noqa: PLC0415
+    from local import run_lock  # noqa: PLC0415
 
     project = find_project()
     wanted = drifts.wanted(scenario or drifts.usual(project), feature, shift, strength, rows)
     delivery = runs.Delivery(running_cloud(project), project, approve=approve)
-    aim = drifts.aimed(delivery, wanted)  # what is refused leaves the last run's report as it is
-    shown(lambda one: drifts.follow(one, wanted, aim, new_data=new_data), delivery)
+    with run_lock.alone(project, "drift"):
+        aim = drifts.aimed(delivery, wanted)  # what is refused leaves the last run's report as it is
+        shown(lambda one: drifts.follow(one, wanted, aim, new_data=new_data), delivery)
 
 
 @app.command()

@@ -27,6 +27,7 @@ HOOK_FAILED = re.compile(r"validation functions failed: (\S+) \(")
 REFUSED = re.compile(r"error: \S.*")
 ROLLBACK = "codeDeployRollback"  # who makes the deployment that moves traffic back
 SETTLED_WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+UNDER_WAY = ("InProgress", "Stopping")  # of an execution of the pipeline
 ACTION_STATUS = {
     "Succeeded": "Succeeded",
     "Failed": "Failed",
@@ -156,6 +157,13 @@ def training_execution(cloud: Cloud, project: Project, execution_id: str) -> str
     machine = f":{project.slug}-workflow:"
     found = (_external(action) for action in actions(cloud, f"{project.slug}-pipeline", execution_id))
     return next((address for address in found if machine in address), "")
+
+
+def trained(cloud: Cloud, project: Project, execution_id: str) -> str:
+    """Give the address of the training's execution once it has succeeded; empty before that."""
+    training = training_execution(cloud, project, execution_id)
+    ended = ended_execution(cloud, training) if training else None
+    return training if ended and ended["status"] == "SUCCEEDED" else ""
 
 
 def waits_for(cloud: Cloud, pipeline: str, execution_id: str, stage: str) -> bool:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from botocore.exceptions import ClientError
-
-from local import approval, endpoint, infer, pictures, records, source, stacks
-from local.project import LocalError, Project, read_project, write_whole
+from local import approval, data, endpoint, infer, pictures, records, source, stacks
+from local.project import LocalError, Project, write_whole
 from local.records import Record
 from local.stacks import StackSettings
 
@@ -25,7 +22,6 @@ POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
 START_SECONDS = 30.0
 METRICS_PATIENCE = 10.0
-DIGEST = "sha256"
 # Where project.toml has Model Monitor for the engine: no more than a name, since its image runs on AWS alone.
 ANALYZER = "sagemaker-model-monitor-analyzer"
 
@@ -34,19 +30,25 @@ T = TypeVar("T")
 
 @dataclass
 class Delivery:
-    """One run: what it was given, its execution of the pipeline, and the steps that no service records."""
+    """One run: what it was given, its execution of the pipeline, and the steps that no service records.
+
+    settings is the text of project.toml for this run. versions are those of the data files in the bucket, by
+    key, until the execution is known to have been trained on them.
+    """
 
     cloud: Cloud
     project: Project
     data: tuple[Path, ...] = ()
     rows: int = 0
     approve: bool = False
+    settings: str = ""
     execution_id: str = ""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     own: dict[str, Record] = field(default_factory=dict)
     seen: list[Record] = field(default_factory=list)
     analysis: str = ""
     violations: list[str] = field(default_factory=list)
+    versions: dict[str, str] = field(default_factory=dict)
 
     @property
     def pipeline(self) -> str:
@@ -99,6 +101,7 @@ def reached(act: Callable[[Delivery], None], delivery: Delivery) -> None:
 def _deliver(delivery: Delivery) -> None:
     _deploy_pipeline(delivery)
     carry_out(delivery, "Data", upload_data)
+    write_whole(delivery.project.settings, delivery.settings)
     delivery.execution_id = start(delivery)
     _follow(delivery)
     if delivery.rows:
@@ -136,28 +139,8 @@ def _settled_first(delivery: Delivery) -> bool:
 
 
 def upload_data(delivery: Delivery) -> None:
-    """Put the data files under the raw prefix, in place of what an earlier run put there.
-
-    A file that is there already stays as it is: each upload is news to the governor.
-    """
-    s3 = delivery.cloud.client("s3")
-    bucket, prefix = platform(delivery)["ArtifactBucket"], delivery.project.data_prefix
-    wanted = {f"{prefix}{path.name}": path for path in delivery.data}
-    for stored in s3.list_objects_v2(Bucket=bucket, Prefix=prefix).get("Contents", []):
-        if stored["Key"] not in wanted:
-            s3.delete_object(Bucket=bucket, Key=stored["Key"])
-    for key, path in wanted.items():
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, DIGEST).hexdigest()
-        if _stored_digest(s3, bucket, key) != digest:
-            s3.upload_file(str(path), bucket, key, ExtraArgs={"Metadata": {DIGEST: digest}})
-
-
-def _stored_digest(s3: Any, bucket: str, key: str) -> str:
-    try:
-        return str(s3.head_object(Bucket=bucket, Key=key)["Metadata"].get(DIGEST, ""))
-    except ClientError:
-        return ""
+    """Put this run's data into the bucket, and keep their versions."""
+    delivery.versions = data.upload(delivery.cloud, delivery.project, delivery.data)
 
 
 def start(delivery: Delivery) -> str:
@@ -185,13 +168,22 @@ def until(look: Callable[[], T | None], otherwise: str, seconds: float = START_S
 def _follow(delivery: Delivery) -> None:
     while True:
         status = records.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
+        _check_data(delivery)
         if status == "Succeeded":
             return
-        if status not in ("InProgress", "Stopping"):
+        if status not in records.UNDER_WAY:
             raise LocalError(_why(delivery, status))
         if delivery.approve:
             _answer(delivery)
         time.sleep(FOLLOW_SECONDS)
+
+
+def _check_data(delivery: Delivery) -> None:
+    """See that the execution is trained on this run's data, before its model is approved; once is enough."""
+    if delivery.versions and data.check(
+        delivery.cloud, delivery.project, delivery.execution_id, delivery.versions
+    ):
+        delivery.versions = {}
 
 
 def _answer(delivery: Delivery) -> None:
@@ -253,12 +245,13 @@ def platform(delivery: Delivery) -> dict[str, str]:
     return stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))
 
 
-def settle_settings(project: Project, target: str | None) -> Project:
-    """Write the settings of this run: project.toml, with another target when one is given."""
+def settle(project: Project, target: str | None) -> tuple[Project, str]:
+    """Give the project and the text of project.toml for this run, with another target when one is given.
+
+    Raises LocalError where project.toml has no target to replace.
+    """
     text = (project.root / "project.toml").read_text(encoding="utf-8")
-    write_whole(project.settings, source.settled(text, target))
-    read = read_project(project.root)
-    return read if target is None else replace(read, target=target)
+    return replace(project, target=target or project.target), source.settled(text, target)
 
 
 def data_files(path: Path) -> tuple[Path, ...]:

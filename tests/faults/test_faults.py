@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.e2e
+TABLES = {"table.csv", "other.csv"}
 # A new model is one file; this one does something before it is any other model.
 MODEL = """
 from container.models import linear_regression
@@ -107,13 +109,37 @@ def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> N
 
 
 def test_killed_runner_leaves_a_cloud_that_the_next_run_uses(rig: Rig) -> None:
+    """With the same data at once, and with others not before the execution that goes on has read its own."""
+    other = rig.root / "data" / "other.csv"
+    write_table(other, seed=8)
     runner = rig.begin("--approve")
     until(lambda: rig.pid_of("prepare"))
+    refused = rig.run("--data", str(other))
+    assert (refused.returncode, "Another run is under way here" in refused.stderr) == (1, True)
     runner.kill()
     runner.communicate()
+    refused = rig.run("--data", str(other))
+    assert (refused.returncode, "may still read the data" in refused.stderr) == (1, True)
     before = rig.cloud_pid()
     assert rig.run().returncode == 0
     assert rig.cloud_pid() == before
+
+
+def test_of_two_runs_at_once_none_succeeds_on_the_others_data(rig: Rig) -> None:
+    """One of them is refused before it changes anything, and the other is trained on its own file."""
+    other = rig.root / "data" / "other.csv"
+    write_table(other, seed=8)
+    runners = {name: rig.begin("--approve", "--data", str(rig.data.parent / name)) for name in TABLES}
+    ended = {
+        name: (runner.communicate(timeout=300)[0], runner.returncode) for name, runner in runners.items()
+    }
+    (succeeded,) = [name for name, (_, code) in ended.items() if code == 0]
+    (refused,) = TABLES - {succeeded}
+    assert "Another run is under way here: 'run --data" in ended[refused][0]
+    s3, bucket = rig.cloud().client("s3"), rig.bucket()
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="runs/")["Contents"]]
+    (manifest,) = [key for key in keys if key.endswith("/manifest.json")]
+    assert json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())[1:] == [succeeded]
 
 
 def test_killed_job_fails_with_its_signal_and_the_next_run_works(rig: Rig) -> None:

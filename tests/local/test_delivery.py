@@ -56,8 +56,8 @@ def begin(root: Path) -> Callable[..., Any]:
     """Return what begins a delivery and says how it ended."""
 
     def made(*, approve: bool) -> Any:
-        project = runs.settle_settings(projects.read_project(root), None)
-        return runs.Delivery(process.start(root), project, (root / "data.csv",), 0, approve)
+        project, settings = runs.settle(projects.read_project(root), None)
+        return runs.Delivery(process.start(root), project, (root / "data.csv",), 0, approve, settings)
 
     return made
 
@@ -178,7 +178,9 @@ def test_the_source_is_what_a_commit_would_hold(tmp_path: Path, *, with_git: boo
         path.write_text(SETTINGS if name == "project.toml" else ".local\nbuild\n.venv\n")
     if with_git:
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    project = runs.settle_settings(projects.read_project(tmp_path), 'a "column"')
+    project, settings = runs.settle(projects.read_project(tmp_path), 'a "column"')
+    assert project.target == 'a "column"'
+    projects.write_whole(project.settings, settings)
     with zipfile.ZipFile(io.BytesIO(source.pack(project))) as archive:
         assert sorted(archive.namelist()) == [".gitignore", "new.py", "project.toml"]
         assert 'target = "a \\"column\\""' in archive.read("project.toml").decode()

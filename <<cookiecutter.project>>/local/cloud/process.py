@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
-from local.cloud import environment
+from local.cloud import environment, lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,7 +176,7 @@ def start(root: Path, speed: float | None = None) -> Cloud:
 def find(root: Path) -> Cloud | None:
     """Return the project's cloud when it runs and answers, else None."""
     files = Files(root.resolve())
-    if not _locked(files.lock):
+    if not lock.is_held(files.lock):
         return None
     try:
         record = json.loads(files.record.read_bytes())
@@ -196,9 +195,9 @@ def find(root: Path) -> Cloud | None:
 def stop(root: Path) -> bool:
     """Stop the project's cloud with its jobs and endpoints; False when none was running."""
     files = Files(root.resolve())
-    running = _locked(files.lock)
+    running = lock.is_held(files.lock)
     for number, timeout in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, 5.0)):
-        if not _locked(files.lock) or (pid := _holder(files.lock)) is None:
+        if not lock.is_held(files.lock) or (pid := _holder(files.lock)) is None:
             break
         _signal(pid, number)
         if _released(files.lock, timeout):
@@ -213,11 +212,7 @@ def stop(root: Path) -> bool:
 def holding(files: Files) -> Iterator[bool]:
     """Hold the project's lock with this process's id in it; False when another cloud has it."""
     files.state.mkdir(parents=True, exist_ok=True)
-    with files.lock.open("a+") as lock:
-        if held := _acquired(lock.fileno()):
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+    with lock.holding(files.lock, str(os.getpid())) as held:
         yield held
 
 
@@ -243,41 +238,18 @@ def _spawn(files: Files, speed: float) -> subprocess.Popen[bytes]:
         )
 
 
-def _acquired(descriptor: int) -> bool:
-    # Whoever looks whether the lock is held has it for an instant, so one refusal says nothing.
-    for _ in range(20):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.01)
-        else:
-            return True
-    return False
-
-
-def _locked(path: Path) -> bool:
-    try:
-        with path.open("rb") as lock:
-            fcntl.flock(lock.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except BlockingIOError:
-        return True
-    return False
-
-
 def _released(path: Path, timeout: float) -> bool:
     deadline = time.monotonic() + timeout
-    while _locked(path):
+    while lock.is_held(path):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
     return True
 
 
-def _holder(lock: Path) -> int | None:
+def _holder(path: Path) -> int | None:
     try:
-        return int(lock.read_text())
+        return int(path.read_text())
     except (OSError, ValueError):
         return None
 

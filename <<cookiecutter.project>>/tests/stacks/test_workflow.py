@@ -260,7 +260,7 @@ def test_the_stack_of_production_is_the_one_that_is_described() -> None:
 def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]) -> None:
     """A failed first deployment leaves a stack without outputs, and the threshold alone decides."""
     production = restored(stack)
-    assert choose("Does a model serve production?", {}, production=production)[0] == "Start the list"
+    assert choose("Does a model serve production?", {}, production=production)[0] == "List the data"
     assert first_model_passes(production["PipelineExecutionId"])
 
 
@@ -269,7 +269,7 @@ def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]
     [
         (
             "Stack with id house-deploy-prd does not exist (Service: CloudFormation, Status Code: 400)",
-            "Start the list",
+            "List the data",
         ),
         ("Rate exceeded (Service: CloudFormation, Status Code: 400)", "Tell of the failure"),
     ],
@@ -280,7 +280,7 @@ def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause:
     output = evaluate(caught("Describe the production stack", "States.ALL")["Output"], states=error)
     chosen, assigned, _ = asl.choose(STATES["Is there a production stack?"], output)
     assert chosen == following
-    if chosen == "Start the list":
+    if chosen == "List the data":
         assert assigned["production"] == {"PipelineExecutionId": "none", "Watermark": EPOCH}
         assert first_model_passes("none")
     else:

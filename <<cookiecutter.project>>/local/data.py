@@ -1,0 +1,142 @@
+"""The data of a run: what it puts into the bucket, and whether its execution was trained on nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from local import records, stacks
+from local.project import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from local.cloud.process import Cloud
+    from local.project import Project
+
+DIGEST, CHUNK = "sha256", 1_048_576
+NOT_STOPPABLE = "PipelineExecutionNotStoppableException"
+
+
+def upload(cloud: Cloud, project: Project, files: tuple[Path, ...]) -> dict[str, str]:
+    """Put the files under the raw prefix, in place of an earlier run's, and return their versions.
+
+    A file that is there already stays as it is: each upload is an event that the governor decides about.
+    Raises LocalError where a file changes during its upload, and while an execution that has not ended its
+    training may read what would change.
+    """
+    s3, bucket = cloud.client("s3"), _bucket(cloud, project)
+    wanted = {f"{project.data_prefix}{path.name}": path for path in files}
+    stored = _keys(s3, bucket, project.data_prefix)
+    old = stored - wanted.keys()
+    new = {
+        key: path
+        for key, path in wanted.items()
+        if key not in stored or _stored_digest(s3, bucket, key) != _digest(path)
+    }
+    if old or new:
+        _refuse_while_read(cloud, project)
+    for key in old:
+        s3.delete_object(Bucket=bucket, Key=key)
+    for key, path in new.items():
+        _put(s3, bucket, key, path)
+    return {key: _version(s3, bucket, key) for key in wanted}
+
+
+def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[str, str]) -> bool:
+    """Whether the execution has been trained; raise LocalError, and stop it, if that was on other data.
+
+    `versions` are those of the run's own files, by key.
+    """
+    training = records.trained(cloud, project, execution_id)
+    if not training:
+        return False
+    s3, bucket = cloud.client("s3"), _bucket(cloud, project)
+    read = _manifest(s3, bucket, training)
+    foreign = sorted(read - versions.keys())
+    changed = sorted(key for key, version in versions.items() if _version(s3, bucket, key) != version)
+    if foreign or changed:
+        outcome = _stop(cloud, f"{project.slug}-pipeline", execution_id)
+        raise LocalError(
+            f"Execution {execution_id} was trained on other data than this run's: something else wrote or "
+            f"deleted {', '.join(foreign or changed)} in s3://{bucket} meanwhile. {outcome} Run again while "
+            "nothing else writes there."
+        )
+    return True
+
+
+def _refuse_while_read(cloud: Cloud, project: Project) -> None:
+    for execution in records.executions(cloud, f"{project.slug}-pipeline"):
+        name = execution["pipelineExecutionId"]
+        if execution["status"] in records.UNDER_WAY and not records.trained(cloud, project, name):
+            raise LocalError(
+                f"Execution {name} of the pipeline, since {execution['startTime']:%H:%M:%S}, may still read "
+                "the data that this run would replace. 'python -m local follow' shows the execution: run "
+                "again when its training has ended, or end it with 'python -m local down'."
+            )
+
+
+def _put(s3: Any, bucket: str, key: str, path: Path) -> None:
+    digest = _digest(path)
+    s3.upload_file(str(path), bucket, key)
+    if _stored_digest(s3, bucket, key) != digest:
+        s3.delete_object(Bucket=bucket, Key=key)
+        raise LocalError(f"{path} changed while it was uploaded; run again when nothing writes to it.")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, DIGEST).hexdigest()
+
+
+def _stored_digest(s3: Any, bucket: str, key: str) -> str:
+    digest = hashlib.new(DIGEST)
+    for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _keys(s3: Any, bucket: str, prefix: str) -> set[str]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+
+def _version(s3: Any, bucket: str, key: str) -> str:
+    """Give the present version of an object; empty where there is none."""
+    try:
+        return str(s3.head_object(Bucket=bucket, Key=key)["VersionId"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+            return ""
+        raise
+
+
+def _manifest(s3: Any, bucket: str, training: str) -> set[str]:
+    """List the keys that a training has read, as its state machine wrote them down."""
+    key = f"runs/{training.rpartition(':')[2]}/manifest.json"
+    head, *names = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    prefix = head["prefix"].removeprefix(f"s3://{bucket}/")
+    return {f"{prefix}{name}" for name in names}
+
+
+def _bucket(cloud: Cloud, project: Project) -> str:
+    return stacks.outputs(cloud, project.stack("pipeline"))["ArtifactBucket"]
+
+
+def _stop(cloud: Cloud, pipeline: str, execution_id: str) -> str:
+    """Stop the execution before its model is approved, and say what came of that."""
+    reason = "It was trained on other data than those of the run that started it."
+    try:
+        # Abandoned, since it would otherwise go on until somebody answers an approval that it waits for.
+        cloud.client("codepipeline").stop_pipeline_execution(
+            pipelineName=pipeline, pipelineExecutionId=execution_id, abandon=True, reason=reason
+        )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != NOT_STOPPABLE:
+            raise
+        return "It has ended already, so look at what serves with 'python -m local status'."
+    return "It is stopped, and its model is not deployed to production."

@@ -1,0 +1,34 @@
+"""One run at a time: runs share the raw data, the settings and the report of their project."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from local.cloud import lock
+from local.project import LocalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from local.project import Project
+
+
+@contextmanager
+def alone(project: Project, command: str) -> Iterator[None]:
+    """Keep other runs of the project out; raise LocalError that says which run is there already.
+
+    The lock ends with the process, however that ends.
+    """
+    path = project.state / "run.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    with lock.holding(path, f"'{command}' since {began}, process {os.getpid()}") as held:
+        if not held:
+            raise LocalError(
+                f"Another run is under way here: {path.read_text(encoding='utf-8')}. Two at once would share "
+                "their data. Run again when the other has ended; 'python -m local follow' shows it."
+            )
+        yield

@@ -1,0 +1,210 @@
+"""A run succeeds only on its own data: one run at a time, trained on the files that it has uploaded."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import multiprocessing
+import time
+from typing import TYPE_CHECKING, Any
+
+import delivery
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+process: Any = importlib.import_module("local.cloud.process")
+runs: Any = importlib.import_module("local.run")
+data: Any = importlib.import_module("local.data")
+lock: Any = importlib.import_module("local.cloud.lock")
+run_lock: Any = importlib.import_module("local.run_lock")
+records: Any = importlib.import_module("local.records")
+projects: Any = importlib.import_module("local.project")
+
+SLUG, BUCKET = "own-data", "own-data-artifacts"
+SETTINGS = f"""\
+[project]
+name = "{SLUG}"
+region = "eu-central-1"
+
+[data]
+prefix = "raw/"
+target = "price"
+"""
+# Lists the data and writes the manifest, as a project's training does, after a pause for changes of the data.
+TRAINING = {
+    "QueryLanguage": "JSONata",
+    "StartAt": "Wait",
+    "States": {
+        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "List"},
+        "List": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:s3:listObjectsV2",
+            "Arguments": {"Bucket": BUCKET, "Prefix": "raw/"},
+            "Output": "{% [$states.result.Contents.$substringAfter(Key, 'raw/')] %}",
+            "Next": "Write",
+        },
+        "Write": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:s3:putObject",
+            "Arguments": {
+                "Bucket": BUCKET,
+                "Key": "{% 'runs/' & $states.context.Execution.Name & '/manifest.json' %}",
+                "Body": f"{{% $append([{{'prefix': 's3://{BUCKET}/raw/'}}], $states.input) %}}",
+            },
+            "End": True,
+        },
+    },
+}
+MACHINE = f"arn:aws:states:eu-central-1:000000000000:stateMachine:{SLUG}-workflow"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a project whose pipeline trains and asks, with its cloud running."""
+    made = tmp_path_factory.mktemp("run-data") / "project"
+    (made / "pipeline").mkdir(parents=True)
+    train = {"Name": "Train", "Actions": [delivery.invoke(MACHINE, "Train")]}
+    template = json.loads(delivery.platform(SLUG, [train, delivery.ask()]))
+    template["Resources"]["Bucket"]["Properties"]["BucketName"] = BUCKET
+    (made / "pipeline" / "pipeline.yml").write_text(json.dumps(template))
+    for name, text in {"project.toml": SETTINGS, "a.csv": "price\n1\n", "b.csv": "price\n2\n"}.items():
+        (made / name).write_text(text)
+    process.start(made).client("stepfunctions").create_state_machine(
+        name=f"{SLUG}-workflow", definition=json.dumps(TRAINING), roleArn="arn:aws:iam::000000000000:role/r"
+    )
+    yield made
+    process.stop(made)
+
+
+@pytest.fixture
+def begin(root: Path) -> Callable[..., Any]:
+    """Return what begins a run with a file of the project, and approves its model."""
+
+    def made(name: str = "a.csv") -> Any:
+        project, settings = runs.settle(projects.read_project(root), None)
+        return runs.Delivery(process.start(root), project, (root / name,), 0, approve=True, settings=settings)
+
+    return made
+
+
+def started(one: Any) -> Any:
+    """Upload the data of a run, and start its execution."""
+    runs.upload_data(one)
+    projects.write_whole(one.project.settings, one.settings)
+    one.execution_id = runs.start(one)
+    return one.cloud.client("s3")
+
+
+def test_a_run_succeeds_on_its_own_data(begin: Callable[..., Any]) -> None:
+    """And the next one on others, when the first has ended."""
+    for name in ("a.csv", "b.csv"):
+        one = begin(name)
+        runs.deliver(one)
+        status = records.execution_status(one.cloud, one.pipeline, one.execution_id)
+        assert (status, one.versions) == ("Succeeded", {})
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (
+            lambda s3: s3.put_object(Bucket=BUCKET, Key="raw/foreign.csv", Body=b"price\n3\n"),
+            "raw/foreign.csv",
+        ),
+        (lambda s3: s3.put_object(Bucket=BUCKET, Key="raw/a.csv", Body=b"price\n3\n"), "raw/a.csv"),
+        (lambda s3: s3.delete_object(Bucket=BUCKET, Key="raw/a.csv"), "raw/a.csv"),
+    ],
+    ids=["another file", "another content", "a file that is deleted"],
+)
+def test_an_execution_that_is_trained_on_other_data_is_stopped(
+    begin: Callable[..., Any], change: Callable[[Any], None], key: str
+) -> None:
+    """Before its model is approved, and the run says which file it was."""
+    one = begin()
+    one.data = (*one.data, one.data[0].with_name("b.csv"))
+    change(started(one))
+    with pytest.raises(projects.LocalError, match="trained on other data than this run's") as refused:
+        runs.follow(one)
+    assert key in str(refused.value)
+    assert "It is stopped" in str(refused.value)
+    status = until(
+        lambda: records.execution_status(one.cloud, one.pipeline, one.execution_id),
+        lambda seen: seen not in records.UNDER_WAY,
+    )
+    assert status == "Stopped"
+
+
+def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[..., Any]) -> None:
+    """Where the run that started it was killed: the same data may come again, and others wait."""
+    one = begin()
+    s3 = started(one)
+    before = s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"]
+    runs.upload_data(begin())
+    with pytest.raises(projects.LocalError, match=f"Execution {one.execution_id} of the pipeline, since"):
+        runs.upload_data(begin("b.csv"))
+    assert s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"] == before
+    until(lambda: records.trained(one.cloud, one.project, one.execution_id))
+    runs.upload_data(begin("b.csv"))
+
+
+def test_a_file_that_changes_during_its_upload_is_refused(
+    begin: Callable[..., Any], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content would be neither the former nor the new one, and nothing of it stays."""
+    one = begin()
+    s3 = one.cloud.client("s3")
+    upload = s3.upload_file
+
+    def changed(name: str, *rest: Any) -> None:
+        (root / "growing.csv").write_text("price\n1\n2\n")
+        upload(name, *rest)
+
+    (root / "growing.csv").write_text("price\n1\n")
+    one.data = (root / "growing.csv",)
+    monkeypatch.setattr(s3, "upload_file", changed)
+    with pytest.raises(projects.LocalError, match=r"growing\.csv changed while it was uploaded"):
+        runs.upload_data(one)
+    listed = s3.list_objects_v2(Bucket=BUCKET, Prefix="raw/").get("Contents", [])
+    assert "raw/growing.csv" not in [each["Key"] for each in listed]
+
+
+def hold(root: Path, held: Any, end: Any) -> None:
+    """Hold the lock of a project until the end."""
+    with run_lock.alone(projects.read_project(root), "run --data first.csv"):
+        held.set()
+        end.wait(30)
+
+
+def test_a_second_run_is_refused_and_says_what_is_running(root: Path) -> None:
+    """By its command, its time and its process; when that ends, however it ends, the lock is free."""
+    context = multiprocessing.get_context("spawn")
+    held, end = context.Event(), context.Event()
+    first = context.Process(target=hold, args=(root, held, end))
+    first.start()
+    assert held.wait(30)
+    project = projects.read_project(root)
+    with (
+        pytest.raises(
+            projects.LocalError, match=r"'run --data first\.csv' since .* UTC, process \d+"
+        ) as refused,
+        run_lock.alone(project, "run"),
+    ):
+        pytest.fail("two runs are under way")
+    assert str(first.pid) in str(refused.value)
+    first.kill()
+    first.join()
+    with run_lock.alone(project, "run"):
+        assert lock.is_held(root / ".local" / "run.lock")
+    assert not lock.is_held(root / ".local" / "run.lock")
+
+
+def until(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, seconds: float = 20.0) -> Any:
+    """Look until it is enough, and return what was seen."""
+    deadline = time.monotonic() + seconds
+    while not enough(seen := look()):
+        assert time.monotonic() < deadline, seen
+        time.sleep(0.02)
+    return seen
