@@ -128,6 +128,14 @@ def test_a_large_request_is_answered_whole(shared: Any) -> None:
     assert [float(line) for line in reply.body.split()] == [203.0 + number for number in range(50_000)]
 
 
+def test_an_answer_above_the_limit_is_refused(shared: Any) -> None:
+    """Protects callers behind a function, whose answer has a limit: they are asked for fewer rows."""
+    reply = shared.predict("c\n" + "0.1\n" * 320_000)
+    assert (reply.status, reply.json["error"]["code"]) == (413, "answer-too-large")
+    assert reply.json["error"]["message"].endswith("6291456 bytes; send fewer rows at a time")
+    assert shared.predict(LINE).status == 200
+
+
 def test_garbage_on_the_wire_is_a_400(shared: Any) -> None:
     assert shared.raw(b"\x16\x03\x01 nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert shared.raw(b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").startswith(
