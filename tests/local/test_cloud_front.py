@@ -87,7 +87,7 @@ def chunked(body: bytes, size: int) -> bytes:
 @pytest.mark.parametrize("offer", [OFFER, WEBSOCKET])
 @pytest.mark.parametrize("size", [70, 1_000_000])
 def test_an_offer_of_another_protocol_is_ignored(rig: Any, offer: bytes, size: int) -> None:
-    """Java's HttpClient and `curl --http2` offer HTTP/2; the bodies behind arrive, and the connection stays."""
+    """Java's HttpClient and `curl --http2` offer HTTP/2; bodies arrive, and the connection stays."""
     length, chunks = b"Content-Length: %d\r\n\r\n" % len(NAMED), b"Transfer-Encoding: chunked \r\n\r\n"
     with_length = DESCRIBE + offer + length + NAMED
     in_chunks = DESCRIBE + offer + chunks + chunked(NAMED, 5)

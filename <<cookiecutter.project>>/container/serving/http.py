@@ -318,11 +318,12 @@ class Connection(asyncio.Protocol):
         while self.parser is not None:
             try:
                 self.parser.feed_data(rest)
-                return
             except httptools.HttpParserUpgrade as upgrade:
                 if not self.offers or self.ending:
                     return  # CONNECT, whose connection closes behind the answer, or behind the last request
                 rest = memoryview(rest)[upgrade.args[0] :]
+            else:
+                return
             self.whole = b""  # what is remembered is a head that came in like this
             head = self._without_offer(self.parser)
             self.parser = httptools.HttpRequestParser(self)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # InvokeEndpoint's own limits: what passes them unseen would come back as a fault of ours.
 MOST_BYTES, LONGEST_INFERENCE_ID, LONGEST_HEADER = 6_291_456, 64, 1024
-MOST_RESULT = 6_291_556  # bytes that Lambda takes of a function's result as JSON; more would count as its error
+MOST_RESULT = 6_291_556  # bytes that Lambda takes of a result as JSON; more is an error of the function
 RESERVED = ("golden-", "synthetic-")  # left out of drift and of counts
 TEXT = ("application/json", "text/")
 

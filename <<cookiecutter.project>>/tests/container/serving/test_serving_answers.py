@@ -54,7 +54,7 @@ def test_classes_have_their_label_and_its_probability(rows: list[list[float]]) -
 @pytest.mark.parametrize("kind", [JSON, JSON_LINES, CSV, NPY])
 @pytest.mark.parametrize("target", [NUMBER, LABEL], ids=["regression", "classes"])
 def test_an_answer_above_the_limit_is_refused(target: Target, kind: str) -> None:
-    """Protects the way back to the caller, which has a limit too: at it an answer passes, a byte above not."""
+    """Protects the way back to the caller, which has a limit: at it an answer passes, a byte above not."""
     shape = (20_000,) if target.classes is None else (20_000, len(target.classes))
     predictions = np.random.default_rng(7).random(shape)
     size = len(Answers(target, 10**9).write(predictions, kind))
@@ -70,7 +70,8 @@ def test_what_cannot_fit_is_known_before_it_is_scored(numbers: list[float], kind
     """No answer that would fit is refused before scoring, and one of many rows is."""
     for target in (NUMBER, LABEL):
         array = np.array(numbers)
-        predictions = array if target.classes is None else np.column_stack([array, *[np.zeros(len(array))] * 3])
+        classes = np.column_stack([array, *[np.zeros(len(array))] * 3])
+        predictions = array if target.classes is None else classes
         size = len(Answers(target, 10**9).write(predictions, kind))
         Answers(target, size).check(len(numbers), kind)
         with pytest.raises(Refusal, match="fewer rows"):
