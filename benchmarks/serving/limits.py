@@ -31,8 +31,8 @@ def main(mode: str, size: int) -> None:
     def constant(*_: Any) -> Answer:
         return ANSWER
 
-    def prepared(model: Path) -> Service:
-        service = prepare(model)
+    def prepared(model: Path, max_answer: int) -> Service:
+        service = prepare(model, max_answer)
         predict = service.artefact.model.predict
 
         def kernel(*_: Any) -> Answer:

@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 # A row unlike any that the model was trained on, among others as many as one of its requests has.
 BODY = "\n".join(["1000000.0,0.5,red", *(f"0.{row},0.5,green" for row in range(59))]).encode()
 MISTAKE = b"no,such,columns,here"
+# So many rows that the answer would be larger than what a function may return.
+TOO_MANY = b"a\n" + b"1\n" * 500_000
 HEADERS = {
     "accept": "application/json",
     "authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/eu-central-1/execute-api/aws4_request",
     "content-type": "text/csv",
 }
 THINK_SECONDS = 0.1
+SELDOM = 1.0  # for requests that take a processor for as long
 TIMEOUT = 40.0
 
 
@@ -42,6 +45,7 @@ class Load:
     url: str
     users: int
     body: bytes = BODY
+    think: float = THINK_SECONDS
     answers: list[Answer] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -59,7 +63,7 @@ class Load:
     def _use(self) -> None:
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
-        while not self.over.wait(THINK_SECONDS):
+        while not self.over.wait(self.think):
             began = time.time()
             status, version = self._ask(connection, parts.path)
             self.answers.append(Answer(began, time.time(), status, version))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.canary.load import MISTAKE, Answer, Load, counted
+from tests.canary.load import MISTAKE, SELDOM, TOO_MANY, Answer, Load, counted
 from tests.canary.production import Production
 from tests.rig import Rig, until, write_table
 
@@ -66,6 +66,7 @@ class Delivered:
     new: str
     answers: list[Answer]
     mistakes: list[Answer]
+    large: list[Answer]
     deployment: dict[str, Any] | None
 
     @property
@@ -84,7 +85,7 @@ class Delivered:
     def tell(self, case: str) -> None:
         """Show who answered, for `pytest -rP`."""
         names = {self.old: "old", self.new: "new"}
-        parts = {"all": self.answers, "shared": self.shared() if self.shifts else []}
+        parts = {"all": self.answers, "shared": self.shared() if self.shifts else [], "large": self.large}
         shown = {
             part: {names.get(key, key): number for key, number in counted(answers).items()}
             for part, answers in parts.items()
@@ -92,19 +93,24 @@ class Delivered:
         sys.stdout.write(f"{case}: {json.dumps(shown)}\n")
 
 
-def deliver(production: Production) -> Delivered:
-    """Deliver the project as it stands, with users at the API from its approval on, and one who errs."""
+def deliver(production: Production, asking_too_much: int = 0) -> Delivered:
+    """Deliver the project as it stands, with users at the API from its approval on, and one who errs.
+
+    Some may ask for answers that are larger than a function may return.
+    """
     old, before = production.serving(), len(production.deployments())
     runner = production.rig.begin()
     pending = until(lambda: production.waiting() or runner.poll())
     assert runner.poll() is None, runner.communicate()
     url = production.url()
-    with Load(url, USERS) as load, Load(url, 1, MISTAKE) as errs:
+    large = Load(url, asking_too_much, TOO_MANY, SELDOM)
+    with Load(url, USERS) as load, Load(url, 1, MISTAKE) as errs, large:
         production.approve(pending)
         output, _ = runner.communicate(timeout=300)
         production.serving()
     new = [*production.deployments()[before:], None][0]
-    return Delivered(runner.returncode, output, old, pending.execution_id, load.answers, errs.answers, new)
+    answers = load.answers, errs.answers, large.answers
+    return Delivered(runner.returncode, output, old, pending.execution_id, *answers, new)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +147,7 @@ def bad(production: Production) -> Iterator[Callable[..., Delivered]]:
 def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Production) -> None:
     """It is a retrained one; alarms that have something to see stay silent, whatever a user sends."""
     production.rig.set("data", "seed", "43")
-    done = deliver(production)
+    done = deliver(production, asking_too_much=1)
     done.tell("good")
     assert done.code == 0, done.output
     assert {each.status for each in done.answers} == {200}
@@ -149,6 +155,8 @@ def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Pro
     assert production.serving() == done.new
     assert {each.status for each in done.mistakes} == {400}
     assert {each.version for each in done.mistakes} == {done.old, done.new}
+    assert {each.status for each in done.large} == {413}
+    assert done.new in {each.version for each in done.large}
     shared = counted(done.shared())
     assert 0 < shared[done.new] <= most(sum(shared.values()))
     states = production.states(done.new)

@@ -14,6 +14,8 @@ import json
 def handler(event, context):
     if event["body"] and event["isBase64Encoded"] and event["body"].startswith("ZmFpbA"):
         raise ValueError("nobody's business")
+    if event["body"] == "bGFyZ2U=":
+        event["body"] = "YWFh" * 1_600_000
     return {
         "statusCode": 200,
         "headers": {"content-type": "application/octet-stream", "x-version": context.function_version},
@@ -98,6 +100,18 @@ def test_an_api_answers_through_the_alias(fast: Any, api: str) -> None:
     assert (status, body, headers["x-version"]) == (200, bytes(range(256)), "1")
     assert ask(url, b"1", {})[0] == 403
     status, body, _ = ask(url, b"fail", SIGNED)
+    assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
+
+
+def test_a_payload_above_lambdas_limit_is_refused_both_ways(fast: Any, api: str) -> None:
+    """A request in base64 above 6 MB is the caller's 413, an answer above it the function's 502."""
+    url = fast.cloud.local_url(fast.outputs(api)["Url"])
+    headers = {**SIGNED, "accept": "*/*"}
+    assert ask(url, bytes(4_700_000), headers)[0] == 200
+    status, body, told = ask(url, bytes(4_800_000), headers)
+    assert (status, json.loads(body)) == (413, {"message": "Request Too Long"})
+    assert told["x-amzn-errortype"] == "BadRequestException"
+    status, body, _ = ask(url, b"large", headers)
     assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
 
 

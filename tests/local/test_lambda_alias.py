@@ -32,6 +32,8 @@ def handler(event, context):
         raise OwnError("as asked")
     if order == "exit":
         os._exit(3)
+    if isinstance(order, int):
+        return "a" * (order - 2)
     if order == "wait":
         time.sleep(1.5)
     if order == "measure":
@@ -68,7 +70,7 @@ def packed(source: str) -> bytes:
     return buffer.getvalue()
 
 
-def invoke(rig: Any, name: str, order: str = "", qualifier: str = "live") -> tuple[Any, Any]:
+def invoke(rig: Any, name: str, order: str | int = "", qualifier: str = "live") -> tuple[Any, Any]:
     payload = json.dumps({"order": order})
     found = rig.lambda_.invoke(FunctionName=name, Qualifier=qualifier, Payload=payload)
     return found, json.loads(found["Payload"].read())
@@ -198,6 +200,36 @@ def test_an_error_has_the_name_of_its_exception(fast: Any, function: str) -> Non
     states = {"Task": task(function, "raise", Catch=catch), "Caught": {"Type": "Succeed"}}
     execution = machine(fast, states)
     assert (execution["status"], json.loads(execution["output"])) == ("SUCCEEDED", "OwnError")
+
+
+def test_a_synchronous_request_has_its_limit(fast: Any, function: str) -> None:
+    """At 6 MB a request is executed; a byte more is refused, runs nothing and is no error of the function."""
+    most = 6_291_456
+    payload = b'{"order": "", "more": "%b"}' % (b"a" * (most - 25))
+    assert len(payload) == most
+    before = total(fast, function, "Invocations"), total(fast, function, "Errors")
+    answered = fast.lambda_.invoke(FunctionName=function, Payload=payload)
+    assert "FunctionError" not in answered
+    with pytest.raises(fast.lambda_.exceptions.RequestTooLargeException) as caught:
+        fast.lambda_.invoke(FunctionName=function, Payload=payload + b" ")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert f"smaller than {most} bytes" in str(caught.value)
+    fast.until(lambda: total(fast, function, "Invocations") == before[0] + 1)
+    assert total(fast, function, "Errors") == before[1]
+
+
+def test_an_answer_has_its_limit(fast: Any, function: str) -> None:
+    """At 6 MB and a hundred bytes it passes; with a byte more it is an error of the function, and counts."""
+    most = 6_291_556
+    before = total(fast, function, "Errors")
+    answered, body = invoke(fast, function, most)
+    assert ("FunctionError" in answered, len(body)) == (False, most - 2)
+    refused, error = invoke(fast, function, most + 1)
+    assert (refused["FunctionError"], error["errorType"]) == ("Unhandled", "Function.ResponseSizeTooLarge")
+    assert error["errorMessage"] == (
+        "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
+    )
+    fast.until(lambda: total(fast, function, "Errors") == before + 1)
 
 
 def test_a_function_that_ends_or_cannot_start_says_so(fast: Any, function: str) -> None:

@@ -5,6 +5,8 @@ application/json       {"predictions": [prediction, ...]}: a number, or of class
 application/jsonlines  a prediction a line
 text/csv               a line a prediction: a number, or the label and its probability
 application/x-npy      an array of numbers, or (rows, classes) of probabilities in the order of schema.json
+
+An answer has a greatest size, because what carries it to the caller has one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ import orjson
 
 from container.serving import npy
 from container.serving.media import CSV, JSON, JSON_LINES, NPY
+from container.serving.refusal import Refusal
+from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,17 +37,49 @@ CONTENT_TYPES = {
     NPY: b"application/x-npy",
 }
 CHUNK = 4096  # rows written at a time: bounds the memory of an answer of many rows
+SHORTEST = 0.0  # no number is written in fewer characters
 
 
 class Answers:
     """Write predictions, for a regression or for classes."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, most: int = MAX_ANSWER) -> None:
+        """Write at most so many bytes."""
+        self.most = most
         self.labels = tuple(target.classes or ())
         self.csv_labels = [_csv_cell(label) for label in self.labels]
+        self.least = self._least()
+
+    def check(self, rows: int, kind: str) -> None:
+        """Raise `Refusal` 413 when no predictions for so many rows fit: they need not be made."""
+        if rows * self.least[kind] - 1 > self.most:
+            raise self._too_large()
 
     def write(self, predictions: FloatArray, kind: str) -> bytes:
-        """Return the answer's body: (n,) numbers of a regression, or (n, classes) probabilities."""
+        """Return the answer's body: (n,) numbers of a regression, or (n, classes) probabilities.
+
+        Raises `Refusal` 413 for one that is larger than the limit.
+        """
+        body = self._write(predictions, kind)
+        if len(body) > self.most:
+            raise self._too_large()
+        return body
+
+    def _too_large(self) -> Refusal:
+        message = f"the answer would be larger than {self.most} bytes; send fewer rows at a time"
+        return Refusal(413, "answer-too-large", message)
+
+    def _least(self) -> dict[str, int]:
+        """Return the bytes that a row has at least, with what separates it from the next, by media type."""
+        number = len(orjson.dumps(SHORTEST))
+        if not self.labels:
+            return {**dict.fromkeys((JSON, JSON_LINES, CSV), number + 1), NPY: 8}
+        label = min(self.labels, key=lambda text: len(orjson.dumps(text)))
+        row = orjson.dumps({"label": label, "probabilities": dict.fromkeys(self.labels, SHORTEST)})
+        csv_row = min(map(len, self.csv_labels)) + 1 + number
+        return {JSON: len(row) + 1, JSON_LINES: len(row) + 1, CSV: csv_row + 1, NPY: 8 * len(self.labels)}
+
+    def _write(self, predictions: FloatArray, kind: str) -> bytes:
         exact = np.ascontiguousarray(predictions, dtype=np.float64)
         if kind == JSON:
             return b'{"predictions":[%b]}' % (self._json_classes(exact) if self.labels else _numbers(exact))

@@ -35,6 +35,8 @@ END_OF_HEAD = b"\r\n\r\n"
 MOST_HEADS, LONGEST_HEAD = 256, 4096  # that are remembered, and the bytes of one
 # A head with one of these is never remembered.
 NEVER_KNOWN = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
+OFFER = frozenset({b"upgrade", b"connection", b"http2-settings"})  # of another protocol
+BLANKS = b" \t"  # that may follow a header's value; the parser leaves them on
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINES = {
     status: f"HTTP/1.1 {status} {reason}\r\n".encode()
@@ -101,6 +103,7 @@ class Connection(asyncio.Protocol):
         self.started = 0.0
         self.keeps = True
         self.refused = False  # the request that is coming in: what is left of it is dropped
+        self.offers = False  # the request that is coming in: another protocol
         self.job: Job | None = None  # the request that the thread has
         self.queue: deque[Request | Refused] = deque()  # those that came in behind it
         self.ending = False  # nothing that comes in is read any more
@@ -136,9 +139,7 @@ class Connection(asyncio.Protocol):
             self.whole = b""
             self.received += len(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # no other protocol is spoken here, and the connection closes behind the answer
+            self._parse(data)
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None  # a fault of ours, and not of the request
         except httptools.HttpParserError:
@@ -167,7 +168,7 @@ class Connection(asyncio.Protocol):
         """Start a request."""
         self.since = self.application.now
         self.started = time.perf_counter() if self.settings.access_log else 0.0
-        self.stage, self.refused, self.keeps = HEAD, False, True
+        self.stage, self.refused, self.offers, self.keeps = HEAD, False, False, True
         self.url, self.headers, self.parts = b"", {}, []
         self.size = self.received = 0
 
@@ -178,16 +179,22 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; one that stands behind a body in chunks says nothing that is still to be heard."""
         if self.stage == HEAD:
-            self.headers[name.lower()] = value
+            name = name.lower()
+            if name == b"transfer-encoding" and name in self.headers:
+                value = self.headers[name] + b"," + value
+            self.headers[name] = value
 
     def on_headers_complete(self) -> None:
         """Refuse what is declared too large before it is sent."""
         assert self.parser is not None  # noqa: S101  it is calling
         self.stage = BODY
         self.since = self.application.now
+        self.offers = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self.offers:
+            return  # the request begins anew, without the offer
         current = self.parser.get_http_version() == "1.1"
         self.keeps = current and self.parser.should_keep_alive() and not self.parser.should_upgrade()
-        if self.headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
+        if self.headers.get(b"transfer-encoding", b"chunked").rstrip(BLANKS).lower() != b"chunked":
             self._refuse(Refusal(400, "invalid-http", "of transfer encodings, chunked is read"), keeps=False)
             return
         declared = self.declared()
@@ -209,6 +216,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer the request, or put it behind the one that is being answered."""
+        if self.offers:
+            return
         self.stage = IDLE
         self.since = self.application.now
         if self.held:
@@ -220,7 +229,7 @@ class Connection(asyncio.Protocol):
 
     def declared(self) -> int:
         """Return the length that the request says its body has, 0 when it does not say."""
-        length = self.headers.get(b"content-length", b"")
+        length = self.headers.get(b"content-length", b"").rstrip(BLANKS)
         return int(length) if length.isdigit() else 0
 
     def answer(self, request: Request, answer: Answer) -> None:
@@ -297,6 +306,36 @@ class Connection(asyncio.Protocol):
         if self.stage == IDLE:
             return CROWDED if self.application.crowded else KEEP_ALIVE
         return min(HEAD_SECONDS, timeout) if self.stage == HEAD else timeout
+
+    def _parse(self, data: bytes) -> None:
+        """Parse what came in.
+
+        Behind the head of a request that offers another protocol, the parser stops: it takes what follows for
+        that protocol. Such an offer is ignored, as HTTP allows, and the request may have a body. So the head
+        is parsed again without the offer, and then what follows.
+        """
+        rest: bytes | memoryview = data
+        while self.parser is not None:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as upgrade:
+                if not self.offers or self.ending:
+                    return  # CONNECT, whose connection closes behind the answer, or behind the last request
+                rest = memoryview(rest)[upgrade.args[0] :]
+            else:
+                return
+            self.whole = b""  # what is remembered is a head that came in like this
+            head = self._without_offer(self.parser)
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.feed_data(head)
+
+    def _without_offer(self, parser: httptools.HttpRequestParser) -> bytes:
+        """Return the head that the parser has read, as HTTP/1.x without an offer of another protocol."""
+        lines = [b"%b %b HTTP/%b" % (parser.get_method(), self.url, parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers.items() if header[0] not in OFFER]
+        if not parser.should_keep_alive():
+            lines.append(b"connection: close")
+        return b"\r\n".join((*lines, b"", b""))
 
     def _take(self, item: Request | Refused) -> None:
         """Answer a request in its turn."""

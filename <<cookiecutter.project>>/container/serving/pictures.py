@@ -25,6 +25,7 @@ from container.serving.answers import content_type
 from container.serving.media import JSON
 from container.serving.refusal import Refusal, shown
 from container.serving.service import Answer, Service
+from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,14 +44,15 @@ STATUS = {"too-many-pixels": 413}
 class PictureService(Service):
     """Answer requests about pictures with one loaded model."""
 
-    def __init__(self, artefact: Artefact) -> None:
-        super().__init__(artefact)
+    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+        super().__init__(artefact, most)
         self.side = artefact.schema.side or 0
 
     def answer(self, body: bytes, content: bytes, accept: bytes) -> Answer:
         """Score a body of a `Content-Type` and write it as `Accept` asks. Raises `Refusal`."""
         bodies = _bodies(body, content)
         answer_kind = media.answer_type(accept, JSON)
+        self.answers.check(len(bodies), answer_kind)
         seen: NDArray[Any] = np.stack(
             [decode.pixels(_picture(each, row), self.side) for row, each in enumerate(bodies, 1)]
         )

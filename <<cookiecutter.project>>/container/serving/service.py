@@ -10,6 +10,7 @@ from container.compiled import scorer, text
 from container.serving import media
 from container.serving.answers import Answers, content_type, count_headers
 from container.serving.requests import Requests
+from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
     from container.artefact import Artefact
@@ -42,13 +43,14 @@ class Answer(NamedTuple):
 class Service(ABC):
     """Answer requests with one loaded model; knows nothing of sockets."""
 
-    def __init__(self, artefact: Artefact) -> None:
+    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+        """Answer in at most so many bytes."""
         self.artefact = artefact
         self.form: Headers = [
             (b"x-serving-form", artefact.form.encode()),
             (b"x-serving-form-reason", _header(artefact.reason)),
         ]
-        self.answers = Answers(artefact.schema.target)
+        self.answers = Answers(artefact.schema.target, most)
         self.totals = Totals()
 
     @abstractmethod
@@ -63,8 +65,8 @@ class Service(ABC):
 class TableService(Service):
     """Answer requests about rows of a table."""
 
-    def __init__(self, artefact: Artefact) -> None:
-        super().__init__(artefact)
+    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+        super().__init__(artefact, most)
         self.predict = artefact.model.predict
         self.requests = Requests(artefact.schema, text.reader(len(artefact.schema.features)))
         self.scorer = scorer.scorer(artefact.model) if self.requests.plain else None
@@ -72,7 +74,7 @@ class TableService(Service):
     def answer(self, body: bytes, content: bytes, accept: bytes) -> Answer:
         """Score a body of a `Content-Type` and write it as `Accept` asks. Raises `Refusal`."""
         kind, header, answer_kind = media.forms(content, accept)
-        rows, missing, unknown, extra, predicted = self._predict(body, kind, header)
+        rows, missing, unknown, extra, predicted = self._predict(body, kind, header, answer_kind)
         written = self.answers.write(predicted, answer_kind)
         totals = self.totals
         totals.rows += rows
@@ -89,7 +91,9 @@ class TableService(Service):
             )
         return Answer(200, headers, written)
 
-    def _predict(self, body: bytes, kind: str, header: str) -> tuple[int, int, int, int, FloatArray]:
+    def _predict(
+        self, body: bytes, kind: str, header: str, answer_kind: str
+    ) -> tuple[int, int, int, int, FloatArray]:
         """Return how many rows there are, how much is missing, unknown and extra, and the predictions."""
         if self.scorer is not None and kind in TEXT and header != "present":
             found = self.scorer.score(body, is_json=kind == media.JSON)
@@ -97,6 +101,7 @@ class TableService(Service):
                 predicted, missing = found
                 return len(predicted), missing, 0, 0, predicted
         batch = self.requests.read(body, kind, header)
+        self.answers.check(len(batch.rows), answer_kind)
         return len(batch.rows), batch.missing, batch.unknown, batch.extra, self.predict(batch.rows)
 
     def warm_up(self) -> None:

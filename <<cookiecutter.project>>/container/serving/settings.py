@@ -11,13 +11,16 @@ from container.errors import UserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_BODY = 6 * 1024 * 1024  # what InvokeEndpoint lets through
+MAX_BODY = MAX_ANSWER = 6 * 1024 * 1024  # what InvokeEndpoint's model lets through, there and back
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold where and how to serve. Times are in seconds, `max_body` in bytes, `queue` is per worker."""
+    """Hold where and how to serve.
+
+    Times are in seconds, `max_body` (of a request) and `max_answer` in bytes, `queue` is per worker.
+    """
 
     host: str
     port: int
@@ -25,6 +28,7 @@ class Settings:
     timeout: int
     grace: int
     max_body: int
+    max_answer: int
     queue: int
     access_log: bool
 
@@ -39,6 +43,7 @@ class Settings:
             timeout=timeout,
             grace=_whole(environment, "MODEL_SERVER_GRACE", default=min(timeout, 25), least=1),
             max_body=_whole(environment, "MAX_CONTENT_LENGTH", default=MAX_BODY, least=1),
+            max_answer=_whole(environment, "MODEL_SERVER_MAX_ANSWER", default=MAX_ANSWER, least=1),
             queue=_whole(environment, "MODEL_SERVER_QUEUE", default=128, least=1),
             access_log=environment.get("MODEL_SERVER_ACCESS_LOG", "").lower() in {"1", "true", "yes"},
         )

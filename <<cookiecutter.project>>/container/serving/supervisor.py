@@ -63,7 +63,7 @@ def serve() -> None:
     listener = _bind(settings)
     from container.serving import worker  # noqa: PLC0415  numpy counts its threads when it is imported
 
-    service = worker.prepare(layout.current().model)
+    service = worker.prepare(layout.current().model, settings.max_answer)
     port = listener.getsockname()[1]
     loaded = service.artefact
     log("loaded", model=loaded.name, port=port, seconds=time.monotonic() - started)

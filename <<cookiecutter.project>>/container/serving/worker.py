@@ -148,19 +148,23 @@ class Server:
         self.stop()
 
 
-def prepare(model: Path) -> Service:
-    """Load the model once, before the workers are forked, so that they share its memory."""
-    service = _service(artefact.load(model))
+def prepare(model: Path, max_answer: int) -> Service:
+    """Load the model once, before the workers are forked, so that they share its memory.
+
+    `max_answer` is in bytes.
+    """
+    service = _service(artefact.load(model), max_answer)
     gc.collect()
     gc.freeze()
     return service
 
 
-def _service(loaded: Artefact) -> Service:
+def _service(loaded: Artefact, max_answer: int) -> Service:
     """Return what answers for a model of tables, or of pictures, whose decoder only that one loads."""
     if loaded.schema.workload == TABULAR:
-        return TableService(loaded)
-    made: Service = importlib.import_module("container.serving.pictures").PictureService(loaded)
+        return TableService(loaded, max_answer)
+    pictures = importlib.import_module("container.serving.pictures")
+    made: Service = pictures.PictureService(loaded, max_answer)
     return made
 
 

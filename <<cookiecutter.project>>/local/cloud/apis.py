@@ -1,10 +1,11 @@
-"""API Gateway before functions, where ministack tells callers more than AWS does."""
+"""API Gateway before functions, where ministack tells callers more than AWS does, and lets more through."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from local.cloud import emulator
+from local.cloud.lambdas import payloads
 from local.cloud.service import Service
 
 if TYPE_CHECKING:
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
 GATEWAY = "ministack.services.apigateway_v1"
 MALFORMED = "Internal server error"
+TOO_LONG = {
+    "statusCode": 413,
+    "headers": {"content-type": "application/json", "x-amzn-errortype": "BadRequestException"},
+    "body": '{"message":"Request Too Long"}',
+}
+# What stands in for the result of a function that did not run.
+NOT_CALLED = {"body": TOO_LONG}
 
 
 def service() -> Service:
@@ -20,8 +28,8 @@ def service() -> Service:
 
 
 def install() -> None:
-    """Answer 502 in AWS's words for a function that fails, or whose answer is none."""
-    shape = emulator.name(GATEWAY, "_lambda_proxy_response")
+    """Answer in AWS's words: 413 for a request that no function takes, 502 for a function that fails."""
+    shape, call = emulator.name(GATEWAY, "_lambda_proxy_response"), emulator.name(GATEWAY, "_call_lambda_raw")
 
     def shaped(result: Json) -> tuple[Any, str | None]:
         if result.get("throttle") or is_proxy_answer(result):
@@ -29,7 +37,14 @@ def install() -> None:
             return answer
         return None, MALFORMED
 
+    async def called(function: str, event: Json, **scope: Any) -> tuple[Json, str | None]:
+        if payloads.size(event) > payloads.MOST_REQUEST:
+            return NOT_CALLED, None
+        answer: tuple[Json, str | None] = await call(function, event, **scope)
+        return answer
+
     emulator.replace(GATEWAY, "_lambda_proxy_response", shaped)
+    emulator.replace(GATEWAY, "_call_lambda_raw", called)
 
 
 def is_proxy_answer(result: Json) -> bool:

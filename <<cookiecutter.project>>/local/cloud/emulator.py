@@ -51,7 +51,7 @@ NAMES = {
         "_put_events",
     ),
     "ministack.services.scheduler": ("_SCHEDULE_TICK_INTERVAL", "_at_time_epoch"),
-    "ministack.services.apigateway_v1": ("_lambda_proxy_response",),
+    "ministack.services.apigateway_v1": ("_call_lambda_raw", "_lambda_proxy_response"),
     "ministack.services.lambda_svc": (
         "_effective_func_record_for_qualifier",
         "_emit_lambda_metrics",

@@ -33,6 +33,7 @@ from local.cloud.context import Context
 from local.cloud.front import Front
 from local.cloud.lambdas.executions import Executions
 from local.cloud.process import Cloud
+from local.cloud.wire import Protocol
 
 if TYPE_CHECKING:
     import socket
@@ -108,6 +109,7 @@ def run(files: Files, listener: socket.socket, region: str, speed: float) -> int
         Front(emulator.application(), services),
         lifespan="on",
         loop="asyncio",
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -169,6 +169,30 @@ def test_bodies_that_cannot_be_sent_are_refused(api: Api) -> None:
     assert not api.server.calls
 
 
+@pytest.mark.parametrize(
+    ("kind", "one", "bytes_each"),
+    [
+        ("text/csv", b"4.5\n", 5),
+        ("application/json", b'"no"', 6),
+        ("text/csv", "größer\n".encode(), 18),
+        ("application/x-npy", b"\0\0\0", 4),
+    ],
+)
+def test_an_answer_above_lambdas_limit_is_refused(api: Api, kind: str, one: bytes, bytes_each: int) -> None:
+    """Lambda would count an error, which undoes a canary, of what a caller's many rows bring about."""
+    envelope = len(json.dumps(proxy.write(proxy.Answer(200, b"", kind), {})))
+    most = (proxy.MOST_RESULT - envelope) // bytes_each
+    api.answer = lambda _: Reply(200, one * most, {"content-type": kind})
+    result = api.post()
+    assert result["statusCode"] == 200
+    assert envelope + most * bytes_each == len(json.dumps(result)) <= proxy.MOST_RESULT
+    api.answer = lambda _: Reply(200, one * (most + 1), {"content-type": kind})
+    result = api.post()
+    error = json.loads(result["body"])["error"]
+    assert (result["statusCode"], error["code"]) == (413, "answer_too_large")
+    assert error["message"].endswith("send fewer rows.")
+
+
 def test_inference_ids() -> None:
     """Every captured record has an id, and only direct callers of the function may use the canary's."""
     assert proxy.read({**GATEWAY, "headers": None, "body": None}, "request-1").inference_id == "request-1"

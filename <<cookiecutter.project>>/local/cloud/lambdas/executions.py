@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.cloud import emulator
 from local.cloud.clock import METRICS_FLUSH
-from local.cloud.lambdas import embedded
+from local.cloud.lambdas import embedded, payloads
 from local.cloud.lambdas.worker import INIT_SECONDS
 from local.cloud.metrics import Dimensions, Meter, Metric
 
@@ -99,6 +99,7 @@ class Executions:
         emulator.replace(LAMBDA, "_emit_lambda_metrics", lambda *_, **__: None)
         keep_aliases()
         tell_executed_versions()
+        payloads.refuse_large_requests()
         threading.Thread(target=emulator.in_context(self._store), daemon=True).start()
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from local.cloud import emulator
+from local.cloud.lambdas import payloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -206,7 +207,7 @@ def ended(result: Json, invocation: Invocation, request_id: str, func: Json) -> 
         return {**result, "body": {"errorType": "Runtime.ExitError", "errorMessage": text}}
     if message and message.startswith(INIT_FAILED):
         return {**result, "body": not_started(message.removeprefix(INIT_FAILED), request_id, func)}
-    return result
+    return payloads.bounded(result)
 
 
 def not_started(told: str, request_id: str, func: Json) -> Json:

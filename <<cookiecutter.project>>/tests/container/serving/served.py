@@ -104,9 +104,9 @@ def compiled(features: int) -> line.Line:
     return line.Line(library.load(), form.facts, form.arrays)
 
 
-def prepare(model: Path) -> TableService:
+def prepare(model: Path, max_answer: int) -> TableService:
     """Return a service that takes the quick ways, or none of them."""
-    service = TableService(artefact.load(model))
+    service = TableService(artefact.load(model), max_answer)
     assert service.scorer is not None
     if sys.argv[1] == "slow":
         service.scorer = service.requests.reader = None

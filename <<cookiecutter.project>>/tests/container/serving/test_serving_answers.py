@@ -12,13 +12,13 @@ from hypothesis import given
 from container.data.schema import Target
 from container.serving import media
 from container.serving.answers import Answers
-from container.serving.media import CSV, JSON, JSON_LINES, NPY
+from container.serving.media import CSV, JSON, JSON_LINES, NPY, SUPPORTED
 from container.serving.refusal import Refusal
 from container.serving.requests import FloatArray
 
 LABELS = ("no", 'a "quoted", one', "ja", "größer")
-REGRESSION = Answers(Target("y", "regression"))
-CLASSES = Answers(Target("y", "multiclass", LABELS))
+NUMBER, LABEL = Target("y", "regression"), Target("y", "multiclass", LABELS)
+REGRESSION, CLASSES = Answers(NUMBER), Answers(LABEL)
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1))
@@ -49,6 +49,33 @@ def test_classes_have_their_label_and_its_probability(rows: list[list[float]]) -
         assert answer["probabilities"] == dict(zip(LABELS, row, strict=True))
         assert answer["label"] == label == LABELS[row.index(max(row))]
         assert float(confidence) == max(row)
+
+
+@pytest.mark.parametrize("kind", [JSON, JSON_LINES, CSV, NPY])
+@pytest.mark.parametrize("target", [NUMBER, LABEL], ids=["regression", "classes"])
+def test_an_answer_above_the_limit_is_refused(target: Target, kind: str) -> None:
+    """Protects the way back to the caller, which has a limit: at it an answer passes, a byte above not."""
+    shape = (20_000,) if target.classes is None else (20_000, len(target.classes))
+    predictions = np.random.default_rng(7).random(shape)
+    size = len(Answers(target, 10**9).write(predictions, kind))
+    assert len(Answers(target, size).write(predictions, kind)) == size
+    with pytest.raises(Refusal) as caught:
+        Answers(target, size - 1).write(predictions, kind)
+    assert (caught.value.status, caught.value.code) == (413, "answer-too-large")
+    assert caught.value.message.endswith(f"larger than {size - 1} bytes; send fewer rows at a time")
+
+
+@given(st.lists(st.sampled_from([0.0, 1.0, 0.25]), min_size=1, max_size=8), st.sampled_from(SUPPORTED))
+def test_what_cannot_fit_is_known_before_it_is_scored(numbers: list[float], kind: str) -> None:
+    """No answer that would fit is refused before scoring, and one of many rows is."""
+    for target in (NUMBER, LABEL):
+        array = np.array(numbers)
+        classes = np.column_stack([array, *[np.zeros(len(array))] * 3])
+        predictions = array if target.classes is None else classes
+        size = len(Answers(target, 10**9).write(predictions, kind))
+        Answers(target, size).check(len(numbers), kind)
+        with pytest.raises(Refusal, match="fewer rows"):
+            Answers(target, size).check(size, kind)
 
 
 def test_many_rows_are_written_in_chunks_that_join() -> None:

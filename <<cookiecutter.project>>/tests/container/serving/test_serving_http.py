@@ -1,7 +1,9 @@
 """Protects: the HTTP contract of an endpoint, on a running server that all tests here share."""
 
 import json
+import shutil
 import socket
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -126,6 +128,14 @@ def test_a_large_request_is_answered_whole(shared: Any) -> None:
     assert [float(line) for line in reply.body.split()] == [203.0 + number for number in range(50_000)]
 
 
+def test_an_answer_above_the_limit_is_refused(shared: Any) -> None:
+    """Protects callers behind a function, whose answer has a limit: they are asked for fewer rows."""
+    reply = shared.predict("c\n" + "0.1\n" * 320_000)
+    assert (reply.status, reply.json["error"]["code"]) == (413, "answer-too-large")
+    assert reply.json["error"]["message"].endswith("6291456 bytes; send fewer rows at a time")
+    assert shared.predict(LINE).status == 200
+
+
 def test_garbage_on_the_wire_is_a_400(shared: Any) -> None:
     assert shared.raw(b"\x16\x03\x01 nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert shared.raw(b"GET /\xff\xfe HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").startswith(
@@ -223,13 +233,107 @@ def test_a_body_in_pieces_on_the_wire_is_put_together(shared: Any) -> None:
     assert reply.startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
-def test_old_and_upgrading_callers_are_answered_and_left(shared: Any, version: bytes) -> None:
-    """Protects callers that wait for the connection's end, and those that ask for another protocol."""
-    upgrade = b"connection: upgrade\r\nupgrade: h2c\r\n" if version == b"HTTP/1.1" else b""
-    reply = shared.raw(b"GET /ping?x=1 " + version + b"\r\nhost: x\r\n" + upgrade + b"\r\n")
+OFFER = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAA\r\n"
+WEBSOCKET = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"
+
+
+@pytest.mark.parametrize("offer", [b"", OFFER])
+def test_old_callers_are_answered_and_left(shared: Any, offer: bytes) -> None:
+    """Protects callers that wait for the connection's end."""
+    reply = shared.raw(b"GET /ping?x=1 HTTP/1.0\r\nhost: x\r\n" + offer + b"\r\n")
     assert reply.startswith(b"HTTP/1.1 200 ")
     assert b"connection: close" in reply
+    reply = shared.raw(sent(LINE.encode(), offer.strip() or b"x: y").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    assert reply.endswith(b"\r\n\r\n%b" % repr(ANSWER).encode())
+
+
+def in_chunks(body: bytes, size: int, *headers: bytes, coding: bytes = b"chunked") -> bytes:
+    lines = b"".join(line + b"\r\n" for line in headers)
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+    return HEAD + lines + b"transfer-encoding: %b\r\n\r\n%b" % (coding, chunks)
+
+
+def bodies(reply: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the status and the body of each answer; no body here has the text that begins an answer."""
+    return [(part[:3], part.partition(b"\r\n\r\n")[2]) for part in reply.split(b"HTTP/1.1 ")[1:]]
+
+
+def in_packets(port: int, content: bytes, size: int) -> bytes:
+    """Send bytes in packets of a size and return all that comes back until the server closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=15) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(content), size):
+            connection.sendall(content[start : start + size])
+            time.sleep(0.001)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@pytest.mark.parametrize("offer", [OFFER.strip(), WEBSOCKET.strip()])
+@pytest.mark.parametrize("size", [40, 1_000_000])
+def test_an_offer_of_another_protocol_is_ignored(shared: Any, offer: bytes, size: int) -> None:
+    """Protects the bodies of Java's HttpClient and `curl --http2`, in one packet and in several."""
+    rows = b"\n".join(b"%d,0,0,0,0,0,0,0" % number for number in range(1, 4))
+    requests = [
+        sent(rows, offer),
+        in_chunks(rows, 7, offer),
+        b"GET /ping HTTP/1.1\r\nhost: x\r\n" + offer + b"\r\n\r\n",
+        sent(b"", offer),
+        sent(LINE.encode()),
+        sent(rows, offer),
+        sent(LINE.encode(), offer.replace(b"pgrade", b"pgrade, close", 1)),
+    ]
+    answered = bodies(in_packets(shared.port, b"".join(requests), size))
+    of_rows, of_line = (b"200", b"1.0\n2.0\n3.0"), (b"200", repr(ANSWER).encode())
+    assert answered[:3] == [of_rows, of_rows, (b"200", b"")]
+    assert answered[3][0] == b"400"
+    assert b"empty-body" in answered[3][1]
+    assert answered[4:] == [of_line, of_rows, of_line]
+
+
+@pytest.mark.parametrize("chunk", [0, 10_000])
+def test_a_large_body_behind_an_offer_arrives_whole(shared: Any, chunk: int) -> None:
+    body = "\n".join(f"{number},2,3,4,5,6,7,8" for number in range(50_000)).encode()
+    headers = (OFFER.strip(), b"expect: 100-continue")
+    request = in_chunks(body, chunk, *headers) if chunk else sent(body, *headers)
+    asked, answer, last = bodies(shared.raw(request + PING[:-2] + b"connection: close\r\n\r\n"))
+    assert (asked, last) == ((b"100", b""), (b"200", b""))
+    assert [float(line) for line in answer[1].split()] == [203.0 + number for number in range(50_000)]
+
+
+def test_an_offer_lets_nothing_be_larger(shared: Any) -> None:
+    reply = shared.raw(HEAD + OFFER + b"content-length: 100000000\r\n\r\n")
+    assert reply.startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_client_that_offers_http_2_is_answered(shared: Any) -> None:
+    """Protects `curl --http2`, where this machine has it."""
+    curl = shutil.which("curl")
+    if curl is None or "HTTP2" not in subprocess.check_output([curl, "--version"], text=True):
+        pytest.skip("there is no curl that speaks HTTP/2")
+    rows = "\n".join([LINE] * 20_000)
+    command = [curl, "-sS", "--http2", f"http://127.0.0.1:{shared.port}/invocations"]
+    options = ["-H", "content-type: text/csv", "--data-binary", "@-", "-w", "\n%{http_code}"]
+    done = subprocess.run([*command, *options], input=rows, capture_output=True, text=True, check=True)
+    *answers, status = done.stdout.split("\n")
+    assert (status, {float(line) for line in answers}, len(answers)) == ("200", {ANSWER}, 20_000)
+
+
+def test_http_2_without_an_offer_is_refused(shared: Any) -> None:
+    """Its first bytes are no request of HTTP/1.1."""
+    ((status, body),) = bodies(shared.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+    assert (status, json.loads(body)["error"]["code"]) == (b"400", "invalid-http")
+
+
+@pytest.mark.parametrize("coding", [b"chunked ", b"Chunked   ", b" \tchunked"])
+def test_blanks_around_a_header_say_nothing(shared: Any, coding: bytes) -> None:
+    reply = shared.raw(in_chunks(LINE.encode(), 9, coding=coding) + sent(LINE.encode(), b"connection: close"))
+    assert bodies(reply) == [(b"200", repr(ANSWER).encode())] * 2
+
+
+def test_blanks_behind_a_length_do_not_hide_it(shared: Any) -> None:
+    """A body that is too large is refused before it is sent."""
+    assert shared.raw(HEAD + b"content-length: 100000000 \r\n\r\n").startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_head_request_gets_no_body(shared: Any) -> None:
@@ -300,6 +404,13 @@ PING = b"GET /ping HTTP/1.1\r\nhost: x\r\n\r\n"
         HEAD.replace(b"\r\n", b"\n") + b"content-length: 3\n\n1,2",
         HEAD + b"transfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
         HEAD + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: , chunked\r\n\r\n0\r\n\r\n",
+        HEAD + b"transfer-encoding: chunked x\r\n\r\n0\r\n\r\n",
+        HEAD + OFFER + b"transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        HEAD + OFFER + b"transfer-encoding: chunked x\r\n\r\n0\r\n\r\n",
+        HEAD + OFFER + b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        HEAD + OFFER + b"content-length: 3\r\ncontent-length: 3\r\n\r\n1,2",
         CHUNKED + b"transfer-encoding: identity\r\n\r\n0\r\n\r\n",
         CHUNKED + b"\r\n3\n1,2\n0\n\n",
         CHUNKED + b"\r\n0x3\r\n1,2\r\n0\r\n\r\n",

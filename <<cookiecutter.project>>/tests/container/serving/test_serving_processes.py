@@ -21,7 +21,7 @@ from container.data.schema import Feature, Schema, Target
 Start = Callable[..., Any]
 
 PLAIN = "1,2,3,4,5,6,7,8"
-SLOW, HANG, DIE, SLOWER = (f"{1e6 + number},2,3,4,5,6,7,8" for number in (1, 2, 4, 5))
+SLOW, HANG, RAISE, DIE, SLOWER = (f"{1e6 + number},2,3,4,5,6,7,8" for number in (1, 2, 3, 4, 5))
 SLOW_BIG = "\n".join([SLOW] + [PLAIN] * 4000)  # too big for the event loop
 
 
@@ -158,6 +158,17 @@ def test_waiting_bodies_take_a_bounded_memory(start: Start) -> None:
     with ThreadPoolExecutor(len(bodies)) as pool:
         replies = list(pool.map(lambda body: server.predict(body).status, bodies))
     assert {200, 503} == set(replies)
+
+
+def test_what_no_answer_would_fit_is_not_scored(start: Start) -> None:
+    """Protects the thread: scoring would fail here, which a request of fewer rows shows."""
+    server = start("numeric", MODEL_SERVER_WORKERS="1", MODEL_SERVER_MAX_ANSWER="2000").ready()
+    assert server.predict("\n".join([RAISE] * 500)).status == 500
+    refused = server.predict("\n".join([RAISE] * 501))
+    assert (refused.status, refused.json["error"]["code"]) == (413, "answer-too-large")
+    assert server.predict(PLAIN).status == 200
+    server.stop()
+    assert "refused=1" in server.log
 
 
 @pytest.mark.parametrize("sent", [b"", b"host: x\r\ncontent-type: text/csv\r\ncontent-length: 9\r\n\r\n1,2"])
