@@ -12,6 +12,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
+from container.archive import ArchiveError, unpack
 from local.cloud import emulator
 
 if TYPE_CHECKING:
@@ -236,9 +237,7 @@ def stored(block: bytearray) -> bytes:
 
 def extract(content: bytes, into: Path) -> None:
     """Unpack a model archive safely: no absolute paths, no links that lead out, no devices."""
-    into.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as tar:
-            tar.extractall(into, filter="data")
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        unpack(io.BytesIO(content), into)
+    except ArchiveError as error:
         raise DataError(f"the model archive can't be unpacked: {error}") from None
