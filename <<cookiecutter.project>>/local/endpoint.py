@@ -17,9 +17,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
-from container.archive import ArchiveError, unpack
 from local import stacks
-from local.cloud import environment
+from local.cloud import environment, storage
 from local.cloud.children import Child
 from local.cloud.sagemaker.endpoints import answers, free_port, tail
 from local.infer import Answer, read_answers
@@ -142,9 +141,8 @@ def _made(folder: Path) -> Path:
 
 def _extract(archive: Path, into: Path) -> None:
     try:
-        with archive.open("rb") as content:
-            unpack(content, into)
-    except (ArchiveError, OSError) as error:
+        storage.extract(archive.read_bytes(), into)
+    except (storage.DataError, OSError) as error:
         raise LocalError(f"{archive} can't be read as a model.tar.gz: {error}.") from None
 
 

@@ -27,6 +27,7 @@ HOOK_FAILED = re.compile(r"validation functions failed: (\S+) \(")
 REFUSED = re.compile(r"error: \S.*")
 ROLLBACK = "codeDeployRollback"  # who makes the deployment that moves traffic back
 SETTLED_WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+RUN = "Run"  # the step that failed where no other did
 ACTION_STATUS = {
     "Succeeded": "Succeeded",
     "Failed": "Failed",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 
 from local import approval, endpoint, infer, pictures, records, source, stacks
-from local.project import LocalError, Project, read_project, write_whole
-from local.records import Record
+from local.cloud.files import explained, write_whole
+from local.project import LocalError, Project, read_project
+from local.records import RUN, Record
 from local.stacks import StackSettings
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ FOLLOW_SECONDS = 0.5
 START_SECONDS = 30.0
 METRICS_PATIENCE = 10.0
 DIGEST = "sha256"
+AFTER = ("Predict", RUN)  # steps of our own that come after the pipeline's
 # Where project.toml has Model Monitor for the engine: no more than a name, since its image runs on AWS alone.
 ANALYZER = "sagemaker-model-monitor-analyzer"
 
@@ -47,6 +49,7 @@ class Delivery:
     seen: list[Record] = field(default_factory=list)
     analysis: str = ""
     violations: list[str] = field(default_factory=list)
+    failure: str = ""
 
     @property
     def pipeline(self) -> str:
@@ -66,13 +69,20 @@ class Delivery:
             self.seen = [records.cut_off(record) for record in self.seen]
         return self.seen
 
+    def fail(self, error: Exception) -> None:
+        """Keep why the run failed; as a step of its own where no step says so."""
+        self.failure = explained(error) if isinstance(error, OSError) else str(error)
+        if not any(record.status == "Failed" for record in self.records()):
+            spent = (datetime.now(UTC) - self.began).total_seconds()
+            self.own[RUN] = Record(RUN, "Failed", spent, self.failure)
+
     def _read(self) -> list[Record]:
         deployed = records.stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
         taken = (
             records.action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
         )
-        before = [record for name, record in self.own.items() if name != "Predict"]
-        found = [deployed, *before, *taken, self.own.get("Predict")]
+        before = [record for name, record in self.own.items() if name not in AFTER]
+        found = [deployed, *before, *taken, *map(self.own.get, AFTER)]
         return [record for record in found if record]
 
 
@@ -112,7 +122,8 @@ def carry_out(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T
     try:
         given = act(delivery)
     except Exception as error:
-        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, str(error))
+        reason = explained(error) if isinstance(error, OSError) else str(error)
+        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, reason)
         raise
     delivery.own[stage] = Record(stage, "Succeeded", time.monotonic() - began)
     return given

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from local.cloud import environment
+from local.cloud.files import named, shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,10 +169,10 @@ def start(root: Path, speed: float | None = None) -> Cloud:
         if cloud := find(root):
             return cloud
         if process.poll() not in (None, ALREADY_RUNNING):
-            raise CloudError(f"the local cloud ended while it started; {_tail(files.log)}")
+            raise CloudError(f"the local cloud ended while it started; {_tail(files)}")
         time.sleep(0.02)
     process.kill()
-    raise CloudError(f"the local cloud was not ready after {START_TIMEOUT:.0f} s; {_tail(files.log)}")
+    raise CloudError(f"the local cloud was not ready after {START_TIMEOUT:.0f} s; {_tail(files)}")
 
 
 def find(root: Path) -> Cloud | None:
@@ -215,9 +216,10 @@ def holding(files: Files) -> Iterator[bool]:
     files.state.mkdir(parents=True, exist_ok=True)
     with files.lock.open("a+") as lock:
         if held := _acquired(lock.fileno()):
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
+            with named(files.lock):
+                lock.truncate(0)
+                lock.write(str(os.getpid()))
+                lock.flush()
         yield held
 
 
@@ -297,6 +299,6 @@ def _answers(cloud: Cloud) -> bool:
         return False
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
-    return "\n".join([f"the end of {log}:", *lines])
+def _tail(files: Files) -> str:
+    lines = files.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+    return "\n".join([f"the end of {files.log}{shortage(files.state)}:", *lines])
