@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 commands: Any = importlib.import_module("local.__main__")
 endpoints: Any = importlib.import_module("local.cloud.sagemaker.endpoints")
+process: Any = importlib.import_module("local.cloud.process")
 projects: Any = importlib.import_module("local.project")
 runs: Any = importlib.import_module("local.run")
 sample: Any = importlib.import_module("local.sample")
@@ -44,7 +45,7 @@ def delivered(project: Path, local_folder: Path) -> Callable[..., subprocess.Com
     """Return what calls `python -m local run` after one that succeeded, while some files can't be written."""
 
     def call(*full: str, data: str = "data.csv") -> subprocess.CompletedProcess[str]:
-        (project / ".local").mkdir()
+        (project / ".local").mkdir(exist_ok=True)
         (project / ".local" / "report.json").write_text(EARLIER)
         (project / "data.csv").write_text("x,y\n1,2\n")
         for name in full:
@@ -233,3 +234,24 @@ def test_an_endpoint_on_a_full_disk_fails_for_it(cramped: Any) -> None:
     )
     assert ended["EndpointStatus"] == "Failed"
     assert ended["FailureReason"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/endpoints/{name}")
+
+
+@pytest.mark.parametrize("size", [12, 16])
+def test_a_cloud_that_has_no_room_to_start_says_so(
+    project: Path, delivered: Callable[..., Any], size: int
+) -> None:
+    """Its log has no room for the reason, or for a part of it alone."""
+    state = project / ".local"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", str(state)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a disk can't be mounted here: that takes root and Linux")
+    try:
+        done = delivered()
+    finally:
+        process.stop(project)
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the local cloud ended while it started; its log ")
+    assert f"kB are free in {state}: free some space)" in line

@@ -46,10 +46,10 @@ def explained(error: OSError) -> str:
     return f"{reason}; free some space and run again." if error.errno in FULL else f"{reason}."
 
 
-def shortage(place: Path) -> str:
-    """Say how little is free where files are written; nothing while that is enough."""
+def shortage(place: Path, little: int = LITTLE) -> str:
+    """Say how much is free where files are written, when it is less than so many bytes."""
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
         return f" ({explained(error)})"
-    return f" (only {free // 1000} kB are free in {place}: free some space)" if free < LITTLE else ""
+    return f" (only {free // 1000} kB are free in {place}: free some space)" if free < little else ""

@@ -32,6 +32,7 @@ STOP_TIMEOUT = 20.0
 # A cloud's exit code that says: another one holds the lock.
 ALREADY_RUNNING = 75
 LOG_TAIL = 20
+NO_ROOM = 65_536  # bytes; with fewer free, a log may end before its reason
 # Clients are safe to share between threads; making them is not.
 MAKING_CLIENTS = threading.Lock()
 
@@ -300,5 +301,7 @@ def _answers(cloud: Cloud) -> bool:
 
 
 def _tail(files: Files) -> str:
+    if lack := shortage(files.state, NO_ROOM):
+        return f"its log {files.log} may lack the reason{lack}"
     lines = files.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
-    return "\n".join([f"the end of {files.log}{shortage(files.state)}:", *lines])
+    return "\n".join([f"the end of {files.log}:", *lines])
