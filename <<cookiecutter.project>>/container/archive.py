@@ -29,7 +29,7 @@ def unpack(source: IO[bytes], into: Path) -> None:
     """Unpack a tar archive, compressed or not, inside a directory, which is made.
 
     Raises:
-        ArchiveError: it is no tar archive, is damaged, or has a member that is refused.
+        ArchiveError: it is not a tar archive, is damaged, or has a member that is refused.
         OSError: a file can't be written.
     """
     into.mkdir(parents=True, exist_ok=True)
@@ -86,12 +86,14 @@ def _check_symbolic_link(member: tarfile.TarInfo, name: PurePosixPath) -> None:
 
 
 def _check_hard_link(member: tarfile.TarInfo, into: Path) -> None:
-    """Refuse a target that is no file which was extracted before."""
+    """Refuse a target that is not a file extracted before."""
     target = PurePosixPath(member.linkname)
     place = into / target
     linked = any((into / each).is_symlink() for each in (target, *target.parents))
     if target.is_absolute() or ".." in target.parts or linked or not place.is_file():
-        raise ArchiveError(f"the link {member.name!r} is to {member.linkname!r}, which is no file before it")
+        raise ArchiveError(
+            f"the link {member.name!r} is to {member.linkname!r}, which is not a file before it"
+        )
 
 
 def _mode(member: tarfile.TarInfo) -> int:

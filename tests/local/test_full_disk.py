@@ -71,11 +71,13 @@ def test_a_run_that_finds_no_space_says_so_and_reports_it(
     done = delivered("project.toml")
     reason = f"{NO_SPACE}: {project}/.local/project.toml; free some space and run again."
     assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
-    told = report_of(project)
-    assert [(one["name"], one["status"], one["reason"]) for one in told["stages"]] == [
+    content = report_of(project)
+    assert [(one["name"], one["status"], one["reason"]) for one in content["stages"]] == [
         ("Run", "Failed", reason)
     ]
-    jsonschema.validate(told, json.loads((local_folder / "report.schema.json").read_text(encoding="utf-8")))
+    jsonschema.validate(
+        content, json.loads((local_folder / "report.schema.json").read_text(encoding="utf-8"))
+    )
     assert not (project / ".local" / "project.toml.new").is_symlink()
 
 
@@ -194,7 +196,7 @@ def test_a_job_on_a_full_disk_fails_for_it_and_gives_its_room_back(cramped: Any)
 
 
 def test_a_build_on_a_full_disk_ends_with_its_reason(cramped: Any) -> None:
-    """Its log can't be written either, which is no reason to go on for ever."""
+    """Its log can't be written either, and the build ends all the same."""
     name = cramped.unique("project")
     spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": ["true"]}}})
     source = delivery.zipped({"buildspec.yml": spec, "large": "1" * LARGE})

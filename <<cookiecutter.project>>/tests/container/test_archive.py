@@ -51,7 +51,7 @@ REFUSED: dict[str, list[Member]] = {
     "name of no file": [("x" * 300, FILE, "1")],
 }
 RULES = (
-    "absolute path|'..' in its path|a link in its path|may lead out|is no file before|neither a file|"
+    "absolute path|'..' in its path|a link in its path|may lead out|is not a file before|neither a file|"
     "Not a directory|File exists|Is a directory|name too long"
 )
 

@@ -122,7 +122,7 @@ def test_a_model_that_breaks_is_told(tmp_path: Path) -> None:
     assert found.keys() == {"fault"}
 
 
-def test_a_full_disk_is_no_fault_of_the_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_a_fault_of_the_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The challenger would win for want of a comparison."""
 
     def extract(_: Path, into: Path) -> None:

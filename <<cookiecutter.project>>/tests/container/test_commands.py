@@ -326,7 +326,7 @@ def test_prepare_loads_no_scikit_learn() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_full_disk_is_told_in_one_line(jobs: Jobs) -> None:
+def test_a_full_disk_is_reported_in_one_line(jobs: Jobs) -> None:
     """The reason is that of the job too, with the way out, and no traceback is before it."""
     report = jobs.output("prepare") / "report/report.json"
     report.parent.mkdir(parents=True)

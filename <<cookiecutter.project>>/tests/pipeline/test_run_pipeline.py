@@ -160,7 +160,7 @@ def test_refuses_arguments_with_the_way_out(
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_full_disk_is_told_in_a_sentence(
+def test_a_full_disk_is_reported_in_a_sentence(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The build's log, and so the pipeline's reason, has the file; no half of it is left."""

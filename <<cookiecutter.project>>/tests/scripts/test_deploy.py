@@ -32,7 +32,7 @@ Outputs:
 """
 
 
-def test_a_file_that_can_not_be_read_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_can_not_be_read_is_reported_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     """What the system refuses ends a command as what AWS refuses does."""
     app = typer.Typer()
 
