@@ -8,6 +8,12 @@
 # ROUNDS  how many times the benchmarks alternate
 # PYTHON  the Python from 3.11 to 3.13 that environments are made with; found when empty
 
+# What is given on the command line is taken as it is: make would carry out a $(shell …) in it, and swallow a lone $.
+# It reaches programs by the environment alone, where another make leaves it as it is.
+given := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+$(foreach name,$(given),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
+MAKEOVERRIDES =
+
 DATA ?=
 TARGET ?=
 KEEP ?=
@@ -17,7 +23,7 @@ ROUNDS ?= 5
 WORKLOAD ?=
 PYTHON ?=
 export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PYTHON ROUNDS
-export CALLER := $(PWD)
+export CALLER := $(value PWD)
 unexport VENV
 
 python = .venv/bin/python

@@ -6,7 +6,7 @@ import sys
 import traceback
 
 from container import failure
-from container.errors import UsageError, UserError
+from container.errors import UsageError, UserError, is_full
 from container.user import step_down
 
 COMMANDS = {
@@ -30,6 +30,8 @@ def main(arguments: list[str]) -> int:
     except UserError as error:
         return _fail(str(error), 1)
     except Exception as error:  # noqa: BLE001  the last line before SageMaker: whatever it is, it gets one line
+        if is_full(error):
+            return _fail(f"{error}; free some space, or give the job a larger volume", 1)
         traceback.print_exc()
         return _fail(f"{type(error).__name__}: {error}", 1)
     return 0

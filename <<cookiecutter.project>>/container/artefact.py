@@ -1,13 +1,12 @@
 """The model artefact: what model.tar.gz holds, taken out safely and loaded."""
 
 import json
-import tarfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from container import models
+from container.archive import ArchiveError, unpack
 from container.compiled import litert, store
 from container.compiled.form import FloatArray, UnsuitableError
 from container.data.schema import Schema
@@ -16,7 +15,6 @@ from container.models import Model
 
 SCHEMA, MODEL = "schema.json", "model.json"
 VERSION = 1
-CHUNK = 65_536
 SCIKIT_LEARN, TENSORFLOW = "scikit-learn", "tensorflow"
 LITERT = "litert"
 
@@ -51,13 +49,10 @@ def extract(archive: Path, into: Path) -> None:
     """Unpack model.tar.gz; refuse what is no archive, damaged, or points outside."""
     if not archive.is_file():
         raise UserError(f"{archive.name} is missing in {archive.parent}")
-    into.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(archive) as opened:
-            opened.extractall(into, filter="data")
-            while opened.fileobj and opened.fileobj.read(CHUNK):
-                pass  # gzip's checksum stands behind what tar reads
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        with archive.open("rb") as source:
+            unpack(source, into)
+    except ArchiveError as error:
         raise UserError(f"{archive.name} cannot be unpacked: {error}") from error
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from container import artefact
 from container.data import metrics
 from container.data.schema import Schema
-from container.errors import UserError
+from container.errors import UserError, is_full
 from container.examples import Examples
 
 LONGEST_FAULT = 300  # it stands in a file that a state machine reads
@@ -26,7 +26,9 @@ def measure(archive: Path, schema: Schema, test: Examples) -> dict[str, Any]:
         return {"metrics": metrics.scores(test.target, predicted, schema.target)}
     except UserError as error:
         return {"fault": _line(str(error))}
-    except Exception as error:  # noqa: BLE001  a model of an older version may fail in any way
+    except Exception as error:
+        if is_full(error):  # this machine's fault, by which a worse model would take the champion's place
+            raise
         return {"fault": _line(f"{type(error).__name__}: {error}")}
 
 

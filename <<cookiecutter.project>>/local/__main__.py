@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +15,12 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from local.cloud.files import explained
 from local.cloud.process import CloudError
 from local.project import LocalError, Project, find_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from local.cloud.process import Cloud
     from local.run import Delivery
@@ -89,10 +92,12 @@ def run(
     from local.cloud import process  # noqa: PLC0415
 
     project = find_project()
-    with run_lock.alone(project, f"run --data {data}" if data else "run"):
-        files, target = chosen_data(project, data, target)
-        project, settings = runs.settle(project, target)
-        cloud = process.start(project.root, speed)
+    with ExitStack() as held:
+        with reported(project):
+            held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
+            files, target = chosen_data(project, data, target)
+            project, settings = runs.settle(project, target)
+            cloud = process.start(project.root, speed)
         shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
 
 
@@ -149,20 +154,59 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     """Show the steps as they go, and leave the report, whatever happens."""
     from local import report, view  # noqa: PLC0415
 
+    report.forget_report(delivery.project)
     try:
         with view.follow(console, delivery.records):
             act(delivery)
     except KeyboardInterrupt:
         raise LocalError(FOLLOWING) from None
+    except Exception as error:
+        delivery.fail(error)
+        raise
     finally:
         console.print(view.stages(delivery.records()))
-        path = report.write_report(delivery)
-        console.print(f"report: {path}", highlight=False, soft_wrap=True)
+        path = leave_report(delivery)
     told = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, told["loop"]))
     console.print(view.scores(told["metrics"]))
     console.print(view.importances(told["evaluation"]["importances"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
+
+
+def leave_report(delivery: Delivery) -> Path:
+    """Write the report and say where it is, or why there is none, after what the run itself failed for."""
+    from local import report  # noqa: PLC0415
+
+    try:
+        path = report.write_report(delivery)
+    except OSError as error:
+        raise LocalError(without_report(delivery.failure, error)) from None
+    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    return path
+
+
+def without_report(failure: str, error: OSError) -> str:
+    """Say what the run failed for, if it did, and why it has no report."""
+    before = f"{failure.rstrip('.')}. " if failure else ""
+    return f"{before}There is no report of this run: {explained(error)}"
+
+
+@contextmanager
+def reported(project: Project) -> Iterator[None]:
+    """Leave a report of a run that this machine can't begin; what is refused leaves the last report."""
+    from local import report  # noqa: PLC0415
+
+    began = datetime.now(UTC)
+    try:
+        yield
+    except (CloudError, OSError) as error:
+        report.forget_report(project)
+        reason = explained(error) if isinstance(error, OSError) else str(error)
+        try:
+            report.write_failure(project, began, reason)
+        except OSError as unwritten:
+            raise LocalError(without_report(reason, unwritten)) from None
+        raise
 
 
 @app.command()
@@ -281,8 +325,9 @@ def main() -> None:
     """Run the command; an expected fault ends in one sentence and exit code 1."""
     try:
         app(prog_name="python -m local")
-    except (BotoCoreError, ClientError, CloudError, LocalError) as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    except (BotoCoreError, ClientError, CloudError, LocalError, OSError) as error:
+        reason = explained(error) if isinstance(error, OSError) else error
+        errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

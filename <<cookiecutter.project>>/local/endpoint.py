@@ -5,10 +5,8 @@ from __future__ import annotations
 import http.client
 import os
 import sys
-import tarfile
 import tempfile
 import time
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,7 +18,7 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 
 from local import stacks
-from local.cloud import environment
+from local.cloud import environment, storage
 from local.cloud.children import Child
 from local.cloud.sagemaker.endpoints import answers, free_port, tail
 from local.infer import Answer, read_answers
@@ -35,7 +33,6 @@ Ask: TypeAlias = "Callable[[str], list[Answer]]"
 
 START_TIMEOUT = 60.0
 STOP_GRACE = 10.0
-CHUNK = 65_536
 CSV, JSON = "text/csv", "application/json"
 
 
@@ -144,11 +141,8 @@ def _made(folder: Path) -> Path:
 
 def _extract(archive: Path, into: Path) -> None:
     try:
-        with tarfile.open(archive) as content:
-            content.extractall(into, filter="data")
-            while content.fileobj and content.fileobj.read(CHUNK):
-                pass  # gzip's checksum stands behind what tar reads
-    except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
+        storage.extract(archive.read_bytes(), into)
+    except (storage.DataError, OSError) as error:
         raise LocalError(f"{archive} can't be read as a model.tar.gz: {error}.") from None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from PIL import Image, ImageDraw, ImageFilter
 
+from local.cloud.files import named
 from local.infer import Table
 from local.project import LocalError
 
@@ -89,7 +90,7 @@ def data_file(path: Path, folder: Path) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     packed = folder / f"{path.resolve().name}{ARCHIVE}"
-    with zipfile.ZipFile(packed, "w") as archive:
+    with named(packed), zipfile.ZipFile(packed, "w") as archive:
         for each in found:
             archive.writestr(zipfile.ZipInfo(each.relative_to(path).as_posix(), EPOCH), each.read_bytes())
     return packed

@@ -80,11 +80,3 @@ def read_project(root: Path) -> Project:
         ) from None
     except (OSError, UnicodeDecodeError, TypeError) as error:
         raise LocalError(f"project.toml is no project's ({error}); mend it and try again.") from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write the file so that a crash leaves either the former content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

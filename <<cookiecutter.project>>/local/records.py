@@ -28,6 +28,7 @@ REFUSED = re.compile(r"error: \S.*")
 ROLLBACK = "codeDeployRollback"  # who makes the deployment that moves traffic back
 SETTLED_WELL = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 UNDER_WAY = ("InProgress", "Stopping")  # of an execution of the pipeline
+RUN = "Run"  # the step that failed where no other did
 ACTION_STATUS = {
     "Succeeded": "Succeeded",
     "Failed": "Failed",

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import records, stacks
-from local.project import LocalError, write_whole
+from local.cloud.files import write_whole
+from local.project import LocalError
+from local.records import RUN, Record
 
 if TYPE_CHECKING:
     from local.project import Project
-    from local.records import Record
     from local.run import Delivery
 
 
 STAGES = ("dev", "prd")
 UNKNOWN: dict[str, Any] = {"importances": {}, "learning_curve": []}
+NOTHING: dict[str, Any] = {"metrics": {}, "evaluation": UNKNOWN, "deployments": [], "predictions": 0}
 
 
 def write_report(delivery: Delivery) -> Path:
@@ -27,6 +29,23 @@ def write_report(delivery: Delivery) -> Path:
     path = report_path(delivery.project)
     write_whole(path, json.dumps(_report(delivery), indent=2, ensure_ascii=False) + "\n")
     return path
+
+
+def write_failure(project: Project, began: datetime, reason: str) -> None:
+    """Write the report of a run that failed before the local cloud was there."""
+    seconds = (datetime.now(UTC) - began).total_seconds()
+    content = {
+        "seconds": {"install": _install_seconds(), "run": round(seconds, 3)},
+        "stages": [_stage(Record(RUN, "Failed", seconds, reason))],
+        **NOTHING,
+        "loop": [],
+    }
+    write_whole(report_path(project), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def forget_report(project: Project) -> None:
+    """Remove the report of the last run: what can't be replaced would pass for this run's."""
+    report_path(project).unlink(missing_ok=True)
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -70,7 +89,7 @@ def _deployed(delivery: Delivery) -> dict[str, Any]:
             "predictions": _predictions(delivery),
         }
     except records.UNREACHABLE:
-        return {"metrics": {}, "evaluation": UNKNOWN, "deployments": [], "predictions": 0}
+        return NOTHING
 
 
 def _stage(record: Record) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from local import approval, data, endpoint, infer, pictures, records, source, stacks
-from local.project import LocalError, Project, write_whole
-from local.records import Record
+from local.cloud.files import explained, write_whole
+from local.project import LocalError, Project
+from local.records import RUN, Record
 from local.stacks import StackSettings
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
 START_SECONDS = 30.0
 METRICS_PATIENCE = 10.0
+AFTER = ("Predict", RUN)  # steps of our own that come after the pipeline's
 # Where project.toml has Model Monitor for the engine: no more than a name, since its image runs on AWS alone.
 ANALYZER = "sagemaker-model-monitor-analyzer"
 
@@ -49,6 +51,7 @@ class Delivery:
     analysis: str = ""
     violations: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
+    failure: str = ""
 
     @property
     def pipeline(self) -> str:
@@ -68,13 +71,20 @@ class Delivery:
             self.seen = [records.cut_off(record) for record in self.seen]
         return self.seen
 
+    def fail(self, error: Exception) -> None:
+        """Keep why the run failed; as a step of its own where no step says so."""
+        self.failure = explained(error) if isinstance(error, OSError) else str(error)
+        if not any(record.status == "Failed" for record in self.records()):
+            spent = (datetime.now(UTC) - self.began).total_seconds()
+            self.own[RUN] = Record(RUN, "Failed", spent, self.failure)
+
     def _read(self) -> list[Record]:
         deployed = records.stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
         taken = (
             records.action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
         )
-        before = [record for name, record in self.own.items() if name != "Predict"]
-        found = [deployed, *before, *taken, self.own.get("Predict")]
+        before = [record for name, record in self.own.items() if name not in AFTER]
+        found = [deployed, *before, *taken, *map(self.own.get, AFTER)]
         return [record for record in found if record]
 
 
@@ -115,7 +125,8 @@ def carry_out(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T
     try:
         given = act(delivery)
     except Exception as error:
-        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, str(error))
+        reason = explained(error) if isinstance(error, OSError) else str(error)
+        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, reason)
         raise
     delivery.own[stage] = Record(stage, "Succeeded", time.monotonic() - began)
     return given

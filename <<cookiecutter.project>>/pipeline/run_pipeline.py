@@ -1052,8 +1052,13 @@ def write(folder: Path, rendered: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in rendered.items():
         fresh = folder / f"{name}.new"
-        fresh.write_text(as_text(content), encoding="utf-8")
-        fresh.replace(folder / name)
+        try:
+            fresh.write_text(as_text(content), encoding="utf-8")
+            fresh.replace(folder / name)
+        except OSError as error:
+            error.filename = error.filename or str(fresh)  # a write names no file
+            fresh.unlink(missing_ok=True)
+            raise
 
 
 def changes(folder: Path, rendered: Mapping[str, Any]) -> Iterator[str]:
@@ -1124,6 +1129,14 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Render the files; 0 when that is done, 1 when a check found changes, 2 when something was refused."""
     given = parser().parse_args(arguments)
+    try:
+        return render_or_check(given)
+    except OSError as error:
+        return refuse(f"{error.strerror or error}: {error.filename or given.output_dir}.")
+
+
+def render_or_check(given: argparse.Namespace) -> int:
+    """Carry out the command and give its exit code."""
     try:
         set_here = {name: value for name, value in os.environ.items() if value}
         run = read_run(vars(given), read_variables(given.variables_file) | set_here)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 import uuid
@@ -217,6 +218,22 @@ def container_cloud(tmp_path_factory: pytest.TempPathFactory, local_folder: Path
     (root / "container").symlink_to(local_folder.parent / "container")
     yield started(root)
     process.stop(root)
+
+
+@pytest.fixture(scope="module")
+def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One cloud whose files have a disk of one MB for themselves; only where a disk can be mounted."""
+    root = make_project(tmp_path_factory.mktemp("cramped") / "project")
+    state = root / ".local"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(state)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a disk can't be mounted here: that takes root and Linux")
+    try:
+        yield started(root)
+    finally:
+        process.stop(root)
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -101,6 +101,14 @@ def test_commands_share_variables_and_the_directory(build: Callable[..., Build])
     assert exported(done) == {"A": "its\n two", "B": "deep:1", "LEVEL": "project", "OWN": "start"}
 
 
+def test_a_state_that_can_not_be_kept_fails_the_build(build: Callable[..., Build]) -> None:
+    """The next command would run without what was set, and the build would succeed with something else."""
+    # As on a full disk: no file may grow, and the shell survives the attempt.
+    done = build(commands("trap '' XFSZ; ulimit -f 0; A=1", "echo next"))
+    assert done["buildStatus"] == "FAILED"
+    assert "Reason: exit status 1" in fault(done)["message"]
+
+
 def test_a_failed_build_has_its_aftermath(build: Callable[..., Build]) -> None:
     """The command and its status are named; `finally` and post_build run; nothing after the failure does."""
     spec = {

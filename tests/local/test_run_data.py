@@ -22,6 +22,7 @@ lock: Any = importlib.import_module("local.cloud.lock")
 run_lock: Any = importlib.import_module("local.run_lock")
 records: Any = importlib.import_module("local.records")
 projects: Any = importlib.import_module("local.project")
+files: Any = importlib.import_module("local.cloud.files")
 
 SLUG, BUCKET = "own-data", "own-data-artifacts"
 SETTINGS = f"""\
@@ -93,7 +94,7 @@ def begin(root: Path) -> Callable[..., Any]:
 def started(one: Any) -> Any:
     """Upload the data of a run, and start its execution."""
     runs.upload_data(one)
-    projects.write_whole(one.project.settings, one.settings)
+    files.write_whole(one.project.settings, one.settings)
     one.execution_id = runs.start(one)
     return one.cloud.client("s3")
 

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 from local.cloud import environment, process
+from local.cloud.files import explained
 
 DEFAULT_REGION = "us-east-1"
 
@@ -21,8 +22,12 @@ def main() -> int:
     parser.add_argument("--speed", type=float, default=1.0, help="what AWS's waits are divided by")
     arguments = parser.parse_args()
     files = process.Files(arguments.root.resolve())
-    with process.holding(files) as held:
-        return serve(files, arguments.speed) if held else process.ALREADY_RUNNING
+    try:
+        with process.holding(files) as held:
+            return serve(files, arguments.speed) if held else process.ALREADY_RUNNING
+    except OSError as error:
+        sys.stderr.write(f"error: {explained(error)}\n")
+        return 1
 
 
 def serve(files: process.Files, speed: float) -> int:

@@ -7,6 +7,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from local.cloud.files import named
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -20,9 +22,10 @@ def holding(path: Path, content: str) -> Iterator[bool]:
     """Hold the lock with `content` in its file; False when another process holds it."""
     with path.open("a+", encoding="utf-8") as lock:
         if held := _acquired(lock.fileno()):
-            lock.truncate(0)
-            lock.write(content)
-            lock.flush()
+            with named(path):
+                lock.truncate(0)
+                lock.write(content)
+                lock.flush()
         yield held
 
 

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, build_opener
 
 from local.cloud import environment, lock
+from local.cloud.files import shortage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +31,7 @@ STOP_TIMEOUT = 20.0
 # A cloud's exit code that says: another one holds the lock.
 ALREADY_RUNNING = 75
 LOG_TAIL = 20
+NO_ROOM = 65_536  # bytes; with fewer free, a log may end before its reason
 # Clients are safe to share between threads; making them is not.
 MAKING_CLIENTS = threading.Lock()
 
@@ -167,10 +169,10 @@ def start(root: Path, speed: float | None = None) -> Cloud:
         if cloud := find(root):
             return cloud
         if process.poll() not in (None, ALREADY_RUNNING):
-            raise CloudError(f"the local cloud ended while it started; {_tail(files.log)}")
+            raise CloudError(f"the local cloud ended while it started; {_tail(files)}")
         time.sleep(0.02)
     process.kill()
-    raise CloudError(f"the local cloud was not ready after {START_TIMEOUT:.0f} s; {_tail(files.log)}")
+    raise CloudError(f"the local cloud was not ready after {START_TIMEOUT:.0f} s; {_tail(files)}")
 
 
 def find(root: Path) -> Cloud | None:
@@ -269,6 +271,8 @@ def _answers(cloud: Cloud) -> bool:
         return False
 
 
-def _tail(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
-    return "\n".join([f"the end of {log}:", *lines])
+def _tail(files: Files) -> str:
+    if lack := shortage(files.state, NO_ROOM):
+        return f"its log {files.log} may lack the reason{lack}"
+    lines = files.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+    return "\n".join([f"the end of {files.log}:", *lines])

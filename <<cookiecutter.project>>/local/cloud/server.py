@@ -30,6 +30,7 @@ from local.cloud import (
 )
 from local.cloud.codebuild.projects import Projects
 from local.cloud.context import Context
+from local.cloud.files import write_whole
 from local.cloud.front import Front
 from local.cloud.lambdas.executions import Executions
 from local.cloud.process import Cloud
@@ -71,9 +72,7 @@ class Server(uvicorn.Server):
             "speed": self._cloud.speed,
             "started": clock.iso(clock.now()),
         }
-        fresh = self._files.record.with_suffix(".new")
-        fresh.write_text(json.dumps(record))
-        fresh.replace(self._files.record)
+        write_whole(self._files.record, json.dumps(record))
 
 
 def run(files: Files, listener: socket.socket, region: str, speed: float) -> int:

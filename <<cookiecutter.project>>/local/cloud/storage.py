@@ -236,9 +236,10 @@ def stored(block: bytearray) -> bytes:
 
 def extract(content: bytes, into: Path) -> None:
     """Unpack a model archive safely: no absolute paths, no links that lead out, no devices."""
-    into.mkdir(parents=True, exist_ok=True)
+    # All that the local cloud imports of the container; it starts where another container is, too.
+    from container.archive import ArchiveError, unpack  # noqa: PLC0415
+
     try:
-        with tarfile.open(fileobj=io.BytesIO(content), mode="r:*") as tar:
-            tar.extractall(into, filter="data")
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        unpack(io.BytesIO(content), into)
+    except ArchiveError as error:
         raise DataError(f"the model archive can't be unpacked: {error}") from None

@@ -22,6 +22,7 @@ GIVE_UP_AFTER_SECONDS = 3600.0
 NEVER_STOOD = "ROLLBACK_COMPLETE"  # a first creation that failed; CloudFormation takes no update of it
 BARE = "REVIEW_IN_PROGRESS"  # a change set that was never executed
 STANDS = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE", "IMPORT_COMPLETE")
+CAPABILITIES = ["CAPABILITY_IAM"]  # the platform's templates make roles, and use no transform
 NOTHING_NEW = ("didn't contain changes", "No updates are to be performed")
 
 
@@ -126,7 +127,7 @@ def prepare(
         TemplateBody=stack.template.body,
         Parameters=parameters(stack, None if is_new else present),
         Tags=[{"Key": key, "Value": value} for key, value in tags(stack, present).items()],
-        Capabilities=["CAPABILITY_IAM"],
+        Capabilities=CAPABILITIES,
     )
     made = await_change_set(cloudformation, stack.name, name)
     if made["Status"] == "CREATE_COMPLETE":

@@ -59,6 +59,6 @@ def run(app: typer.Typer, name: str) -> None:
     """Run a command; an expected fault ends in one sentence and exit code 1."""
     try:
         app(prog_name=name)
-    except (BotoCoreError, ClientError, DeliveryError) as error:
+    except (BotoCoreError, ClientError, DeliveryError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

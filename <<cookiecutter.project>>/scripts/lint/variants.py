@@ -209,6 +209,23 @@ def substituted(text: str, values: Values, own: Mapping[str, Any]) -> Any:
 # Transforming
 
 
+def transforms(template: Template) -> set[str]:
+    """Name the transforms that CloudFormation runs over a template: its own, and those of Fn::Transform."""
+    own = template.get("Transform", [])
+    return {*([own] if isinstance(own, str) else own), *embedded(template)}
+
+
+def embedded(node: Any) -> Iterator[str]:
+    """Name the transforms that Fn::Transform calls at or below a node."""
+    if isinstance(node, dict):
+        if "Fn::Transform" in node:
+            yield node["Fn::Transform"]["Name"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from embedded(item)
+
+
 def packaged(template: Template) -> Template:
     """Give the template as `aws cloudformation package` leaves it: its code lies in S3."""
     made = copy.deepcopy(template)
@@ -233,7 +250,7 @@ def written(path: Path, template: Template, folder: Path) -> Iterator[tuple[Path
     """Write a template in every variant, before and after its transformation, with the values of each."""
     for number, values in enumerate(variants(template), start=1):
         stages = {"": template}
-        if SAM in template.get("Transform", ()):
+        if SAM in transforms(template):
             stages[".transformed"] = transformed(template, values)
         for stage, content in stages.items():
             file = folder / f"{path.stem}.{number}{stage}.json"
@@ -249,7 +266,7 @@ def value_faults(templates: Mapping[Path, Template]) -> Iterator[str]:
         for values in enumerated(template):
             yield from (f"{path.name}: {name} refuses the example" for name in broken_rules(template, values))
             try:
-                if SAM in template.get("Transform", ()):
+                if SAM in transforms(template):
                     transformed(template, values)
             except InvalidDocumentException as error:
                 yield from (f"{path.name}: {cause.message}" for cause in error.causes)

@@ -27,6 +27,18 @@ def test_a_file_is_unpacked(tmp_path: Path) -> None:
     assert (tmp_path / "out/a.txt").read_bytes() == b"1"
 
 
+def test_a_python_without_filters_unpacks_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects projects on Debian 12, whose Python 3.11.2 takes no `filter`."""
+
+    def extractall(_: tarfile.TarFile, __: Path) -> None:
+        raise AssertionError("without a filter, this would extract anything anywhere")
+
+    monkeypatch.delattr(tarfile, "data_filter", raising=False)
+    monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)
+    artefact.extract(archive(tmp_path / "model.tar.gz", tarfile.TarInfo("a.txt"), b"1"), tmp_path / "out")
+    assert (tmp_path / "out/a.txt").read_bytes() == b"1"
+
+
 @pytest.mark.parametrize("name", ["../outside.txt", "a/../../outside.txt"])
 def test_a_member_outside_is_refused(tmp_path: Path, name: str) -> None:
     """Protects the files beside the model directory."""

@@ -1,5 +1,6 @@
 """Production's model is measured on the new model's test rows, or it is said why it can't be."""
 
+import errno
 import json
 import tarfile
 from dataclasses import replace
@@ -119,3 +120,15 @@ def test_a_model_that_breaks_is_told(tmp_path: Path) -> None:
     (tmp_path / "champion" / "model.skops").write_bytes(b"no model")
     found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA))
     assert found.keys() == {"fault"}
+
+
+def test_a_full_disk_is_not_a_fault_of_the_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The challenger would win for want of a comparison."""
+
+    def extract(_: Path, into: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(into))
+
+    archive = made(SCHEMA, tmp_path / "champion")
+    monkeypatch.setattr(artefact, "extract", extract)
+    with pytest.raises(OSError, match="No space left on device"):
+        champion.measure(archive, SCHEMA, table(SCHEMA))

@@ -325,6 +325,20 @@ def test_prepare_loads_no_scikit_learn() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_reported_in_one_line(jobs: Jobs) -> None:
+    """The reason is that of the job too, with the way out, and no traceback is before it."""
+    report = jobs.output("prepare") / "report/report.json"
+    report.parent.mkdir(parents=True)
+    report.symlink_to("/dev/full")
+    done = jobs.prepare("x,y\n" + "1,2\n3,4\n5,6\n" * 40, "y")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    failure = (jobs.root / "prepare/output/failure").read_text(encoding="utf-8")
+    assert "No space left on device" in failure
+    assert failure.endswith("; free some space, or give the job a larger volume\n")
+
+
 def test_an_archive_that_is_cut_is_refused(jobs: Jobs) -> None:
     """Protects evaluate from a broken upload."""
     given = jobs.root / "evaluate/processing/input/model"

@@ -103,7 +103,7 @@ OTHERS = {
 # What making a stack takes besides.
 BESIDES = {
     "DeployRole": {
-        "cloudformation:CreateChangeSet",  # on SAM's transform
+        "cloudformation:CreateChangeSet",  # on transforms; test_transforms.py checks which
         *(f"ecr:{verb}" for verb in ("BatchGetImage", "GetDownloadUrlForLayer", "GetRepositoryPolicy")),
         "sagemaker:UpdateEndpointWeightsAndCapacities",  # registering a variant that scales asks for it
     },

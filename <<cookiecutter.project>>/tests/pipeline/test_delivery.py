@@ -17,6 +17,7 @@ import yaml
 from pipeline import run_pipeline
 from scripts.delivery import deploy
 from scripts.lint.__main__ import read_template
+from scripts.lint.variants import transforms
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "pipeline" / "pipeline.yml")
@@ -213,7 +214,7 @@ def capabilities(template: dict[str, Any]) -> set[str]:
     roles = [one for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Role"]
     assert not any("RoleName" in role["Properties"] for role in roles)
     found = {"CAPABILITY_IAM"} if roles else set()
-    return found | ({"CAPABILITY_AUTO_EXPAND"} if "Transform" in template else set())
+    return found | ({"CAPABILITY_AUTO_EXPAND"} if transforms(template) else set())
 
 
 def invocation_faults(pipeline: list[dict[str, Any]]) -> Iterator[str]:
@@ -276,6 +277,7 @@ def at(pipeline: list[dict[str, Any]], name: str) -> Action:
         ),
         ("DeployDev", "TemplatePath", "SourceOutput::stacks/deploy-model-dev.yml", "names SourceOutput"),
         ("DeployWorkflow", "Capabilities", "", "capabilities []"),
+        ("DeployMonitor", "Capabilities", "CAPABILITY_IAM", "needed are ['CAPABILITY_AUTO_EXPAND', 'CAP"),
         ("Train", "Input", "input.json", "nothing takes workflow-input.json"),
         ("Train", "StateMachineArn", "arn:aws:states:::stateMachine:train", "no stack before it has train"),
         ("Approve", "CustomData", "#{DeployDev.Endpoint}", "nothing gives DeployDev.Endpoint"),

@@ -159,6 +159,20 @@ def test_refuses_arguments_with_the_way_out(
     assert said.count("\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_reported_in_a_sentence(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The build's log, and so the pipeline's reason, has the file; no half of it is left."""
+    (tmp_path / "build").mkdir()
+    fresh = tmp_path / "build" / "workflow.json.new"
+    fresh.symlink_to("/dev/full")
+    assert run_pipeline.main(arguments) == 2
+    assert capsys.readouterr().err == f"error: No space left on device: {fresh}.\n"
+    assert not fresh.is_symlink()
+    assert not (tmp_path / "build" / "workflow.json").exists()
+
+
 def test_check_writes_nothing_and_names_each_change(
     arguments: list[str], project_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

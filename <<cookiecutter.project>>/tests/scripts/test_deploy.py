@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 
-from scripts.delivery import deploy, endpoints, stacks, templates
+from scripts.delivery import deploy, endpoints, stacks, templates, view
 from scripts.delivery.cloud import DeliveryError, Project
 from scripts.delivery.stacks import Stack
 
@@ -27,6 +30,23 @@ Resources:
 Outputs:
   Word: {{Value: !Ref Word}}
 """
+
+
+def test_a_file_that_can_not_be_read_is_reported_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the system refuses ends a command as what AWS refuses does."""
+    app = typer.Typer()
+
+    @app.command()
+    def read() -> None:
+        raise OSError(errno.EACCES, "Permission denied", "pipeline.yml")
+
+    argv, sys.argv = sys.argv, ["deploy"]
+    try:
+        with pytest.raises(SystemExit, match="1"):
+            view.run(app, "python scripts/deploy")
+    finally:
+        sys.argv = argv
+    assert capsys.readouterr().err == "error: [Errno 13] Permission denied: 'pipeline.yml'\n"
 
 
 def small(folder: Path, project: Project, kind: str = "pipeline", name: str = "word") -> Stack:

@@ -7,10 +7,11 @@ import os
 import shutil
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from local.cloud import archives, emulator, environment
+from local.cloud import archives, emulator, environment, files
 from local.cloud.clock import now
 from local.cloud.codebuild import buildspec
 from local.cloud.codebuild.buildspec import Artifact, Buildspec, BuildspecError, Phase
@@ -102,8 +103,6 @@ class Build:
 
     def begin(self) -> None:
         """Start the build in a thread of its own."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log.write_bytes(b"")
         self._announce()
         threading.Thread(target=emulator.in_context(self._run), name=self.id, daemon=True).start()
         self._timer.daemon = True
@@ -157,7 +156,12 @@ class Build:
     def _run(self) -> None:
         with emulator.scope(self.context.region):
             try:
-                succeeded = self._stages()
+                with files.named(self.base):
+                    succeeded = self._stages()
+            except OSError as error:
+                logger.exception("%s failed", self.id)
+                self._fail(PhaseError("INTERNAL_SERVICE_ERROR", files.explained(error)))
+                succeeded = False
             except Exception as error:
                 logger.exception("%s failed", self.id)
                 self._fail(PhaseError("INTERNAL_SERVICE_ERROR", f"{type(error).__name__}: {error}"))
@@ -165,6 +169,8 @@ class Build:
             self._finish("SUCCEEDED" if succeeded else "FAILED")
 
     def _stages(self) -> bool:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.write_bytes(b"")
         for kind in ("QUEUED", "PROVISIONING"):
             self._enter(kind)
         try:
@@ -207,6 +213,7 @@ class Build:
                 return PhaseError("BUILD_" + self._ending, f"Build has been {self._ending.lower()}")
             if code := shell.run(command):
                 why = f"Error while executing command: {command}. Reason: exit status {code}"
+                why += files.shortage(self.base)
                 return PhaseError("COMMAND_EXECUTION_ERROR", why)
         return None
 
@@ -262,7 +269,8 @@ class Build:
         self._say(f"[Container] Phase {self.phases[-1].kind} failed: {error}")
 
     def _say(self, line: str) -> None:
-        with self.log.open("a", encoding="utf-8") as log:
+        # A build ends, and says why, also when its log can't be written.
+        with suppress(OSError), self.log.open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
 
     def _finish(self, status: str) -> None:
@@ -274,8 +282,8 @@ class Build:
             self.ended = now()
         self._timer.cancel()
         self._announce()
-        if self.status == "SUCCEEDED":
-            # What a failed build leaves is looked into.
+        if self.status == "SUCCEEDED" or files.shortage(self.base):
+            # What a failed build leaves is looked into, unless the disk is full: then its room is worth more.
             shutil.rmtree(self.base, ignore_errors=True)
         self.over.set()
 

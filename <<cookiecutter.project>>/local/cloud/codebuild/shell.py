@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from local.cloud.children import Child
+from local.cloud.codebuild.variables import PhaseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +23,7 @@ keep_state() {{
     keep_code=$?
     trap - EXIT
     set +a
-    export -p > {state}/env.sh
-    pwd > {state}/directory
+    {{ export -p > {state}/env.sh && pwd > {state}/directory; }} || [ $keep_code != 0 ] || keep_code=1
     exit $keep_code
 }}
 trap keep_state EXIT
@@ -63,10 +63,11 @@ class Shell:
         """Return the variables as the last command left them."""
         if not names:
             return {}
-        printing = "\n".join(f"printf '%s\\0' \"${{{name}-}}\"" for name in names)
+        printing = "\n".join(f"printf '%s\\0' \"${{{name}-}}\" || exit" for name in names)
         script, answer = self._state / "values.sh", self._state / "values"
         script.write_text(f". {shlex.quote(str(self._state / 'env.sh'))}\n{printing}\n", encoding="utf-8")
-        self._start([self._program, str(script)], answer)
+        if code := self._start([self._program, str(script)], answer):
+            raise PhaseError("INTERNAL_SERVICE_ERROR", f"{answer} can't be written: exit status {code}")
         found = answer.read_bytes().decode(errors="replace").split("\0")
         return dict(zip(names, found, strict=False))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
-from local.cloud import emulator, storage
+from local.cloud import emulator, files, storage
 from local.cloud.clock import CAPTURE_FLUSH, INVOCATION_TIMEOUT, METRICS_FLUSH, now
 from local.cloud.errors import ServiceError, validation_error
 from local.cloud.sagemaker.capture import Capture
@@ -71,7 +71,13 @@ class Instance:
         delay, first = RESTART_DELAY, True
         while not self._ending.is_set():
             started = time.monotonic()
-            code = self._serve()
+            try:
+                code = self._serve()
+            except OSError as error:
+                logger.exception("a server of %s can't be started", self.base.name)
+                self.failed, code = files.explained(error), None
+                if self._child:
+                    self._child.end(CLOSE_GRACE)
             if self._ending.is_set():
                 return
             if first and not self.ready.is_set():
@@ -163,8 +169,6 @@ class Endpoint:
 
     def begin(self) -> None:
         """Bring the endpoint into service, in a thread."""
-        self.log.parent.mkdir(parents=True, exist_ok=True)
-        self.log.write_bytes(b"")
         self.announce()
         threading.Thread(target=emulator.in_context(self._start), name=self.name, daemon=True).start()
 
@@ -253,10 +257,16 @@ class Endpoint:
     def _start(self) -> None:
         with emulator.scope(self.context.region):
             try:
-                self._unpack()
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                self.log.write_bytes(b"")
+                with files.named(self.base):
+                    self._unpack()
                 reason = self._launch()
             except (storage.DataError, ServiceError) as error:
                 reason = str(error)
+            except OSError as error:
+                logger.exception("endpoint %s failed", self.name)
+                reason = files.explained(error)
             except Exception as error:
                 logger.exception("endpoint %s failed", self.name)
                 reason = f"{type(error).__name__}: {error}"
@@ -290,9 +300,10 @@ class Endpoint:
         """Wait until servers are ready, and return None; or say why one is not."""
         while not all(instance.ready.is_set() for instance in instances):
             if failed := next((instance.failed for instance in instances if instance.failed), None):
+                why = f"{failed}{files.shortage(self.base)}"
                 return (
                     f"The primary container for production variant {self.variant_name} did not pass the ping "
-                    f"health check: {failed}. The end of {self.log}:\n{tail(self.log)}"
+                    f"health check: {why}. The end of {self.log}:\n{tail(self.log)}"
                 )
             time.sleep(PING_EVERY / 2)
         return None
@@ -407,7 +418,9 @@ def answers(port: int) -> bool:
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of a log."""
+    """Return the last lines of a log; none where it could not be written."""
+    if not log.is_file():
+        return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
         return "\n".join(file.read().decode(errors="replace").splitlines()[-LOG_TAIL:])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from local.cloud import emulator
+from local.cloud import emulator, files
 from local.cloud.clock import STOP_GRACE, now
 from local.cloud.errors import ServiceError, validation_error
 from local.cloud.sagemaker.hosts import Quota, hosts_of
@@ -95,9 +95,6 @@ class Job(ABC):
 
     def begin(self) -> None:
         """Start the job in a thread of its own."""
-        for host in self.hosts:
-            host.log.parent.mkdir(parents=True, exist_ok=True)
-            host.log.write_bytes(b"")
         self.announce()
         threading.Thread(target=emulator.in_context(self._run), name=self.name, daemon=True).start()
 
@@ -125,17 +122,24 @@ class Job(ABC):
     def _run(self) -> None:
         with emulator.scope(self.context.region):
             try:
-                status, reason = self._stages()
+                with files.named(self.base):
+                    status, reason = self._stages()
             except DataError as error:
                 status, reason = "Failed", f"ClientError: {error}"
             except ServiceError as error:
                 status, reason = "Failed", f"ClientError: {error.message}"
+            except OSError as error:
+                logger.exception("%s failed", self.name)
+                status, reason = "Failed", f"InternalServerError: {files.explained(error)}"
             except Exception as error:
                 logger.exception("%s failed", self.name)
                 status, reason = "Failed", f"InternalServerError: {type(error).__name__}: {error}"
             self._finish(status, reason)
 
     def _stages(self) -> tuple[str, str | None]:
+        for host in self.hosts:
+            host.log.parent.mkdir(parents=True, exist_ok=True)
+            host.log.write_bytes(b"")
         self.entered("Downloading")
         shutil.rmtree(self.base, ignore_errors=True)
         for host in self.hosts:
@@ -148,7 +152,7 @@ class Job(ABC):
                 self.salvage()
             return "Stopped", None
         if self._failed:
-            return "Failed", self.failure(self._failed)[:REASON_LENGTH]
+            return "Failed", f"{self.failure(self._failed)}{files.shortage(self.base)}"[:REASON_LENGTH]
         self.entered("Uploading")
         self.publish()
         return "Completed", None
@@ -200,8 +204,8 @@ class Job(ABC):
             self.status, self.reason = status, reason
             self.entered(self._stopping if status == "Stopped" and self._stopping else status, reason or "")
         self.announce()
-        if status == "Completed":
-            # What a failed job leaves is looked into; a completed one's is in S3.
+        if status == "Completed" or files.shortage(self.base):
+            # A completed job's is in S3. What a failed one leaves is looked into, unless the disk is full.
             shutil.rmtree(self.base, ignore_errors=True)
         self.over.set()
 

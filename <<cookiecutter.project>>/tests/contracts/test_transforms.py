@@ -1,0 +1,148 @@
+"""Each template's transforms are those that the role which deploys it may use, and are acknowledged.
+
+CloudFormation authorizes a transform as a resource of its own: `cloudformation:CreateChangeSet` on its ARN.
+A transform that the role may not use fails the deployment before any resource is made.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from scripts.delivery import stacks
+from scripts.lint.__main__ import read_template, template_paths
+from scripts.lint.variants import transforms
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Content = dict[str, Any]
+TEMPLATES = {path.name: read_template(path) for path in template_paths()}
+PLATFORM = ("network.yml", "pipeline.yml", "studio.yml")
+# The template that declares a role, and the role; Service Catalog launches pipeline.yml by the second.
+ROLES = {"DeployRole": "pipeline.yml", "LaunchRole": "studio.yml"}
+HOSTED = "arn:${AWS::Partition}:cloudformation:${AWS::Region}:aws:transform/"
+
+
+def deployed(templates: dict[str, Content]) -> dict[str, set[str]]:
+    """Name the templates that each role deploys: as the pipeline's actions say, and by Service Catalog."""
+    found: dict[str, set[str]] = {"LaunchRole": {"pipeline.yml"}}
+    for action in actions(templates["pipeline.yml"]["Resources"]["Pipeline"]["Properties"]["Stages"]):
+        role, attribute = action["RoleArn"]["Fn::GetAtt"]
+        assert attribute == "Arn"
+        found.setdefault(role, set()).add(action["TemplatePath"].partition("::")[2])
+    return found
+
+
+def actions(node: Any) -> Iterator[Content]:
+    """Give the configuration of each action that deploys a template."""
+    if isinstance(node, dict) and "TemplatePath" in node:
+        yield node
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from actions(child)
+
+
+def statements(role: Content) -> Iterator[Content]:
+    """Give the statements of a role's policies, those of options as well."""
+    for policy in role["Properties"]["Policies"]:
+        for one in policy["PolicyDocument"]["Statement"]:
+            yield from (
+                entry for entry in one.get("Fn::If", [one]) if isinstance(entry, dict) and "Action" in entry
+            )
+
+
+def listed(value: Any) -> list[Any]:
+    """Give a list, of one where a single value is there."""
+    return value if isinstance(value, list) else [value]
+
+
+def allowed(role: Content) -> set[str]:
+    """Name the ARNs, with their pseudo parameters, on which a role may make change sets."""
+    found = set()
+    for statement in statements(role):
+        if "cloudformation:CreateChangeSet" in listed(statement["Action"]):
+            assert statement["Effect"] == "Allow"
+            assert "Condition" not in statement
+            found |= {
+                one["Fn::Sub"] if isinstance(one, dict) else one for one in listed(statement["Resource"])
+            }
+    return found
+
+
+def arn(transform: str) -> str:
+    """Name a transform that AWS hosts as IAM does."""
+    assert transform.startswith("AWS::"), (
+        f"{transform} is a macro of the account, which this check does not know"
+    )
+    return HOSTED + transform.removeprefix("AWS::")
+
+
+def faults(templates: dict[str, Content]) -> list[str]:
+    """Say which transforms a role uses and may not, and which it may use and does not."""
+    found = []
+    for role, names in deployed(templates).items():
+        may = allowed(templates[ROLES[role]]["Resources"][role])
+        used = {arn(one) for name in names for one in transforms(templates[name])}
+        found += [f"{role} may not use {one}" for one in sorted(used - may)]
+        found += [f"{role} never uses {one}" for one in sorted(may - used)]
+    return found
+
+
+def test_roles_may_use_the_transforms_of_the_templates_that_they_deploy() -> None:
+    """Every template has a role or is deployed by a person; every transform is allowed, and no other."""
+    by_roles = set().union(*deployed(TEMPLATES).values())
+    assert by_roles == TEMPLATES.keys() - {"network.yml", "studio.yml"}
+    assert faults(TEMPLATES) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (
+            "workflow.yml",
+            {"Transform": "AWS::SecretsManager-2020-07-23"},
+            "may not use ${}SecretsManager-2020-07-23",
+        ),
+        ("workflow.yml", {"Transform": ["AWS::Include"]}, "may not use ${}Include"),
+        ("workflow.yml", {"Metadata": {"Fn::Transform": {"Name": "AWS::Include"}}}, "may not use ${}Include"),
+        ("monitor.yml", {"Transform": []}, "never uses ${}LanguageExtensions"),
+        ("deploy-model-prd.yml", {"Transform": []}, "never uses ${}Serverless-2016-10-31"),
+    ],
+)
+def test_another_transform_is_reported(name: str, change: Content, words: str) -> None:
+    """One more than the role may use in each of a transform's three forms, and one fewer."""
+    assert faults({**TEMPLATES, name: TEMPLATES[name] | change}) == [
+        f"DeployRole {words.replace('${}', HOSTED)}"
+    ]
+
+
+def test_a_transform_in_a_template_of_studio_is_reported() -> None:
+    """The launch role may use none, and pipeline.yml has none."""
+    changed = TEMPLATES["pipeline.yml"] | {"Transform": "AWS::LanguageExtensions"}
+    assert faults({**TEMPLATES, "pipeline.yml": changed}) == [
+        f"LaunchRole may not use {HOSTED}LanguageExtensions"
+    ]
+
+
+@pytest.mark.parametrize(
+    "resource", ["*", "arn:aws:cloudformation:${AWS::Region}:aws:transform/LanguageExtensions"]
+)
+def test_a_wide_or_misnamed_right_is_reported(resource: str) -> None:
+    """A wildcard allows any transform; an ARN of one partition allows none in the others."""
+    changed = copy.deepcopy(TEMPLATES["pipeline.yml"])
+    statement = next(
+        one for one in statements(changed["Resources"]["DeployRole"]) if one["Sid"] == "TransformTemplates"
+    )
+    statement["Resource"] = [resource, {"Fn::Sub": f"{HOSTED}Serverless-2016-10-31"}]
+    assert set(faults({**TEMPLATES, "pipeline.yml": changed})) == {
+        f"DeployRole may not use {HOSTED}LanguageExtensions",
+        f"DeployRole never uses {resource}",
+    }
+
+
+def test_the_scripts_acknowledge_what_the_platforms_templates_need() -> None:
+    """CloudFormation expands a transform only with CAPABILITY_AUTO_EXPAND."""
+    needed = any(transforms(TEMPLATES[name]) for name in PLATFORM)
+    assert needed == ("CAPABILITY_AUTO_EXPAND" in stacks.CAPABILITIES)

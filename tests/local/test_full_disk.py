@@ -1,0 +1,259 @@
+"""A full disk ends a run, a job, a build and an endpoint with its reason, and leaves no older report."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import delivery
+import jsonschema
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+commands: Any = importlib.import_module("local.__main__")
+endpoints: Any = importlib.import_module("local.cloud.sagemaker.endpoints")
+process: Any = importlib.import_module("local.cloud.process")
+projects: Any = importlib.import_module("local.project")
+runs: Any = importlib.import_module("local.run")
+sample: Any = importlib.import_module("local.sample")
+
+FULL = Path("/dev/full")
+NO_SPACE = "No space left on device"
+EARLIER = '{"an earlier run": "succeeded"}'
+LARGE = 3_000_000
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="only Linux has /dev/full")
+
+
+def report_of(root: Path) -> dict[str, Any]:
+    return dict(json.loads((root / ".local" / "report.json").read_text(encoding="utf-8")))
+
+
+@pytest.fixture
+def delivered(project: Path, local_folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return what calls `python -m local run` after one that succeeded, while some files can't be written."""
+
+    def call(*full: str, data: str = "data.csv") -> subprocess.CompletedProcess[str]:
+        (project / ".local").mkdir(exist_ok=True)
+        (project / ".local" / "report.json").write_text(EARLIER)
+        (project / "data.csv").write_text("x,y\n1,2\n")
+        for name in full:
+            (project / ".local" / f"{name}.new").symlink_to(FULL)
+        return subprocess.run(
+            [sys.executable, "-m", "local", "run", "--data", data],
+            cwd=project,
+            env={**os.environ, "PYTHONPATH": str(local_folder.parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return call
+
+
+@needs_full
+def test_a_run_that_finds_no_space_says_so_and_reports_it(
+    project: Path, delivered: Callable[..., Any], local_folder: Path
+) -> None:
+    """One sentence names the file, and the report is this run's: failed, with the same reason."""
+    done = delivered("project.toml")
+    reason = f"{NO_SPACE}: {project}/.local/project.toml; free some space and run again."
+    assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
+    content = report_of(project)
+    assert [(one["name"], one["status"], one["reason"]) for one in content["stages"]] == [
+        ("Run", "Failed", reason)
+    ]
+    jsonschema.validate(
+        content, json.loads((local_folder / "report.schema.json").read_text(encoding="utf-8"))
+    )
+    assert not (project / ".local" / "project.toml.new").is_symlink()
+
+
+@needs_full
+def test_an_earlier_report_is_not_that_of_a_run_without_one(
+    project: Path, delivered: Callable[..., Any]
+) -> None:
+    """Where there is no space for the report either, there is none, and the sentence says so."""
+    done = delivered("project.toml", "report.json")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert f"{NO_SPACE}: {project}/.local/project.toml; free some space and run again." in done.stderr
+    assert f"There is no report of this run: {NO_SPACE}: {project}/.local/report.json" in done.stderr
+    assert not (project / ".local" / "report.json").exists()
+
+
+def test_what_is_refused_leaves_the_earlier_report(project: Path, delivered: Callable[..., Any]) -> None:
+    """A wrong argument began no run."""
+    done = delivered(data="nothing.csv")
+    assert done.returncode == 1
+    assert (project / ".local" / "report.json").read_text() == EARLIER
+
+
+@needs_full
+@pytest.mark.parametrize("full", [True, False])
+def test_a_run_that_fails_in_the_middle_reports_why(
+    rig: Any,
+    full: bool,  # noqa: FBT001
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The report has a fault that no step has; without space for it, the sentence has both reasons."""
+    project = projects.read_project(Path(rig.cloud.root))
+    report, fresh = project.state / "report.json", project.state / "report.json.new"
+    report.write_text(EARLIER)
+    if full:
+        fresh.symlink_to(FULL)
+
+    def act(_: Any) -> None:
+        raise OSError(errno.ENOSPC, NO_SPACE, "somewhere")
+
+    with pytest.raises((OSError, projects.LocalError)) as caught:
+        commands.shown(act, runs.Delivery(rig.cloud, project))
+    if full:
+        assert f"{NO_SPACE}: somewhere; free some space and run again. There is no report" in str(
+            caught.value
+        )
+        assert not report.exists()
+    else:
+        (failed,) = report_of(project.root)["stages"]
+        assert (failed["name"], failed["status"]) == ("Run", "Failed")
+        assert failed["reason"].startswith(f"{NO_SPACE}: somewhere")
+        report.unlink()
+    assert not fresh.is_symlink()
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(("number", "falls_back"), [(errno.ENOSPC, False), (None, True)])
+def test_another_table_is_for_want_of_a_network_only(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int | None,
+    falls_back: bool,  # noqa: FBT001
+) -> None:
+    """For want of space, a run would train on another table than the last one."""
+
+    def refused(_: Path) -> None:
+        raise OSError(*([] if number is None else [number, NO_SPACE]))
+
+    monkeypatch.setattr(sample, "_california_housing", refused)
+    if falls_back:
+        assert sample.write_sample(tmp_path).target == "progression"
+    else:
+        with pytest.raises(OSError, match=NO_SPACE):
+            sample.write_sample(tmp_path)
+
+
+def test_a_server_that_can_not_be_started_fails(tmp_path: Path) -> None:
+    """An endpoint would be Creating for ever."""
+
+    def spawn(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, NO_SPACE, "log")
+
+    context = SimpleNamespace(spawn=spawn, entrypoint=lambda: ["serve"])
+    endpoint = SimpleNamespace(context=context, base=tmp_path, log=tmp_path / "log", health_check=1.0)
+    instance = endpoints.Instance(endpoint, {})
+    instance.begin()
+    for thread in threading.enumerate():
+        if "_keep" in thread.name:
+            thread.join(10)
+    assert instance.failed == f"{NO_SPACE}: log; free some space and run again."
+
+
+# On a disk that is really full
+
+
+def large_model() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("model.bin")
+        member.size = LARGE
+        tar.addfile(member, io.BytesIO(bytes(LARGE)))
+    return buffer.getvalue()
+
+
+def test_a_job_on_a_full_disk_fails_for_it_and_gives_its_room_back(cramped: Any) -> None:
+    """The reason names the disk, and the next job runs."""
+    folder = cramped.unique("data")
+    cramped.put(f"{folder}/a.csv", "1" * LARGE)
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{cramped.bucket}/{folder}/"}}
+    failed = cramped.trained(InputDataConfig=[{"ChannelName": "train", "DataSource": source}])
+    assert failed["TrainingJobStatus"] == "Failed"
+    place = f"{cramped.cloud.root}/.local/jobs/{failed['TrainingJobName']}"
+    reason = f"InternalServerError: {NO_SPACE}: {place}; free some space and run again."
+    assert failed["FailureReason"] == reason
+    assert cramped.trained()["TrainingJobStatus"] == "Completed"
+
+
+def test_a_build_on_a_full_disk_ends_with_its_reason(cramped: Any) -> None:
+    """Its log can't be written either, and the build ends all the same."""
+    name = cramped.unique("project")
+    spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": ["true"]}}})
+    source = delivery.zipped({"buildspec.yml": spec, "large": "1" * LARGE})
+    cramped.s3.put_object(Bucket=cramped.bucket, Key=f"{name}.zip", Body=source)
+    cramped.codebuild.create_project(
+        name=name,
+        source={"type": "S3", "location": f"{cramped.bucket}/{name}.zip"},
+        artifacts={"type": "NO_ARTIFACTS"},
+        environment={"type": "LINUX_CONTAINER", "image": "image", "computeType": "BUILD_GENERAL1_SMALL"},
+        serviceRole=cramped.role,
+    )
+    started = cramped.codebuild.start_build(projectName=name)["build"]["id"]
+    build = cramped.until(
+        lambda: cramped.codebuild.batch_get_builds(ids=[started])["builds"][0],
+        lambda one: one["buildComplete"],
+    )
+    assert build["buildStatus"] == "FAILED"
+    (context,) = next(phase["contexts"] for phase in build["phases"] if phase.get("contexts"))
+    assert context["message"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/builds/")
+
+
+def test_an_endpoint_on_a_full_disk_fails_for_it(cramped: Any) -> None:
+    """It does not stay Creating."""
+    name = cramped.unique("endpoint")
+    cramped.s3.put_object(Bucket=cramped.bucket, Key=f"{name}.tar.gz", Body=large_model())
+    url = f"s3://{cramped.bucket}/{name}.tar.gz"
+    container = {"Image": "image", "ModelDataUrl": url}
+    cramped.sagemaker.create_model(ModelName=name, ExecutionRoleArn=cramped.role, PrimaryContainer=container)
+    variant = {"VariantName": "AllTraffic", "ModelName": name, "InitialInstanceCount": 1}
+    cramped.sagemaker.create_endpoint_config(
+        EndpointConfigName=name, ProductionVariants=[{**variant, "InstanceType": "ml.m5.large"}]
+    )
+    cramped.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+    ended = cramped.until(
+        lambda: cramped.sagemaker.describe_endpoint(EndpointName=name),
+        lambda one: one["EndpointStatus"] != "Creating",
+    )
+    assert ended["EndpointStatus"] == "Failed"
+    assert ended["FailureReason"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/endpoints/{name}")
+
+
+@pytest.mark.parametrize("size", [12, 16])
+def test_a_cloud_that_has_no_room_to_start_says_so(
+    project: Path, delivered: Callable[..., Any], size: int
+) -> None:
+    """Its log has no room for the reason, or for a part of it alone."""
+    state = project / ".local"
+    state.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", str(state)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a disk can't be mounted here: that takes root and Linux")
+    try:
+        done = delivered()
+    finally:
+        process.stop(project)
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the local cloud ended while it started; its log ")
+    assert f"kB are free in {state}: free some space)" in line
