@@ -20,7 +20,7 @@ import jsonschema
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 commands: Any = importlib.import_module("local.__main__")
 endpoints: Any = importlib.import_module("local.cloud.sagemaker.endpoints")
@@ -41,10 +41,13 @@ def report_of(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def delivered(project: Path, local_folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def delivered(project: Path, local_folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Return what calls `python -m local run` after one that succeeded, while some files can't be written."""
 
     def call(*full: str, data: str = "data.csv") -> subprocess.CompletedProcess[str]:
+        (project / "pipeline").mkdir()
+        template = delivery.platform("stand-in", [delivery.ask()])
+        (project / "pipeline" / "pipeline.yml").write_text(template)
         (project / ".local").mkdir(exist_ok=True)
         (project / ".local" / "report.json").write_text(EARLIER)
         (project / "data.csv").write_text("x,y\n1,2\n")
@@ -60,7 +63,8 @@ def delivered(project: Path, local_folder: Path) -> Callable[..., subprocess.Com
             timeout=60,
         )
 
-    return call
+    yield call
+    process.stop(project)
 
 
 @needs_full
@@ -73,7 +77,9 @@ def test_a_run_that_finds_no_space_says_so_and_reports_it(
     assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
     content = report_of(project)
     assert [(one["name"], one["status"], one["reason"]) for one in content["stages"]] == [
-        ("Run", "Failed", reason)
+        ("Pipeline", "Succeeded", ""),
+        ("Data", "Succeeded", ""),
+        ("Run", "Failed", reason),
     ]
     jsonschema.validate(
         content, json.loads((local_folder / "report.schema.json").read_text(encoding="utf-8"))
