@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.cloud import private
+
 
 class LocalError(Exception):
     """Says in one sentence what went wrong and what to do; shown without a traceback."""
@@ -32,6 +34,10 @@ class Project:
     def state(self) -> Path:
         """The folder of everything that running locally leaves behind."""
         return self.root / ".local"
+
+    def folder(self, name: str) -> Path:
+        """Make a folder in it, closed to the machine's other users."""
+        return private.folder(self.state, name)
 
     @property
     def settings(self) -> Path:
@@ -80,11 +86,3 @@ def read_project(root: Path) -> Project:
         ) from None
     except (OSError, UnicodeDecodeError, TypeError) as error:
         raise LocalError(f"project.toml is no project's ({error}); mend it and try again.") from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write the file so that a crash leaves either the former content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)

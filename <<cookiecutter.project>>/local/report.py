@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import records, stacks
-from local.project import LocalError, write_whole
+from local.cloud.private import write_whole
+from local.project import LocalError
 
 if TYPE_CHECKING:
     from local.project import Project

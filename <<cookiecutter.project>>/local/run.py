@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import ClientError
 
 from local import approval, endpoint, infer, pictures, records, source, stacks
-from local.project import LocalError, Project, read_project, write_whole
+from local.cloud.private import write_whole
+from local.project import LocalError, Project, read_project
 from local.records import Record
 from local.stacks import StackSettings
 
