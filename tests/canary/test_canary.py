@@ -98,8 +98,8 @@ def deliver(production: Production) -> Delivered:
     runner = production.rig.begin()
     pending = until(lambda: production.waiting() or runner.poll())
     assert runner.poll() is None, runner.communicate()
-    url = production.url()
-    with Load(url, USERS) as load, Load(url, 1, MISTAKE) as errs:
+    url, key = production.url(), production.rig.cloud().key.id
+    with Load(url, key, USERS) as load, Load(url, key, 1, MISTAKE) as errs:
         production.approve(pending)
         output, _ = runner.communicate(timeout=300)
         production.serving()

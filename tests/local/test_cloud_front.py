@@ -18,7 +18,7 @@ errors = importlib.import_module("local.cloud.errors")
 
 def status_of(rig: Any, headers: dict[str, str], path: str = "/_local/health") -> int:
     connection = http.client.HTTPConnection("127.0.0.1", rig.cloud.port, timeout=5)
-    connection.request("GET", path, headers=headers)
+    connection.request("GET", path, headers=rig.cloud.key.header | headers)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -41,7 +41,7 @@ def status_of(rig: Any, headers: dict[str, str], path: str = "/_local/health") -
     ],
 )
 def test_no_browser_and_no_foreign_name_is_answered(rig: Any, headers: dict[str, str], status: int) -> None:
-    """What is behind runs code without authentication: a web page must not reach it, by whatever name."""
+    """What is behind runs code: a web page must not reach it, by whatever name, not even with the key."""
     assert status_of(rig, headers) == status
 
 
@@ -70,7 +70,7 @@ def test_every_operation_is_one_of_sagemakers(rig: Any) -> None:
 def test_a_body_that_is_no_object_is_a_serialization_error(rig: Any) -> None:
     """What can't be read is refused in the protocol."""
     connection = http.client.HTTPConnection("127.0.0.1", rig.cloud.port, timeout=5)
-    connection.request("POST", "/", b"[1]", {"X-Amz-Target": "SageMaker.ListModels"})
+    connection.request("POST", "/", b"[1]", {"X-Amz-Target": "SageMaker.ListModels"} | rig.cloud.key.header)
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["__type"]) == (400, "SerializationException")
 

@@ -1,4 +1,4 @@
-"""The ASGI application in front: refuses browsers and strangers, else lets our services or ministack answer."""
+"""The ASGI application in front: refuses browsers and strangers, answers for our services or hands on."""
 
 from __future__ import annotations
 
