@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import json
 import os
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 access: Any = importlib.import_module("local.cloud.access")
+front: Any = importlib.import_module("local.cloud.front")
 private: Any = importlib.import_module("local.cloud.private")
 process: Any = importlib.import_module("local.cloud.process")
 runs: Any = importlib.import_module("local.run")
@@ -57,12 +59,6 @@ CODE_RUNNING = json.dumps(
         "serviceRole": "arn:aws:iam::000000000000:role/build",
     }
 )
-WEBSOCKET = {
-    "Connection": "Upgrade",
-    "Upgrade": "websocket",
-    "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-}
 REQUESTS: list[tuple[str, str, dict[str, str], str]] = [
     ("POST", "/", {"X-Amz-Target": "CodeBuild_20161006.CreateProject"}, CODE_RUNNING),
     ("POST", "/", {"X-Amz-Target": "CodeBuild_20161006.StartBuild"}, '{"projectName": "stranger"}'),
@@ -75,7 +71,6 @@ REQUESTS: list[tuple[str, str, dict[str, str], str]] = [
     ("GET", "/_localstack/health", {}, ""),
     ("POST", "/_ministack/reset", {}, ""),
     ("PUT", "/_ministack/cfn-response/none", {}, "{}"),
-    ("GET", "/_aws/execute-api/abc/prd", WEBSOCKET, ""),
 ]
 OTHERS = access.AccessKey.create()
 
@@ -229,6 +224,31 @@ def test_every_way_of_signing_carries_the_key() -> None:
     assert found == [key.id] * 5
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
+    """Without the key it is closed before ministack hears of it."""
+    heard, sent = [], []
+    key = access.AccessKey.create()
+
+    async def backend(scope: Any, *_: Any) -> None:
+        heard.append(scope)
+
+    async def receive() -> dict[str, str]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message["type"])
+
+    guard = access.Guard(key, lambda _: False, lambda _: True)
+    credential = (
+        f"X-Amz-Credential={(key if known else OTHERS).id}%2F20260101%2Fr%2Fexecute-api%2Faws4_request"
+    )
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "websocket", "path": "/a", "query_string": credential.encode(), "headers": headers}
+    asyncio.run(front.Front(backend, (), guard)(scope, receive, send))
+    assert (len(heard), sent) == ((1, []) if known else (0, ["websocket.close"]))
+
+
 @pytest.mark.parametrize("claim", ["", "local", "\xe9", "x" * 10_000])
 def test_what_is_not_the_key_opens_nothing(claim: str) -> None:
     """Neither nothing nor a part of the key, more than the key, or bytes outside of ASCII."""
@@ -280,9 +300,12 @@ def handler(event, context):
     answer = {"Status": "SUCCESS", "PhysicalResourceId": "made", "StackId": event["StackId"],
         "RequestId": event["RequestId"], "LogicalResourceId": event["LogicalResourceId"],
         "Data": {"Buckets": str(len(other.list_buckets()["Buckets"]))}}
+    signal = {"Status": "SUCCESS", "Reason": "done", "UniqueId": "1", "Data": "ready"}
     # As AWS's cfnresponse does: without any credential but the address.
-    request = urllib.request.Request(event["ResponseURL"], json.dumps(answer).encode(), method="PUT")
-    urllib.request.urlopen(request).close()
+    for url, body in ((event["ResourceProperties"]["Signal"], signal), (event["ResponseURL"], answer)):
+        headers = {"Content-Type": ""}
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers, method="PUT")
+        urllib.request.urlopen(request).close()
 """
 TEMPLATE = {
     "Resources": {
@@ -298,7 +321,16 @@ TEMPLATE = {
         },
         "Own": {
             "Type": "Custom::Own",
-            "Properties": {"ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]}, "ServiceTimeout": "20"},
+            "Properties": {
+                "ServiceToken": {"Fn::GetAtt": ["Function", "Arn"]},
+                "ServiceTimeout": "20",
+                "Signal": {"Ref": "Handle"},
+            },
+        },
+        "Handle": {"Type": "AWS::CloudFormation::WaitConditionHandle"},
+        "Wait": {
+            "Type": "AWS::CloudFormation::WaitCondition",
+            "Properties": {"Handle": {"Ref": "Handle"}, "Timeout": "20"},
         },
     },
     "Outputs": {"Buckets": {"Value": {"Fn::GetAtt": ["Own", "Buckets"]}}},
@@ -306,7 +338,7 @@ TEMPLATE = {
 
 
 def test_functions_and_builds_have_the_key_and_no_file_or_command_shows_it(open_cloud: Any) -> None:
-    """A function's calls, its sessions and its answer to CloudFormation are let in; so is a build's `aws`."""
+    """A function's calls, its sessions and its answers to CloudFormation are let in; so is a build's `aws`."""
     rig = open_cloud
     rig.client("cloudformation").create_stack(StackName="own", TemplateBody=json.dumps(TEMPLATE))
     codebuild = rig.client("codebuild")

@@ -12,7 +12,7 @@ import secrets
 from base64 import b32encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import unquote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # KEY/DATE/REGION/SERVICE/aws4_request in SigV4's header; SigV4a's names no region.
 CREDENTIAL = re.compile(r"Credential=([^, ]+)")
+PRESIGNED = re.compile(r"(?:^|&)(?:X-Amz-Credential|AWSAccessKeyId)=([^&]+)")
 ID_BYTES, SECRET_BYTES = 20, 30  # 160 bits are 32 characters of base 32, without padding
 REASON = (
     "The local cloud answers no request without its access key: 'python -m local up' prints the variables "
@@ -99,8 +100,8 @@ def claimed(authorization: str, query: bytes) -> Claim:
         return Claim(rest.partition(":")[0], "s3")
     if found := CREDENTIAL.search(rest):
         return scoped(found[1])
-    given = parse_qs(query.decode("latin-1"))
-    return scoped(*given.get("X-Amz-Credential", given.get("AWSAccessKeyId", [""]))[:1])
+    given = PRESIGNED.search(query.decode("latin-1"))
+    return scoped(unquote(given[1]) if given else "")
 
 
 def scoped(credential: str) -> Claim:
