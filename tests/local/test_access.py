@@ -338,7 +338,7 @@ TEMPLATE = {
 
 
 def test_functions_and_builds_have_the_key_and_no_file_or_command_shows_it(open_cloud: Any) -> None:
-    """A function's calls, its sessions and its answers to CloudFormation are let in; so is a build's `aws`."""
+    """A function's calls, sessions and answers to CloudFormation are let in, and so is a build's `aws`."""
     rig = open_cloud
     rig.client("cloudformation").create_stack(StackName="own", TemplateBody=json.dumps(TEMPLATE))
     codebuild = rig.client("codebuild")
