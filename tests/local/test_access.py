@@ -379,7 +379,7 @@ def has(key: Any, path: Path) -> bool:
 
 
 def test_a_cloud_without_a_key_is_named_and_stopped(project: Path) -> None:
-    """A cloud that a former version of the project started is neither used nor taken for none."""
+    """A cloud that a former version of the project started is named, not used, and can be stopped."""
     cloud = process.start(project)
     record = project / ".local" / "cloud.json"
     former = {"pid": cloud.pid, "port": cloud.port, "region": cloud.region, "speed": 1.0}

@@ -30,20 +30,20 @@ REASON = (
 FORM = "application/x-www-form-urlencoded"
 REST_FAULT = "<Error><Code>{}</Code><Message>{}</Message></Error>"
 QUERY_FAULT = f"<ErrorResponse>{REST_FAULT}</ErrorResponse>"
-# What speaks REST in XML; all else that signs a request without a form or a target speaks it in JSON.
+# Services with REST and XML, or none named; other services without a form or a target have REST and JSON.
 REST_XML = ("", "s3", "route53", "cloudfront")
 
 
 @dataclass(frozen=True)
 class AccessKey:
-    """An access key of AWS's form; nothing that shows an object shows what is in it."""
+    """An access key of AWS's form; its id and its secret are left out where an object is printed."""
 
     id: str = field(repr=False)
     secret: str = field(repr=False)
 
     @classmethod
     def create(cls) -> AccessKey:
-        """Make one at random; it is no number, which would be an account to ministack."""
+        """Make a random key; its id is not a number, because ministack takes 12 digits for an account."""
         own = b32encode(secrets.token_bytes(ID_BYTES)).decode()
         return cls(f"LOCAL{own}", secrets.token_urlsafe(SECRET_BYTES))
 
@@ -67,9 +67,9 @@ class Claim(NamedTuple):
 
 @dataclass(frozen=True)
 class Guard:
-    """Lets requests in by the cloud's key, or by a credential that the cloud gave to one who had the key.
+    """Lets requests in by the cloud's key, or by a credential that the cloud gave to a caller with the key.
 
-    `issued` says of an access key's id, and `awaited` of a path that is PUT to, whether it is one.
+    `issued` says whether an access key's id is such a credential, and `awaited` whether a path of a PUT is.
     """
 
     key: AccessKey
