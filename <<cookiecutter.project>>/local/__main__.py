@@ -15,8 +15,8 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Console
 
+from local.cloud.errors import CloudError
 from local.cloud.files import explained
-from local.cloud.process import CloudError
 from local.project import LocalError, Project, find_project
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def up(speed: Annotated[float | None, SPEED] = None) -> None:
     console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
     console.print("Any AWS tool reaches it with these variables:")
     for name, value in cloud.environment.items():
-        console.print(f"  export {name}={value}", highlight=False)
+        console.print(f"  export {name}={value}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -240,11 +240,11 @@ def chosen_data(
     from local.run import data_files  # noqa: PLC0415
 
     if data is not None and project.shows_pictures:
-        return (pictures.data_file(data, project.state / "data"),), target
+        return (pictures.data_file(data, project.folder("data")),), target
     if data is not None:
         return data_files(data), target
     write = samples.write_pictures if project.shows_pictures else samples.write_sample
-    sample = write(project.state / "data")
+    sample = write(project.folder("data"))
     console.print(f"Data: {sample.description}.", highlight=False)
     return (sample.path,), target or sample.target or None
 

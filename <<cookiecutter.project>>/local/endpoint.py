@@ -61,9 +61,7 @@ def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
 def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
     """Ask through the API, signed as its users sign; the requests are captured under ids of API Gateway's."""
     address = cloud.local_url(url)
-    credentials = Credentials(
-        cloud.environment["AWS_ACCESS_KEY_ID"], cloud.environment["AWS_SECRET_ACCESS_KEY"]
-    )
+    credentials = Credentials(cloud.key.id, cloud.key.secret)
     signer, session = SigV4Auth(credentials, "execute-api", cloud.region), URLLib3Session()
 
     def ask(body: str) -> list[Answer]:
@@ -120,8 +118,8 @@ def in_service(cloud: Cloud, project: Project) -> str:
 @contextmanager
 def serving(project: Project, archive: Path) -> Iterator[Ask]:
     """Serve a model.tar.gz by the container's own server for as long as the context lasts."""
-    with tempfile.TemporaryDirectory(dir=_made(project.state / "tmp")) as folder:
-        base, log = Path(folder), project.state / "logs" / "infer.log"
+    with tempfile.TemporaryDirectory(dir=project.folder("tmp")) as folder:
+        base, log = Path(folder), project.folder("logs") / "infer.log"
         _extract(archive, base / "model")
         port = free_port()
         own = {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port), "SERVING_HOST": "127.0.0.1"}
@@ -132,11 +130,6 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
             yield direct(port, content_type(project))
         finally:
             child.end(STOP_GRACE)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _extract(archive: Path, into: Path) -> None:

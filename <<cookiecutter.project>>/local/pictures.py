@@ -88,7 +88,6 @@ def data_file(path: Path, folder: Path) -> Path:
         raise LocalError(
             f"{path} is neither a zip nor a folder of PNG or JPEG files, with a .lst or in a folder a label."
         )
-    folder.mkdir(parents=True, exist_ok=True)
     packed = folder / f"{path.resolve().name}{ARCHIVE}"
     with named(packed), zipfile.ZipFile(packed, "w") as archive:
         for each in found:

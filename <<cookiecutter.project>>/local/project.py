@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local.cloud import private
+
 
 class LocalError(Exception):
     """Says in one sentence what went wrong and what to do; shown without a traceback."""
@@ -32,6 +34,10 @@ class Project:
     def state(self) -> Path:
         """The folder of everything that running locally leaves behind."""
         return self.root / ".local"
+
+    def folder(self, name: str) -> Path:
+        """Make a folder in it, or itself where the name is empty, closed to the machine's other users."""
+        return private.folder(self.state, name)
 
     @property
     def settings(self) -> Path:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from urllib.request import ProxyHandler, build_opener
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - its name there
 
@@ -388,15 +387,13 @@ def _job_log(name: str, job: dict[str, Any]) -> str:
 
 def shift(cloud: Cloud, stack: str, since: datetime) -> list[dict[str, Any]]:
     """Read how CodeDeploy moved the traffic of the stack's function after `since`, step by step."""
-    with build_opener(ProxyHandler({})).open(f"{cloud.endpoint_url}/_local/deployments", timeout=10) as told:
-        deployments = json.loads(told.read())
     return [
         {
             "seconds": round(step["time"] - deployment["created"], 3),
             "aws_seconds": step["aws_seconds"],
             "weights": step["weights"],
         }
-        for deployment in deployments
+        for deployment in cloud.deployments()
         if deployment["applicationName"].startswith(f"{stack}-")
         and deployment["created"] >= since.timestamp()
         and deployment["creator"] != ROLLBACK

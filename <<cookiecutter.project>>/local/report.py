@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local import records, stacks
-from local.cloud.files import write_whole
+from local.cloud.private import write_whole
 from local.project import LocalError
 from local.records import RUN, Record
 

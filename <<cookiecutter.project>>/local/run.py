@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from local import approval, data, endpoint, infer, pictures, records, source, stacks
-from local.cloud.files import explained, write_whole
+from local.cloud.files import explained
+from local.cloud.private import write_whole
 from local.project import LocalError, Project
 from local.records import RUN, Record
 from local.stacks import StackSettings

@@ -22,8 +22,7 @@ def alone(project: Project, command: str) -> Iterator[None]:
 
     The lock ends with the process, however that ends.
     """
-    path = project.state / "run.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = project.folder("") / "run.lock"
     began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     with lock.holding(path, f"'{command}' since {began}, process {os.getpid()}") as held:
         if not held:

@@ -27,7 +27,6 @@ class Sample(NamedTuple):
 
 def write_sample(folder: Path) -> Sample:
     """Write California housing as CSV, or the diabetes table when it can't be downloaded."""
-    folder.mkdir(parents=True, exist_ok=True)
     try:
         return _california_housing(folder)
     except OSError as error:
@@ -41,7 +40,6 @@ def write_pictures(folder: Path) -> Sample:
     from PIL import Image  # noqa: PLC0415
     from sklearn.datasets import load_digits  # noqa: PLC0415
 
-    folder.mkdir(parents=True, exist_ok=True)
     digits, path, lines = load_digits(), folder / "digits.zip", []
     with named(path), zipfile.ZipFile(path, "w") as archive:
         for number, (drawn, digit) in enumerate(zip(digits.images, digits.target.tolist(), strict=True)):

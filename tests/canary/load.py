@@ -18,11 +18,7 @@ BODY = "\n".join(["1000000.0,0.5,red", *(f"0.{row},0.5,green" for row in range(5
 MISTAKE = b"no,such,columns,here"
 # So many rows that the answer would be larger than what a function may return.
 TOO_MANY = b"a\n" + b"1\n" * 500_000
-HEADERS = {
-    "accept": "application/json",
-    "authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/eu-central-1/execute-api/aws4_request",
-    "content-type": "text/csv",
-}
+SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/eu-central-1/execute-api/aws4_request"
 THINK_SECONDS = 0.1
 SELDOM = 1.0  # for requests that take a processor for as long
 TIMEOUT = 40.0
@@ -40,14 +36,26 @@ class Answer:
 
 @dataclass
 class Load:
-    """Users at the API for as long as the block runs, each with one request at a time."""
+    """Users at the API for as long as the block runs, each with one request at a time.
+
+    `key` is the id of the access key that the requests are signed with.
+    """
 
     url: str
+    key: str
     users: int
     body: bytes = BODY
     think: float = THINK_SECONDS
     answers: list[Answer] = field(default_factory=list)
     over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "accept": "application/json",
+            "authorization": SIGNED.format(self.key),
+            "content-type": "text/csv",
+        }
 
     def __enter__(self) -> Self:
         self.threads = [threading.Thread(target=self._use) for _ in range(self.users)]
@@ -71,7 +79,7 @@ class Load:
 
     def _ask(self, connection: http.client.HTTPConnection, path: str) -> tuple[int, str]:
         try:
-            connection.request("POST", path, self.body, HEADERS)
+            connection.request("POST", path, self.body, self.headers)
             response = connection.getresponse()
             response.read()
         except (OSError, http.client.HTTPException):

@@ -102,9 +102,9 @@ def deliver(production: Production, asking_too_much: int = 0) -> Delivered:
     runner = production.rig.begin()
     pending = until(lambda: production.waiting() or runner.poll())
     assert runner.poll() is None, runner.communicate()
-    url = production.url()
-    large = Load(url, asking_too_much, TOO_MANY, SELDOM)
-    with Load(url, USERS) as load, Load(url, 1, MISTAKE) as errs, large:
+    url, key = production.url(), production.rig.cloud().key.id
+    large = Load(url, key, asking_too_much, TOO_MANY, SELDOM)
+    with Load(url, key, USERS) as load, Load(url, key, 1, MISTAKE) as errs, large:
         production.approve(pending)
         output, _ = runner.communicate(timeout=300)
         production.serving()

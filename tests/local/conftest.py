@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 import zipfile
@@ -49,6 +50,14 @@ def local_folder() -> Path:
 def project(tmp_path: Path) -> Path:
     """Make a project with the stand-in container."""
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def open_project() -> Iterator[Path]:
+    """Make a project in a folder that every user of the machine may enter."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield make_project(Path(folder) / "project")
 
 
 def make_project(root: Path) -> Path:

@@ -71,7 +71,6 @@ Resources:
 Outputs:
   Url: {Value: !Sub "https://${Api}.execute-api.${AWS::Region}.${AWS::URLSuffix}/prd/echo"}
 """
-SIGNED = {"authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/eu-central-1/execute-api/aws4_request"}
 
 
 def ask(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str]]:
@@ -81,6 +80,11 @@ def ask(url: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes, dic
             return answer.status, answer.read(), dict(answer.headers)
     except HTTPError as refusal:
         return refusal.code, refusal.read(), dict(refusal.headers)
+
+
+def signed(fast: Any) -> dict[str, str]:
+    credential = f"{fast.cloud.key.id}/20260101/eu-central-1/execute-api/aws4_request"
+    return {"authorization": f"AWS4-HMAC-SHA256 Credential={credential}"}
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +100,17 @@ def api(fast: Any) -> str:
 def test_an_api_answers_through_the_alias(fast: Any, api: str) -> None:
     """Bytes come and go unchanged; an unsigned request is refused; a failure says nothing of its cause."""
     url = fast.cloud.local_url(fast.outputs(api)["Url"])
-    status, body, headers = ask(url, bytes(range(256)), {**SIGNED, "accept": "*/*"})
+    status, body, headers = ask(url, bytes(range(256)), {**signed(fast), "accept": "*/*"})
     assert (status, body, headers["x-version"]) == (200, bytes(range(256)), "1")
     assert ask(url, b"1", {})[0] == 403
-    status, body, _ = ask(url, b"fail", SIGNED)
+    status, body, _ = ask(url, b"fail", signed(fast))
     assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
 
 
 def test_a_payload_above_lambdas_limit_is_refused_both_ways(fast: Any, api: str) -> None:
     """A request in base64 above 6 MB is the caller's 413, an answer above it the function's 502."""
     url = fast.cloud.local_url(fast.outputs(api)["Url"])
-    headers = {**SIGNED, "accept": "*/*"}
+    headers = {**signed(fast), "accept": "*/*"}
     assert ask(url, bytes(4_700_000), headers)[0] == 200
     status, body, told = ask(url, bytes(4_800_000), headers)
     assert (status, json.loads(body)) == (413, {"message": "Request Too Long"})
@@ -121,7 +125,7 @@ def test_an_api_has_its_limits(fast: Any, api: str) -> None:
     done = fast.deploy(api, TEMPLATE, {"Bucket": bucket, "Code": code, "Burst": "3"})
     assert done["StackStatus"] == "UPDATE_COMPLETE", fast.reasons(api)
     url = fast.cloud.local_url(fast.outputs(api)["Url"])
-    statuses = [ask(url, b"1", SIGNED)[0] for _ in range(8)]
+    statuses = [ask(url, b"1", signed(fast))[0] for _ in range(8)]
     assert {200, 429} == set(statuses)
 
 

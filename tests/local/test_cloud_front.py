@@ -20,7 +20,7 @@ errors = importlib.import_module("local.cloud.errors")
 
 def status_of(rig: Any, headers: dict[str, str], path: str = "/_local/health") -> int:
     connection = http.client.HTTPConnection("127.0.0.1", rig.cloud.port, timeout=5)
-    connection.request("GET", path, headers=headers)
+    connection.request("GET", path, headers=rig.cloud.key.header | headers)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -43,7 +43,7 @@ def status_of(rig: Any, headers: dict[str, str], path: str = "/_local/health") -
     ],
 )
 def test_no_browser_and_no_foreign_name_is_answered(rig: Any, headers: dict[str, str], status: int) -> None:
-    """What is behind runs code without authentication: a web page must not reach it, by whatever name."""
+    """What is behind runs code: a web page must not reach it, by whatever name, not even with the key."""
     assert status_of(rig, headers) == status
 
 
@@ -61,6 +61,7 @@ WEBSOCKET = (
     b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 )
+HOST = b"Host: localhost\r\n"
 HEALTH = b"GET /_local/health HTTP/1.1\r\nHost: localhost\r\n%b\r\n"
 DESCRIBE = b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: SageMaker.DescribeModel\r\n"
 NAMED = b'{"ModelName": "none"}'
@@ -68,7 +69,11 @@ CLOSE = b"Connection: close\r\n"
 
 
 def raw(rig: Any, content: bytes, size: int = 1_000_000) -> list[tuple[int, bytes]]:
-    """Send bytes in packets of a size; return the status and body of each answer until the cloud closes."""
+    """Send bytes in packets of a size; return the status and body of each answer until the cloud closes.
+
+    Each request gets the cloud's access key.
+    """
+    content = content.replace(HOST, HOST + f"Authorization: Bearer {rig.cloud.key.id}\r\n".encode())
     with socket.create_connection(("127.0.0.1", rig.cloud.port), timeout=5) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start in range(0, len(content), size):
@@ -153,7 +158,7 @@ def test_every_operation_is_one_of_sagemakers(rig: Any) -> None:
 def test_a_body_that_is_no_object_is_a_serialization_error(rig: Any) -> None:
     """What can't be read is refused in the protocol."""
     connection = http.client.HTTPConnection("127.0.0.1", rig.cloud.port, timeout=5)
-    connection.request("POST", "/", b"[1]", {"X-Amz-Target": "SageMaker.ListModels"})
+    connection.request("POST", "/", b"[1]", {"X-Amz-Target": "SageMaker.ListModels"} | rig.cloud.key.header)
     answer = connection.getresponse()
     assert (answer.status, json.loads(answer.read())["__type"]) == (400, "SerializationException")
 

@@ -25,7 +25,7 @@ report: Any = importlib.import_module("local.report")
 status: Any = importlib.import_module("local.status")
 source: Any = importlib.import_module("local.source")
 projects: Any = importlib.import_module("local.project")
-files: Any = importlib.import_module("local.cloud.files")
+private: Any = importlib.import_module("local.cloud.private")
 
 SETTINGS = """\
 [project]
@@ -181,7 +181,7 @@ def test_the_source_is_what_a_commit_would_hold(tmp_path: Path, *, with_git: boo
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
     project, settings = runs.settle(projects.read_project(tmp_path), 'a "column"')
     assert project.target == 'a "column"'
-    files.write_whole(project.settings, settings)
+    private.write_whole(project.settings, settings)
     with zipfile.ZipFile(io.BytesIO(source.pack(project))) as archive:
         assert sorted(archive.namelist()) == [".gitignore", "new.py", "project.toml"]
         assert 'target = "a \\"column\\""' in archive.read("project.toml").decode()

@@ -21,8 +21,9 @@ data: Any = importlib.import_module("local.data")
 lock: Any = importlib.import_module("local.cloud.lock")
 run_lock: Any = importlib.import_module("local.run_lock")
 records: Any = importlib.import_module("local.records")
+stacks: Any = importlib.import_module("local.stacks")
 projects: Any = importlib.import_module("local.project")
-files: Any = importlib.import_module("local.cloud.files")
+private: Any = importlib.import_module("local.cloud.private")
 
 SLUG, BUCKET = "own-data", "own-data-artifacts"
 SETTINGS = f"""\
@@ -64,7 +65,7 @@ MACHINE = f"arn:aws:states:eu-central-1:000000000000:stateMachine:{SLUG}-workflo
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a project whose pipeline trains and asks, with its cloud running."""
+    """Return a project whose pipeline trains and asks and is deployed, with its cloud running."""
     made = tmp_path_factory.mktemp("run-data") / "project"
     (made / "pipeline").mkdir(parents=True)
     train = {"Name": "Train", "Actions": [delivery.invoke(MACHINE, "Train")]}
@@ -73,9 +74,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (made / "pipeline" / "pipeline.yml").write_text(json.dumps(template))
     for name, text in {"project.toml": SETTINGS, "a.csv": "price\n1\n", "b.csv": "price\n2\n"}.items():
         (made / name).write_text(text)
-    process.start(made).client("stepfunctions").create_state_machine(
+    cloud = process.start(made)
+    cloud.client("stepfunctions").create_state_machine(
         name=f"{SLUG}-workflow", definition=json.dumps(TRAINING), roleArn="arn:aws:iam::000000000000:role/r"
     )
+    settings = stacks.StackSettings({"Project": SLUG, "SourceType": "S3"}, {})
+    stacks.deploy(cloud, f"{SLUG}-pipeline", made / "pipeline" / "pipeline.yml", settings)
     yield made
     process.stop(made)
 
@@ -94,7 +98,7 @@ def begin(root: Path) -> Callable[..., Any]:
 def started(one: Any) -> Any:
     """Upload the data of a run, and start its execution."""
     runs.upload_data(one)
-    files.write_whole(one.project.settings, one.settings)
+    private.write_whole(one.project.settings, one.settings)
     one.execution_id = runs.start(one)
     return one.cloud.client("s3")
 

@@ -9,7 +9,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from local.cloud import environment, process
+from local.cloud import environment, private, process
+from local.cloud.access import AccessKey
 from local.cloud.files import explained
 
 DEFAULT_REGION = "us-east-1"
@@ -35,14 +36,15 @@ def serve(files: process.Files, speed: float) -> int:
     files.record.unlink(missing_ok=True)
     truncate_log()
     listener = listening()
-    region = region_of(files.root)
-    (files.state / "tmp").mkdir(parents=True, exist_ok=True)
-    prepared = environment.for_cloud(os.environ, files.state, listener.getsockname()[1], region, speed)
+    port, region = listener.getsockname()[1], region_of(files.root)
+    here = process.Cloud(files.root, port, os.getpid(), region, AccessKey.create(), speed)
+    private.folder(files.state, "tmp")
+    prepared = environment.for_cloud(os.environ, files.state, here)
     os.environ.clear()
     os.environ.update(prepared)
     from local.cloud import server  # noqa: PLC0415  # only now: ministack reads its environment while imported
 
-    return server.run(files, listener, region, speed)
+    return server.run(files, listener, here)
 
 
 def listening() -> socket.socket:

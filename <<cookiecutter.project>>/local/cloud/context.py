@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.cloud import environment
+from local.cloud import environment, private
 from local.cloud.children import Child
 from local.cloud.clock import Clock
 from local.cloud.errors import validation_error
@@ -37,7 +37,7 @@ class Context:
         """Remove what a killed cloud left of its jobs and endpoints; logs stay."""
         for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp"):
             shutil.rmtree(state / name, ignore_errors=True)
-        (state / "tmp").mkdir(parents=True)
+        private.folder(state, "tmp")
         return cls(root, state, region, clock)
 
     def arn(self, service: str, resource: str) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 PINNED = "1.5.33"
 NAMES = {
     "ministack.app": ("app", "SERVICE_HANDLERS", "AUTH"),
+    "ministack.core.iam_evaluator": ("find_iam_access_key_account",),
     "ministack.core.responses": ("request_scope",),
     "ministack.services.s3": ("_bucket_tags", "_buckets", "_get_object_data", "_put_object"),
     "ministack.services.cloudwatch": (
@@ -61,10 +62,17 @@ NAMES = {
         "_get_func_record_for_ref",
         "_invoke",
         "_update_alias",
+        "execution_credentials",
         "invoke_async_with_retry",
     ),
-    "ministack.core.lambda_runtime": ("_PYTHON_WORKER_SCRIPT", "Worker", "kill_workers"),
+    "ministack.core.lambda_runtime": (
+        "_PYTHON_WORKER_SCRIPT",
+        "Worker",
+        "execution_credentials",
+        "kill_workers",
+    ),
     "ministack.services.sns": ("_fanout",),
+    "ministack.services.sts": ("_sessions",),
     "ministack.services.stepfunctions": (
         "_AWS_SDK_SERVICE_MAP",
         "_apply_jsonata_arguments",
@@ -91,6 +99,7 @@ NAMES = {
         "_evaluate_conditions",
         "_resolve_props_for_diff",
     ),
+    "ministack.services.cloudformation.custom_resource": ("_pending",),
     "ministack.services.cloudformation.engine": (
         "CfnLoader",
         "_construct_cfn_tag",
@@ -113,6 +122,7 @@ NAMES = {
         "_cw_metric_alarm_record",
     ),
     "ministack.services.cloudformation.stacks": ("_evaluate_conditions", "_runs_on_worker_thread"),
+    "ministack.services.cloudformation.wait_conditions": ("has_handle",),
 }
 
 
@@ -204,7 +214,7 @@ def install(services: tuple[Service, ...], connect: Callable[[str], Any]) -> Non
     """
     check()
     if name("ministack.app", "AUTH"):
-        raise MissingNameError("ministack's AUTH is on; the local cloud signs nothing")
+        raise MissingNameError("ministack's AUTH is on; the local cloud verifies no signature")
     for service in services:
         for type_name, resource in service.resources.items():
             _add_resource(type_name, resource)
@@ -240,6 +250,26 @@ def scope(region: str) -> Iterator[None]:
     """Act for the one account and the project's region; threads of ours have no request to take them from."""
     with name("ministack.core.responses", "request_scope")(environment.ACCOUNT, region):
         yield
+
+
+def issued(identifier: str) -> bool:
+    """Whether an access key's id is of a session of STS or of a user of IAM, both of this cloud."""
+    if identifier in name("ministack.services.sts", "_sessions"):
+        return True
+    return name("ministack.core.iam_evaluator", "find_iam_access_key_account")(identifier) is not None
+
+
+def awaited(path: str) -> bool:
+    """Whether a path is one that CloudFormation gave out to be answered at, its token as the credential.
+
+    On AWS these are presigned URLs: of a custom resource's response, and of a wait condition's signal.
+    """
+    place, _, token = path.rpartition("/")
+    if place == "/_ministack/cfn-response":
+        return token in name("ministack.services.cloudformation.custom_resource", "_pending")
+    if place == "/_ministack/cfn-signal":
+        return bool(name("ministack.services.cloudformation.wait_conditions", "has_handle")(token))
+    return False
 
 
 def object_keys(bucket: str) -> dict[str, int] | None:

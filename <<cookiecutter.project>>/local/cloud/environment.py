@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from local.cloud.process import Cloud
+
 ACCOUNT = "000000000000"
 NOWHERE = os.devnull
 
@@ -44,18 +46,16 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **NO_CREDENTIALS}
 
 
-def for_cloud(
-    environment: Mapping[str, str], state: Path, port: int, region: str, speed: float
-) -> dict[str, str]:
-    """Return the environment that ministack starts with: loopback only, its files under `state`, dummy keys.
+def for_cloud(environment: Mapping[str, str], state: Path, cloud: Cloud) -> dict[str, str]:
+    """Return the environment that ministack starts with: loopback only, its files under `state`, its own key.
 
     ministack reads it while it is imported, so it must be in place before that.
     """
     own = {
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "localhost",
-        "GATEWAY_PORT": str(port),
-        "MINISTACK_REGION": region,
+        "GATEWAY_PORT": str(cloud.port),
+        "MINISTACK_REGION": cloud.region,
         "MINISTACK_ACCOUNT_ID": ACCOUNT,
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
@@ -63,19 +63,14 @@ def for_cloud(
         "S3_PERSIST": "0",
         "LAMBDA_EXECUTOR": "local",
         # Wait states and the intervals of Retry.
-        "SFN_WAIT_SCALE": str(1 / speed),
+        "SFN_WAIT_SCALE": str(1 / cloud.speed),
         "STATE_DIR": str(state / "state"),
         "S3_DATA_DIR": str(state / "s3"),
         "TMPDIR": str(state / "tmp"),
         # A socket that is not there keeps ministack from the user's Docker, whose containers it would stop.
         "DOCKER_HOST": f"unix://{state / 'no-docker.sock'}",
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": region,
-        "AWS_REGION": region,
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
     }
-    return {**without_aws(environment), **own}
+    return {**without_aws(environment), **own, **cloud.environment}
 
 
 def for_job(environment: Mapping[str, str], home: Path, own: Mapping[str, str]) -> dict[str, str]:

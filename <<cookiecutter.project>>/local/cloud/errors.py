@@ -1,6 +1,10 @@
-"""What AWS answers when it refuses."""
+"""What AWS answers when it refuses, and what keeps the cloud from running."""
 
 from __future__ import annotations
+
+
+class CloudError(Exception):
+    """The local cloud can't be started, or didn't end."""
 
 
 class ServiceError(Exception):

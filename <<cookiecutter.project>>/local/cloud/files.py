@@ -1,4 +1,4 @@
-"""Files that can't be written: what is said of them, by the commands and by the cloud."""
+"""Errors of files: which file an error is about, and what a person reads about it."""
 
 from __future__ import annotations
 
@@ -23,19 +23,6 @@ def named(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.filename is None:
             error.filename = str(path)
-        raise
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write the file so that a crash leaves either the former content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(path.name + ".new")
-    try:
-        with named(path):
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
         raise
 
 

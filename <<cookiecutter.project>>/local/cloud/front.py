@@ -1,4 +1,4 @@
-"""The ASGI application in front: refuses browsers, answers for our services, hands the rest to ministack."""
+"""The ASGI application in front: refuses browsers and strangers, answers for our services or hands on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import protocol
+from local.cloud import access, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from local.cloud.access import Guard
     from local.cloud.service import Answer, Route, Service
 
     Message = dict[str, Any]
@@ -27,15 +28,16 @@ HOST = re.compile(
     r"(?:127\.0\.0\.1|\[::1\]|(?:[\w.-]+\.)?localhost|[\w.-]+\.amazonaws\.com(?:\.cn)?)(?::\d+)?",
     re.ASCII,
 )
+NOT_ALLOWED = "AccessDeniedException"
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
 
 class Front:
     """Route a request to one of our services, or to ministack."""
 
-    def __init__(self, backend: Application, services: Iterable[Service]) -> None:
-        """Take ministack's application and the services that stand before it."""
-        self._backend = backend
+    def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
+        """Take ministack's application, the services that stand before it, and who lets requests in."""
+        self._backend, self._guard = backend, guard
         self._services = tuple(services)
         self._json = {
             protocol.target_prefix(service.name): service for service in self._services if service.operations
@@ -52,7 +54,7 @@ class Front:
             await self._backend(scope, self._closing_first(receive), send)
             return
         headers = decoded(scope["headers"])
-        if refusal := refused(headers):
+        if refusal := refused(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
         elif scope["type"] == "http" and (handler := self._handler(scope, headers)):
             body = await read(receive)
@@ -78,13 +80,12 @@ class Front:
 
         return closing
 
-    async def _refuse(self, scope: Message, receive: Receive, send: Send, reason: str) -> None:
+    async def _refuse(self, scope: Message, receive: Receive, send: Send, answer: Answer) -> None:
         if scope["type"] == "websocket":
             await receive()
-            await send({"type": "websocket.close", "code": 1008, "reason": reason})
+            await send({"type": "websocket.close", "code": 1008})
             return
-        body = json.dumps({"__type": "AccessDeniedException", "message": reason}).encode()
-        await reply(send, (403, [(b"content-type", b"application/json")], body))
+        await reply(send, answer)
 
 
 def decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -92,12 +93,13 @@ def decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
-def refused(headers: Mapping[str, str]) -> str | None:
-    """Say why a request is refused: it comes from a web page, or under a name that is not this machine's."""
+def refused(headers: Mapping[str, str]) -> Answer | None:
+    """Refuse a request that comes from a web page, or under a name that is not this machine's."""
     if any(name in headers for name in BROWSER) or headers.get("user-agent", "").startswith("Mozilla/"):
-        return "The local cloud has no authentication and answers no browser."
+        return access.forbidden(NOT_ALLOWED, "The local cloud answers no browser.")
     if not HOST.fullmatch(headers.get("host", "")):
-        return "The local cloud answers under 127.0.0.1, localhost and AWS's own names only."
+        reason = "The local cloud answers under 127.0.0.1, localhost and AWS's own names only."
+        return access.forbidden(NOT_ALLOWED, reason)
     return None
 
 

@@ -15,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-from urllib.request import ProxyHandler, build_opener
+from urllib.request import ProxyHandler, Request, build_opener
 
-from local.cloud import environment, lock
+from local.cloud import environment, lock, private
+from local.cloud.access import AccessKey
+from local.cloud.errors import CloudError
 from local.cloud.files import shortage
 
 if TYPE_CHECKING:
@@ -32,12 +34,12 @@ STOP_TIMEOUT = 20.0
 ALREADY_RUNNING = 75
 LOG_TAIL = 20
 NO_ROOM = 65_536  # bytes; with fewer free, a log may end before its reason
+KEYLESS = (
+    "The local cloud that runs here was started by another version of this project and has no access key; "
+    "'python -m local down' stops it."
+)
 # Clients are safe to share between threads; making them is not.
 MAKING_CLIENTS = threading.Lock()
-
-
-class CloudError(Exception):
-    """The local cloud can't be started, or didn't end."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Cloud:
     port: int
     pid: int
     region: str
+    key: AccessKey
     speed: float = 1.0
 
     @property
@@ -60,8 +63,7 @@ class Cloud:
         """The variables that point another tool (the AWS CLI, a notebook) at this cloud alone."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
+            **self.key.variables,
             "AWS_DEFAULT_REGION": self.region,
             "AWS_REGION": self.region,
             **environment.NO_CREDENTIALS,
@@ -77,7 +79,18 @@ class Cloud:
 
     def deployments(self) -> Any:
         """Return CodeDeploy's deployments with their steps: oldest first, times as here and as on AWS."""
-        with build_opener(ProxyHandler({})).open(f"{self.endpoint_url}/_local/deployments") as answer:
+        return self._read("/_local/deployments", 10)
+
+    def answers(self) -> bool:
+        """Whether it is this cloud's process that answers at its port."""
+        try:
+            return bool(self._read("/_local/health", 2)["pid"] == self.pid)
+        except (OSError, ValueError, KeyError):
+            return False
+
+    def _read(self, path: str, timeout: float) -> Any:
+        request = Request(f"{self.endpoint_url}{path}", headers=self.key.header)  # noqa: S310 - always http
+        with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
             return json.loads(answer.read())
 
     @cached_property
@@ -92,7 +105,7 @@ class Cloud:
             "credentials_file": (None, None, environment.NOWHERE, None),
         }
         session = botocore.session.Session(session_vars=closed)
-        session.set_credentials("local", "local")
+        session.set_credentials(self.key.id, self.key.secret)
         return Session(botocore_session=session, region_name=self.region)
 
     @cached_property
@@ -100,7 +113,7 @@ class Cloud:
         return {}
 
     def client(self, service: str) -> Any:
-        """Return the boto3 client of the service, bound to this cloud with dummy keys; threads share it."""
+        """Return the boto3 client of the service, bound to this cloud with its key; threads share it."""
         with MAKING_CLIENTS:
             if service not in self._clients:
                 self._clients[service] = self._connect(service)
@@ -140,7 +153,7 @@ class Files:
 
     @property
     def record(self) -> Path:
-        """What is running: pid, port, region, since when."""
+        """What is running: pid, port, region, since when, and with which access key."""
         return self.state / "cloud.json"
 
     @property
@@ -162,7 +175,7 @@ def start(root: Path, speed: float | None = None) -> Cloud:
     files = Files(root.resolve())
     if running := find(root):
         return _as_fast(running, speed)
-    files.log.parent.mkdir(parents=True, exist_ok=True)
+    private.folder(files.state, files.log.parent.name)
     process = _spawn(files, 1.0 if speed is None else speed)
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
@@ -176,22 +189,28 @@ def start(root: Path, speed: float | None = None) -> Cloud:
 
 
 def find(root: Path) -> Cloud | None:
-    """Return the project's cloud when it runs and answers, else None."""
+    """Return the project's cloud when it runs and answers, else None.
+
+    Raises CloudError when the cloud was started by a version of the project whose clouds had no access key.
+    """
     files = Files(root.resolve())
     if not lock.is_held(files.lock):
         return None
     try:
         record = json.loads(files.record.read_bytes())
+        if "access_key_id" not in record:
+            raise CloudError(KEYLESS)
         cloud = Cloud(
             files.root,
             int(record["port"]),
             int(record["pid"]),
             str(record["region"]),
+            AccessKey(str(record["access_key_id"]), str(record["secret_access_key"])),
             float(record["speed"]),
         )
     except (OSError, ValueError, KeyError):
         return None
-    return cloud if _answers(cloud) else None
+    return cloud if cloud.answers() else None
 
 
 def stop(root: Path) -> bool:
@@ -213,7 +232,7 @@ def stop(root: Path) -> bool:
 @contextmanager
 def holding(files: Files) -> Iterator[bool]:
     """Hold the project's lock with this process's id in it; False when another cloud has it."""
-    files.state.mkdir(parents=True, exist_ok=True)
+    private.folder(files.state)
     with lock.holding(files.lock, str(os.getpid())) as held:
         yield held
 
@@ -261,14 +280,6 @@ def _signal(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _answers(cloud: Cloud) -> bool:
-    try:
-        with build_opener(ProxyHandler({})).open(f"{cloud.endpoint_url}/_local/health", timeout=2) as answer:
-            return bool(json.loads(answer.read())["pid"] == cloud.pid)
-    except (OSError, ValueError, KeyError):
-        return False
 
 
 def _tail(files: Files) -> str:

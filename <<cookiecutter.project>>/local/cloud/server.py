@@ -24,22 +24,22 @@ from local.cloud import (
     emulator,
     lambdas,
     machines,
+    private,
     sagemaker,
     schedules,
     servicecatalog,
 )
+from local.cloud.access import Guard
 from local.cloud.codebuild.projects import Projects
 from local.cloud.context import Context
-from local.cloud.files import write_whole
 from local.cloud.front import Front
 from local.cloud.lambdas.executions import Executions
-from local.cloud.process import Cloud
 from local.cloud.wire import Protocol
 
 if TYPE_CHECKING:
     import socket
 
-    from local.cloud.process import Files
+    from local.cloud.process import Cloud, Files
 
 logger = logging.getLogger(__name__)
 # Requests in flight may end; after that connections are closed.
@@ -71,15 +71,16 @@ class Server(uvicorn.Server):
             "region": self._cloud.region,
             "speed": self._cloud.speed,
             "started": clock.iso(clock.now()),
+            "access_key_id": self._cloud.key.id,
+            "secret_access_key": self._cloud.key.secret,
         }
-        write_whole(self._files.record, json.dumps(record))
+        private.write_whole(self._files.record, json.dumps(record))
 
 
-def run(files: Files, listener: socket.socket, region: str, speed: float) -> int:
+def run(files: Files, listener: socket.socket, here: Cloud) -> int:
     """Serve until SIGTERM or SIGINT, then end jobs and endpoints; 1 when ministack does not fit."""
     try:
-        context = Context.create(files.root, files.state, region, clock.Clock(speed))
-        here = Cloud(files.root, listener.getsockname()[1], os.getpid(), region, speed)
+        context = Context.create(files.root, files.state, here.region, clock.Clock(here.speed))
         executions, projects = Executions(context), Projects(context, here.client)
         catalog = servicecatalog.service(context, here.client)
         models = sagemaker.service(context, here.client, catalog)
@@ -105,7 +106,7 @@ def run(files: Files, listener: socket.socket, region: str, speed: float) -> int
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     config = uvicorn.Config(
-        Front(emulator.application(), services),
+        Front(emulator.application(), services, Guard(here.key, emulator.issued, emulator.awaited)),
         lifespan="on",
         loop="asyncio",
         http=Protocol,

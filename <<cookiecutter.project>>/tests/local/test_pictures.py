@@ -56,6 +56,7 @@ def test_a_folder_is_packed_and_a_zip_taken_as_it_is(tmp_path: Path) -> None:
     for name in ("a/1.png", "b/2.JPG", "list.lst", "notes.txt"):
         (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shop" / name).write_bytes(name.encode())
+    (tmp_path / "made").mkdir()
     packed = pictures.data_file(tmp_path / "shop", tmp_path / "made")
     with zipfile.ZipFile(packed) as archive:
         assert archive.namelist() == ["a/1.png", "b/2.JPG", "list.lst"]

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 DEFAULT_SPEC = "buildspec.yml"
+STATE = "state"  # the folder of what one command leaves to the next
 
 
 class Handover(Protocol):
@@ -246,7 +247,7 @@ class Build:
         path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         own = {**build_variables(self, spec), "PATH": path, "TMPDIR": str(temporary)}
         variables = environment.for_job(os.environ, home, own)
-        shell = Shell(spec.shell, self.base / "state", self.base / "src", variables, self.log)
+        shell = Shell(spec.shell, self.base / STATE, self.base / "src", variables, self.log)
         with self._lock:
             self._shell = shell
         if self._ending:
@@ -282,6 +283,8 @@ class Build:
             self.ended = now()
         self._timer.cancel()
         self._announce()
+        # The variables that the commands had, the cloud's access key among them.
+        shutil.rmtree(self.base / STATE, ignore_errors=True)
         if self.status == "SUCCEEDED" or files.shortage(self.base):
             # What a failed build leaves is looked into, unless the disk is full: then its room is worth more.
             shutil.rmtree(self.base, ignore_errors=True)

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 
 # Docker, which makes images, is not here: the build is told of one that stands for the container.
 IMAGE = "local/{project}:latest"
+FOR_TOOLS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+)
 
 
 class PhaseError(Exception):
@@ -32,22 +39,16 @@ def build_variables(build: Build, spec: Buildspec) -> dict[str, str]:
     given = {**stored, **{variable["name"]: variable for variable in declared}}
     return {
         "IMAGE_URI": IMAGE.format(project=build.project["name"].removesuffix("-build")),
-        **for_tools(build.context.region),
+        **for_tools(),
         **of_codebuild(build),
         **spec.variables,
         **{name: value_of(build, variable) for name, variable in given.items()},
     }
 
 
-def for_tools(region: str) -> dict[str, str]:
-    """Return the variables that point a build's tools at this cloud alone."""
-    return {
-        "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": region,
-        "AWS_REGION": region,
-    }
+def for_tools() -> dict[str, str]:
+    """Return the variables that point a build's tools at this cloud alone, with its access key."""
+    return {name: os.environ[name] for name in FOR_TOOLS}
 
 
 def of_codebuild(build: Build) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -76,6 +77,8 @@ def install() -> Callable[[], None]:
             raise emulator.MissingNameError(f"ministack's Lambda worker has no {old!r} any more")
         script = script.replace(old, new)
     emulator.replace(RUNTIME, "_PYTHON_WORKER_SCRIPT", script)
+    for module in (RUNTIME, LAMBDA):
+        emulator.replace(module, "execution_credentials", credentials)
     processes = Processes()
     watch_workers(emulator.name(RUNTIME, "Worker"), processes)
     retire = spare_busy_workers()
@@ -93,6 +96,11 @@ def install() -> Callable[[], None]:
 
     emulator.replace(LAMBDA, "_execute_function_warm", execute_warm)
     return lambda: processes.end(kill)
+
+
+def credentials(config: Json) -> dict[str, str]:  # noqa: ARG001 - ministack names the account of the function
+    """Return the credentials that a function has: the cloud's access key."""
+    return {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
 
 
 class Processes:
