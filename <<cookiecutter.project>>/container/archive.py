@@ -41,7 +41,9 @@ def unpack(source: IO[bytes], into: Path) -> None:
             while opened.fileobj and opened.fileobj.read(CHUNK):
                 pass  # gzip's checksum comes after what tar reads
     except (tarfile.TarError, EOFError, ValueError, LZMAError, zlib.error) as error:
-        raise ArchiveError(str(error)) from error
+        raise ArchiveError(
+            " ".join(str(error).split())
+        ) from error  # tarfile writes a line for each compression
     except OSError as error:
         if error.errno not in FAULTS:
             raise

@@ -135,8 +135,8 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
 def _extract(archive: Path, into: Path) -> None:
     try:
         storage.extract(archive.read_bytes(), into)
-    except (storage.DataError, OSError) as error:
-        raise LocalError(f"{archive} can't be read as a model.tar.gz: {error}.") from None
+    except storage.DataError as error:
+        raise LocalError(f"{archive}: {error}.") from None
 
 
 def _wait(child: Child, port: int, log: Path) -> None:

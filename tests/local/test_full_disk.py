@@ -255,22 +255,42 @@ def test_an_endpoint_on_a_full_disk_fails_for_it(cramped: Any) -> None:
     assert ended["FailureReason"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/endpoints/{name}")
 
 
+@pytest.fixture
+def small_disk(project: Path) -> Iterator[Callable[[int], None]]:
+    """Return what gives a project's `.local` a disk of so many kB."""
+    state = project / ".local"
+
+    def mount(size: int) -> None:
+        state.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", str(state)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a disk can't be mounted here: that takes root and Linux")
+
+    yield mount
+    process.stop(project)
+    if os.path.ismount(state):
+        subprocess.run(["umount", "--lazy", str(state)], check=True)
+
+
 @pytest.mark.parametrize("size", [12, 16])
 def test_a_cloud_that_has_no_room_to_start_says_so(
-    project: Path, delivered: Callable[..., Any], size: int
+    project: Path, small_disk: Callable[[int], None], delivered: Callable[..., Any], size: int
 ) -> None:
     """Its log has no room for the reason, or for a part of it alone."""
-    state = project / ".local"
-    state.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", str(state)]
-    if subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a disk can't be mounted here: that takes root and Linux")
-    try:
-        done = delivered()
-    finally:
-        process.stop(project)
-        subprocess.run(["umount", "--lazy", str(state)], check=True)
+    small_disk(size)
+    done = delivered()
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: the local cloud ended while it started; its log ")
-    assert f"kB are free in {state}: free some space)" in line
+    assert f"kB are free in {project}/.local: free some space)" in line
+
+
+def test_a_run_without_room_for_its_lock_names_the_lock(
+    project: Path, small_disk: Callable[[int], None], delivered: Callable[..., Any]
+) -> None:
+    """And the report takes the room of the earlier one."""
+    small_disk(4)
+    done = delivered()
+    reason = f"{NO_SPACE}: {project}/.local/run.lock; free some space and run again."
+    assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
+    assert [(one["status"], one["reason"]) for one in report_of(project)["stages"]] == [("Failed", reason)]

@@ -70,7 +70,7 @@ def test_a_cell_is_taken_up_to_the_containers_limit() -> None:
         csv.field_size_limit(infer.LONGEST_CELL)
 
 
-@pytest.mark.parametrize("damage", ["cut", "overwritten", "cut at its end", "another checksum"])
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "cut at its end", "another checksum", "no archive"])
 def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None:
     """A download that broke off ends in a sentence."""
     path = tmp_path / "model.tar.gz"
@@ -85,10 +85,11 @@ def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None
         "overwritten": content[:half] + b"\xff" * half,
         "cut at its end": content[:-8],
         "another checksum": content[:-8] + bytes(4) + content[-4:],
+        "no archive": b"price\n1\n",
     }
     path.write_bytes(damaged[damage])
     with (
-        pytest.raises(LocalError, match=r"can't be read as a model\.tar\.gz"),
+        pytest.raises(LocalError, match=r"model\.tar\.gz: the model archive can't be unpacked: .+\.\Z"),
         endpoint.serving(Project(tmp_path, "p", "eu-central-1", "y", "raw/"), path),
     ):
         pass

@@ -20,12 +20,12 @@ TRIES, PAUSE_SECONDS = 20, 0.01
 @contextmanager
 def holding(path: Path, content: str) -> Iterator[bool]:
     """Hold the lock with `content` in its file; False when another process holds it."""
-    with path.open("a+", encoding="utf-8") as lock:
+    # Unbuffered: on a full disk, closing would try once more to write what is left, and fail without a name.
+    with path.open("ab", buffering=0) as lock:
         if held := _acquired(lock.fileno()):
             with named(path):
                 lock.truncate(0)
-                lock.write(content)
-                lock.flush()
+                lock.write(content.encode())
         yield held
 
 
