@@ -10,7 +10,7 @@
 
 # What is given on the command line is taken as it is: make would carry out a $(shell …) in it, and swallow a lone $.
 # It reaches programs by the environment alone, where another make leaves it as it is.
-given := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+override given := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 $(foreach name,$(given),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
 MAKEOVERRIDES =
 
@@ -26,10 +26,10 @@ export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PYTHON ROUNDS
 export CALLER := $(value PWD)
 unexport VENV
 
-python = .venv/bin/python
-product = <<cookiecutter.project>>
-environment = sh "$(product)/scripts/environment"
-product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
+override python = .venv/bin/python
+override product = <<cookiecutter.project>>
+override environment = sh "$(product)/scripts/environment"
+override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
 .PHONY: help setup setup-dev demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
 

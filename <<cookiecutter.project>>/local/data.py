@@ -33,22 +33,17 @@ def upload(cloud: Cloud, project: Project, files: tuple[Path, ...]) -> dict[str,
     wanted = {f"{project.data_prefix}{path.name}": path for path in files}
     stored = _keys(s3, bucket, project.data_prefix)
     old = stored - wanted.keys()
-    new = {
-        key: path
-        for key, path in wanted.items()
-        if key not in stored or _stored_digest(s3, bucket, key) != _digest(path)
-    }
+    same = {key: _same_version(s3, bucket, key, _digest(wanted[key])) for key in stored & wanted.keys()}
+    new = {key: path for key, path in wanted.items() if not same.get(key)}
     if old or new:
         _refuse_while_read(cloud, project)
     for key in old:
         s3.delete_object(Bucket=bucket, Key=key)
-    for key, path in new.items():
-        _put(s3, bucket, key, path)
-    return {key: _version(s3, bucket, key) for key in wanted}
+    return same | {key: _put(s3, bucket, key, path) for key, path in new.items()}
 
 
 def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[str, str]) -> bool:
-    """Whether the execution has been trained; raise LocalError, and stop it, if that was on other data.
+    """Whether the execution has been trained; raise LocalError, and stop it, where its data may be others.
 
     `versions` are those of the run's own files, by key.
     """
@@ -62,9 +57,9 @@ def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[s
     if foreign or changed:
         outcome = _stop(cloud, f"{project.slug}-pipeline", execution_id)
         raise LocalError(
-            f"Execution {execution_id} was trained on other data than this run's: something else wrote or "
-            f"deleted {', '.join(foreign or changed)} in s3://{bucket} meanwhile. {outcome} Run again while "
-            "nothing else writes there."
+            f"Execution {execution_id} may have been trained on other data than this run's: something else "
+            f"wrote or deleted {', '.join(foreign or changed)} in s3://{bucket} before the training had "
+            f"ended. {outcome} Run again while nothing else writes there."
         )
     return True
 
@@ -80,12 +75,14 @@ def _refuse_while_read(cloud: Cloud, project: Project) -> None:
             )
 
 
-def _put(s3: Any, bucket: str, key: str, path: Path) -> None:
+def _put(s3: Any, bucket: str, key: str, path: Path) -> str:
+    """Upload a file and return its version; raise LocalError where other content is stored than was read."""
     digest = _digest(path)
     s3.upload_file(str(path), bucket, key)
-    if _stored_digest(s3, bucket, key) != digest:
-        s3.delete_object(Bucket=bucket, Key=key)
-        raise LocalError(f"{path} changed while it was uploaded; run again when nothing writes to it.")
+    if version := _same_version(s3, bucket, key, digest):
+        return version
+    s3.delete_object(Bucket=bucket, Key=key)
+    raise LocalError(f"{path} changed while it was uploaded; run again when nothing writes to it.")
 
 
 def _digest(path: Path) -> str:
@@ -93,11 +90,16 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, DIGEST).hexdigest()
 
 
-def _stored_digest(s3: Any, bucket: str, key: str) -> str:
-    digest = hashlib.new(DIGEST)
-    for chunk in s3.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
+def _same_version(s3: Any, bucket: str, key: str, digest: str) -> str:
+    """Give the version of the object whose content has the digest; empty where the content is another.
+
+    Version and content are of one answer: another writer's version is never taken for the file's.
+    """
+    stored = s3.get_object(Bucket=bucket, Key=key)
+    found = hashlib.new(DIGEST)
+    for chunk in stored["Body"].iter_chunks(CHUNK):
+        found.update(chunk)
+    return str(stored["VersionId"]) if found.hexdigest() == digest else ""
 
 
 def _keys(s3: Any, bucket: str, prefix: str) -> set[str]:
@@ -129,7 +131,7 @@ def _bucket(cloud: Cloud, project: Project) -> str:
 
 def _stop(cloud: Cloud, pipeline: str, execution_id: str) -> str:
     """Stop the execution before its model is approved, and say what came of that."""
-    reason = "It was trained on other data than those of the run that started it."
+    reason = "It may have been trained on other data than those of the run that started it."
     try:
         # Abandoned, since it would otherwise go on until somebody answers an approval that it waits for.
         cloud.client("codepipeline").stop_pipeline_execution(

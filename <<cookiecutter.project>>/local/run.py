@@ -192,10 +192,14 @@ def _follow(delivery: Delivery) -> None:
 
 def _check_data(delivery: Delivery) -> None:
     """See that the execution is trained on this run's data, before its model is approved; once is enough."""
-    if delivery.versions and data.check(
-        delivery.cloud, delivery.project, delivery.execution_id, delivery.versions
-    ):
-        delivery.versions = {}
+    if not delivery.versions:
+        return
+    try:
+        if data.check(delivery.cloud, delivery.project, delivery.execution_id, delivery.versions):
+            delivery.versions = {}
+    except LocalError as error:
+        delivery.own["Data"] = replace(delivery.own["Data"], status="Failed", reason=str(error))
+        raise
 
 
 def _answer(delivery: Delivery) -> None:
@@ -270,7 +274,7 @@ def data_files(path: Path) -> tuple[Path, ...]:
     """List the CSV and Parquet files at the path: itself, or those in the folder.
 
     As the pipeline does, it takes .csv and .parquet in either case for one, and no other name.
-    Raises LocalError when there are none.
+    Raises LocalError when there are none, and for a name that S3 does not take.
     """
     if path.is_file() and not _is_table(path):
         raise LocalError(
@@ -279,7 +283,17 @@ def data_files(path: Path) -> tuple[Path, ...]:
     files = (path,) if path.is_file() else tuple(sorted(filter(_is_table, path.glob("*"))))
     if not files:
         raise LocalError(f"{path} is neither a CSV or Parquet file nor a folder with such files.")
+    for file in files:
+        _check_name(file)
     return files
+
+
+def _check_name(file: Path) -> None:
+    """Refuse a name that is not UTF-8, and so cannot be the key of an object in S3."""
+    try:
+        file.name.encode()
+    except UnicodeEncodeError:
+        raise LocalError(f"{file.name!r} is not UTF-8, as names in S3 have to be; rename the file.") from None
 
 
 def _is_table(path: Path) -> bool:

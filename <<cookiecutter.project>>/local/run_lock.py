@@ -26,8 +26,9 @@ def alone(project: Project, command: str) -> Iterator[None]:
     began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     with lock.holding(path, f"'{command}' since {began}, process {os.getpid()}") as held:
         if not held:
+            other = path.read_text(encoding="utf-8", errors="replace")
             raise LocalError(
-                f"Another run is under way here: {path.read_text(encoding='utf-8')}. Two at once would share "
-                "their data. Run again when the other has ended; 'python -m local follow' shows it."
+                f"Another run is under way here: {other}. Two at once would share their data. Run again when "
+                "the other has ended; 'python -m local follow' shows it."
             )
         yield

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
 import subprocess
 import threading
 import time
 import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import delivery
@@ -15,7 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
 
 process: Any = importlib.import_module("local.cloud.process")
 runs: Any = importlib.import_module("local.run")
@@ -154,6 +156,9 @@ def test_data_are_the_files_that_the_pipeline_takes(tmp_path: Path) -> None:
         runs.data_files(tmp_path / "notes.txt")
     with pytest.raises(projects.LocalError, match="neither a CSV or Parquet file nor a folder"):
         runs.data_files(tmp_path / "none.csv")
+    Path(os.fsdecode(bytes(tmp_path) + b"/\xff.csv")).write_text("x\n1\n")
+    with pytest.raises(projects.LocalError, match=r"'\\udcff\.csv' is not UTF-8"):
+        runs.data_files(tmp_path)
 
 
 def test_data_that_is_there_is_not_news(begin: Callable[..., Any]) -> None:

@@ -130,11 +130,14 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     """Before its model is approved, and the run says which file it was."""
     one = begin()
     one.data = (*one.data, one.data[0].with_name("b.csv"))
+    one.own["Data"] = records.Record("Data", "Succeeded", 0.1)
     change(started(one))
     with pytest.raises(projects.LocalError, match="trained on other data than this run's") as refused:
         runs.follow(one)
     assert key in str(refused.value)
     assert "It is stopped" in str(refused.value)
+    failed = [(each.name, each.reason) for each in one.records() if each.status == "Failed"]
+    assert failed == [("Data", str(refused.value))]
     status = until(
         lambda: records.execution_status(one.cloud, one.pipeline, one.execution_id),
         lambda seen: seen not in records.UNDER_WAY,
@@ -153,6 +156,27 @@ def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[
     assert s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"] == before
     until(lambda: records.trained(one.cloud, one.project, one.execution_id))
     runs.upload_data(begin("b.csv"))
+
+
+def test_another_writers_version_is_not_taken_for_the_runs_own(
+    begin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is written after a file was compared, while others are still uploaded, is another version."""
+    one = begin()
+    one.data = (*one.data, one.data[0].with_name("b.csv"))
+    runs.upload_data(one)
+    s3 = one.cloud.client("s3")
+    read = s3.get_object
+
+    def read_and_replaced(**given: Any) -> Any:
+        answer = read(**given)
+        if given["Key"] == "raw/a.csv":
+            s3.put_object(Bucket=BUCKET, Key="raw/a.csv", Body=b"price\n3\n")
+        return answer
+
+    monkeypatch.setattr(s3, "get_object", read_and_replaced)
+    runs.upload_data(one)
+    assert one.versions["raw/a.csv"] != s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"]
 
 
 def test_a_file_that_changes_during_its_upload_is_refused(

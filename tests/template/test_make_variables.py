@@ -138,3 +138,12 @@ def test_what_is_not_given_has_its_default(run: Callable[..., Seen]) -> None:
     seen = run({}, "environment")
     assert seen["arguments"] == ["-m", "local", "run"]
     assert seen["environment"]["VENV"] == ".venv"
+
+
+@pytest.mark.parametrize("way", ["command line", "environment"])
+@pytest.mark.parametrize("called", ["run", "demo"])
+def test_the_makefiles_own_names_are_not_given(called: str, way: str, request: pytest.FixtureRequest) -> None:
+    """Who gives one changes nothing, and nothing in the value is carried out."""
+    names = ("given", "python", "runtime", "product", "environment", "product_requirements", "target")
+    seen = request.getfixturevalue(called)(dict.fromkeys(names, f"$(shell touch {TOUCHED})"), way)
+    assert seen["arguments"] == (["-m", "local", "run"] if called == "run" else ["scripts/demo.py"])

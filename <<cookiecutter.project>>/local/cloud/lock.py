@@ -25,7 +25,7 @@ def holding(path: Path, content: str) -> Iterator[bool]:
         if held := _acquired(lock.fileno()):
             with named(path):
                 lock.truncate(0)
-                lock.write(content.encode())
+                lock.write(content.encode(errors="backslashreplace"))
         yield held
 
 

@@ -49,10 +49,11 @@ REFUSED: dict[str, list[Member]] = {
     "file as a directory": [("f", FILE, "1"), ("f/g", FILE, "2")],
     "directory as a file": [("d", FOLDER, ""), ("d", FILE, "1")],
     "name of no file": [("x" * 300, FILE, "1")],
+    "file over links in a circle": [("a", LINK, "b"), ("b", LINK, "a"), ("a", FILE, "1")],
 }
 RULES = (
     "absolute path|'..' in its path|a link in its path|may lead out|is not a file before|neither a file|"
-    "Not a directory|File exists|Is a directory|name too long"
+    "Not a directory|File exists|Is a directory|name too long|Too many levels"
 )
 
 
@@ -103,6 +104,16 @@ def test_a_good_archive_is_unpacked(
             assert made.exists()
     if members is GOOD["links"]:
         assert (tmp_path / "in/top/up").read_text() == (tmp_path / "in/a/hard").read_text() == "1"
+
+
+@pytest.mark.parametrize("time", ["inf", "1e30"])
+def test_a_time_that_no_file_has_is_refused(
+    unpack: Callable[[bytes, Path], None], tmp_path: Path, time: str
+) -> None:
+    """As a damaged archive is."""
+    content = packed([("f", FILE, "1")], pax_headers={"mtime": time})
+    with pytest.raises(ArchiveError):
+        unpack(content, tmp_path / "in")
 
 
 @pytest.mark.parametrize("members", REFUSED.values(), ids=REFUSED)

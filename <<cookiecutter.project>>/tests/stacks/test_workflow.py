@@ -219,6 +219,19 @@ def test_the_record_that_the_verification_writes_can_be_read() -> None:
     assert (name, written["Overwrite"]) == (verify["Read the champion"]["Arguments"]["Name"], True)
 
 
+@pytest.mark.parametrize("value", ["{}", "[]", '"x"', '{"PipelineExecutionId": "1"}'])
+def test_a_damaged_record_ends_the_training_before_its_jobs(value: str) -> None:
+    """Step Functions refuses what is not defined, and the cause names the parameter and the way out."""
+    state = STATES["Read the production record"]
+    states = {"result": {"Parameter": {"Value": value}}}
+    assert None in evaluate(state["Assign"], states=states)["production"].values()
+    error = {"errorOutput": {"Error": "States.QueryEvaluationError", "Cause": "it has no Watermark"}}
+    failure = evaluate(caught("Read the production record", "States.ALL")["Output"], states=error)
+    assert failure["Error"] == "ChampionFailed"
+    words = ("${ProductionParameter}", "it has no Watermark", "delete the parameter")
+    assert all(word in failure["Cause"] for word in words)
+
+
 def test_a_missing_record_is_restored_from_the_stack_of_production() -> None:
     """With the execution whose model serves there, and the data that the training noted beside the model."""
     missing = caught("Read the production record", "Ssm.ParameterNotFoundException")

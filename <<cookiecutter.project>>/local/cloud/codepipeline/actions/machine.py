@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -34,7 +35,8 @@ def run(work: Work) -> dict[str, str]:
     try:
         work.wait(over)
     except AbandonedError:
-        steps.stop_execution(executionArn=execution, cause="The pipeline's execution was abandoned.")
+        with suppress(ClientError):  # of an execution that has ended meanwhile
+            steps.stop_execution(executionArn=execution, cause="The pipeline's execution was abandoned.")
         raise
     if seen["status"] != "SUCCEEDED":
         said = ": ".join(filter(None, (seen.get("error"), seen.get("cause"))))
