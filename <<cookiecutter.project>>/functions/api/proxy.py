@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # InvokeEndpoint's own limits: what passes them unseen would come back as a fault of ours.
 MOST_BYTES, LONGEST_INFERENCE_ID, LONGEST_HEADER = 6_291_456, 64, 1024
 MOST_RESULT = 6_291_556  # bytes that Lambda takes of a result as JSON; more is an error of the function
+SMALL = 1_000_000  # bytes of an answer that fit, even where each is written as \u0000, with all headers
 RESERVED = ("golden-", "synthetic-")  # left out of drift and of counts
 TEXT = ("application/json", "text/")
 
@@ -96,7 +97,7 @@ def _inference_id(headers: Mapping[str, str], *, ours: bool) -> str | None:
 def write(answer: Answer, headers: Mapping[str, str]) -> dict[str, Any]:
     """Give the proxy result: text as it stands, anything else as base64; a refusal of what is too large."""
     result = _result(answer, headers)
-    if len(json.dumps(result)) <= MOST_RESULT:
+    if len(answer.body) <= SMALL or len(json.dumps(result)) <= MOST_RESULT:
         return result
     message = f"The answer would take more than {MOST_RESULT} bytes as Lambda's result: send fewer rows."
     return _result(RefusalError(413, "answer_too_large", message).answer(), headers)
