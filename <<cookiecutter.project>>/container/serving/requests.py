@@ -132,9 +132,9 @@ class Requests:
     def _read_array(self, sent: NDArray[Any]) -> Batch:
         self._check_widths(sent)
         rows = np.array(sent, dtype=np.float64, order="C")
-        infinite = np.argwhere(np.isinf(rows))
+        infinite = np.argwhere(np.isinf(rows.T))  # of several the first by column is named, as in text
         if len(infinite):
-            row, place = infinite[0].tolist()
+            place, row = infinite[0].tolist()
             raise self.columns[place].refuse_number(str(rows[row, place]), row + 1)
         if self.plain:
             return Batch(rows, int(np.isnan(rows).sum()))

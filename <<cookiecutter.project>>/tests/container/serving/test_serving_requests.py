@@ -9,7 +9,7 @@ import hypothesis.strategies as st
 import numpy as np
 import orjson
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis.extra import numpy as arrays
 
 from container.data.schema import Feature, Schema, Target
@@ -337,6 +337,7 @@ ARRAYS = KINDS.flatmap(
 
 
 @given(ARRAYS, st.booleans(), st.sampled_from([(1, 0), (2, 0)]))
+@example(np.array([[0.0, math.inf, 0.0], [math.inf, 0.0, 0.0]]), False, (1, 0))  # noqa: FBT003 - by position, as given
 @settings(deadline=None)
 def test_arrays_are_what_the_text_of_their_numbers_is(
     array: Any,
