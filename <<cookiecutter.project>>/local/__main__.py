@@ -201,7 +201,7 @@ def reported(project: Project) -> Iterator[None]:
         yield
     except (CloudError, OSError) as error:
         report.forget_report(project)
-        reason = explained(error) if isinstance(error, OSError) else str(error)
+        reason = explained(error)
         try:
             report.write_failure(project, began, reason)
         except OSError as unwritten:
@@ -326,8 +326,7 @@ def main() -> None:
     try:
         app(prog_name="python -m local")
     except (BotoCoreError, ClientError, CloudError, LocalError, OSError) as error:
-        reason = explained(error) if isinstance(error, OSError) else error
-        errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+        errors.print(f"error: {explained(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 
 

@@ -130,7 +130,7 @@ def _bucket(cloud: Cloud, project: Project) -> str:
 
 
 def _stop(cloud: Cloud, pipeline: str, execution_id: str) -> str:
-    """Stop the execution before its model is approved, and say what came of that."""
+    """Stop the execution, and say what came of that."""
     reason = "It may have been trained on other data than those of the run that started it."
     try:
         # Abandoned, since it would otherwise go on until somebody answers an approval that it waits for.
@@ -140,5 +140,5 @@ def _stop(cloud: Cloud, pipeline: str, execution_id: str) -> str:
     except ClientError as error:
         if error.response["Error"]["Code"] != NOT_STOPPABLE:
             raise
-        return "It has ended already, so look at what serves with 'python -m local status'."
-    return "It is stopped, and its model is not deployed to production."
+        return "It has ended already: 'python -m local status' shows what serves."
+    return "It is stopped: 'python -m local status' shows what serves."

@@ -74,7 +74,7 @@ class Delivery:
 
     def fail(self, error: Exception) -> None:
         """Keep why the run failed; as a step of its own where no step says so."""
-        self.failure = explained(error) if isinstance(error, OSError) else str(error)
+        self.failure = explained(error)
         if not any(record.status == "Failed" for record in self.records()):
             spent = (datetime.now(UTC) - self.began).total_seconds()
             self.own[RUN] = Record(RUN, "Failed", spent, self.failure)
@@ -126,8 +126,7 @@ def carry_out(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T
     try:
         given = act(delivery)
     except Exception as error:
-        reason = explained(error) if isinstance(error, OSError) else str(error)
-        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, reason)
+        delivery.own[stage] = Record(stage, "Failed", time.monotonic() - began, explained(error))
         raise
     delivery.own[stage] = Record(stage, "Succeeded", time.monotonic() - began)
     return given

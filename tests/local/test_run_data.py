@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
-import time
 from typing import TYPE_CHECKING, Any
 
 import delivery
@@ -103,6 +102,12 @@ def started(one: Any) -> Any:
     return one.cloud.client("s3")
 
 
+def ended(one: Any) -> str | None:
+    """Say how a run's execution has ended; None while it is under way."""
+    status = records.execution_status(one.cloud, one.pipeline, one.execution_id)
+    return None if status in records.UNDER_WAY else str(status)
+
+
 def test_a_run_succeeds_on_its_own_data(begin: Callable[..., Any]) -> None:
     """And the next one on others, when the first has ended."""
     for name in ("a.csv", "b.csv"):
@@ -138,11 +143,7 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     assert "It is stopped" in str(refused.value)
     failed = [(each.name, each.reason) for each in one.records() if each.status == "Failed"]
     assert failed == [("Data", str(refused.value))]
-    status = until(
-        lambda: records.execution_status(one.cloud, one.pipeline, one.execution_id),
-        lambda seen: seen not in records.UNDER_WAY,
-    )
-    assert status == "Stopped"
+    assert runs.until(lambda: ended(one), "It does not stop.") == "Stopped"
 
 
 def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[..., Any]) -> None:
@@ -154,7 +155,7 @@ def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[
     with pytest.raises(projects.LocalError, match=f"Execution {one.execution_id} of the pipeline, since"):
         runs.upload_data(begin("b.csv"))
     assert s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"] == before
-    until(lambda: records.trained(one.cloud, one.project, one.execution_id))
+    runs.until(lambda: records.trained(one.cloud, one.project, one.execution_id), "It is not trained.")
     runs.upload_data(begin("b.csv"))
 
 
@@ -228,12 +229,3 @@ def test_a_second_run_is_refused_and_says_what_is_running(root: Path) -> None:
     with run_lock.alone(project, "run"):
         assert lock.is_held(root / ".local" / "run.lock")
     assert not lock.is_held(root / ".local" / "run.lock")
-
-
-def until(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, seconds: float = 20.0) -> Any:
-    """Look until it is enough, and return what was seen."""
-    deadline = time.monotonic() + seconds
-    while not enough(seen := look()):
-        assert time.monotonic() < deadline, seen
-        time.sleep(0.02)
-    return seen

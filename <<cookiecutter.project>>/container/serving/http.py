@@ -36,9 +36,8 @@ MOST_HEADS, LONGEST_HEAD = 256, 4096  # that are remembered, and the bytes of on
 # A head with one of these is never remembered.
 NEVER_KNOWN = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
 OFFER = frozenset({b"upgrade", b"connection", b"http2-settings"})  # of another protocol
-BLANKS = (
-    b" \t"  # that may follow a header's value; the parser leaves them on, and refuses a tab behind chunked
-)
+# They may follow a header's value. The parser leaves them on, and refuses a tab behind chunked.
+BLANKS = b" \t"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LINES = {
     status: f"HTTP/1.1 {status} {reason}\r\n".encode()

@@ -26,8 +26,10 @@ def named(path: Path) -> Iterator[None]:
         raise
 
 
-def explained(error: OSError) -> str:
-    """Say in a sentence what the system refused, of which file, and what to do where that is known."""
+def explained(error: Exception) -> str:
+    """Say what went wrong: of an OSError in a sentence with its file, and what to do where that is known."""
+    if not isinstance(error, OSError):
+        return str(error)
     names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     reason = ": ".join(filter(None, [error.strerror or str(error), names]))
     return f"{reason}; free some space and run again." if error.errno in FULL else f"{reason}."

@@ -242,9 +242,7 @@ def test_a_missing_record_is_restored_from_the_stack_of_production() -> None:
     ]
     production = restored({"Outputs": outputs})
     assert production == {"PipelineExecutionId": UUID, "Watermark": EPOCH}
-    assert choose("Does a model serve production?", {}, production=production)[0] == (
-        "Read the watermark of the model"
-    )
+    assert choose("Check for a champion", {}, production=production)[0] == ("Read the watermark of the model")
     kept = evaluate(STATES["Keep the watermark"]["Arguments"], settings=SETTINGS, found={"Newest": EPOCH})
     read = STATES["Read the watermark of the model"]
     assert evaluate(read["Arguments"], production=production)["Key"] == kept["Key"]
@@ -273,7 +271,7 @@ def test_the_stack_of_production_is_the_one_that_is_described() -> None:
 def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]) -> None:
     """A failed first deployment leaves a stack without outputs, and the threshold alone decides."""
     production = restored(stack)
-    assert choose("Does a model serve production?", {}, production=production)[0] == "List the data"
+    assert choose("Check for a champion", {}, production=production)[0] == "List the data"
     assert first_model_passes(production["PipelineExecutionId"])
 
 
@@ -291,7 +289,7 @@ def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause:
     """CloudFormation's other errors end the execution: a champion that was not seen may be there."""
     error = {"errorOutput": {"Error": "CloudFormation.CloudFormationException", "Cause": cause}}
     output = evaluate(caught("Describe the production stack", "States.ALL")["Output"], states=error)
-    chosen, assigned, _ = asl.choose(STATES["Is there a production stack?"], output)
+    chosen, assigned, _ = asl.choose(STATES["Check that production exists"], output)
     assert chosen == following
     if chosen == "List the data":
         assert assigned["production"] == {"PipelineExecutionId": "none", "Watermark": EPOCH}
@@ -634,7 +632,7 @@ def test_every_task_hands_its_failure_on() -> None:
     told = {
         state["Catch"][-1]["Next"] for name, state in STATES.items() if name not in ASIDE and "Catch" in state
     }
-    assert told == {"Is there a production stack?", "Read the reason", "Tell of the failure", "Failed"}
+    assert told == {"Check that production exists", "Read the reason", "Tell of the failure", "Failed"}
     for name in ASIDE:
         assert {rule["Next"] for rule in STATES[name]["Catch"]} <= {STATES[name]["Next"], *ASIDE}
 

@@ -320,7 +320,7 @@ def test_a_client_that_offers_http_2_is_answered(shared: Any) -> None:
 
 
 def test_http_2_without_an_offer_is_refused(shared: Any) -> None:
-    """Its first bytes are no request of HTTP/1.1."""
+    """Its first bytes are not a request of HTTP/1.1."""
     ((status, body),) = bodies(shared.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
     assert (status, json.loads(body)["error"]["code"]) == (b"400", "invalid-http")
 
