@@ -132,9 +132,9 @@ class Requests:
     def _read_array(self, sent: NDArray[Any]) -> Batch:
         self._check_widths(sent)
         rows = np.array(sent, dtype=np.float64, order="C")
-        infinite = np.argwhere(np.isinf(rows.T))  # of several the first by column is named, as in text
-        if len(infinite):
-            place, row = infinite[0].tolist()
+        infinite = np.isinf(rows)
+        if infinite.any():
+            place, row = np.argwhere(infinite.T)[0].tolist()  # the first by column, as in text
             raise self.columns[place].refuse_number(str(rows[row, place]), row + 1)
         if self.plain:
             return Batch(rows, int(np.isnan(rows).sum()))
