@@ -20,7 +20,7 @@ import numpy as np
 from container import models
 from container.data import metrics
 from container.data.schema import IMAGE, Schema, Target
-from container.pictures import decode, sources
+from container.images import decode, sources
 from rich.console import Console
 from sklearn.model_selection import StratifiedKFold
 

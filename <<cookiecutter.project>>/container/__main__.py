@@ -5,14 +5,14 @@ import os
 import sys
 import traceback
 
-from container import failure
-from container.errors import UsageError, UserError, is_full
-from container.user import step_down
+from container.runtime import failure
+from container.runtime.errors import UsageError, UserError, is_full
+from container.runtime.privileges import step_down
 
 COMMANDS = {
     "prepare": "container.prepare",
     "train": "container.train",
-    "evaluate": "container.evaluate",
+    "evaluate": "container.evaluation.command",
     "serve": "container.serving",
     "monitor": "container.monitor",
 }

@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container import layout
 from container.data import infer, split, tables
 from container.data.infer import Column, Facts, Source, Verdict
 from container.data.schema import IMAGE, TABULAR, Schema
-from container.errors import UserError
-from container.log import log
+from container.runtime import paths
+from container.runtime.errors import UserError
+from container.runtime.log import log
 
 SPLIT = "split"
 
@@ -49,10 +49,10 @@ class Settings:
 
 def main() -> None:
     """Prepare the data of a processing job."""
-    place = layout.current()
+    place = paths.current()
     if _workload(os.environ) == IMAGE:
         # Tables are prepared without what reads pictures.
-        importlib.import_module("container.pictures.prepare").run(os.environ, place)
+        importlib.import_module("container.images.prepare").run(os.environ, place)
         return
     if len(place.resources().hosts) > 1:
         raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")

@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from container import artefact, cluster, examples, failure, layout, models
-from container.cluster import Cluster
-from container.compiled import form, litert, store
-from container.compiled.form import FloatArray, UnsuitableError
-from container.data import metrics
+from container import model_artifact, models
+from container.data import dataset, metrics
+from container.data.dataset import Examples
 from container.data.schema import Schema
-from container.errors import UserError
-from container.examples import Examples
-from container.layout import ResourceConfig
-from container.log import log
+from container.inference import compiled_model, litert
+from container.inference.compiled_model import FloatArray, UnsuitableError
+from container.inference.native import serialization
 from container.models import Model, Module, Parallel
+from container.runtime import failure, paths, process_group
+from container.runtime.errors import UserError
+from container.runtime.log import log
+from container.runtime.paths import ResourceConfig
+from container.runtime.process_group import Cluster
 
 DEFAULT_MODEL = "gradient_boosting"
 PARTIAL = ".partial-"
@@ -31,25 +33,25 @@ PARTIAL = ".partial-"
 def main() -> None:
     """Train the model of a training job, and leave it in the model directory."""
     signal.signal(signal.SIGTERM, _stop)
-    place = layout.current()
+    place = paths.current()
     texts = place.hyperparameters()
     name, seed = texts.pop("model", DEFAULT_MODEL), _seed(texts.pop("seed", "0"))
-    schema = Schema.read(place.channel("schema") / artefact.SCHEMA)
+    schema = Schema.read(place.channel("schema") / model_artifact.SCHEMA)
     chosen = models.module(name, schema.workload)
     resources = place.resources()
     _refuse_several(chosen, name, resources)
     hyperparameters = models.parse_hyperparameters(chosen.Hyperparameters, texts)
-    train = examples.read(place.channel("train"), schema)
-    validation = examples.read(place.channel("validation"), schema)
+    train = dataset.read(place.channel("train"), schema)
+    validation = dataset.read(place.channel("validation"), schema)
     log("read", train=len(train.target), validation=len(validation.target), features=schema.width)
     _refuse_unseen(train, schema)
     model = chosen.create(schema, hyperparameters, seed)
-    with cluster.join(resources) as hosts:
+    with process_group.join(resources) as hosts:
         _fit(model, train, validation, hosts)
     if hosts.rank:
         log("trained", model=name, written_by=hosts.names[0])
         return
-    facts = {"version": artefact.VERSION, "model": name, "hyperparameters": asdict(hyperparameters)}
+    facts = {"version": model_artifact.VERSION, "model": name, "hyperparameters": asdict(hyperparameters)}
     scores = _save(model, schema, validation, facts | {"seed": seed})
     for metric, value in scores.items():
         print(f"validation_{metric}={value!r};", flush=True)  # noqa: T201  MetricDefinitions read these lines
@@ -87,17 +89,17 @@ def _save(model: Model, schema: Schema, validation: Examples, facts: dict[str, A
 
     It grows in a directory of its own, so that a job that is stopped leaves no half of one.
     """
-    directory = layout.current().model
+    directory = paths.current().model
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory, prefix=PARTIAL) as made:
         model.save(Path(made))
-        schema.write(Path(made) / artefact.SCHEMA)
+        schema.write(Path(made) / model_artifact.SCHEMA)
         saved = type(model).load(Path(made), schema)
         predicted = saved.predict(validation.features)
         scores = metrics.scores(validation.target, predicted, schema.target)
         facts = facts | _write_serving_form(saved, Path(made), validation.features, predicted)
         content = json.dumps({**facts, "validation": scores}, indent=1)
-        (Path(made) / artefact.MODEL).write_text(content + "\n", encoding="utf-8")
+        (Path(made) / model_artifact.MODEL).write_text(content + "\n", encoding="utf-8")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the model is complete, and moves as a whole
         for path in sorted(Path(made).iterdir()):
             shutil.rmtree(directory / path.name, ignore_errors=True)  # no folder takes another's place
@@ -109,7 +111,7 @@ def _write_serving_form(
     model: Model, directory: Path, features: FloatArray, predicted: FloatArray
 ) -> dict[str, Any]:
     """Write what will serve, if it predicts what the model does; return the facts that belong to it."""
-    if artefact.framework(directory) == artefact.SCIKIT_LEARN:
+    if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
         return _compile(model, directory, features, predicted)
     known = litert.digests(directory)
     converted = litert.load(directory, known, features.shape[1], (*predicted.shape, 1)[1])
@@ -123,7 +125,7 @@ def _compile(model: Model, directory: Path, features: FloatArray, predicted: Flo
     try:
         compiler = _write_compiled(model, directory, features, predicted)
     except UnsuitableError as error:
-        (directory / store.COMPILED).unlink(missing_ok=True)
+        (directory / serialization.COMPILED).unlink(missing_ok=True)
         log("warning", message=f"the portable form will serve, which is slower: {error}")
         return {"not_compiled": str(error)}
     log("compiled", compiler=compiler, equal_rows=len(predicted))
@@ -131,8 +133,8 @@ def _compile(model: Model, directory: Path, features: FloatArray, predicted: Flo
 
 
 def _write_compiled(model: Model, directory: Path, features: FloatArray, predicted: FloatArray) -> str:
-    store.write(directory, form.of(model))
-    compiled, library = store.load(directory, features.shape[1], (*predicted.shape, 1)[1])
+    serialization.write(directory, compiled_model.of(model))
+    compiled, library = serialization.load(directory, features.shape[1], (*predicted.shape, 1)[1])
     if not np.array_equal(compiled.predict(features), predicted):
         raise UnsuitableError("the compiled form predicts other numbers than the portable one")
     return library.compiler
@@ -147,7 +149,7 @@ def _seed(text: str) -> int:
 def _stop(number: int, frame: FrameType | None) -> None:
     """End the process here and now: an exception could be caught by whatever library is at work."""
     del frame
-    for partial in layout.current().model.glob(f"{PARTIAL}*"):
+    for partial in paths.current().model.glob(f"{PARTIAL}*"):
         shutil.rmtree(partial, ignore_errors=True)
     failure.report(f"stopped by {signal.Signals(number).name} before the model was complete")
     os._exit(1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from container import artefact, models
+from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 from numpy.typing import NDArray
 from sklearn.linear_model import LinearRegression
@@ -72,7 +72,7 @@ def _prepare(name: str, folder: Path, python: str, product: Path) -> Subject:
 
 def _write_job(base: Path, whole: Rows, hyperparameters: dict[str, str]) -> None:
     channels = base / "input" / "data"
-    SCHEMA.write(channels / "schema" / artefact.SCHEMA)
+    SCHEMA.write(channels / "schema" / model_artifact.SCHEMA)
     for channel, part in (("train", whole[:TRAINING]), ("validation", whole[TRAINING:])):
         (channels / channel).mkdir(parents=True, exist_ok=True)
         header = ",".join(["y", *(feature.name for feature in SCHEMA.features)])

@@ -9,9 +9,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 from container import prepare
-from container.layout import ResourceConfig
 from container.monitor import command
 from container.monitor.settings import Settings
+from container.runtime.paths import ResourceConfig
 
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from container.data import metrics
 from container.data.schema import Target
-from container.evaluate import quality
-from container.layout import ResourceConfig
+from container.evaluation.command import quality
 from container.monitor import command
 from container.monitor.files import render
 from container.monitor.quality import Baseline, check, suggest, thresholds_of
 from container.monitor.settings import Settings
+from container.runtime.paths import ResourceConfig
 
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parents[3] / "shared" / "data"))
 FIXTURES = SHARED_DATA / "model_monitor" / "aws_pysdk_quality_check"

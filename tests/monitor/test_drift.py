@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 import pytest
-from container.layout import ResourceConfig
-from container.monitor import checks, command, reference
+from container.monitor import baseline_file, checks, command
+from container.monitor.baseline_file import Column, Config, Expectation, Reference
 from container.monitor.constraints import suggest
 from container.monitor.partial import Partial
-from container.monitor.reference import Column, Config, Expectation, Reference
+from container.monitor.profile import TableProfile
 from container.monitor.settings import Settings
-from container.monitor.statistics import TableProfile
+from container.runtime.paths import ResourceConfig
 
 from .conftest import SHARED_DATA, Prepared
 
@@ -60,7 +60,7 @@ def test_no_drift_is_reported_on_random_halves() -> None:
 @pytest.mark.parametrize("direction", [-0.5, 0.5])
 def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: str, direction: float) -> None:
     """In 1,000 records, of any one column, and in no other column: in 40 draws each."""
-    baseline = reference.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
+    baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     deviation = float(TABLE[feature].cast(pl.Float64).std())  # type: ignore[arg-type]
     generator = np.random.default_rng(5)
     for _ in range(40):
@@ -75,7 +75,7 @@ def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: s
 
 def test_few_records_never_alarm(housing: Prepared) -> None:
     """A hundred windows of the least size, of which the analyzer is said to call many a drift."""
-    baseline = reference.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
+    baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     generator = np.random.default_rng(6)
     for _ in range(100):
         rows = housing.rows[generator.choice(housing.rows.height, 500, replace=False)]

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from container.data import LONGEST_ROW, values
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 BLOCK = 4_194_304
 BOM = b"\xef\xbb\xbf"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from container.data import tables
 from container.data.schema import Feature, Schema, Target
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 FloatArray = NDArray[np.float64]
 

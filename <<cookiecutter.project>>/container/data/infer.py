@@ -10,7 +10,7 @@ from container.data import levels, tables, values
 from container.data.levels import Levels
 from container.data.schema import Feature, Target
 from container.data.tables import Table
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 MAX_LEVELS = 100  # beyond it the commonest 99 are kept, and the others become one
 MAX_INTEGER_CLASSES = 20

@@ -6,7 +6,7 @@ import polars as pl
 from polars.datatypes.classes import NumericType
 
 from container.data import values
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 # The name under which pandas stores the labels of a frame's rows. In CSV their column has none.
 _ROW_LABELS = "__index_level_"

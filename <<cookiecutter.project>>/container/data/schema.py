@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from container.data import values
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 VERSION = 1
 TABULAR, IMAGE = "tabular", "image"

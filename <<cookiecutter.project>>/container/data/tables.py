@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from container.data import csv_files, parquet_files, values
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 CSV, PARQUET = ".csv", ".parquet"
 ROW = "row"

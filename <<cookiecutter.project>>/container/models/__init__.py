@@ -17,9 +17,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from container.cluster import Cluster
 from container.data.schema import TABULAR, Schema
-from container.errors import UserError
+from container.runtime.errors import UserError
+from container.runtime.process_group import Cluster
 
 FloatArray = NDArray[np.float64]
 

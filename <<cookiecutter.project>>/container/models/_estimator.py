@@ -10,10 +10,10 @@ from skops import io
 from skops.io.exceptions import UntrustedTypesFoundException
 from threadpoolctl import threadpool_limits
 
-from container.compiled.store import PORTABLE
 from container.data.schema import Schema
-from container.errors import UserError
+from container.inference.native.serialization import PORTABLE
 from container.models import FloatArray
+from container.runtime.errors import UserError
 
 SMALL = 4_000_000  # cells; below it threads wait for one another longer than they work
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from container.compiled.litert import CONVERTED, PORTABLE, narrowed, rows_at_once
 from container.data.schema import Schema
-from container.errors import UserError
+from container.inference.litert import CONVERTED, PORTABLE, narrowed, rows_at_once
 from container.models import FloatArray
+from container.runtime.errors import UserError
 
 INPUT, OUTPUT = "features", "predictions"
 # Said before the import: no other backend whatever the user's settings are, and sums in a fixed order.

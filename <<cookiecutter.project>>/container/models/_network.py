@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from container.compiled.litert import LARGEST
 from container.data.schema import Schema
+from container.inference.litert import LARGEST
 from container.models import FloatArray
 from container.models._keras import INPUT, OUTPUT, framework
 

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from container.compiled import boosting
-from container.compiled.form import Form
-from container.compiled.links import softmax
-from container.compiled.store import PORTABLE
 from container.data.schema import Schema
-from container.errors import UserError
+from container.inference.activations import softmax
+from container.inference.compiled_model import Form
+from container.inference.native import boosting
+from container.inference.native.serialization import PORTABLE
 from container.models import FloatArray
 from container.models._estimator import Estimator, descends, in_range, threads_for
+from container.runtime.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from container.compiled import line
-from container.compiled.form import Form
-from container.compiled.line import probabilities
 from container.data.schema import Schema
+from container.inference.compiled_model import Form
+from container.inference.native import linear
+from container.inference.native.linear import probabilities
 from container.models import FloatArray
 from container.models._estimator import Estimator
 
@@ -63,7 +63,7 @@ class LinearRegression(Estimator):
             "levels": [self.schema.features[place].levels for place in categorical],
         }
         parts |= {"weights": weights, "offsets": offsets, "largest": [LARGEST]}
-        return line.make(len(self.schema.features), parts, classifies=self.classifies)
+        return linear.make(len(self.schema.features), parts, classifies=self.classifies)
 
     def _line(self) -> tuple[FloatArray, FloatArray]:
         """Return (scores, inputs) weights and (scores,) offsets."""
@@ -74,12 +74,12 @@ class LinearRegression(Estimator):
 def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> LinearRegression:
     """Return an untrained model for a schema."""
     if schema.target.classes is None:
-        line: Any = Ridge(alpha=hyperparameters.alpha)
+        linear: Any = Ridge(alpha=hyperparameters.alpha)
     else:
-        line = LogisticRegression(
+        linear = LogisticRegression(
             C=1 / hyperparameters.alpha, max_iter=hyperparameters.max_iter, random_state=seed
         )
-    return LinearRegression(Pipeline([("inputs", _inputs(schema)), ("line", line)]), schema)
+    return LinearRegression(Pipeline([("inputs", _inputs(schema)), ("line", linear)]), schema)
 
 
 def _inputs(schema: Schema) -> ColumnTransformer:

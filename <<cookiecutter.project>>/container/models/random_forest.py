@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from container.compiled import forest
-from container.compiled.form import Form
-from container.compiled.store import PORTABLE
 from container.data.schema import Schema
-from container.errors import UserError
+from container.inference.compiled_model import Form
+from container.inference.native import forest
+from container.inference.native.serialization import PORTABLE
 from container.models import FloatArray
 from container.models._estimator import Estimator, descends, in_range
+from container.runtime.errors import UserError
 
 LARGEST = float(np.finfo(np.float32).max)
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 
-from container.cluster import Cluster
-from container.compiled.litert import LARGEST, narrowed
 from container.data.schema import Schema
-from container.log import log
-from container.models import FloatArray, _keras, _network, _parallel
+from container.inference.litert import LARGEST, narrowed
+from container.models import FloatArray, _distributed, _keras, _network
+from container.runtime.log import log
+from container.runtime.process_group import Cluster
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Perceptron:
         validation: tuple[FloatArray, FloatArray] | None,
     ) -> None:
         """Learn with all hosts of a job, each from its share of every batch."""
-        self._fit(features, target, validation, partial(_parallel.train, cluster=cluster, seed=self.seed))
+        self._fit(features, target, validation, partial(_distributed.train, cluster=cluster, seed=self.seed))
 
     def _fit(
         self,

@@ -15,17 +15,17 @@ import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from container.layout import Layout
-    from container.monitor.crew import Crew
     from container.monitor.settings import Settings
+    from container.monitor.worker_pool import Crew
+    from container.runtime.paths import Layout
 
 
 def main() -> None:
     """Do what the environment asks for; leave the outcome as the job's message."""
-    from container import layout  # noqa: PLC0415
     from container.monitor import settings  # noqa: PLC0415
+    from container.runtime import paths  # noqa: PLC0415
 
-    here = layout.current()
+    here = paths.current()
     asked = settings.read(os.environ, here)
     outcome = _shared(asked, here) if asked.is_shared else _run(asked, here, [])
     here.message.parent.mkdir(parents=True, exist_ok=True)
@@ -34,10 +34,10 @@ def main() -> None:
 
 
 def _shared(asked: "Settings", here: "Layout") -> str:
-    from container.monitor import crew  # noqa: PLC0415
+    from container.monitor import worker_pool  # noqa: PLC0415
 
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # each process of the crew has one
-    with crew.start(asked.source) as processes:
+    with worker_pool.start(asked.source) as processes:
         return _run(asked, here, processes)
 
 

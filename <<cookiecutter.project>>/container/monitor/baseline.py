@@ -4,12 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
-from container.errors import UserError
-from container.monitor import reference
+from container.monitor import baseline_file
 from container.monitor.constraints import suggest
 from container.monitor.files import Document, constraints_document, statistics_document, write
+from container.monitor.profile import TableProfile
 from container.monitor.settings import THRESHOLD
-from container.monitor.statistics import TableProfile
+from container.runtime.errors import UserError
 
 
 def write_baseline(profile: TableProfile, output: Path, threshold: float = THRESHOLD) -> str:
@@ -26,7 +26,7 @@ def add_columns(given: Path, added: pl.DataFrame, output: Path) -> None:
     profile = TableProfile()
     profile.update(added)
     for name, more in _documents(profile, THRESHOLD).items():
-        document = reference.document(given / name)
+        document = baseline_file.document(given / name)
         write(output / name, document | {"features": document["features"] + more["features"]})
 
 

@@ -8,9 +8,9 @@ from typing import Literal
 
 from container.data import values
 from container.monitor import distances
+from container.monitor.baseline_file import Column, Expectation, Reference
 from container.monitor.partial import Partial
-from container.monitor.reference import Column, Expectation, Reference
-from container.monitor.statistics import ColumnProfile
+from container.monitor.profile import ColumnProfile
 
 Check = Literal[
     "data_type_check",

@@ -1,20 +1,20 @@
 """From data, or from what several instances know of it, to a baseline or to a comparison with one."""
 
 from container.data import tables
-from container.errors import UserError
-from container.layout import ResourceConfig
-from container.monitor import checks, metrics, partial, reference, report, sharing
+from container.monitor import baseline_file, checks, metrics, partial, report, shards
 from container.monitor.baseline import write_baseline
+from container.monitor.baseline_file import Reference
 from container.monitor.checks import Finding
-from container.monitor.crew import Crew
 from container.monitor.files import statistics_document, write, write_text
 from container.monitor.partial import Partial
-from container.monitor.reference import Reference
+from container.monitor.profile import TableProfile
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
-from container.monitor.statistics import TableProfile
 from container.monitor.tables import batches
 from container.monitor.worker import Task
+from container.monitor.worker_pool import Crew
+from container.runtime.errors import UserError
+from container.runtime.paths import ResourceConfig
 
 
 def run(settings: Settings, resources: ResourceConfig, crew: Crew) -> str:
@@ -44,12 +44,12 @@ def run(settings: Settings, resources: ResourceConfig, crew: Crew) -> str:
 def _reference(settings: Settings) -> Reference | None:
     if settings.statistics is None or settings.constraints is None:
         return None
-    return reference.read(settings.statistics, settings.constraints)
+    return baseline_file.read(settings.statistics, settings.constraints)
 
 
 def _captured(settings: Settings, baseline: Reference, crew: Crew) -> Partial:
     task = Task(baseline.names, baseline.known, settings.window)
-    return sharing.profile(settings.source, task, crew)
+    return shards.profile(settings.source, task, crew)
 
 
 def _table(settings: Settings, baseline: Reference | None, *, alone: bool) -> Partial:

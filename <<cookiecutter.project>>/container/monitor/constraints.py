@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from container.monitor.statistics import ColumnProfile, InferredType
+from container.monitor.profile import ColumnProfile, InferredType
 
 # A column of texts is no domain when more than this share of them stand there once, as the analyzer has it.
 _MOST_SINGLE = 0.1

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from container.monitor.constraints import Constraint, by_frequency
+from container.monitor.profile import ColumnProfile, TableProfile, buckets
 from container.monitor.settings import THRESHOLD
 from container.monitor.sketch import SHRINKING, SIZE
-from container.monitor.statistics import ColumnProfile, TableProfile, buckets
 
 Document = dict[str, Any]
 

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from container.monitor.baseline_file import Reference
 from container.monitor.checks import Finding
 from container.monitor.files import write_text
-from container.monitor.reference import Reference
+from container.monitor.profile import ColumnProfile, TableProfile
 from container.monitor.settings import Watched
-from container.monitor.statistics import ColumnProfile, TableProfile
 
 _FILE = "cloudwatch_metrics.jsonl"
 _MOST, _BYTES = 1000, 180_000  # of PutMetricData at a time, and of what a state machine passes on

@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
-from container.errors import UserError
 from container.monitor.capture import Counts
-from container.monitor.exact import Moments
+from container.monitor.exact_sums import Moments
+from container.monitor.profile import ColumnProfile, TableProfile
 from container.monitor.sketch import Distinct, Quantiles
-from container.monitor.statistics import ColumnProfile, TableProfile
+from container.runtime.errors import UserError
 
 _VERSION = 1
 _PLAIN = ("missing", "integral", "fractional", "text", "pointed", "texts", "crowded")

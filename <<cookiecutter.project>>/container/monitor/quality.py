@@ -5,24 +5,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from container import evaluate
 from container.data.metrics import ERRORS
 from container.data.schema import Target
-from container.errors import UsageError, UserError
-from container.layout import ResourceConfig
-from container.monitor import metrics, reference, report
+from container.evaluation import command
+from container.monitor import baseline_file, metrics, report
 from container.monitor.capture import Counts
 from container.monitor.files import Document, write
+from container.monitor.ground_truth import Pairs, join
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
-from container.monitor.truth import Pairs, join
+from container.runtime.errors import UsageError, UserError
+from container.runtime.paths import ResourceConfig
 
 _CONSTRAINTS = {
     "regression_metrics": "regression_constraints",
     "binary_classification_metrics": "binary_classification_constraints",
     "multiclass_classification_metrics": "multiclass_classification_constraints",
 }
-_TASKS = {section: task for task, section in evaluate.SECTIONS.items()}
+_TASKS = {section: task for task, section in command.SECTIONS.items()}
 _GREATER, _LESS = "GreaterThanThreshold", "LessThanThreshold"
 # Which the analyzer has not: r2 tells of the first, and few rows decide the others, by labels near 0 or by a
 # certainty that was wrong.
@@ -85,8 +85,8 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
         raise UsageError("a model's quality is compared by one instance: predictions and truth must meet")
     if settings.statistics is None or settings.truth is None:
         raise UsageError("a model's quality needs baseline_statistics and ground_truth_source")
-    baseline = Baseline.of(reference.document(settings.statistics), settings.statistics.name)
-    constraints = reference.document(settings.constraints) if settings.constraints else suggest(baseline)
+    baseline = Baseline.of(baseline_file.document(settings.statistics), settings.statistics.name)
+    constraints = baseline_file.document(settings.constraints) if settings.constraints else suggest(baseline)
     thresholds = thresholds_of(
         constraints, baseline, settings.constraints.name if settings.constraints else ""
     )
@@ -109,8 +109,8 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
 
 def measure(pairs: Pairs, target: Target) -> dict[str, Any]:
     """Return the metrics with their standard deviations, by the names that evaluation.json has."""
-    document = evaluate.quality(pairs.labels, pairs.predicted, target)
-    found: dict[str, Any] = document[evaluate.SECTIONS[target.task]]
+    document = command.quality(pairs.labels, pairs.predicted, target)
+    found: dict[str, Any] = document[command.SECTIONS[target.task]]
     return found if pairs.complete else {name: found[name] for name in found if name not in _OF_PROBABILITIES}
 
 

@@ -27,9 +27,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from container.errors import UsageError
-from container.layout import Layout
 from container.monitor.capture import Window
+from container.runtime.errors import UsageError
+from container.runtime.paths import Layout
 
 _INPUT = "/opt/ml/processing/input"
 _SOURCE = f"{_INPUT}/baseline_dataset_input"

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from container.data import tables
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 # Rows a batch: few enough that memory stays flat, enough that what is done once a batch costs little.
 _BATCH = 65536

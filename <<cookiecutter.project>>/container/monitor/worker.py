@@ -13,8 +13,8 @@ from pathlib import Path
 
 from container.monitor.capture import Counts, Share, Window, blocks, events
 from container.monitor.partial import Partial
-from container.monitor.rows import Rows
-from container.monitor.statistics import TableProfile
+from container.monitor.profile import TableProfile
+from container.monitor.request_rows import Rows
 
 _ORPHANED = "the monitor that started this worker has gone"
 

@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from container.payload.errors import Refusal
 from container.serving.log import Limited
-from container.serving.refusal import Refusal
 from container.serving.service import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from container.serving.http import Connection, Head, Request
+    from container.serving.http_protocol import Connection, Head, Request
     from container.serving.service import Headers, Service
     from container.serving.settings import Settings
 

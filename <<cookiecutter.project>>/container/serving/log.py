@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from container.log import log
+from container.runtime.log import log
 
 
 class Limited:

@@ -6,17 +6,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from container.compiled import scorer, text
-from container.serving import media
-from container.serving.answers import Answers, content_type, count_headers
-from container.serving.requests import Requests
+from container.payload import fast_path, negotiation, number_parser
+from container.payload.requests import Requests
+from container.payload.responses import Answers, content_type, count_headers
 from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
-    from container.artefact import Artefact
-    from container.compiled.form import FloatArray
+    from container.inference.compiled_model import FloatArray
+    from container.model_artifact import Artefact
 
-TEXT = frozenset({media.JSON, media.CSV})  # the forms that most requests have
+TEXT = frozenset({negotiation.JSON, negotiation.CSV})  # the forms that most requests have
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -68,12 +67,12 @@ class TableService(Service):
     def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
         super().__init__(artefact, most)
         self.predict = artefact.model.predict
-        self.requests = Requests(artefact.schema, text.reader(len(artefact.schema.features)))
-        self.scorer = scorer.scorer(artefact.model) if self.requests.plain else None
+        self.requests = Requests(artefact.schema, number_parser.reader(len(artefact.schema.features)))
+        self.scorer = fast_path.scorer(artefact.model) if self.requests.plain else None
 
     def answer(self, body: bytes, content: bytes, accept: bytes) -> Answer:
         """Score a body of a `Content-Type` and write it as `Accept` asks. Raises `Refusal`."""
-        kind, header, answer_kind = media.forms(content, accept)
+        kind, header, answer_kind = negotiation.forms(content, accept)
         rows, missing, unknown, extra, predicted = self._predict(body, kind, header, answer_kind)
         written = self.answers.write(predicted, answer_kind)
         totals = self.totals
@@ -96,7 +95,7 @@ class TableService(Service):
     ) -> tuple[int, int, int, int, FloatArray]:
         """Return how many rows there are, how much is missing, unknown and extra, and the predictions."""
         if self.scorer is not None and kind in TEXT and header != "present":
-            found = self.scorer.score(body, is_json=kind == media.JSON)
+            found = self.scorer.score(body, is_json=kind == negotiation.JSON)
             if found is not None:
                 predicted, missing = found
                 return len(predicted), missing, 0, 0, predicted

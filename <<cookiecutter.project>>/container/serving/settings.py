@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

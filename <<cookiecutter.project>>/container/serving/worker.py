@@ -13,11 +13,11 @@ import signal
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from container import artefact
+from container import model_artifact
 from container.data.schema import TABULAR
-from container.log import log
+from container.runtime.log import log
 from container.serving.application import Application
-from container.serving.http import Connection
+from container.serving.http_protocol import Connection
 from container.serving.log import Handler
 from container.serving.service import Service, TableService
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from container.artefact import Artefact
+    from container.model_artifact import Artefact
     from container.serving.settings import Settings
     from container.serving.supervisor import Leash
 
@@ -153,7 +153,7 @@ def prepare(model: Path, max_answer: int) -> Service:
 
     `max_answer` is in bytes.
     """
-    service = _service(artefact.load(model), max_answer)
+    service = _service(model_artifact.load(model), max_answer)
     gc.collect()
     gc.freeze()
     return service
@@ -163,7 +163,7 @@ def _service(loaded: Artefact, max_answer: int) -> Service:
     """Return what answers for a model of tables, or of pictures, whose decoder only that one loads."""
     if loaded.schema.workload == TABULAR:
         return TableService(loaded, max_answer)
-    pictures = importlib.import_module("container.serving.pictures")
+    pictures = importlib.import_module("container.serving.image_service")
     made: Service = pictures.PictureService(loaded, max_answer)
     return made
 

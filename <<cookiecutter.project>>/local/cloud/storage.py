@@ -237,7 +237,7 @@ def stored(block: bytearray) -> bytes:
 def extract(content: bytes, into: Path) -> None:
     """Unpack a model archive safely: no absolute paths, no links that lead out, no devices."""
     # All that the local cloud imports of the container; it starts where another container is, too.
-    from container.archive import ArchiveError, unpack  # noqa: PLC0415
+    from container.runtime.archive import ArchiveError, unpack  # noqa: PLC0415
 
     try:
         unpack(io.BytesIO(content), into)

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from container import archive
-from container.archive import ArchiveError
+from container.runtime import archive
+from container.runtime.archive import ArchiveError
 
 ROOT = Path(__file__).resolve().parents[2]
 Member = tuple[str, bytes, str]  # name, type, and the content of a file or the target of a link
@@ -182,7 +182,7 @@ def test_a_python_without_filters_unpacks_and_refuses_the_same(debian_python: st
     code = """if True:
         import io, json, sys
         from pathlib import Path
-        from container import archive
+        from container.runtime import archive
         said = []
         for number in range(int(sys.argv[2])):
             place = Path(sys.argv[1], f"{number}.tar.gz")

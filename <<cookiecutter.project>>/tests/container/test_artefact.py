@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from container import artefact
+from container import model_artifact
 from container.data.schema import Feature, Schema, Target
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 SCHEMA = Schema(Target("y", "regression"), (Feature("x", "numeric"),))
 
@@ -23,7 +23,9 @@ def archive(path: Path, member: tarfile.TarInfo, content: bytes = b"") -> Path:
 
 def test_a_file_is_unpacked(tmp_path: Path) -> None:
     """Protects the ordinary case."""
-    artefact.extract(archive(tmp_path / "model.tar.gz", tarfile.TarInfo("a.txt"), b"1"), tmp_path / "out")
+    model_artifact.extract(
+        archive(tmp_path / "model.tar.gz", tarfile.TarInfo("a.txt"), b"1"), tmp_path / "out"
+    )
     assert (tmp_path / "out/a.txt").read_bytes() == b"1"
 
 
@@ -35,7 +37,9 @@ def test_a_python_without_filters_unpacks_it(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.delattr(tarfile, "data_filter", raising=False)
     monkeypatch.setattr(tarfile.TarFile, "extractall", extractall)
-    artefact.extract(archive(tmp_path / "model.tar.gz", tarfile.TarInfo("a.txt"), b"1"), tmp_path / "out")
+    model_artifact.extract(
+        archive(tmp_path / "model.tar.gz", tarfile.TarInfo("a.txt"), b"1"), tmp_path / "out"
+    )
     assert (tmp_path / "out/a.txt").read_bytes() == b"1"
 
 
@@ -44,7 +48,7 @@ def test_a_member_outside_is_refused(tmp_path: Path, name: str) -> None:
     """Protects the files beside the model directory."""
     crafted = archive(tmp_path / "model.tar.gz", tarfile.TarInfo(name), b"1")
     with pytest.raises(UserError, match="cannot be unpacked"):
-        artefact.extract(crafted, tmp_path / "out")
+        model_artifact.extract(crafted, tmp_path / "out")
     assert not (tmp_path / "outside.txt").exists()
 
 
@@ -53,7 +57,7 @@ def test_a_link_outside_is_refused(tmp_path: Path) -> None:
     link = tarfile.TarInfo("link")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     with pytest.raises(UserError, match="cannot be unpacked"):
-        artefact.extract(archive(tmp_path / "model.tar.gz", link), tmp_path / "out")
+        model_artifact.extract(archive(tmp_path / "model.tar.gz", link), tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b\x08\x00 cut"])
@@ -61,7 +65,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
     """Protects the user from a traceback when an upload was cut."""
     (tmp_path / "model.tar.gz").write_bytes(content)
     with pytest.raises(UserError, match="cannot be unpacked"):
-        artefact.extract(tmp_path / "model.tar.gz", tmp_path / "out")
+        model_artifact.extract(tmp_path / "model.tar.gz", tmp_path / "out")
 
 
 @pytest.mark.parametrize("place", [100, 30_000, -4])
@@ -72,13 +76,13 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, place: int) -> None:
     content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(UserError, match="cannot be unpacked"):
-        artefact.extract(path, tmp_path / "out")
+        model_artifact.extract(path, tmp_path / "out")
 
 
 def test_a_missing_archive_is_refused(tmp_path: Path) -> None:
     """Protects the user: the name and the place are told."""
     with pytest.raises(UserError, match=r"model\.tar\.gz is missing"):
-        artefact.extract(tmp_path / "model.tar.gz", tmp_path / "out")
+        model_artifact.extract(tmp_path / "model.tar.gz", tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -96,4 +100,4 @@ def test_a_model_description_that_is_wrong_is_refused(tmp_path: Path, content: s
     SCHEMA.write(tmp_path / "schema.json")
     (tmp_path / "model.json").write_text(content)
     with pytest.raises(UserError, match=message):
-        artefact.load(tmp_path)
+        model_artifact.load(tmp_path)

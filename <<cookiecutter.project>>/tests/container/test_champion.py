@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from container import artefact, champion, models
+from container import model_artifact, models
 from container.data import encode, metrics
 from container.data.encode import Rows
 from container.data.schema import Feature, Schema, Target
+from container.evaluation import champion
 
 SIZE, COLOUR = Feature("size", "numeric"), Feature("colour", "categorical", ("blue", "red"))
 DAY = Feature("day", "date", format="iso8601")
@@ -45,8 +46,8 @@ def made(schema: Schema, path: Path) -> Path:
     model.fit(rows.features, rows.target, None)
     path.mkdir()
     model.save(path)
-    schema.write(path / artefact.SCHEMA)
-    (path / artefact.MODEL).write_text(json.dumps({"version": 1, "model": "linear_regression"}))
+    schema.write(path / model_artifact.SCHEMA)
+    (path / model_artifact.MODEL).write_text(json.dumps({"version": 1, "model": "linear_regression"}))
     return packed(path)
 
 
@@ -67,7 +68,7 @@ def test_a_champion_is_measured_on_the_same_rows(tmp_path: Path, features: tuple
     archive = made(own, tmp_path / "champion")
     wanted = Schema(SCHEMA.target, (*SCHEMA.features, Feature("more", "numeric")))
     found = champion.measure(archive, wanted, table(wanted))
-    loaded = artefact.load(tmp_path / "champion")
+    loaded = model_artifact.load(tmp_path / "champion")
     rows = table(own)
     assert found == {"metrics": metrics.scores(rows.target, loaded.predict(rows.features), own.target)}
     assert found["metrics"]["rmse"] < 2
@@ -106,7 +107,7 @@ def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, br
         archive.write_bytes(archive.read_bytes()[:200])
     else:
         content = {"version": 0, "model": "linear_regression"} if broken == "older" else {"version": 1}
-        (tmp_path / "champion" / artefact.MODEL).write_text(json.dumps(content))
+        (tmp_path / "champion" / model_artifact.MODEL).write_text(json.dumps(content))
         archive = packed(tmp_path / "champion")
     found = champion.measure(archive, SCHEMA, table(SCHEMA))
     assert found.keys() == {"fault"}
@@ -129,6 +130,6 @@ def test_a_full_disk_is_not_a_fault_of_the_champion(tmp_path: Path, monkeypatch:
         raise OSError(errno.ENOSPC, "No space left on device", str(into))
 
     archive = made(SCHEMA, tmp_path / "champion")
-    monkeypatch.setattr(artefact, "extract", extract)
+    monkeypatch.setattr(model_artifact, "extract", extract)
     with pytest.raises(OSError, match="No space left on device"):
         champion.measure(archive, SCHEMA, table(SCHEMA))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container import cluster
-from container.cluster import Cluster, HostError, join
-from container.layout import ResourceConfig
+from container.runtime import process_group
+from container.runtime.paths import ResourceConfig
+from container.runtime.process_group import Cluster, HostError, join
 
 SHARED = range(28_400, 28_408)
 Work = Callable[[Cluster], Any]
@@ -65,7 +65,7 @@ def test_jobs_that_look_for_the_same_ports_do_not_mix(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects two trainings at once on one machine, among them other projects'."""
-    monkeypatch.setattr(cluster, "_ports", lambda _: SHARED)
+    monkeypatch.setattr(process_group, "_ports", lambda _: SHARED)
     both = threading.Barrier(4)  # no job is over before the other has begun
 
     def add(host: Cluster) -> Any:
@@ -82,7 +82,7 @@ def test_strangers_are_passed_over(pool: ThreadPoolExecutor, monkeypatch: pytest
         other.settimeout(20)
         with closing(socket.create_server(("127.0.0.1", 0))) as free:
             ports = [each.getsockname()[1] for each in (other, free)]
-        monkeypatch.setattr(cluster, "_ports", lambda _: ports)
+        monkeypatch.setattr(process_group, "_ports", lambda _: ports)
         first = pool.submit(lambda: join(ResourceConfig("algo-1", ("algo-1", "algo-2"), "lo")))
         while not (caller := called(ports[1])):
             assert not first.done()
@@ -126,7 +126,7 @@ def test_a_host_that_hangs_or_never_comes_is_named(
     pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects from waiting without end where no connection is closed."""
-    monkeypatch.setattr(cluster, "PATIENCE", 0.5)
+    monkeypatch.setattr(process_group, "PATIENCE", 0.5)
     hangs = threading.Event()
 
     def work(host: Cluster) -> object:

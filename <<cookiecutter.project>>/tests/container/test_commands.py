@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container import artefact
+from container import model_artifact
 from container.__main__ import main
 from container.data.schema import Feature, Schema, Target
 
@@ -160,7 +160,7 @@ def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917
 
 
 def _check_answers(jobs: Jobs, evaluation: Path) -> None:
-    loaded = artefact.load(jobs.root / "train/model")
+    loaded = model_artifact.load(jobs.root / "train/model")
     golden = read(evaluation / "golden.json")
     assert golden["content_type"] == "text/csv"
     assert (golden["precision"] > 0) == (loaded.form == "litert")
@@ -359,7 +359,8 @@ def test_root_becomes_the_images_user_for_good(tmp_path: Path) -> None:
     for parent in list(tmp_path.parents)[:-2]:
         parent.chmod(parent.stat().st_mode | 0o055)
     code = (
-        "import os; from container.user import step_down; from container.layout import current; "
+        "import os; from container.runtime.privileges import step_down; "
+        "from container.runtime.paths import current; "
         "step_down(); (current().model / 'a').write_text('1'); "
         "(current().moved(os.environ['output_path']) / 'b').write_text('1'); "
         "print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups())"
@@ -390,7 +391,7 @@ def test_no_directory_outside_the_job_is_handed_over(written: str, tmp_path: Pat
     outside.mkdir()
     environment = {"SAGEMAKER_BASE_DIR": str(tmp_path / "base"), "CONTAINER_USER": "10001"}
     subprocess.run(
-        [sys.executable, "-c", "from container.user import step_down; step_down()"],
+        [sys.executable, "-c", "from container.runtime.privileges import step_down; step_down()"],
         cwd=PROJECT,
         env=os.environ | environment | {"output_path": written.format(outside=outside)},
         check=True,

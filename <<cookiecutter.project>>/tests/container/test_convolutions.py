@@ -8,8 +8,8 @@ import pytest
 
 from container import models
 from container.data.schema import IMAGE
-from container.errors import UserError
 from container.models.image import _convolutions
+from container.runtime.errors import UserError
 
 SIDE = 16
 

@@ -8,10 +8,10 @@ import pytest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from container import importance
-from container.artefact import Artefact
 from container.data.encode import FloatArray, Rows
 from container.data.schema import Feature, Schema, Target
+from container.evaluation import importance
+from container.model_artifact import Artefact
 
 NUMBER, CLASSES = Target("y", "regression"), Target("y", "binary", ("no", "yes"))
 FEATURES = tuple(Feature(name, "numeric") for name in ("noise", "little", "much"))

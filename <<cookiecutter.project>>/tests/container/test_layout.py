@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from container.errors import UserError
-from container.layout import Layout, ResourceConfig, current
+from container.runtime.errors import UserError
+from container.runtime.paths import Layout, ResourceConfig, current
 
 
 def write(path: Path, content: object) -> None:

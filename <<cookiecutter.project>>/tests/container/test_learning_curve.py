@@ -7,11 +7,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from container import artefact, learning_curve, models
-from container.artefact import Artefact
+from container import model_artifact, models
 from container.data import metrics
 from container.data.encode import Rows
 from container.data.schema import Feature, Schema, Target
+from container.evaluation import learning_curve
+from container.model_artifact import Artefact
 
 NUMBER, CLASSES = Target("y", "regression"), Target("y", "binary", ("no", "yes"))
 
@@ -32,10 +33,15 @@ def trained(directory: Path, target: Target, train: Rows, validation: Rows) -> A
     model = module.create(schema, module.Hyperparameters(), 3)
     model.fit(train.features, train.target, (validation.features, validation.target))
     model.save(directory)
-    schema.write(directory / artefact.SCHEMA)
-    facts = {"version": artefact.VERSION, "model": "linear_regression", "hyperparameters": {}, "seed": 3}
-    (directory / artefact.MODEL).write_text(json.dumps(facts))
-    return artefact.load(directory)
+    schema.write(directory / model_artifact.SCHEMA)
+    facts = {
+        "version": model_artifact.VERSION,
+        "model": "linear_regression",
+        "hyperparameters": {},
+        "seed": 3,
+    }
+    (directory / model_artifact.MODEL).write_text(json.dumps(facts))
+    return model_artifact.load(directory)
 
 
 def test_points_are_what_the_model_scores_when_it_learns_from_so_many_rows(tmp_path: Path) -> None:
@@ -48,7 +54,7 @@ def test_points_are_what_the_model_scores_when_it_learns_from_so_many_rows(tmp_p
     assert [point["rows"] for point in points] == [100, 300, 900, 2700]
     last = metrics.scores(validation.target, loaded.predict(validation.features), NUMBER)
     assert points[-1]["validation"] == last
-    again = artefact.untrained(tmp_path, loaded.schema)
+    again = model_artifact.untrained(tmp_path, loaded.schema)
     again.fit(train.features, train.target, (validation.features, validation.target))
     assert np.array_equal(again.predict(validation.features), loaded.predict(validation.features))
     whole = metrics.scores(train.target, loaded.predict(train.features), NUMBER)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from container.data import encode, split, tables
 from container.data.schema import Schema
-from container.errors import UserError
 from container.prepare import Settings, prepare
+from container.runtime.errors import UserError
 
 ROWS = 60
 VALUES: dict[str, tuple[st.SearchStrategy[Any], Any]] = {

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from container import artefact, models
-from container.compiled import form, litert, store
+from container import model_artifact, models
 from container.data import metrics
 from container.data.schema import IMAGE, Schema, Target
-from container.errors import UserError
+from container.inference import compiled_model, litert
+from container.inference.native import serialization
+from container.runtime.errors import UserError
 
 SIDE = 16
 NETWORK, MACHINE = "convolutional_network", "oriented_gradients"
@@ -65,7 +66,7 @@ def trained(name: str, classes: int) -> models.Model:
     return model
 
 
-Written = Callable[[str, int, Path], artefact.Artefact]
+Written = Callable[[str, int, Path], model_artifact.Artefact]
 
 
 @pytest.fixture(scope="module")
@@ -77,16 +78,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         """Write a model once, since a network takes seconds."""
         model, directory = trained(name, classes), tmp_path_factory.mktemp(name)
         model.save(directory)
-        schema_of(classes).write(directory / artefact.SCHEMA)
-        if artefact.framework(directory) == artefact.SCIKIT_LEARN:
-            store.write(directory, form.of(model))
+        schema_of(classes).write(directory / model_artifact.SCHEMA)
+        if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
+            serialization.write(directory, compiled_model.of(model))
         facts = {"version": 1, "model": name, "digests": litert.digests(directory)}
-        (directory / artefact.MODEL).write_text(json.dumps(facts))
+        (directory / model_artifact.MODEL).write_text(json.dumps(facts))
         return directory
 
-    def copy(name: str, classes: int, directory: Path) -> artefact.Artefact:
+    def copy(name: str, classes: int, directory: Path) -> model_artifact.Artefact:
         shutil.copytree(kept(name, classes), directory, dirs_exist_ok=True)
-        return artefact.load(directory)
+        return model_artifact.load(directory)
 
     return copy
 
@@ -150,10 +151,10 @@ def test_the_same_seed_gives_the_same_model(name: str) -> None:
 @each_model
 def test_a_damaged_file_is_refused(written: Written, tmp_path: Path, name: str) -> None:
     written(name, 2, tmp_path)
-    path = tmp_path / {NETWORK: litert.CONVERTED, MACHINE: store.PORTABLE}[name]
+    path = tmp_path / {NETWORK: litert.CONVERTED, MACHINE: serialization.PORTABLE}[name]
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match="damaged"):
-        artefact.load(tmp_path)
+        model_artifact.load(tmp_path)
 
 
 @each_model
@@ -165,8 +166,8 @@ def test_another_number_of_classes_is_refused(written: Written, tmp_path: Path, 
 
 def test_flat_arrays_of_another_size_are_refused(written: Written, tmp_path: Path) -> None:
     written(MACHINE, 2, tmp_path)
-    with pytest.raises(form.UnsuitableError, match="disagree"):
-        store.load(tmp_path, schema_of(2).width + 3, 2)
+    with pytest.raises(compiled_model.UnsuitableError, match="disagree"):
+        serialization.load(tmp_path, schema_of(2).width + 3, 2)
 
 
 @NEEDS_TENSORFLOW
@@ -187,9 +188,9 @@ def test_a_network_of_another_size_is_refused(written: Written, tmp_path: Path) 
     larger = Schema(schema_of(2).target, (), 2 * SIDE)
     with pytest.raises(UserError, match="disagree on the size"):
         models.module(NETWORK, IMAGE).LOADED.load(tmp_path, larger)
-    larger.write(tmp_path / artefact.SCHEMA)
+    larger.write(tmp_path / model_artifact.SCHEMA)
     with pytest.raises(UserError, match=r"disagrees with schema\.json"):
-        artefact.load(tmp_path)
+        model_artifact.load(tmp_path)
 
 
 @each_model
@@ -199,7 +200,7 @@ def test_a_model_of_tables_takes_no_pictures(tmp_path: Path, name: str) -> None:
         UserError, match=f"image model 'random_forest' does not exist: choose one of .*{name}"
     ):
         models.module("random_forest", IMAGE)
-    schema_of(2).write(tmp_path / artefact.SCHEMA)
-    (tmp_path / artefact.MODEL).write_text('{"version": 1, "model": "random_forest"}')
+    schema_of(2).write(tmp_path / model_artifact.SCHEMA)
+    (tmp_path / model_artifact.MODEL).write_text('{"version": 1, "model": "random_forest"}')
     with pytest.raises(UserError, match="image model 'random_forest'"):
-        artefact.load(tmp_path)
+        model_artifact.load(tmp_path)

@@ -20,14 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from container import artefact, evaluate, models
+from container import model_artifact, models
 from container.data.schema import IMAGE, Schema
-from container.errors import UserError
-from container.layout import Layout
+from container.evaluation import command as evaluate
+from container.images import CONFIDENCE, STATISTICS, dataset, decode, image_statistics, sources
+from container.images.decode import PictureError
+from container.images.prepare import Settings, prepare, run, side
 from container.monitor import command, settings
-from container.pictures import CONFIDENCE, STATISTICS, decode, read, sources, statistics
-from container.pictures.decode import PictureError
-from container.pictures.prepare import Settings, prepare, run, side
+from container.runtime.errors import UserError
+from container.runtime.paths import Layout
 
 SIDE = 16
 COUNT = 60
@@ -103,7 +104,7 @@ def test_labelled_folders_become_three_lists(tmp_path: Path) -> None:
         lines = (out / "report" / f"{name}.lst").read_text().splitlines()
         assert [line.split("\t")[0] for line in lines] == list(map(str, range(count)))
         assert all(Path(path).parent.name == label for _, label, path in (line.split("\t") for line in lines))
-        pictures = read.read(out / name, schema)
+        pictures = dataset.read(out / name, schema)
         assert pictures.features.shape == (count, SIDE * SIDE * 3)
         assert min(np.bincount(pictures.target.astype(int))) >= count // 2 - 1
 
@@ -112,7 +113,7 @@ def test_a_golden_request_is_what_the_model_sees(tmp_path: Path) -> None:
     """So it is small, and its answer is the one that was recorded."""
     folders(tmp_path)
     out = prepared(tmp_path)
-    pictures = read.read(out / "test", Schema.read(out / "schema" / "schema.json"))
+    pictures = dataset.read(out / "test", Schema.read(out / "schema" / "schema.json"))
     (picture,) = json.loads(pictures.body(3))["instances"]
     seen = decode.decode(base64.b64decode(picture["b64"]))
     assert seen.size == (SIDE, SIDE)
@@ -294,17 +295,17 @@ def test_damage_is_never_anything_but_a_reason(noise: bytes, at: int) -> None:
 def test_statistics_tell_what_changed() -> None:
     """Each number moves with what it is called by, and an even picture has none to divide by zero for."""
     plain = drawn(7).resize((32, 32))
-    numbers = dict(zip(STATISTICS, statistics.measure(plain), strict=True))
+    numbers = dict(zip(STATISTICS, image_statistics.measure(plain), strict=True))
     dark = dict(
-        zip(STATISTICS, statistics.measure(plain.point([v // 3 for v in range(256)] * 3)), strict=True)
+        zip(STATISTICS, image_statistics.measure(plain.point([v // 3 for v in range(256)] * 3)), strict=True)
     )
-    wide = dict(zip(STATISTICS, statistics.measure(plain.resize((64, 32))), strict=True))
+    wide = dict(zip(STATISTICS, image_statistics.measure(plain.resize((64, 32))), strict=True))
     assert dark["brightness"] < numbers["brightness"] / 2
     assert dark["contrast"] < numbers["contrast"] / 2
     assert dark["sharpness"] == pytest.approx(numbers["sharpness"], rel=0.1)
     assert wide["aspect"] == 2 * numbers["aspect"] == 2
     assert wide["sharpness"] < numbers["sharpness"]
-    assert statistics.measure(Image.new("RGB", (4, 4), "black")) == (0, 0, 0, 1, 0)
+    assert image_statistics.measure(Image.new("RGB", (4, 4), "black")) == (0, 0, 0, 1, 0)
 
 
 def test_the_baseline_holds_a_row_a_training_picture(tmp_path: Path) -> None:
@@ -392,13 +393,15 @@ def test_parts_that_went_elsewhere_are_told(tmp_path: Path) -> None:
 def archived(out: Path, archive: Path) -> None:
     """Leave a model of the training pictures as a training job does."""
     name, schema, directory = "oriented_gradients", Schema.read(out / "schema" / "schema.json"), out / "model"
-    chosen, train = models.module(name, IMAGE), read.read(out / "train", schema)
+    chosen, train = models.module(name, IMAGE), dataset.read(out / "train", schema)
     model = chosen.create(schema, chosen.Hyperparameters(), 0)
     model.fit(train.features, train.target, None)
     directory.mkdir()
     model.save(directory)
-    schema.write(directory / artefact.SCHEMA)
-    (directory / artefact.MODEL).write_text(json.dumps({"version": artefact.VERSION, "model": name}))
+    schema.write(directory / model_artifact.SCHEMA)
+    (directory / model_artifact.MODEL).write_text(
+        json.dumps({"version": model_artifact.VERSION, "model": name})
+    )
     archive.parent.mkdir(parents=True)
     with tarfile.open(archive, "w:gz") as opened:
         opened.add(directory, ".")

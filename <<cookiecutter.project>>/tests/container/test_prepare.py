@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from container.data import levels
 from container.data.schema import Schema
-from container.errors import UserError
 from container.prepare import Settings, prepare
+from container.runtime.errors import UserError
 
 SETTINGS = Settings("y", "auto", 0, 0.15, 0.2)
 ROWS = range(120)

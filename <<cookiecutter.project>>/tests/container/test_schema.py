@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from container.data import encode
 from container.data.schema import Feature, Schema, Target
-from container.errors import UserError
+from container.runtime.errors import UserError
 
 names = st.text(min_size=1, max_size=8)
 levels = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=6, unique=True).map(tuple)

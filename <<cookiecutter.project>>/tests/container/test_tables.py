@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.data import csv_files, tables, values
-from container.errors import UserError
-from container.serving.requests import csv_rows
+from container.payload.requests import csv_rows
+from container.runtime.errors import UserError
 
 alphabet = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r")
 cell_texts = st.text(alphabet, max_size=8) | st.sampled_from(

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from container import artefact, models
-from container.cluster import join
-from container.compiled import litert
+from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
-from container.errors import UserError
-from container.layout import ResourceConfig
+from container.inference import litert
 from container.models import FloatArray, Model, _keras, _network, tensorflow
+from container.runtime.errors import UserError
+from container.runtime.paths import ResourceConfig
+from container.runtime.process_group import join
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("the project was made without TensorFlow", allow_module_level=True)
@@ -68,9 +68,9 @@ def written(model: Model, schema: Schema, directory: Path) -> Path:
     """Write an artefact as `train` does."""
     directory.mkdir(exist_ok=True)
     model.save(directory)
-    schema.write(directory / artefact.SCHEMA)
+    schema.write(directory / model_artifact.SCHEMA)
     facts = {"version": 1, "model": "tensorflow", "digests": litert.digests(directory)}
-    (directory / artefact.MODEL).write_text(json.dumps(facts), encoding="utf-8")
+    (directory / model_artifact.MODEL).write_text(json.dumps(facts), encoding="utf-8")
     return directory
 
 
@@ -86,8 +86,8 @@ def test_a_network_learns_and_all_its_forms_agree(tmp_path: Path, task: str) -> 
         assert (expected.argmax(axis=1) == target)[400:].mean() > 0.8
     directory = written(model, schema, tmp_path / "model")
     assert tensorflow.LOADED.load(directory, schema).predict(features) == pytest.approx(expected, abs=1e-5)
-    served = artefact.load(directory)
-    assert (served.form, artefact.framework(directory)) == ("litert", "tensorflow")
+    served = model_artifact.load(directory)
+    assert (served.form, model_artifact.framework(directory)) == ("litert", "tensorflow")
     answers = served.predict(features)
     assert answers == pytest.approx(expected, abs=1e-5)
     alone = np.concatenate([served.predict(features[place : place + 1]) for place in range(50)])
@@ -169,7 +169,7 @@ def test_a_seed_repeats_a_training_in_another_process(tmp_path: Path) -> None:
 
 SECOND_HOST = """
 import json, sys, numpy as np; from pathlib import Path
-from container.cluster import join; from container.layout import ResourceConfig
+from container.runtime.process_group import join; from container.runtime.paths import ResourceConfig
 from container.models import tensorflow; from container.data.schema import Schema
 place = Path(sys.argv[1])
 x, y = (np.load(place / name) for name in ('features.npy', 'target.npy'))
@@ -250,7 +250,7 @@ def test_a_file_that_training_did_not_write_is_refused(saved: Path, tmp_path: Pa
     content[len(content) // 2] ^= 1
     (directory / name).write_bytes(content)
     with pytest.raises(UserError, match=f"{name.partition('/')[0]} is damaged or another model's"):
-        artefact.load(directory)
+        model_artifact.load(directory)
 
 
 def test_without_its_converted_form_a_network_does_not_serve(saved: Path, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_without_its_converted_form_a_network_does_not_serve(saved: Path, tmp_pa
     directory = copied(saved, tmp_path)
     (directory / litert.CONVERTED).unlink()
     with pytest.raises(UserError, match=r"model\.tflite is missing"):
-        artefact.load(directory)
+        model_artifact.load(directory)
 
 
 def test_a_network_and_a_schema_that_disagree_are_refused(saved: Path, tmp_path: Path) -> None:
@@ -268,11 +268,11 @@ def test_a_network_and_a_schema_that_disagree_are_refused(saved: Path, tmp_path:
         (Schema(TARGETS["multiclass"], FEATURES[:2]), "number of features"),
         (Schema(TARGETS["binary"], FEATURES), "classes"),
     ):
-        schema.write(directory / artefact.SCHEMA)
+        schema.write(directory / model_artifact.SCHEMA)
         with pytest.raises(UserError, match=message):
             tensorflow.LOADED.load(directory, schema)
         with pytest.raises(UserError, match=r"disagrees with schema\.json"):
-            artefact.load(directory)
+            model_artifact.load(directory)
 
 
 def test_damaged_networks_are_refused(saved: Path) -> None:
@@ -291,7 +291,9 @@ def test_a_scikit_learn_model_stays_one(tmp_path: Path) -> None:
     model = module.create(schema, module.Hyperparameters(), 0)
     model.fit(features, target, None)
     model.save(tmp_path)
-    schema.write(tmp_path / artefact.SCHEMA)
-    (tmp_path / artefact.MODEL).write_text('{"version": 1, "model": "linear_regression"}', encoding="utf-8")
-    assert artefact.framework(tmp_path) == "scikit-learn"
-    assert np.array_equal(artefact.load(tmp_path).predict(features), model.predict(features))
+    schema.write(tmp_path / model_artifact.SCHEMA)
+    (tmp_path / model_artifact.MODEL).write_text(
+        '{"version": 1, "model": "linear_regression"}', encoding="utf-8"
+    )
+    assert model_artifact.framework(tmp_path) == "scikit-learn"
+    assert np.array_equal(model_artifact.load(tmp_path).predict(features), model.predict(features))

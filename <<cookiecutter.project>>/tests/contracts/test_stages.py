@@ -15,7 +15,8 @@ from jsonata import Jsonata
 
 from container.data import metrics
 from container.data.schema import Target
-from container.serving import media, pictures
+from container.payload import negotiation
+from container.serving import image_service
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline import run_pipeline
@@ -45,7 +46,8 @@ Template = dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("workload", "read"), [("tabular", {*media.SUPPORTED}), ("image", {media.JSON, *pictures.TYPES})]
+    ("workload", "read"),
+    [("tabular", {*negotiation.SUPPORTED}), ("image", {negotiation.JSON, *image_service.TYPES})],
 )
 def test_a_registered_model_names_all_that_the_container_reads_and_writes(
     workload: str, read: set[str]
@@ -60,7 +62,7 @@ def test_a_registered_model_names_all_that_the_container_reads_and_writes(
     expression = Jsonata(told["SupportedContentTypes"].removeprefix("{%").removesuffix("%}"))
     expression.assign("settings", {"Data": {"Workload": workload}})
     assert {*expression.evaluate(None)} == read - {"image/jpg"}
-    assert tuple(told["SupportedResponseMIMETypes"]) == media.SUPPORTED
+    assert tuple(told["SupportedResponseMIMETypes"]) == negotiation.SUPPORTED
 
 
 def test_the_workflow_knows_each_metric_and_which_are_errors() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.data.schema import Schema
-from container.errors import UserError
-from container.log import log
 from container.models import FloatArray, _keras
 from container.models.image import _convolutions
+from container.runtime.errors import UserError
+from container.runtime.log import log
 
 HELD = 10  # one picture of so many is held out to calibrate by, when there are none to validate on
 

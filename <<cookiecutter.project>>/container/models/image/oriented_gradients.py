@@ -11,17 +11,17 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 from skops import io
 
-from container.compiled import gradients as form
-from container.compiled.arrays import Arrays
-from container.compiled.form import Form
-from container.compiled.gradients import COLOUR, SHAPE, kernel
-from container.compiled.store import PORTABLE
 from container.data.schema import Schema
-from container.errors import UserError
-from container.log import log
+from container.images import hog
+from container.inference import hog_svm as form
+from container.inference.compiled_model import Form
+from container.inference.hog_svm import COLOUR, SHAPE, kernel
+from container.inference.native.serialization import PORTABLE
+from container.inference.native.tensor_file import Arrays
 from container.models import FloatArray
 from container.models._estimator import refusals
-from container.pictures import gradients
+from container.runtime.errors import UserError
+from container.runtime.log import log
 
 AT_ONCE = 64  # pictures, whose views are described together
 FOLDS = 5  # of which each is scored by a machine that has not seen it, to calibrate the confidence
@@ -111,7 +111,7 @@ class OrientedGradients:
         wished = self.hyperparameters
         starts = range(0, len(pictures), AT_ONCE)
         # Described twice: all views of thousands of pictures would take gigabytes.
-        plain = [gradients.describe(pictures[start : start + AT_ONCE], self._side) for start in starts]
+        plain = [hog.describe(pictures[start : start + AT_ONCE], self._side) for start in starts]
         shape, colour = (np.concatenate([each[part][:, 0] for each in plain]) for part in (0, 1))
         given = ((SHAPE, shape, wished.shape_gamma), (COLOUR, colour, wished.colour_gamma))
         gamma = np.array([wish / _median_distance(each) for _, each, wish in given])
@@ -123,9 +123,9 @@ class OrientedGradients:
         }
         sums = [np.empty((len(pictures), len(pictures))) for _ in given]
         for start in starts:
-            views = gradients.describe(pictures[start : start + AT_ONCE], self._side)
+            views = hog.describe(pictures[start : start + AT_ONCE], self._side)
             for total, view, known, scale in zip(sums, views, (shape, colour), gamma, strict=True):
-                some = view.shape[1] * (1 + wished.mirror) // gradients.MIRRORS
+                some = view.shape[1] * (1 + wished.mirror) // hog.MIRRORS
                 for place, own in enumerate(view, start):
                     total[place] = kernel(own[:some], known, scale).mean(axis=0)
         kept |= {

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from sklearn.ensemble import RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
-from container import artefact, models
-from container.compiled import arrays, forest, library, store
-from container.compiled.form import FloatArray, UnsuitableError
+from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
+from container.inference.compiled_model import FloatArray, UnsuitableError
+from container.inference.native import forest, library, serialization, tensor_file
 from container.models import Model
 
 try:
@@ -122,8 +122,8 @@ def test_both_forms_are_equal_to_the_last_bit(
     model: Any = trained(name, schema, random, missing)
     directory = tmp_path_factory.mktemp("model")
     model.save(directory)
-    store.write(directory, model.compiled())
-    predictor, _ = store.load(directory, len(schema.features), len(schema.target.classes or (0,)))
+    serialization.write(directory, model.compiled())
+    predictor, _ = serialization.load(directory, len(schema.features), len(schema.target.classes or (0,)))
     rows = strange(schema, random, int(random.integers(65, 150)))
     expected = model.predict(rows)
     if name != "linear_regression":
@@ -169,8 +169,8 @@ def test_a_set_of_many_categories_has_its_bits(tmp_path: Path) -> None:
     model = module.create(schema, module.Hyperparameters(max_iter=30), 0)
     model.fit(rows, random.normal(size=200)[rows[:, 1].astype(int)] + rows[:, 0], None)
     model.save(tmp_path)
-    store.write(tmp_path, model.compiled())  # type: ignore[attr-defined]
-    predictor, _ = store.load(tmp_path, 2, 1)
+    serialization.write(tmp_path, model.compiled())  # type: ignore[attr-defined]
+    predictor, _ = serialization.load(tmp_path, 2, 1)
     asked = np.column_stack([np.zeros(260), np.arange(-30.0, 230.0)])
     assert bits(predictor.predict(asked)) == bits(model.predict(asked))
 
@@ -186,47 +186,51 @@ def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     schema = Schema(Target("y", "multiclass", ("x", "y", "z")), features)
     model: Any = trained(request.param, schema, np.random.default_rng(1), 0.1)
     model.save(tmp_path)
-    store.write(tmp_path, model.compiled())
-    schema.write(tmp_path / artefact.SCHEMA)
-    (tmp_path / artefact.MODEL).write_text(f'{{"version": 1, "model": "{request.param}"}}', encoding="utf-8")
+    serialization.write(tmp_path, model.compiled())
+    schema.write(tmp_path / model_artifact.SCHEMA)
+    (tmp_path / model_artifact.MODEL).write_text(
+        f'{{"version": 1, "model": "{request.param}"}}', encoding="utf-8"
+    )
     return tmp_path
 
 
 def test_the_compiled_form_serves_and_says_why(saved: Path) -> None:
-    loaded = artefact.load(saved)
+    loaded = model_artifact.load(saved)
     assert (loaded.form, loaded.reason) == ("compiled", f"built by {library.load().compiler}")
 
 
 def test_a_form_that_was_made_from_another_model_does_not_serve(saved: Path) -> None:
     """Protects against answers of a model that has been replaced."""
-    with (saved / store.PORTABLE).open("ab") as file:
+    with (saved / serialization.PORTABLE).open("ab") as file:
         file.write(b" ")
     with pytest.raises(UnsuitableError, match="was made from another"):
-        store.load(saved, 3, 3)
+        serialization.load(saved, 3, 3)
 
 
 def test_a_form_that_does_not_fit_the_schema_does_not_serve(saved: Path) -> None:
     for features, outputs in ((2, 3), (3, 2)):
         with pytest.raises(UnsuitableError, match="disagree"):
-            store.load(saved, features, outputs)
+            serialization.load(saved, features, outputs)
 
 
 def test_without_its_form_the_portable_model_serves(saved: Path) -> None:
     """Protects artefacts of machines without a compiler; the reason is that of the training."""
     rows = np.array([[0.5, 1.0, np.nan], [np.nan, 9.0, 2.0]])
-    expected = artefact.load(saved).predict(rows)
-    (saved / store.COMPILED).unlink()
-    description = (saved / artefact.MODEL).read_text(encoding="utf-8")
-    (saved / artefact.MODEL).write_text(description[:-1] + ', "not_compiled": "it rained"}', encoding="utf-8")
-    loaded = artefact.load(saved)
+    expected = model_artifact.load(saved).predict(rows)
+    (saved / serialization.COMPILED).unlink()
+    description = (saved / model_artifact.MODEL).read_text(encoding="utf-8")
+    (saved / model_artifact.MODEL).write_text(
+        description[:-1] + ', "not_compiled": "it rained"}', encoding="utf-8"
+    )
+    loaded = model_artifact.load(saved)
     assert (loaded.form, loaded.reason) == ("portable", "the artefact has no model.arrays: it rained")
     assert bits(loaded.predict(rows)) == bits(expected)
 
 
 def test_a_damaged_form_is_refused_or_harmless(saved: Path) -> None:
     """Protects the process: whatever the file says, no walk leads outside of it, and each one ends."""
-    whole = (saved / store.COMPILED).read_bytes()
-    facts, _ = arrays.read(saved / store.COMPILED)
+    whole = (saved / serialization.COMPILED).read_bytes()
+    facts, _ = tensor_file.read(saved / serialization.COMPILED)
     head = len(whole.partition(b"\n")[0])
     random = np.random.default_rng(11)
     rows = random.normal(size=(70, 3)) * 3
@@ -239,9 +243,9 @@ def test_a_damaged_form_is_refused_or_harmless(saved: Path) -> None:
             damaged[place] = random.choice([0, 1, 7, 255, int(random.integers(0, 256))])
         replaced = saved / "replaced"
         replaced.write_bytes(damaged[: random.integers(0, len(whole))] if random.random() < 0.1 else damaged)
-        replaced.replace(saved / store.COMPILED)  # mapped files are never written
+        replaced.replace(saved / serialization.COMPILED)  # mapped files are never written
         try:
-            predictor, _ = store.load(saved, 3, 3)
+            predictor, _ = serialization.load(saved, 3, 3)
         except UnsuitableError:
             refused += 1
             continue

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container.compiled import build, library
-from container.compiled.library import LIBRARY, RECORD, UnavailableError
 from container.data.schema import Feature, Schema, Target
+from container.inference.native import build, library
+from container.inference.native.library import LIBRARY, RECORD, UnavailableError
 
 PROJECT = Path(__file__).parents[3]
 WITHOUT_ZIG = "import sys; sys.modules['ziglang'] = None; sys.argv[0] = 'container'; "
@@ -98,8 +98,8 @@ def test_without_a_compiler_training_warns_and_the_portable_form_predicts(tmp_pa
     said = _run(
         program,
         base,
-        "from container import artefact; from pathlib import Path; "
-        f"a = artefact.load(Path({str(base / 'model')!r})); "
+        "from container import model_artifact; from pathlib import Path; "
+        f"a = model_artifact.load(Path({str(base / 'model')!r})); "
         "print(a.form, a.predict(__import__('numpy').zeros((1, 2))))",
     )
     assert said.stdout.startswith("portable ["), said.stderr

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from container.compiled import text
+from container.payload import number_parser
 
-READER = text.reader(1)
+READER = number_parser.reader(1)
 if READER is None:
     pytest.skip("there is no library on this machine", allow_module_level=True)
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from container.monitor import reference
+from container.monitor import baseline_file
 from container.monitor.baseline import write_baseline
-from container.monitor.reference import Reference
-from container.monitor.statistics import TableProfile
+from container.monitor.baseline_file import Reference
+from container.monitor.profile import TableProfile
 
 TIME = "2026-01-31T14:05:06Z"
 
@@ -53,4 +53,4 @@ def baseline_of(table: dict[str, list[str]], folder: Path) -> Reference:
     profile = TableProfile()
     profile.update(pl.DataFrame(table, schema=dict.fromkeys(table, pl.String)))
     write_baseline(profile, folder)
-    return reference.read(folder / "statistics.json", folder / "constraints.json")
+    return baseline_file.read(folder / "statistics.json", folder / "constraints.json")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from container.errors import UsageError, UserError
 from container.monitor import main
+from container.runtime.errors import UsageError, UserError
 
 Run = Callable[..., dict[str, Any]]
 

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from container.errors import UserError
-from container.monitor import checks, reference
+from container.monitor import baseline_file, checks
+from container.monitor.baseline_file import Reference
 from container.monitor.capture import Counts
 from container.monitor.checks import Finding
 from container.monitor.partial import Partial
-from container.monitor.reference import Reference
-from container.monitor.statistics import TableProfile
+from container.monitor.profile import TableProfile
+from container.runtime.errors import UserError
 from tests.container.monitor.captured import baseline_of
 
 Table = dict[str, list[str]]
@@ -197,7 +197,7 @@ def edited(folder: Path, edit: Any) -> Reference:
     document = json.loads(constraints.read_text())
     edit(document)
     constraints.write_text(json.dumps(document))
-    return reference.read(statistics, constraints)
+    return baseline_file.read(statistics, constraints)
 
 
 def test_constraints_are_a_persons_to_change(baseline: Reference, tmp_path: Path) -> None:

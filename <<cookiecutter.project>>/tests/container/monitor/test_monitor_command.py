@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from container.errors import UserError
-from container.monitor import crew, main
+from container.monitor import main, worker_pool
+from container.runtime.errors import UserError
 from tests.container.monitor.captured import baseline_of, lines, record
 
 PROJECT = Path(__file__).parents[3]
@@ -243,8 +243,8 @@ def test_merging_nothing_is_refused(run: Run) -> None:
 
 def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large files are cut, compressed ones are not, and the counts add up."""
-    monkeypatch.setattr(crew, "_WORTH", 10_000)
-    monkeypatch.setattr(crew, "_processors", lambda: 3)
+    monkeypatch.setattr(worker_pool, "_WORTH", 10_000)
+    monkeypatch.setattr(worker_pool, "_processors", lambda: 3)
     monkeypatch.setattr("container.monitor.capture._SHARE", 100_000)
     table = rows(3000)
     (base / "processing" / "endpointdata" / "b.jsonl.gz").write_bytes(
@@ -259,9 +259,9 @@ def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.Monk
 
 def test_process_that_ends_badly_ends_the_job(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result without its share would be wrong in silence."""
-    monkeypatch.setattr(crew, "_WORTH", 1000)
-    monkeypatch.setattr(crew, "_processors", lambda: 2)
-    monkeypatch.setattr(crew, "_WORKER", "container.monitor.nothing")
+    monkeypatch.setattr(worker_pool, "_WORTH", 1000)
+    monkeypatch.setattr(worker_pool, "_processors", lambda: 2)
+    monkeypatch.setattr(worker_pool, "_WORKER", "container.monitor.nothing")
     (base / "processing" / "endpointdata" / "b.jsonl").write_bytes(capture(rows(10)))
     with pytest.raises(UserError, match="a process of the monitor ended with 1"):
         run(capture(rows(1000)))

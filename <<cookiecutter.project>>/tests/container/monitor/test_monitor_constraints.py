@@ -5,7 +5,7 @@ import pytest
 
 from container.monitor.constraints import Constraint, suggest
 from container.monitor.files import constraints_document
-from container.monitor.statistics import ColumnProfile
+from container.monitor.profile import ColumnProfile
 
 
 def suggested(*cells: str) -> Constraint:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.monitor.distances import categorical, chi_squared, numerical
-from container.monitor.exact import FloatArray
+from container.monitor.exact_sums import FloatArray
 from container.monitor.sketch import Quantiles
 
 numbers = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=30)

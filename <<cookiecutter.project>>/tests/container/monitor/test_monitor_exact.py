@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.monitor.exact import Moments, moments
+from container.monitor.exact_sums import Moments, moments
 
 numbers = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=40)
 

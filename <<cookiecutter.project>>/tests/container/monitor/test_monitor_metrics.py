@@ -8,8 +8,8 @@ import pytest
 
 from container.monitor import metrics
 from container.monitor.checks import Finding
+from container.monitor.profile import TableProfile
 from container.monitor.settings import Watched
-from container.monitor.statistics import TableProfile
 from tests.container.monitor.captured import baseline_of
 
 WATCHED = Watched("prd-7", "prd")

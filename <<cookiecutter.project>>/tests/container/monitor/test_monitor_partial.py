@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container.errors import UserError
 from container.monitor.capture import Counts
 from container.monitor.files import statistics_document
 from container.monitor.partial import Partial, restored
-from container.monitor.statistics import TableProfile
+from container.monitor.profile import TableProfile
+from container.runtime.errors import UserError
 
 KNOWN = {"a": frozenset({"x", "y"}), "b": frozenset[str]()}
 CELLS = st.sampled_from(["1", "-2.5", "3.0", "x", "y", "z", "", "NA", "1e300", "-0.0"])

@@ -17,13 +17,13 @@ import pytest
 from PIL import Image, ImageFilter
 
 from container.data.schema import Target
-from container.layout import Layout
+from container.images import CONFIDENCE, STATISTICS, image_statistics
 from container.monitor import command, settings
-from container.monitor.answers import confidences
 from container.monitor.baseline import add_columns
-from container.pictures import CONFIDENCE, STATISTICS, statistics
-from container.serving.answers import Answers
-from container.serving.media import CSV, JSON, JSON_LINES, NPY
+from container.monitor.response_rows import confidences
+from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
+from container.payload.responses import Answers
+from container.runtime.paths import Layout
 
 COUNT = 600
 FORMS = (JSON, CSV, JSON_LINES, NPY)
@@ -82,7 +82,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with (base / "data" / "baseline.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(STATISTICS)
-        writer.writerows(statistics.measure(drawn(random)) for _ in range(COUNT))
+        writer.writerows(image_statistics.measure(drawn(random)) for _ in range(COUNT))
     run(base, dataset_source=str(base / "data"), output_path=str(base / "made"), comparison_threshold="0.15")
     add_columns(base / "made", pl.DataFrame({CONFIDENCE: random.uniform(*SURE, COUNT // 2)}), base / "out")
     return base / "out"

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from container.data.schema import Feature, Schema, Target
 from container.monitor.capture import Counts
-from container.monitor.rows import Rows
-from container.monitor.statistics import MOST_OTHERS, ColumnProfile, TableProfile
-from container.serving.refusal import Refusal
-from container.serving.requests import Requests
+from container.monitor.profile import MOST_OTHERS, ColumnProfile, TableProfile
+from container.monitor.request_rows import Rows
+from container.payload.errors import Refusal
+from container.payload.requests import Requests
 from tests.container.monitor.captured import side
 
 NAMES = ("x", "y", "c")

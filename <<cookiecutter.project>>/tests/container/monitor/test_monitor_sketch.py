@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from container.monitor.exact import FloatArray
+from container.monitor.exact_sums import FloatArray
 from container.monitor.sketch import SIZE, Distinct, HashArray, Quantiles, ranks
 
 # The library's bound for this size holds in 99 of 100 cases; three times it in all that a test will see.

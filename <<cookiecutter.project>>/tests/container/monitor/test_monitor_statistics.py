@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from container.monitor.files import statistics_document
-from container.monitor.statistics import MOST_TEXTS, ColumnProfile, TableProfile, buckets
+from container.monitor.profile import MOST_TEXTS, ColumnProfile, TableProfile, buckets
 
 
 def profiled(cells: list[str | None]) -> ColumnProfile:

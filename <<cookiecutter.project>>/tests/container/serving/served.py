@@ -12,13 +12,13 @@ from typing import Self
 
 import numpy as np
 
-from container import artefact, serving
-from container.artefact import Artefact
-from container.compiled import library, line
+from container import model_artifact, serving
 from container.data.schema import Feature, Schema, Target
-from container.errors import UserError
+from container.inference.native import library, linear
+from container.model_artifact import Artefact
 from container.models import FloatArray
-from container.serving import http, worker
+from container.runtime.errors import UserError
+from container.serving import http_protocol, worker
 from container.serving.service import TableService
 
 ODD = 1e6
@@ -95,30 +95,30 @@ def load(directory: Path) -> Artefact:
     return Artefact(schema, Model(schema), "sum")
 
 
-def compiled(features: int) -> line.Line:
+def compiled(features: int) -> linear.Line:
     """Return the same sum as the library gives it."""
     scales = {"fill": np.zeros(features), "mean": np.zeros(features), "scale": np.ones(features)}
     whole = {"numbers": np.arange(features), "categories": [], "levels": []}
     weights = {"weights": np.arange(1.0, 1.0 + features)[None], "offsets": [0.0], "largest": [np.inf]}
-    form = line.make(features, whole | scales | weights, classifies=False)
-    return line.Line(library.load(), form.facts, form.arrays)
+    form = linear.make(features, whole | scales | weights, classifies=False)
+    return linear.Line(library.load(), form.facts, form.arrays)
 
 
 def prepare(model: Path, max_answer: int) -> TableService:
     """Return a service that takes the quick ways, or none of them."""
-    service = TableService(artefact.load(model), max_answer)
+    service = TableService(model_artifact.load(model), max_answer)
     assert service.scorer is not None
     if sys.argv[1] == "slow":
         service.scorer = service.requests.reader = None
         service.requests.plain = False
-        http.LONGEST_HEAD = 0
+        http_protocol.LONGEST_HEAD = 0
     return service
 
 
 if __name__ == "__main__":
     if sys.argv[2:] == ["asyncio"]:
         sys.modules["uvloop"] = None  # type: ignore[assignment]
-    artefact.load = load
+    model_artifact.load = load
     if sys.argv[1] in {"quick", "slow"}:
         worker.prepare = prepare
     try:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 
 from container.data.schema import Target
-from container.serving import media
-from container.serving.answers import Answers
-from container.serving.media import CSV, JSON, JSON_LINES, NPY, SUPPORTED
-from container.serving.refusal import Refusal
-from container.serving.requests import FloatArray
+from container.payload import negotiation
+from container.payload.errors import Refusal
+from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
+from container.payload.requests import FloatArray
+from container.payload.responses import Answers
 
 LABELS = ("no", 'a "quoted", one', "ja", "größer")
 NUMBER, LABEL = Target("y", "regression"), Target("y", "multiclass", LABELS)
@@ -109,10 +109,10 @@ def test_many_rows_are_written_in_chunks_that_join() -> None:
 )
 def test_accept_decides_the_form(accept: str, default: str, expected: str | None) -> None:
     if expected is not None:
-        assert media.answer_type(accept.encode(), default) == expected
+        assert negotiation.answer_type(accept.encode(), default) == expected
         return
     with pytest.raises(Refusal) as caught:
-        media.answer_type(accept.encode(), default)
+        negotiation.answer_type(accept.encode(), default)
     assert caught.value.status == 406
 
 
@@ -132,16 +132,16 @@ def test_accept_decides_the_form(accept: str, default: str, expected: str | None
 )
 def test_content_types(header: str, expected: tuple[str, str] | None) -> None:
     if expected is not None:
-        assert media.content_type(header.encode()) == expected
+        assert negotiation.content_type(header.encode()) == expected
         return
     with pytest.raises(Refusal) as caught:
-        media.content_type(header.encode())
+        negotiation.content_type(header.encode())
     assert caught.value.status == 415
 
 
 @given(st.binary())
 def test_any_header_is_read_or_refused(header: bytes) -> None:
-    for read in (media.content_type, lambda text: media.answer_type(text, CSV)):
+    for read in (negotiation.content_type, lambda text: negotiation.answer_type(text, CSV)):
         try:
             read(header)
         except Refusal:

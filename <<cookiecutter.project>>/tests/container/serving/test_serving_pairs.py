@@ -13,11 +13,12 @@ import numpy as np
 import orjson
 import pytest
 
-from container import artefact, models
-from container.compiled import form, library, litert, store
+from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
+from container.inference import compiled_model, litert
+from container.inference.native import library, serialization
 from container.models import FloatArray
-from container.serving.media import CSV, JSON, JSON_LINES, NPY, SUPPORTED
+from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
 
 TARGETS = (
     Target("y", "regression"),
@@ -86,12 +87,12 @@ def train(name: str, target: Target, directory: Path) -> FloatArray:
     model = module.create(schema, module.Hyperparameters(**QUICK.get(name, {})), 0)
     model.fit(features, score, None)
     model.save(directory)
-    schema.write(directory / artefact.SCHEMA)
+    schema.write(directory / model_artifact.SCHEMA)
     description = {"version": 1, "model": name, "digests": litert.digests(directory)}
-    (directory / artefact.MODEL).write_text(json.dumps(description))
-    if artefact.framework(directory) == artefact.TENSORFLOW:
-        return artefact.load(directory).predict(encoded(rows(MANY)))
-    store.write(directory, form.of(model))
+    (directory / model_artifact.MODEL).write_text(json.dumps(description))
+    if model_artifact.framework(directory) == model_artifact.TENSORFLOW:
+        return model_artifact.load(directory).predict(encoded(rows(MANY)))
+    serialization.write(directory, compiled_model.of(model))
     return model.predict(encoded(rows(MANY)))
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from container import artefact, models
-from container.compiled import form, litert, store
+from container import model_artifact, models
 from container.data.schema import IMAGE, Schema, Target
-from container.pictures import decode
+from container.images import decode
+from container.inference import compiled_model, litert
+from container.inference.native import serialization
 
 from .conftest import Server
 
@@ -54,11 +55,11 @@ def model_of(name: str, directory: Path) -> models.Model:
     model.fit(seen, labels.astype(np.float64), None)  # type: ignore[arg-type]
     directory.mkdir(parents=True)
     model.save(directory)
-    if artefact.framework(directory) == artefact.SCIKIT_LEARN:
-        store.write(directory, form.of(model))
-    SCHEMA.write(directory / artefact.SCHEMA)
+    if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
+        serialization.write(directory, compiled_model.of(model))
+    SCHEMA.write(directory / model_artifact.SCHEMA)
     facts = {"version": 1, "model": name, "digests": litert.digests(directory)}
-    (directory / artefact.MODEL).write_text(json.dumps(facts))
+    (directory / model_artifact.MODEL).write_text(json.dumps(facts))
     return model
 
 
@@ -188,4 +189,4 @@ def test_what_is_no_request_is_refused(  # noqa: PLR0913, PLR0917  a case
 
 def test_the_compiled_form_is_what_serves(model: tuple[models.Model, Path]) -> None:
     """So an endpoint starts without what trained it, and workers of a machine share the arrays' memory."""
-    assert artefact.load(model[1] / "model").form in {"compiled", "litert"}
+    assert model_artifact.load(model[1] / "model").form in {"compiled", "litert"}

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container import artefact, models
+from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 
 Start = Callable[..., Any]
@@ -242,7 +242,7 @@ def test_the_command_serves_a_trained_model_to_the_last_bit(start: Start, tmp_pa
     server = start(
         "-m", "container", "serve", SAGEMAKER_BASE_DIR=str(tmp_path), MODEL_SERVER_WORKERS="1"
     ).ready()
-    expected = artefact.load(directory).predict(rows)
+    expected = model_artifact.load(directory).predict(rows)
     sexes = schema.features[1].categories or ()
     body = "".join(f"{size!r},{sexes[int(sex)]}\n" for size, sex in rows.tolist())
     assert [float(line).hex() for line in server.predict(body).body.split()] == [

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from container import artefact, models
-from container.compiled import library, scorer, store
+from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
-from container.serving.refusal import Refusal
+from container.inference.native import library, serialization
+from container.payload import fast_path
+from container.payload.errors import Refusal
 from container.serving.service import TableService
 
 try:
@@ -50,10 +51,12 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     model: Any = module.create(SCHEMA, module.Hyperparameters(**few), 0)
     model.fit(rows, random.normal(size=80), None)
     model.save(directory)
-    store.write(directory, model.compiled())
-    SCHEMA.write(directory / artefact.SCHEMA)
-    (directory / artefact.MODEL).write_text(f'{{"version": 1, "model": "{request.param}"}}', encoding="utf-8")
-    quick, slow = TableService(artefact.load(directory)), TableService(artefact.load(directory))
+    serialization.write(directory, model.compiled())
+    SCHEMA.write(directory / model_artifact.SCHEMA)
+    (directory / model_artifact.MODEL).write_text(
+        f'{{"version": 1, "model": "{request.param}"}}', encoding="utf-8"
+    )
+    quick, slow = TableService(model_artifact.load(directory)), TableService(model_artifact.load(directory))
     assert quick.scorer is not None
     slow.scorer = slow.requests.reader = None
     slow.predict = module.LOADED.load(directory, SCHEMA).predict
@@ -116,7 +119,7 @@ def test_who_predicts_in_its_own_way_is_asked_itself(services: Pair, part: str) 
     """Protects a predictor that is made from one of ours, and does more than its base."""
     model: Any = copy.copy(services[0].artefact.model)
     model.__class__ = type("Own", (type(model),), {part: getattr(type(model), part)})
-    assert scorer.scorer(model) is None
+    assert fast_path.scorer(model) is None
 
 
 def table(rows: list[list[str]]) -> bytes:

@@ -13,9 +13,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis.extra import numpy as arrays
 
 from container.data.schema import Feature, Schema, Target
-from container.serving.media import CSV, JSON, JSON_LINES, NPY, SUPPORTED
-from container.serving.refusal import Refusal
-from container.serving.requests import Batch, Requests
+from container.payload.errors import Refusal
+from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
+from container.payload.requests import Batch, Requests
 
 TARGET = Target("y", "regression")
 NUMERIC = Schema(TARGET, tuple(Feature(name, "numeric") for name in ("rooms", "age", "income")))

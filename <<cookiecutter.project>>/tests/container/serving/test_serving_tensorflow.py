@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container import artefact
+from container import model_artifact
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("the project was made without TensorFlow", allow_module_level=True)
@@ -62,7 +62,7 @@ def test_a_network_is_served_without_tensorflow(start: Callable[..., Any], train
         PYTHONPROFILEIMPORTTIME="1",
     ).ready()
     rows = np.array([[0.5, 1.0], [np.nan, 2.0], [-3.0, np.nan]])
-    expected = artefact.load(trained / "model").predict(rows)
+    expected = model_artifact.load(trained / "model").predict(rows)
     lines = ["0.5,I", ",M", "-3.0,"]
     assert [float(each) for each in server.predict("\n".join(lines)).body.split()] == expected.tolist()
     assert [float(server.predict(line).body) for line in lines] == expected.tolist()

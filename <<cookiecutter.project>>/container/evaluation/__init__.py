@@ -1,0 +1,1 @@
+"""Evaluation of a trained model on its test data: its quality, the champion's, and explanations."""

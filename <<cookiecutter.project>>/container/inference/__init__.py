@@ -1,0 +1,1 @@
+"""Prediction without the library that trained the model."""

@@ -1,0 +1,279 @@
+"""Requests to rows of numbers: two quick ways for plain numbers, and an equal one for everything else.
+
+text/csv               rows by position, or under a header by name in any order. A first row is a header when
+                       it names a feature and holds no number and no missing value; the content type's
+                       parameter `header=present` or `header=absent` settles it.
+application/json       {"instances": [row, ...]}, a bare list of rows, or one row. A row is a list by
+                       position, an object by name in any order, or SageMaker's {"features": [...]}.
+application/jsonlines  such a row a line.
+application/x-npy      NumPy's format: rows by position, or one row, of integers or floats. NaN is missing.
+
+By name, a column that is absent is missing, and one that the model does not have is left out and counted.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from container.data import values
+from container.payload import npy
+from container.payload.errors import Refusal, shown
+from container.payload.feature_decoder import NUMBER, Column, numbers
+from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence, Sized
+    from collections.abc import Set as AbstractSet
+
+    from container.data.schema import Schema
+    from container.payload.number_parser import Numbers
+
+FloatArray = NDArray[np.float64]
+NAMED = 10  # columns that a message lists
+BOM = b"\xef\xbb\xbf"
+_ROWS = (list, dict)  # a union of types would be made anew for each request
+
+
+class Batch(NamedTuple):
+    """Hold a request's rows as (n, features) float64, and the values in them that were missing or unknown.
+
+    `extra` counts the columns that a request by name had besides the model's.
+    """
+
+    rows: FloatArray
+    missing: int = 0
+    unknown: int = 0
+    extra: int = 0
+
+
+class Requests:
+    """Read request bodies for one schema."""
+
+    def __init__(self, schema: Schema, reader: Numbers | None = None) -> None:
+        """Read rows of a schema; the library's reader, where there is one, takes what is plain."""
+        self.columns = [Column(feature) for feature in schema.features]
+        self.names = tuple(feature.name for feature in schema.features)
+        self.places = {name: place for place, name in enumerate(self.names)}
+        self.width = len(self.names)
+        self.plain = all(column.numeric for column in self.columns)
+        self.reader = reader if self.plain else None
+
+    def read(self, body: bytes, kind: str, header: str = "") -> Batch:
+        """Return the rows of a request. Raises `Refusal` 400 with what is wrong, and in which row and column.
+
+        `header` is the parameter of the CSV content type: present, absent, or empty to look for one.
+        """
+        if not body or body.isspace():
+            raise Refusal(400, "empty-body", "the request has no body; send at least one row")
+        if kind == NPY:
+            return self._read_array(np.atleast_2d(npy.read(body)))
+        if self.reader is not None and kind != JSON_LINES and header != "present":
+            found = self.reader.json(body) if kind == JSON else self.reader.csv(body)
+            if found is not None:
+                return Batch(*found)
+        return self._read_csv(body, header) if kind == CSV else self._read_rows(json_rows(body, kind))
+
+    def _read_csv(self, body: bytes, header: str) -> Batch:
+        if self.plain and header != "present":
+            rows = self._plain_csv(body)
+            if rows is not None:
+                return Batch(rows)
+        table = csv_rows(body)
+        if header == "present" or (header != "absent" and is_header(table[0], self.places.keys())):
+            return self._by_header(table[0], table[1:])
+        return self._by_position(table)
+
+    def _plain_csv(self, body: bytes) -> FloatArray | None:
+        text = body.removesuffix(b"\n")
+        if b"\n" not in text:
+            cells = numbers(text)
+            return None if cells is None or len(cells) != self.width else _array(cells, self.width)
+        commas = self.width - 1
+        if any(line.count(b",") != commas for line in text.split(b"\n")):
+            return None
+        cells = numbers(text.replace(b"\n", b","))
+        return None if cells is None else _array(cells, self.width)
+
+    def _by_header(self, header: list[str], rows: list[list[str]]) -> Batch:
+        names = [name.strip(values.BLANKS) for name in header]
+        _check_distinct(names)
+        if not rows:
+            raise Refusal(400, "no-rows", "the request has a header and no rows; send at least one row")
+        self._check_known(names, row=None)
+        _check_widths(rows, len(names), "the header")
+        sent = dict(zip(names, zip(*rows, strict=True), strict=True))
+        absent = ("",) * len(rows)
+        cells = [sent.get(name, absent) for name in self.names]
+        return self._encode(cells, len(rows), extra=len(names) - len(self.places.keys() & sent.keys()))
+
+    def _by_position(self, rows: Sequence[Sequence[object]]) -> Batch:
+        self._check_widths(rows)
+        return self._encode(list(zip(*rows, strict=True)), len(rows))
+
+    def _check_widths(self, rows: Iterable[Sized]) -> None:
+        _check_widths(rows, self.width, f"the model ({_listed(self.names)})")
+
+    def _encode(self, cells: Sequence[Sequence[object]], rows: int, extra: int = 0) -> Batch:
+        array = np.empty((rows, self.width), dtype=np.float64)
+        missing = unknown = 0
+        for place, column in enumerate(self.columns):
+            array[:, place], column_missing, column_unknown = column.encode(cells[place])
+            missing += column_missing
+            unknown += column_unknown
+        return Batch(array, missing, unknown, extra)
+
+    def _read_array(self, sent: NDArray[Any]) -> Batch:
+        self._check_widths(sent)
+        rows = np.array(sent, dtype=np.float64, order="C")
+        infinite = np.isinf(rows)
+        if infinite.any():
+            place, row = np.argwhere(infinite.T)[0].tolist()  # the first by column, as in text
+            raise self.columns[place].refuse_number(str(rows[row, place]), row + 1)
+        if self.plain:
+            return Batch(rows, int(np.isnan(rows).sum()))
+        return self._encode(npy.cells(sent.T), len(rows))
+
+    def _read_rows(self, rows: list[Any]) -> Batch:
+        listed = rows[0].__class__ is list
+        if self.plain:
+            plain = self._plain_lists(rows) if listed else self._plain_objects(rows)
+            if plain is not None:
+                return Batch(plain)
+        _check_alike(rows)
+        return self._by_position(rows) if listed else self._by_name(rows)
+
+    def _plain_lists(self, rows: list[Any]) -> FloatArray | None:
+        width = self.width
+        if any(row.__class__ is not list or len(row) != width for row in rows):
+            return None
+        cells = rows[0] if len(rows) == 1 else list(chain.from_iterable(rows))
+        return _array(cells, width) if NUMBER.issuperset(map(type, cells)) else None
+
+    def _plain_objects(self, rows: list[Any]) -> FloatArray | None:
+        width, names = self.width, self.names
+        if any(row.__class__ is not dict or len(row) != width for row in rows):
+            return None
+        try:
+            cells = [row[name] for row in rows for name in names]
+        except KeyError:
+            return None
+        return _array(cells, width) if NUMBER.issuperset(map(type, cells)) else None
+
+    def _by_name(self, rows: list[dict[str, Any]]) -> Batch:
+        for number, row in enumerate(rows, start=1):
+            self._check_known(row, number)
+        cells = [[row.get(name) for row in rows] for name in self.names]
+        extra = len(set().union(*rows) - self.places.keys())
+        return self._encode(cells, len(rows), extra)
+
+    def _check_known(self, names: Collection[str], row: int | None) -> None:
+        if self.places.keys().isdisjoint(names):
+            place = "the header" if row is None else f"row {row}"
+            message = f"{place} names none of the model's columns ({_listed(self.names)})"
+            raise Refusal(400, "no-known-column", message, row)
+
+
+def _array(cells: list[float], width: int) -> FloatArray:
+    return np.array(cells, dtype=np.float64).reshape(-1, width)
+
+
+def csv_rows(body: bytes) -> list[list[str]]:
+    """Return the rows of a CSV body, a header among them, never an empty list. Raises `Refusal` 400."""
+    try:
+        text = body.decode("utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    except UnicodeDecodeError as error:
+        raise Refusal(400, "not-utf-8", f"byte {error.start} of the body is not UTF-8") from None
+    except csv.Error as error:
+        raise Refusal(400, "invalid-csv", f"the body is not CSV: {error}") from None
+    while rows and not rows[-1]:
+        rows.pop()
+    if not rows:
+        raise Refusal(400, "empty-body", "the request has no rows; send at least one")
+    return [row or [""] for row in rows]
+
+
+def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
+    """Tell names from values: no cell is a number or missing, and one names a feature."""
+    texts = [cell.strip(values.BLANKS) for cell in cells]
+    if names.isdisjoint(texts):
+        return False
+    return not any(values.is_missing(text) or values.number(text) is not None for text in texts)
+
+
+def json_rows(body: bytes, kind: str = JSON) -> list[Any]:
+    """Return the rows of JSON or JSON lines, arrays or objects, never an empty list. Raises `Refusal` 400."""
+    rows = json_lines(body) if kind == JSON_LINES else _document_rows(body)
+    return [_unwrap(row) for row in rows] if _is_wrapped(rows[0]) else rows
+
+
+def json_lines(body: bytes) -> list[Any]:
+    """Return the values of JSON lines, never an empty list. Raises `Refusal` 400."""
+    lines = body.removeprefix(BOM).rstrip().split(b"\n")
+    return [_json(line, f"line {number}", number) for number, line in enumerate(lines, start=1)]
+
+
+def _json(text: bytes, name: str, row: int | None = None) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, "invalid-json", f"{name} is not JSON: {error}", row) from None
+
+
+def _document_rows(body: bytes) -> list[Any]:
+    document = _json(body.removeprefix(BOM), "the body")
+    if isinstance(document, dict) and isinstance(document.get("instances"), list):
+        document = document["instances"]
+    if isinstance(document, dict):
+        document = [document]
+    if not isinstance(document, list):
+        raise Refusal(400, "no-instances", 'send {"instances": [row, …]}; a row is an array or an object')
+    if not document:
+        raise Refusal(400, "no-rows", "the request has no rows; send at least one")
+    return document if isinstance(document[0], _ROWS) else [document]
+
+
+def _is_wrapped(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("features"), list)
+
+
+def _unwrap(row: Any) -> Any:
+    """Take a row out of SageMaker's `{"features": […]}`."""
+    return row["features"] if _is_wrapped(row) else row
+
+
+def _check_alike(rows: list[Any]) -> None:
+    kind = type(rows[0])
+    if kind not in _ROWS:
+        raise Refusal(400, "not-a-row", "row 1 is neither an array nor an object", 1)
+    for number, row in enumerate(rows, start=1):
+        if type(row) is not kind:
+            message = f"row {number} is of another form than row 1; rows are all arrays, or all objects"
+            raise Refusal(400, "mixed-rows", message, number)
+
+
+def _check_distinct(names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            message = f"the header names {shown(name)} twice; a column is sent once"
+            raise Refusal(400, "duplicate-column", message, column=name)
+        seen.add(name)
+
+
+def _check_widths(rows: Iterable[Sized], width: int, of_what: str) -> None:
+    for number, row in enumerate(rows, start=1):
+        if len(row) != width:
+            message = f"row {number} has {len(row)} values where {of_what} has {width}"
+            raise Refusal(400, "wrong-width", message, number)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
