@@ -6,6 +6,7 @@
 # FRAMEWORK  what the demo's project trains with: scikit-learn, or tensorflow
 # KEEP    set it to leave the demo's local cloud running
 # ROUNDS  how many times the benchmarks alternate
+# PROJECT  the generated project that `make localcloud` changes
 # PYTHON  the Python from 3.11 to 3.13 that environments are made with; found when empty
 
 # What is given on the command line is taken as it is: make would carry out a $(shell …) in it, and swallow a lone $.
@@ -21,8 +22,9 @@ DRIFT ?=
 FRAMEWORK ?=
 ROUNDS ?= 5
 WORKLOAD ?=
+PROJECT ?=
 PYTHON ?=
-export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PYTHON ROUNDS
+export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS
 export CALLER := $(value PWD)
 unexport VENV
 
@@ -31,7 +33,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
+.PHONY: help setup setup-dev localcloud wheel demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -41,6 +43,13 @@ setup: ## install what generates a project
 
 setup-dev: ## install that, and what the checks need
 	@$(environment) requirements.txt requirements-dev.txt $(product_requirements)
+	@sh scripts/localcloud .venv
+
+localcloud: ## install the source of packages/localcloud in a generated project; PROJECT=path/to/it
+	@sh scripts/localcloud "$${PROJECT:?names no project: make localcloud PROJECT=path/to/it}/.venv"
+
+wheel: setup-dev ## build the wheel of packages/localcloud that generated projects install
+	@sh scripts/wheel
 
 demo: setup ## generate a project into build/demo and run it; DATA=file.csv TARGET=column WORKLOAD=image FRAMEWORK=tensorflow KEEP=1
 	@$(python) scripts/demo.py
@@ -49,6 +58,7 @@ lint: setup-dev ## ruff, mypy, and what the product's own lint checks
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy benchmarks hooks scripts tests
+	@cd packages/localcloud && ../../$(python) -m mypy src version.py
 	@cd "$(product)" && ../$(python) -m mypy .
 	@cd "$(product)" && ../$(python) scripts/lint
 
@@ -56,8 +66,9 @@ format: setup-dev ## let ruff format the code
 	@$(python) -m ruff check --fix .
 	@$(python) -m ruff format .
 
-test: setup-dev ## the quick tests, of the template and of the product
+test: setup-dev ## the quick tests, of the template, of the local cloud and of the product
 	@$(python) -m pytest --numprocesses auto -m "not e2e and not large"
+	@cd packages/localcloud && ../../$(python) -m pytest --numprocesses auto
 	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
 
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import process
+import localcloud
 from rich.console import Console
 from rich.table import Table
 
@@ -144,7 +144,8 @@ def main() -> None:
     """Measure, show and write the results."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         project = make_project(Path(folder) / "project")
-        cloud = process.start(project)
+        here = localcloud.Project(project, "bench", "eu-central-1", dockerfile=Path("container/Dockerfile"))
+        cloud = localcloud.start(here)
         try:
             cloud.client("s3").create_bucket(
                 Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
@@ -152,7 +153,7 @@ def main() -> None:
             compare(cloud, project, 1, 1)  # imports and connections, once
             results = [compare(cloud, project, 1, ROUNDS), compare(cloud, project, 1000, ROUNDS)]
         finally:
-            process.stop(project)
+            localcloud.stop(here)
     rendering = render()
     show(results, rendering)
     jobs = [asdict(each) | {"overhead": each.overhead} for each in results]

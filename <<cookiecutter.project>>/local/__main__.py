@@ -11,18 +11,20 @@ from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
+import localcloud
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from localcloud import CloudError
+from localcloud.files import explained
 from rich.console import Console
 
-from local.cloud.errors import CloudError
-from local.cloud.files import explained
 from local.project import LocalError, Project, find_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
+
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -45,9 +47,7 @@ class Method(StrEnum):
 @app.command()
 def up(speed: Annotated[float | None, SPEED] = None) -> None:
     """Start the local cloud and say how to reach it."""
-    from local.cloud import process  # noqa: PLC0415 - boto3 costs a third of a second: not for --help
-
-    cloud = process.start(find_project().root, speed)
+    cloud = localcloud.start(find_project().cloud, speed)
     console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
     console.print("Any AWS tool reaches it with these variables:")
     for name, value in cloud.environment.items():
@@ -57,9 +57,7 @@ def up(speed: Annotated[float | None, SPEED] = None) -> None:
 @app.command()
 def down() -> None:
     """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
-    from local.cloud import process  # noqa: PLC0415
-
-    stopped = process.stop(find_project().root)
+    stopped = localcloud.stop(find_project().cloud)
     console.print("The local cloud is stopped." if stopped else "No local cloud was running.")
 
 
@@ -89,7 +87,6 @@ def run(
     """Deliver the project and the data to production, by the project's own pipeline."""
     from local import run as runs  # noqa: PLC0415
     from local import run_lock  # noqa: PLC0415
-    from local.cloud import process  # noqa: PLC0415
 
     project = find_project()
     with ExitStack() as held:
@@ -97,7 +94,7 @@ def run(
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             files, target = chosen_data(project, data, target)
             project, settings = runs.settle(project, target)
-            cloud = process.start(project.root, speed)
+            cloud = localcloud.start(project.cloud, speed)
         shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
 
 
@@ -313,9 +310,7 @@ def logs(
 
 def running_cloud(project: Project) -> Cloud:
     """Find the project's running cloud, or say how to start it."""
-    from local.cloud import process  # noqa: PLC0415
-
-    cloud = process.find(project.root)
+    cloud = localcloud.find(project.cloud)
     if cloud is None:
         raise LocalError("No local cloud is running here; 'python -m local up' starts it.")
     return cloud

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from local.project import LocalError
 
 if TYPE_CHECKING:
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
+
     from local.project import Project
 
 DIGEST, CHUNK = "sha256", 1_048_576

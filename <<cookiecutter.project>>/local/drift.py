@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
+
 from local import endpoint, infer, pictures, records, run, scenarios, stacks
-from local.cloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
 from local.pictures import Pictures
 from local.project import LocalError
 

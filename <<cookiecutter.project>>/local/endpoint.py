@@ -16,18 +16,16 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
+from localcloud import containers
 
 from local import stacks
-from local.cloud import environment, storage
-from local.cloud.children import Child
-from local.cloud.sagemaker.endpoints import answers, free_port, tail
 from local.infer import Answer, read_answers
 from local.project import LocalError, Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 Ask: TypeAlias = "Callable[[str], list[Answer]]"
 
@@ -121,10 +119,12 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
     with tempfile.TemporaryDirectory(dir=project.folder("tmp")) as folder:
         base, log = Path(folder), project.folder("logs") / "infer.log"
         _extract(archive, base / "model")
-        port = free_port()
+        port = containers.free_port()
         own = {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port), "SERVING_HOST": "127.0.0.1"}
-        job = environment.for_job(os.environ, base, own | {"MODEL_SERVER_WORKERS": "1"})
-        child = Child([sys.executable, "-m", "container", "serve"], project.root, job, log)
+        job = containers.for_job(os.environ, base, own | {"MODEL_SERVER_WORKERS": "1"})
+        child = containers.ManagedProcess(
+            [sys.executable, "-m", "container", "serve"], project.root, job, log
+        )
         try:
             _wait(child, port, log)
             yield direct(port, content_type(project))
@@ -134,15 +134,15 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
 
 def _extract(archive: Path, into: Path) -> None:
     try:
-        storage.extract(archive.read_bytes(), into)
-    except storage.DataError as error:
+        containers.extract(archive.read_bytes(), into)
+    except containers.DataError as error:
         raise LocalError(f"{archive}: {error}.") from None
 
 
-def _wait(child: Child, port: int, log: Path) -> None:
+def _wait(child: containers.ManagedProcess, port: int, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and child.running:
-        if answers(port):
+        if containers.answers(port):
             return
         time.sleep(0.05)
-    raise LocalError(f"The model can't be served; the end of {log}:\n{tail(log)}")
+    raise LocalError(f"The model can't be served; the end of {log}:\n{containers.tail(log)}")

@@ -9,9 +9,9 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from localcloud.files import named
 from PIL import Image, ImageDraw, ImageFilter
 
-from local.cloud.files import named
 from local.infer import Table
 from local.project import LocalError
 

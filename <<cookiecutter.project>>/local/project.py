@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.cloud import private
+import localcloud
+from localcloud import files
 
 
 class LocalError(Exception):
@@ -37,7 +38,7 @@ class Project:
 
     def folder(self, name: str) -> Path:
         """Make a folder in it, or itself where the name is empty, closed to the machine's other users."""
-        return private.folder(self.state, name)
+        return files.folder(self.state, name)
 
     @property
     def settings(self) -> Path:
@@ -48,6 +49,13 @@ class Project:
     def served_target(self) -> str:
         """The column that the last run predicts, which may be another than project.toml's."""
         return read_project(self.state).target if self.settings.is_file() else self.target
+
+    @property
+    def cloud(self) -> localcloud.Project:
+        """The project as its local cloud knows it."""
+        commands = localcloud.Commands("python -m local up", "python -m local down", monitor="monitor")
+        dockerfile = Path("container/Dockerfile")
+        return localcloud.Project(self.root, self.slug, self.region, self.state, dockerfile, commands)
 
     def stack(self, kind: str) -> str:
         """Name the stack of a kind, as the delivery pipeline does."""

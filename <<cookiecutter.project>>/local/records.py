@@ -17,7 +17,8 @@ from local.stacks import failure_reason, find_stack
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
+
     from local.project import Project
 
 # What a call raises when nothing answers any more.

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from localcloud.files import write_whole
+
 from local import records, stacks
-from local.cloud.private import write_whole
 from local.project import LocalError
 from local.records import RUN, Record
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from localcloud.files import explained, write_whole
+
 from local import approval, data, endpoint, infer, pictures, records, source, stacks
-from local.cloud.files import explained
-from local.cloud.private import write_whole
 from local.project import LocalError, Project
 from local.records import RUN, Record
 from local.stacks import StackSettings
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from local.cloud.files import FULL, named
+from localcloud.files import FULL, named
 
 if TYPE_CHECKING:
     from pathlib import Path

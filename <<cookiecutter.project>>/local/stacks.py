@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 POLL_SECONDS = 0.1
 LONGEST_BODY = 51_200  # bytes of a template that a request may hold

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from local import approval, records
 
 if TYPE_CHECKING:
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 LATEST_JOBS = 10
 

@@ -177,10 +177,11 @@ def download_model(rig: Rig) -> bytes:
 import sys
 from pathlib import Path
 from local import stacks
-from local.cloud import process
+import localcloud
 from local.project import find_project
 
-cloud, project = process.find(Path.cwd()), find_project()
+project = find_project()
+cloud = localcloud.find(project.cloud)
 dev = stacks.find_stack(cloud, project.stack("deploy-dev"))
 served = {each["ParameterKey"]: each["ParameterValue"] for each in dev["Parameters"]}
 bucket, _, key = served["ModelDataUrl"].removeprefix("s3://").partition("/")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import pytest
+import small_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,15 +149,15 @@ def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
 
 def deploy_pipeline(fast: Any, project: str) -> dict[str, str]:
     """Deploy a pipeline that asks for approval; without a record of production, all data are new."""
-    name, stages = f"{project}-pipeline", [{"Name": "Ask", "Actions": [delivery.approval()]}]
-    fast.deploy(name, delivery.template(name, stages), {})
+    name, stages = f"{project}-pipeline", [{"Name": "Ask", "Actions": [small_pipeline.approval()]}]
+    fast.deploy(name, small_pipeline.template(name, stages), {})
     own: dict[str, str] = fast.outputs(name)
     return own
 
 
 def with_source(made: Governed) -> Governed:
     """Upload the source, and end the execution which that starts."""
-    made.upload("source.zip", delivery.zipped({}))
+    made.upload("source.zip", small_pipeline.zipped({}))
     made.answer("Rejected")
     return made
 

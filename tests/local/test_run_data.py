@@ -7,22 +7,23 @@ import json
 import multiprocessing
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import pytest
+import small_pipeline
+from cloud_harness import project_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-process: Any = importlib.import_module("local.cloud.process")
+process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 data: Any = importlib.import_module("local.data")
-lock: Any = importlib.import_module("local.cloud.lock")
+lock: Any = importlib.import_module("localcloud.core.lock")
 run_lock: Any = importlib.import_module("local.run_lock")
 records: Any = importlib.import_module("local.records")
 stacks: Any = importlib.import_module("local.stacks")
 projects: Any = importlib.import_module("local.project")
-private: Any = importlib.import_module("local.cloud.private")
+private: Any = importlib.import_module("localcloud.core.private_files")
 
 SLUG, BUCKET = "own-data", "own-data-artifacts"
 SETTINGS = f"""\
@@ -67,20 +68,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a project whose pipeline trains and asks and is deployed, with its cloud running."""
     made = tmp_path_factory.mktemp("run-data") / "project"
     (made / "pipeline").mkdir(parents=True)
-    train = {"Name": "Train", "Actions": [delivery.invoke(MACHINE, "Train")]}
-    template = json.loads(delivery.platform(SLUG, [train, delivery.ask()]))
+    train = {"Name": "Train", "Actions": [small_pipeline.invoke(MACHINE, "Train")]}
+    template = json.loads(small_pipeline.platform(SLUG, [train, small_pipeline.ask()]))
     template["Resources"]["Bucket"]["Properties"]["BucketName"] = BUCKET
     (made / "pipeline" / "pipeline.yml").write_text(json.dumps(template))
     for name, text in {"project.toml": SETTINGS, "a.csv": "price\n1\n", "b.csv": "price\n2\n"}.items():
         (made / name).write_text(text)
-    cloud = process.start(made)
+    cloud = process.start(project_at(made))
     cloud.client("stepfunctions").create_state_machine(
         name=f"{SLUG}-workflow", definition=json.dumps(TRAINING), roleArn="arn:aws:iam::000000000000:role/r"
     )
     settings = stacks.StackSettings({"Project": SLUG, "SourceType": "S3"}, {})
     stacks.deploy(cloud, f"{SLUG}-pipeline", made / "pipeline" / "pipeline.yml", settings)
     yield made
-    process.stop(made)
+    process.stop(project_at(made))
 
 
 @pytest.fixture
@@ -89,7 +90,9 @@ def begin(root: Path) -> Callable[..., Any]:
 
     def made(name: str = "a.csv") -> Any:
         project, settings = runs.settle(projects.read_project(root), None)
-        return runs.Delivery(process.start(root), project, (root / name,), 0, approve=True, settings=settings)
+        return runs.Delivery(
+            process.start(project.cloud), project, (root / name,), 0, approve=True, settings=settings
+        )
 
     return made
 

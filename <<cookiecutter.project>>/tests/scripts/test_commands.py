@@ -20,7 +20,7 @@ from scripts.delivery.inventory import Inventory
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
     Command = Callable[..., Any]
 

@@ -17,7 +17,7 @@ from scripts.delivery.stacks import Stack
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 PARAMETER = """
 Parameters:

@@ -13,7 +13,7 @@ from scripts.delivery.templates import Template
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 
 @pytest.fixture

@@ -1,0 +1,54 @@
+"""What became of a stack, for services of ours that make some."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from localcloud.core.service import Json
+
+DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+
+
+def described(cloudformation: Any, stack: str) -> Json:
+    """Describe the stack; nothing when it isn't there."""
+    try:
+        return dict(cloudformation.describe_stacks(StackName=stack)["Stacks"][0])
+    except ClientError as error:
+        if "does not exist" in str(error):
+            return {}
+        raise
+
+
+def settled(cloudformation: Any, stack: str, wait: Callable[[Callable[[], bool]], None]) -> str | None:
+    """Let `wait` look until nothing is in progress, and return the status; None when there is no stack."""
+    seen: Json = {}
+
+    def over() -> bool:
+        seen["status"] = described(cloudformation, stack).get("StackStatus")
+        return not str(seen["status"]).endswith("_IN_PROGRESS")
+
+    wait(over)
+    return None if seen["status"] == "DELETE_COMPLETE" else seen["status"]
+
+
+def cause(cloudformation: Any, stack: str) -> str:
+    """Return the reason of the first resource that failed in the last operation."""
+    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
+    reason = "no resource gave a reason"
+    for event in events:  # the newest first
+        own = event["PhysicalResourceId"] == event["StackId"]
+        if own and event.get("ResourceStatusReason") == "User Initiated":
+            break
+        if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
+            reason = f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"
+    return reason
+
+
+def outputs(stack: Json) -> dict[str, str]:
+    """Return the outputs of a described stack."""
+    return {one["OutputKey"]: one["OutputValue"] for one in stack.get("Outputs", [])}

@@ -1,0 +1,103 @@
+"""Commands of a build: each in a shell of its own, with the last one's variables and directory."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from localcloud.core.managed_process import ManagedProcess
+from localcloud.services.codebuild.variables import PhaseError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+STOP_GRACE = 2.0
+# What CodeBuild does too: `exit` ends a command, not the build, and what a command sets is seen by the next.
+DRIVER = """\
+. {state}/env.sh
+cd "$(cat {state}/directory)" || exit
+keep_state() {{
+    keep_code=$?
+    trap - EXIT
+    set +a
+    {{ export -p > {state}/env.sh && pwd > {state}/directory; }} || [ $keep_code != 0 ] || keep_code=1
+    exit $keep_code
+}}
+trap keep_state EXIT
+set -a
+. {state}/command.sh
+"""
+
+
+class Shell:
+    """Runs commands one after another."""
+
+    def __init__(
+        self, program: str, state: Path, source: Path, environment: Mapping[str, str], log: Path
+    ) -> None:
+        """Write the state that the first command begins with, into the directory `state`."""
+        self._program, self._state, self._log = program, state, log
+        self._source, self._environment = source, dict(environment)
+        self._lock = threading.Lock()
+        self._child: ManagedProcess | None = None
+        self._ended = False
+        state.mkdir(parents=True)
+        (state / "env.sh").touch()
+        (state / "directory").write_text(f"{source}\n", encoding="utf-8")
+        (state / "driver.sh").write_text(DRIVER.format(state=shlex.quote(str(state))), encoding="utf-8")
+
+    def run(self, command: str) -> int:
+        """Run a command and return its exit code; one that is ended from outside has 143 or 137."""
+        (self._state / "command.sh").write_text(f"{command}\n", encoding="utf-8")
+        return self._start([self._program, str(self._state / "driver.sh")], self._log)
+
+    def set(self, name: str, value: str) -> None:
+        """Set a variable for the commands that follow."""
+        with (self._state / "env.sh").open("a", encoding="utf-8") as file:
+            file.write(f"export {name}={shlex.quote(value)}\n")
+
+    def values(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Return the variables as the last command left them."""
+        if not names:
+            return {}
+        printing = "\n".join(f"printf '%s\\0' \"${{{name}-}}\" || exit" for name in names)
+        script, answer = self._state / "values.sh", self._state / "values"
+        script.write_text(f". {shlex.quote(str(self._state / 'env.sh'))}\n{printing}\n", encoding="utf-8")
+        if code := self._start([self._program, str(script)], answer):
+            raise PhaseError("INTERNAL_SERVICE_ERROR", f"{answer} can't be written: exit status {code}")
+        found = answer.read_bytes().decode(errors="replace").split("\0")
+        return dict(zip(names, found, strict=False))
+
+    def end(self) -> None:
+        """End what runs, and run nothing more."""
+        with self._lock:
+            self._ended = True
+            child = self._child
+        if child:
+            child.end(STOP_GRACE)
+
+    def _start(self, command: list[str], log: Path) -> int:
+        with self._lock:
+            if self._ended:
+                return 143
+            self._child = child = ManagedProcess(command, self._source, self._environment, log)
+        return child.wait() or 0
+
+
+def write_programs(directory: Path) -> None:
+    """Write the programs that a build image has and that stand for this Python's: python, pip, aws."""
+    directory.mkdir(parents=True)
+    python = shlex.quote(sys.executable)
+    programs = {
+        "python": python,
+        "python3": python,
+        "pip": f"{python} -m pip",
+        "aws": f"{python} -m awscli",
+    }
+    for name, command in programs.items():
+        path = directory / name
+        path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+        path.chmod(0o755)

@@ -1,0 +1,110 @@
+"""Data capture: what an endpoint was asked and answered, as JSON lines in S3, in SageMaker's layout."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import threading
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from localcloud.core import object_store
+from localcloud.core.clock import iso, now
+
+if TYPE_CHECKING:
+    from localcloud.core.service import Json
+
+LINES_PER_FILE = 5_000
+BYTES_PER_FILE = 4 * 1024 * 1024
+
+
+@dataclass
+class Capture:
+    """The capture of one variant of one endpoint: samples, collects lines, writes files."""
+
+    endpoint: str
+    variant: str
+    config: Json
+    flush_seconds: float
+    lines: list[str] = field(default_factory=list)
+    size: int = 0
+    since: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        """Read what the configuration says once."""
+        self.modes = {option["CaptureMode"] for option in self.config["CaptureOptions"]}
+        headers = self.config.get("CaptureContentTypeHeader", {})
+        self.csv = {plain(kind) for kind in headers.get("CsvContentTypes", [])}
+        self.json = {plain(kind) for kind in headers.get("JsonContentTypes", [])}
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything is captured."""
+        return bool(self.config.get("EnableCapture", True))
+
+    def sampled(self) -> bool:
+        """Whether the next request is captured."""
+        return self.enabled and random.random() * 100 < self.config["InitialSamplingPercentage"]  # noqa: S311
+
+    def add(self, asked: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None) -> None:
+        """Keep one request and its answer: (content type, body) each."""
+        line = json.dumps(self.record(asked, answered, inference_id), separators=(",", ":"))
+        with self.lock:
+            if not self.lines:
+                self.since = now()
+            self.lines.append(line)
+            self.size += len(line)
+        if len(self.lines) >= LINES_PER_FILE or self.size >= BYTES_PER_FILE:
+            self.flush()
+
+    def record(self, asked: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None) -> Json:
+        """Return what is written of one request."""
+        data = {}
+        if "Input" in self.modes or "InputAndOutput" in self.modes:
+            data["endpointInput"] = self.side("INPUT", *asked)
+        if "Output" in self.modes or "InputAndOutput" in self.modes:
+            data["endpointOutput"] = self.side("OUTPUT", *answered)
+        known = {"inferenceId": inference_id} if inference_id else {}
+        metadata = {"eventId": str(uuid.uuid4()), **known, "inferenceTime": iso(now())}
+        return {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
+
+    def side(self, mode: str, content_type: str, body: bytes) -> Json:
+        """Return one side of a request: text for the content types that are configured, else base64."""
+        kind = plain(content_type)
+        encoding = "CSV" if kind in self.csv else "JSON" if kind in self.json else "BASE64"
+        try:
+            data = base64.b64encode(body).decode() if encoding == "BASE64" else body.decode()
+        except UnicodeDecodeError:
+            encoding, data = "BASE64", base64.b64encode(body).decode()
+        return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}
+
+    def tick(self) -> None:
+        """Write a file when its time has come, or its hour is over."""
+        time = now()
+        if self.lines and (time - self.since >= self.flush_seconds or iso(time)[:13] != iso(self.since)[:13]):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is kept into one file."""
+        with self.lock:
+            lines, since = self.lines, self.since
+            self.lines, self.size = [], 0
+        if lines:
+            content = "\n".join([*lines, ""]).encode()
+            object_store.upload(self.address(since), content, self.config.get("KmsKeyId"))
+
+    def address(self, since: float) -> str:
+        """Return a file's address: …/endpoint/variant/yyyy/mm/dd/hh/mm-ss-mmm-uuid.jsonl."""
+        moment = datetime.fromtimestamp(since, UTC)
+        name = f"{moment:%M-%S}-{moment.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
+        prefix = self.config["DestinationS3Uri"].rstrip("/")
+        return f"{prefix}/{self.endpoint}/{self.variant}/{moment:%Y/%m/%d/%H}/{name}"
+
+
+def plain(content_type: str) -> str:
+    """Return a content type without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
