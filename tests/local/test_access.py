@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 access: Any = importlib.import_module("localcloud.core.access")
-front: Any = importlib.import_module("localcloud.core.gateway")
+gateway: Any = importlib.import_module("localcloud.core.gateway")
 private: Any = importlib.import_module("localcloud.core.private_files")
 process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
@@ -249,7 +249,7 @@ def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
     )
     headers = [(b"host", b"localhost")]
     scope = {"type": "websocket", "path": "/a", "query_string": credential.encode(), "headers": headers}
-    asyncio.run(front.Front(backend, (), guard)(scope, receive, send))
+    asyncio.run(gateway.Gateway(backend, (), guard)(scope, receive, send))
     assert (len(heard), sent) == ((1, []) if known else (0, ["websocket.close"]))
 
 

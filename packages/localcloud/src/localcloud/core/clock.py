@@ -47,11 +47,11 @@ class Clock:
     speed: float = 1.0
     began: float = field(default_factory=now)
 
-    def there(self, timestamp: float) -> float:
+    def to_simulated(self, timestamp: float) -> float:
         """Return what the clock that runs faster shows at a time of this machine, in epoch seconds both."""
         return self.began + (timestamp - self.began) * self.speed
 
-    def here(self, shown: float) -> float:
+    def to_real(self, shown: float) -> float:
         """Return when, by this machine, the clock that runs faster shows a time."""
         return self.began + (shown - self.began) / self.speed
 

@@ -26,14 +26,14 @@ PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 
 @dataclass(frozen=True)
-class Context:
+class CloudContext:
     """The project, and the clock of its cloud."""
 
     project: Project
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
-    def create(cls, project: Project, clock: Clock) -> Context:
+    def create(cls, project: Project, clock: Clock) -> CloudContext:
         """Remove what a killed cloud left of its jobs and endpoints; logs stay."""
         for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp"):
             shutil.rmtree(project.state / name, ignore_errors=True)

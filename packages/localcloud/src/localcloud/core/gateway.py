@@ -32,7 +32,7 @@ NOT_ALLOWED = "AccessDeniedException"
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
 
-class Front:
+class Gateway:
     """Route a request to one of our services, or to ministack."""
 
     def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:

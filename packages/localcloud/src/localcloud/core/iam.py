@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def admits(connect: Callable[[str], Any], arn: str, service: str) -> bool:
+def can_assume(connect: Callable[[str], Any], arn: str, service: str) -> bool:
     """Whether there is such a role, and the service may assume it."""
     try:
         role = connect("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]

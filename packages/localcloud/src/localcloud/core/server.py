@@ -14,8 +14,8 @@ import uvicorn
 
 from localcloud.core import clock, ministack, private_files
 from localcloud.core.access import Guard
-from localcloud.core.context import Context
-from localcloud.core.gateway import Front
+from localcloud.core.context import CloudContext
+from localcloud.core.gateway import Gateway
 from localcloud.core.http_protocol import Protocol
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from localcloud.core.process import Cloud
     from localcloud.core.service import Service
 
-    Register = Callable[[Context, Callable[[str], Any]], tuple[Service, ...]]
+    Register = Callable[[CloudContext, Callable[[str], Any]], tuple[Service, ...]]
 
 logger = logging.getLogger(__name__)
 # Requests in flight may end; after that connections are closed.
@@ -66,7 +66,7 @@ class Server(uvicorn.Server):
 def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     """Serve until SIGTERM or SIGINT, then end jobs and endpoints; 1 when ministack does not fit."""
     try:
-        services = register(Context.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
+        services = register(CloudContext.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
         ministack.install(services, cloud.client)
     except ministack.MissingNameError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -76,7 +76,7 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
         signal.signal(number, lambda *_: None)
     guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
     config = uvicorn.Config(
-        Front(
+        Gateway(
             ministack.application(),
             services,
             guard,

@@ -22,11 +22,11 @@ from localcloud.services.stepfunctions import service as stepfunctions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Service
 
 
-def register(context: Context, connect: Callable[[str], Any]) -> tuple[Service, ...]:
+def register(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Service, ...]:
     """Return all services; `connect` gives a boto3 client of a service of this cloud."""
     executions, projects = Executions(context), Projects(context, connect)
     catalog = servicecatalog.service(context, connect)

@@ -17,7 +17,7 @@ from localcloud.services.applicationautoscaling import tracking
 from localcloud.services.cloudwatch import service as alarms
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Service
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Target:
 class Scaling:
     """All scalable targets."""
 
-    def __init__(self, context: Context, sagemaker: Service) -> None:
+    def __init__(self, context: CloudContext, sagemaker: Service) -> None:
         """Begin without any."""
         self._context, self._sagemaker = context, sagemaker
         self._targets: dict[Variant, Target] = {}

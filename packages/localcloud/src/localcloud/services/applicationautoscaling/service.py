@@ -9,10 +9,10 @@ from localcloud.services.applicationautoscaling import cloudformation
 from localcloud.services.applicationautoscaling.scaling import Scaling
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
 
 
-def service(context: Context, sagemaker: Service) -> Service:
+def service(context: CloudContext, sagemaker: Service) -> Service:
     """Return the service with nothing in it yet; it asks SageMaker for instances."""
     scaling = Scaling(context, sagemaker)
     return Service(

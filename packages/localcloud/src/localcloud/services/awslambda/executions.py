@@ -20,7 +20,7 @@ from localcloud.services.awslambda.worker import INIT_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
 
     Execute = Callable[[Json, Any], Json]
@@ -84,7 +84,7 @@ def drawn(alias: Mapping[str, Any]) -> str:
 class Executions:
     """All executions of functions: routed, counted and measured."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CloudContext) -> None:
         """Begin with none."""
         self._context = context
         self._meter = Meter()

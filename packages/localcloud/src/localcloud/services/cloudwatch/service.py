@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from localcloud.core.clock import Clock
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ LATE = 0.25
 DISORDER = 60.0
 
 
-def service(context: Context) -> Service:
+def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
     alarms = Alarms(context)
     return Service(name="cloudwatch", install=alarms.install, close=alarms.close)
@@ -37,7 +37,7 @@ def service(context: Context) -> Service:
 class Alarms:
     """All alarms, looked at again and again."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CloudContext) -> None:
         """Keep the clock."""
         self._context = context
         self._closing = threading.Event()

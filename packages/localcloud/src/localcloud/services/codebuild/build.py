@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Build:
     """A thread that runs the phases; the directories are `.local/builds/ID/`."""
 
     def __init__(
-        self, context: Context, project: Json, number: int, handover: Handover, cause: Cause
+        self, context: CloudContext, project: Json, number: int, handover: Handover, cause: Cause
     ) -> None:
         """Take the project as this build has it; `begin` starts it."""
         self.context, self.project, self.number = context, project, number

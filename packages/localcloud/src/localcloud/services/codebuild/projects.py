@@ -17,7 +17,7 @@ from localcloud.services.codebuild.build import Build, Cause, Handover
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
 
 DEFAULT_TIMEOUT = 60
@@ -29,7 +29,7 @@ CLOSE_SECONDS = 5.0
 class Projects:
     """Projects by name, and all builds by id, the newest last."""
 
-    context: Context
+    context: CloudContext
     connect: Callable[[str], Any]
     projects: dict[str, Json] = field(default_factory=dict)
     builds: dict[str, Build] = field(default_factory=dict)

@@ -19,7 +19,7 @@ from localcloud.services.codedeploy.target import Platform
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Answer, Json, Operation
     from localcloud.services.awslambda.executions import Executions
     from localcloud.services.cloudformation.service import Result, Update
@@ -35,7 +35,7 @@ OVER = ("Succeeded", "Failed", "Stopped")
 class Deployments:
     """All deployments, newest last."""
 
-    def __init__(self, context: Context, executions: Executions, groups: Groups) -> None:
+    def __init__(self, context: CloudContext, executions: Executions, groups: Groups) -> None:
         """Begin without any."""
         self._context, self._groups = context, groups
         self._platform = Platform(context.region, executions, self._keep)

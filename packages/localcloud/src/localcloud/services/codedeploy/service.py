@@ -10,11 +10,11 @@ from localcloud.services.codedeploy import groups
 from localcloud.services.codedeploy.deployments import PATH, Deployments
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.services.awslambda.executions import Executions
 
 
-def service(context: Context, executions: Executions) -> Service:
+def service(context: CloudContext, executions: Executions) -> Service:
     """Return the service with nothing in it yet."""
     known = groups.Groups()
     deployments = Deployments(context, executions, known)

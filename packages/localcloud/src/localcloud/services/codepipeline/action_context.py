@@ -13,7 +13,7 @@ from localcloud.services.codepipeline.errors import AbandonedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.codebuild.projects import Projects
     from localcloud.services.codepipeline.artifacts import Artifacts
@@ -64,7 +64,7 @@ class ActionRun:
 class Tools:
     """What every action may use: the machine, clients of the services, CodeBuild."""
 
-    context: Context
+    context: CloudContext
     connect: Callable[[str], Any]
     builds: Projects
 

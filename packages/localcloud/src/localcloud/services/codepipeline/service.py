@@ -13,11 +13,11 @@ from localcloud.services.codepipeline.pipelines import Pipelines
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.services.codebuild.projects import Projects
 
 
-def service(context: Context, connect: Callable[[str], Any], builds: Projects) -> Service:
+def service(context: CloudContext, connect: Callable[[str], Any], builds: Projects) -> Service:
     """Return the service; its actions call this cloud's services by `connect`, and CodeBuild directly."""
     pipelines = Pipelines(Tools(context, connect, builds))
     resource = PipelineResource(pipelines)

@@ -13,7 +13,7 @@ from localcloud.core.clock import SCHEDULER_TICK, iso
 from localcloud.core.service import Service
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.awslambda.executions import Executions
 
@@ -26,7 +26,7 @@ AFTER = 0.001
 WHOLE_SECOND = 1.0
 
 
-def service(context: Context, executions: Executions) -> Service:
+def service(context: CloudContext, executions: Executions) -> Service:
     """Return the service; its operations are ministack's."""
     clock = context.clock
     invoke = ministack.name(EVENTS, "_invoke_target")
@@ -41,8 +41,10 @@ def service(context: Context, executions: Executions) -> Service:
         return None if seconds is None else clock.seconds(seconds)
 
     def cron(fields: Any, after: datetime) -> datetime | None:
-        found = following(fields, datetime.fromtimestamp(clock.there(after.timestamp()), UTC))
-        return None if found is None else datetime.fromtimestamp(clock.here(found.timestamp()) + AFTER, UTC)
+        found = following(fields, datetime.fromtimestamp(clock.to_simulated(after.timestamp()), UTC))
+        return (
+            None if found is None else datetime.fromtimestamp(clock.to_real(found.timestamp()) + AFTER, UTC)
+        )
 
     def at(expression: str) -> float | None:
         named = moment(expression)

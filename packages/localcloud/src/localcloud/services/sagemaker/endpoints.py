@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.managed_process import ManagedProcess
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.models import Catalogue
@@ -122,7 +122,7 @@ class Instance:
 class Endpoint:
     """One endpoint: the servers of its only variant, its capture and its metrics."""
 
-    context: Context
+    context: CloudContext
     name: str
     arn: str
     config: Json
@@ -314,7 +314,7 @@ class Endpoints:
 
     member = "Endpoint"
 
-    def __init__(self, context: Context, tags: Tags, configs: Catalogue, models: Catalogue) -> None:
+    def __init__(self, context: CloudContext, tags: Tags, configs: Catalogue, models: Catalogue) -> None:
         """Begin without any."""
         self.context, self.tags, self.configs, self.models = context, tags, configs, models
         self.endpoints: dict[str, Endpoint] = {}

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.managed_process import ManagedProcess
     from localcloud.core.object_store import Object
     from localcloud.core.service import Json
@@ -59,7 +59,7 @@ class Host:
             self.child.kill()
 
 
-def hosts_of(context: Context, job: str, cluster: Json) -> tuple[Host, ...]:
+def hosts_of(context: CloudContext, job: str, cluster: Json) -> tuple[Host, ...]:
     """Return the instances that a job asks for, named as SageMaker names them; refuse too many."""
     if "InstanceGroups" in cluster:
         raise validation_error("The local cloud takes InstanceType and InstanceCount, not InstanceGroups.")

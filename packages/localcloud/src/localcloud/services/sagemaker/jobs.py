@@ -20,7 +20,7 @@ from localcloud.services.sagemaker.tags import Tags, listed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.hosts import Host
 
@@ -41,7 +41,7 @@ class Job(ABC):
     noun: ClassVar[str]
     summarised: ClassVar[tuple[str, ...]]
 
-    def __init__(self, context: Context, request: Json) -> None:
+    def __init__(self, context: CloudContext, request: Json) -> None:
         """Take a valid request; `begin` starts it."""
         self.context, self.request = context, request
         self.name: str = request[f"{self.member}Name"]
@@ -214,7 +214,7 @@ class Job(ABC):
 class Jobs:
     """The jobs of one kind, and the operations on them."""
 
-    context: Context
+    context: CloudContext
     tags: Tags
     make: type[Job]
     quota: Quota

@@ -12,7 +12,7 @@ from localcloud.core.errors import validation_error
 from localcloud.services.sagemaker.tags import Tags, listed
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
 
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Catalogue:
     """Named descriptions of one kind, that are made, described, listed and deleted, and never change."""
 
-    context: Context
+    context: CloudContext
     tags: Tags
     member: str
     kind: str

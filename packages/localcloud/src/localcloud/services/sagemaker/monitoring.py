@@ -24,7 +24,7 @@ from localcloud.services.sagemaker.tags import chosen, paged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Operation
     from localcloud.services.sagemaker.endpoints import Endpoint, Endpoints
     from localcloud.services.sagemaker.jobs import Jobs
@@ -43,7 +43,7 @@ VIOLATED = "CompletedWithViolations"
 class MonitoringJob(ProcessingJob):
     """A processing job that a schedule has started: SageMaker publishes what metrics it leaves."""
 
-    def __init__(self, context: Context, request: Json, schedule: str) -> None:
+    def __init__(self, context: CloudContext, request: Json, schedule: str) -> None:
         """Take a valid request and the ARN of the schedule."""
         super().__init__(context, request)
         self.schedule = schedule
@@ -133,7 +133,7 @@ class Schedules(Catalogue):
         made = super().create({**request, "MonitoringScheduleStatus": "Scheduled"})
         name, clock = request["MonitoringScheduleName"], self.context.clock
         self.executions[name] = []
-        self._plan(name, int(clock.there(now()) // HOUR + 1) * HOUR)
+        self._plan(name, int(clock.to_simulated(now()) // HOUR + 1) * HOUR)
         return made
 
     def update(self, request: Json) -> Json:
@@ -191,7 +191,7 @@ class Schedules(Catalogue):
 
     def _plan(self, name: str, hour: int) -> None:
         """Wait until capture of the hour before that one has come; hours are those of the faster clock."""
-        wait = self.context.clock.here(hour + MONITORING_DELAY) - now()
+        wait = self.context.clock.to_real(hour + MONITORING_DELAY) - now()
         timer = threading.Timer(max(0.0, wait), ministack.in_context(lambda: self._come(name, hour)))
         timer.daemon = True
         with self.lock:
@@ -212,7 +212,7 @@ class Schedules(Catalogue):
 
     def _execute(self, item: Json, hour: int) -> Execution:
         """Start the job over one hour, or say why there is none."""
-        execution = Execution(self.context.clock.here(hour), watched(item)["EndpointName"])
+        execution = Execution(self.context.clock.to_real(hour), watched(item)["EndpointName"])
         try:
             endpoint = self.endpoints.find(execution.endpoint)
             request = job_request(item, endpoint, hour, self.context)
@@ -250,10 +250,10 @@ def watched(item: Json) -> Json:
     return found
 
 
-def job_request(item: Json, endpoint: Endpoint, hour: int, context: Context) -> Json:
+def job_request(item: Json, endpoint: Endpoint, hour: int, context: CloudContext) -> Json:
     """Return the request of a job over the hour that ends at `hour`, as Model Monitor writes it."""
     definition, name = definition_of(item), item["MonitoringScheduleName"]
-    start, end = context.clock.here(hour - HOUR), context.clock.here(hour)
+    start, end = context.clock.to_real(hour - HOUR), context.clock.to_real(hour)
     inputs = [*baseline_inputs(definition), *capture_inputs(endpoint, watched(item)["LocalPath"], start, end)]
     output = definition["MonitoringOutputConfig"]["MonitoringOutputs"][0]["S3Output"]
     folder = f"{endpoint.name}/{name}/{datetime.fromtimestamp(hour - HOUR, UTC):%Y/%m/%d/%H}"

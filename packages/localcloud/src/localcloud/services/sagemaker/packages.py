@@ -14,7 +14,7 @@ from localcloud.services.sagemaker.models import Catalogue, require_data
 from localcloud.services.sagemaker.tags import chosen, listed
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Operation
 
 VERSION = re.compile(r"(?:arn:.+:model-package/)?(?P<group>[^/:]+)/(?P<version>\d+)")
@@ -54,7 +54,7 @@ class Groups(Catalogue):
 class Packages:
     """The versions in the groups."""
 
-    context: Context
+    context: CloudContext
     groups: Groups
     tokens: dict[str, str] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)

@@ -15,7 +15,7 @@ from localcloud.services.sagemaker.tags import chosen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.hosts import Host
 
@@ -39,7 +39,7 @@ class ProcessingJob(Job):
     kind, member, noun = "processing-job", "ProcessingJob", "processing job"
     summarised = ("ProcessingEndTime", "FailureReason", "ExitMessage")
 
-    def __init__(self, context: Context, request: Json) -> None:
+    def __init__(self, context: CloudContext, request: Json) -> None:
         """Refuse what only AWS can do."""
         super().__init__(context, request)
         for given in request.get("ProcessingInputs", []):

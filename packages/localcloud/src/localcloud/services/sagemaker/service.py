@@ -22,12 +22,12 @@ from localcloud.services.sagemaker.training import TrainingJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Operation
     from localcloud.services.sagemaker.models import Catalogue
 
 
-def service(context: Context, connect: Callable[[str], Any], catalog: Service) -> Service:
+def service(context: CloudContext, connect: Callable[[str], Any], catalog: Service) -> Service:
     """Return the service with nothing in it yet; its projects are Service Catalog's or stacks."""
     tags, quota = Tags(), Quota()
     training = Jobs(context, tags, TrainingJob, quota)

@@ -18,7 +18,7 @@ from localcloud.core.errors import ServiceError, validation_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Operation, Service
     from localcloud.services.sagemaker.tags import Tags
 
@@ -33,7 +33,7 @@ RECORDS = {"CREATED": "InProgress", "IN_PROGRESS": "InProgress", "SUCCEEDED": "C
 class Domains:
     """Domains, as far as something is noted on them."""
 
-    context: Context
+    context: CloudContext
     tags: Tags
     domains: dict[str, Json] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Domains:
 class Projects:
     """Projects, each made by Service Catalog of a product, or of a template in S3."""
 
-    context: Context
+    context: CloudContext
     tags: Tags
     catalog: Service
     connect: Callable[[str], Any]
@@ -127,7 +127,7 @@ class Projects:
             raise validation_error("A project takes one template.")
         provider = project["TemplateProviders"][0]["CfnTemplateProvider"]
         role = provider.get("RoleARN")
-        if role and not iam.admits(self.connect, role, CLOUDFORMATION):
+        if role and not iam.can_assume(self.connect, role, CLOUDFORMATION):
             raise validation_error(f"Role {role} is invalid or cannot be assumed")
         name = f"SP-{project['ProjectName']}-{project['ProjectId']}"
         given = [*provider.get("Parameters", []), *filled_in(project)]

@@ -15,7 +15,7 @@ from localcloud.services.sagemaker.jobs import Job
 from localcloud.services.sagemaker.tags import chosen
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.hosts import Host
 
@@ -38,7 +38,7 @@ class TrainingJob(Job):
     kind, member, noun = "training-job", "TrainingJob", "training job"
     summarised = ("TrainingEndTime", "SecondaryStatus")
 
-    def __init__(self, context: Context, request: Json) -> None:
+    def __init__(self, context: CloudContext, request: Json) -> None:
         """Refuse what only AWS can do, and inputs that aren't there."""
         super().__init__(context, request)
         if "TrainingImage" not in request["AlgorithmSpecification"]:

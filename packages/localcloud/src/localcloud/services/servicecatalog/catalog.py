@@ -16,7 +16,7 @@ from localcloud.core.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
 
 ID_LENGTH = 13
@@ -71,7 +71,7 @@ class Portfolio:
 class Catalog:
     """All portfolios and products."""
 
-    context: Context
+    context: CloudContext
     connect: Callable[[str], Any]
     portfolios: dict[str, Portfolio] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)

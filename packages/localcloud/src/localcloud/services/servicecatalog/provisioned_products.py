@@ -18,7 +18,7 @@ from localcloud.services.servicecatalog.catalog import invalid, new_id, not_foun
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.servicecatalog.catalog import Artifact, Catalog, Portfolio, Product
 
@@ -64,7 +64,7 @@ class Launch:
 class Launches:
     """All provisioned products."""
 
-    context: Context
+    context: CloudContext
     connect: Callable[[str], Any]
     catalog: Catalog
     launches: dict[str, Launch] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Launches:
         }
         if product.id in path.constraints:
             role = path.constraints[product.id].role
-            if not iam.admits(self.connect, role, PRINCIPAL):
+            if not iam.can_assume(self.connect, role, PRINCIPAL):
                 raise invalid(f"Access denied while assuming the role {role}.")
             template["LaunchRoleArn"] = role
         launch = self._launch(template)

@@ -12,10 +12,10 @@ from localcloud.services.servicecatalog.provisioned_products import Launches
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
 
 
-def service(context: Context, connect: Callable[[str], Any]) -> Service:
+def service(context: CloudContext, connect: Callable[[str], Any]) -> Service:
     """Return the service with nothing in it yet; it keeps templates in S3 and makes stacks of them."""
     catalog = Catalog(context, connect)
     launches = Launches(context, connect, catalog)

@@ -18,10 +18,10 @@ from localcloud.core.service import Service
 
 if TYPE_CHECKING:
     from localcloud.core.clock import Clock
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
 
 
-def service(context: Context) -> Service:
+def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
     return Service(name="stepfunctions", install=partial(install, context.clock))
 
@@ -62,13 +62,13 @@ def _install_output() -> None:
 
 def there(clock: Clock, millis: int | None) -> int | None:
     """Return a time of this machine as the clock shows it; what is not defined stays so."""
-    return None if millis is None else round(clock.there(millis / 1000) * 1000)
+    return None if millis is None else round(clock.to_simulated(millis / 1000) * 1000)
 
 
 def text(
     clock: Clock, millis: float | None, picture: str | None = None, zone: str | None = None
 ) -> str | None:
     """Return the real time that the clock shows as `millis`, in the form that is asked for."""
-    real = None if millis is None else round(clock.here(millis / 1000) * 1000)
+    real = None if millis is None else round(clock.to_real(millis / 1000) * 1000)
     written: str | None = Functions.datetime_from_millis(real, picture, zone)
     return written
