@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 clock: Any = import_module("localcloud.core.clock")
 process: Any = import_module("localcloud.core.process")
-shifting: Any = import_module("localcloud.services.codedeploy.traffic")
+traffic: Any = import_module("localcloud.services.codedeploy.traffic")
 
 
 @given(st.floats(0, 1e6), st.floats(1, 3600))
@@ -163,5 +163,5 @@ def test_waiting_ends_with_its_event() -> None:
 )
 def test_configurations_say_how_traffic_moves(config: str, expected: list[tuple[float, float]]) -> None:
     """The steps of CodeDeploy's own configurations for Lambda; others are unknown."""
-    assert [(step.wait, round(step.share, 6)) for step in shifting.steps(config)] == expected
-    assert shifting.steps(f"{config}s or so") is None
+    assert [(step.wait, round(step.share, 6)) for step in traffic.shift_steps(config)] == expected
+    assert traffic.shift_steps(f"{config}s or so") is None
