@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = b"application/x-amz-json-1.1"
 NUMBERS = ("integer", "long", "float", "double")
+# The page of the distribution that lists each service's operations.
+OPERATIONS_PAGE = "packages/localcloud/OPERATIONS.md lists what is"
 ACRONYM = re.compile(r"[A-Z]{2,}(?![a-z])")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localcloud.core.service import Service
-from localcloud.services.cloudformation import service as templates
+from localcloud.services.cloudformation import service as cloudformation
 from localcloud.services.codedeploy import groups
 from localcloud.services.codedeploy.deployments import PATH, Deployments
 
@@ -20,8 +20,7 @@ def service(context: CloudContext, executions: Executions) -> Service:
     deployments = Deployments(context, executions, known)
 
     def install() -> None:
-        templates.install()
-        templates.around_updates("AWS::Lambda::Alias", deployments.move)
+        cloudformation.around_updates("AWS::Lambda::Alias", deployments.move)
 
     return Service(
         name="codedeploy",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core import account, ministack
 from localcloud.core.clock import iso
+from localcloud.core.patches import uses
 from localcloud.services.codedeploy.deployment import Deployment, DeploymentError, Target
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json
     from localcloud.services.awslambda.executions import Executions
 
-LAMBDA = "ministack.services.lambda_svc"
-CLOUDWATCH = "ministack.services.cloudwatch"
+LAMBDA = uses(
+    "ministack.services.lambda_svc", "_get_func_record_for_ref", "_update_alias", "invoke_async_with_retry"
+)
+CLOUDWATCH = uses("ministack.services.cloudwatch", "_alarms")
 STATES = {
     "DeploymentStart": ("CREATED", "START"),
     "DeploymentSuccess": ("SUCCEEDED", "SUCCESS"),
@@ -37,12 +40,12 @@ class Platform:
 
     def invoke_hook(self, function: str, deployment: str, execution: str) -> None:
         """Invoke a hook without waiting for it, as CodeDeploy does."""
-        record, config, _ = ministack.name(LAMBDA, "_get_func_record_for_ref")(function)
+        record, config, _ = LAMBDA["_get_func_record_for_ref"](function)
         if record is None:
             message = f"The validation function {function} does not exist."
             raise DeploymentError("INVALID_LAMBDA_FUNCTION", message)
         event = {"DeploymentId": deployment, "LifecycleEventHookExecutionId": execution}
-        ministack.name(LAMBDA, "invoke_async_with_retry")({**record, "config": config}, event)
+        LAMBDA["invoke_async_with_retry"]({**record, "config": config}, event)
 
     def running(self, function: str) -> bool:
         """Whether a function is being executed."""
@@ -57,7 +60,7 @@ class Platform:
     def route(self, target: Target, version: str, more: dict[str, float]) -> None:
         """Point the alias at a version, and give others their share."""
         data = {"FunctionVersion": version, "RoutingConfig": {"AdditionalVersionWeights": more}}
-        status, _, body = ministack.name(LAMBDA, "_update_alias")(target.function, target.alias, data)
+        status, _, body = LAMBDA["_update_alias"](target.function, target.alias, data)
         if status >= 300:  # noqa: PLR2004
             raise DeploymentError("INVALID_LAMBDA_CONFIGURATION", json.loads(body)["message"])
 
@@ -67,7 +70,7 @@ class Platform:
         if not settings.get("enabled"):
             return []
         names = [alarm["name"] for alarm in settings.get("alarms", [])]
-        known = ministack.name(CLOUDWATCH, "_alarms")
+        known = CLOUDWATCH["_alarms"]
         missing = [name for name in names if name not in known]
         if missing and not settings.get("ignorePollAlarmFailure"):
             message = f"The alarms {', '.join(missing)} can't be polled: they do not exist."

@@ -6,13 +6,14 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from localcloud.core import account, ministack
+from localcloud.core import account
 from localcloud.core.clock import now
 from localcloud.core.errors import ServiceError
 from localcloud.services.codepipeline import declaration as declarations
 from localcloud.services.codepipeline.execution import Execution, Start
 from localcloud.services.codepipeline.stage_transitions import Closing, Gate
 from localcloud.services.codepipeline.states import action_detail, action_state
+from localcloud.services.stepfunctions import executions
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
@@ -168,7 +169,7 @@ class Pipelines:
 
     def start(self, request: Json) -> Json:
         """Answer StartPipelineExecution."""
-        return self.start_for(request, "StartPipelineExecution", ministack.caller() or SOMEONE)
+        return self.start_for(request, "StartPipelineExecution", executions.caller() or SOMEONE)
 
     def start_for(self, request: Json, trigger: str, detail: str) -> Json:
         """Start an execution for a caller, once for a token."""
