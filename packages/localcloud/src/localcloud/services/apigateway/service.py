@@ -41,7 +41,7 @@ def install() -> None:
     MODULE,
     "_lambda_proxy_response",
     version="1.5.33",
-    behaviour="a function's error, or an answer that is not a proxy answer, is shown to the caller",
+    behaviour="the caller sees a function's error, and an answer of any form becomes a 200",
     reason="AWS answers 502 and tells the caller nothing",
 )
 def _shape_answer(original: Call, result: Json) -> tuple[Any, str | None]:

@@ -178,7 +178,7 @@ def _measurements(result: Json, seconds: float) -> list[tuple[str, str, float]]:
     LAMBDA,
     "_execute_function",
     version="1.5.33",
-    behaviour="an alias' weights are drawn for Invoke only, and executions are not counted by version",
+    behaviour="an alias calls its first version, whatever its weights; executions are not counted by version",
     reason="CodeDeploy shifts weights for every caller, and watches the metrics of a version",
 )
 def _execute(original: Call, executions: Executions, func: Json, event: Any) -> Json:
@@ -216,8 +216,8 @@ def _keep_alias(original: Call, func: Json | None, qualifier: str | None) -> tup
     LAMBDA,
     "_invoke",
     version="1.5.33",
-    behaviour="X-Amz-Executed-Version is the version that ministack drew",
-    reason="`Executions` draws",
+    behaviour="X-Amz-Executed-Version is the first version of an alias",
+    reason="it is the version that was drawn by the weights",
 )
 async def _name_executed_version(original: Call, *arguments: Any, **named: Any) -> Any:
     executed: list[str] = []

@@ -95,7 +95,7 @@ def _translate(original: Call, template: Json, _parameters: Json, loader: Any) -
     DECIDERS,
     "_evaluate_conditions",
     version="1.5.33",
-    behaviour="a condition with Fn::Join fails",
+    behaviour="a condition does not evaluate Fn::Join",
     reason="a condition that asks whether a list parameter is empty joins it",
 )
 def _evaluate_conditions(original: Call, template: Json, parameters: Json) -> dict[str, bool]:
@@ -186,7 +186,7 @@ def _dependencies(original: Call, definition: Json, names: set[str]) -> set[str]
     "_runs_on_worker_thread",
     version="1.5.33",
     behaviour="handlers run on ministack's event loop, except for types that it lists",
-    reason="a handler of ours waits, on the event loop for the very requests that it stops",
+    reason="a handler of ours waits, and on the event loop it would stop the requests that it waits for",
 )
 def _runs_on_thread(original: Callable[[str], bool], resource_type: str) -> bool:
     return resource_type in WAITING or original(resource_type)
@@ -196,7 +196,7 @@ def _runs_on_thread(original: Callable[[str], bool], resource_type: str) -> bool
     HANDLERS,
     "_capabilities_enforced",
     version="1.5.33",
-    behaviour="a stack that makes roles, or is transformed, needs no acknowledgement",
+    behaviour="only with AUTH, a stack that makes roles or is transformed needs an acknowledgement",
     reason="AWS refuses the request without CAPABILITY_IAM or CAPABILITY_AUTO_EXPAND",
 )
 def _enforce_capabilities(_original: Call) -> bool:

@@ -127,7 +127,7 @@ def _enter(alarm: Json, old: str, new: str, reason: str) -> None:
     CLOUDWATCH,
     "_evaluate_alarm",
     version="1.5.33",
-    behaviour="an alarm takes all values of its metric's name, of any dimensions, in one period",
+    behaviour="an alarm takes values of its metric's name, of any dimensions, as one long period",
     reason="AWS's alarms have dimensions, several periods, percentiles and rules for missing data",
 )
 def _evaluate_alarm(_original: Call, alarms: Alarms, alarm: Json) -> None:

@@ -54,7 +54,7 @@ def add_targets(targets: Mapping[str, Target]) -> None:
     "_SCHEDULER_TICK_INTERVAL",
     version="1.5.33",
     behaviour="rules with a schedule are looked at every ten seconds",
-    reason="a rule is exact to the second here, as on AWS to its minute, at any speed",
+    reason="ten seconds are ten minutes of a cloud at speed 60",
 )
 def _events_tick(_original: float, clock: Clock) -> float:
     return clock.interval(SCHEDULER_TICK)
@@ -65,7 +65,7 @@ def _events_tick(_original: float, clock: Clock) -> float:
     "_SCHEDULE_TICK_INTERVAL",
     version="1.5.33",
     behaviour="schedules are looked at every ten seconds",
-    reason="a schedule is exact to the second here, as on AWS to its minute, at any speed",
+    reason="ten seconds are ten minutes of a cloud at speed 60",
 )
 def _scheduler_tick(_original: float, clock: Clock) -> float:
     return clock.interval(SCHEDULER_TICK)
@@ -101,8 +101,8 @@ def _cron(original: Call, clock: Clock, fields: Any, after: datetime) -> datetim
     SCHEDULER,
     "_at_time_epoch",
     version="1.5.33",
-    behaviour="`at()` comes at the second that it names, which may not have passed",
-    reason="a target that compares its own time with the schedule's must find that the time has come",
+    behaviour="`at()` comes as its second begins",
+    reason="a time that was cut to its second lies up to a second before the moment that is meant",
 )
 def _at(original: Call, expression: str) -> float | None:
     seconds = original(expression)

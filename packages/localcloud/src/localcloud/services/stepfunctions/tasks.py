@@ -49,9 +49,7 @@ def _answer(prefix: str, find: Callable[[str], Task | None]) -> None:
     def perform(resource: str, request: Json) -> Json:
         task = find(resource.removeprefix(prefix))
         if task is None:
-            raise error(
-                "States.Runtime", f"{resource} is not part of the local cloud; {protocol.OPERATIONS_PAGE}"
-            )
+            raise error("States.Runtime", protocol.not_part_of_cloud(resource))
         try:
             return task(request or {}, EXECUTION.get())
         except TaskError as failure:
