@@ -33,7 +33,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud wheel demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ setup-dev: ## install that, and what the checks need
 
 localcloud: ## install the source of packages/localcloud in a generated project; PROJECT=path/to/it
 	@sh scripts/localcloud "$${PROJECT:?names no project: make localcloud PROJECT=path/to/it}/.venv"
+
+operations: setup-dev ## write the page of the operations that the local cloud has
+	@$(python) scripts/operations.py
 
 wheel: setup-dev ## build the wheel of packages/localcloud that generated projects install
 	@sh scripts/wheel

@@ -253,7 +253,7 @@ def test_an_alarm_on_the_new_version_stops_the_canary(stack: Stack) -> None:
 def test_a_deployment_can_be_stopped(stack: Stack, by: str) -> None:
     """A hook that says nothing is waited for, until somebody stops the deployment or cancels the update."""
     stack.deploy(f"silent {by}", {"Before": ""}, wait=False)
-    info = stack.rig.until(stack.deployment, lambda seen: seen["status"] == "InProgress")
+    info = stack.rig.until(stack.deployment, lambda seen: seen and seen["status"] == "InProgress")
     time.sleep(1.0)
     assert stack.events(info["deploymentId"])["BeforeAllowTraffic"] == "InProgress"
     if by == "CodeDeploy":

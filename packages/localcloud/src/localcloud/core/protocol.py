@@ -8,6 +8,7 @@ import logging
 import re
 import uuid
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = b"application/x-amz-json-1.1"
 NUMBERS = ("integer", "long", "float", "double")
+OPERATIONS_PAGE = Path(__file__).parents[1] / "OPERATIONS.md"
 ACRONYM = re.compile(r"[A-Z]{2,}(?![a-z])")
 
 
@@ -92,15 +94,28 @@ def parsed(body: bytes) -> Json:
 
 
 def call(service: Service, operation: str, request: Json) -> Json:
-    """Validate a request against the service's model and perform it."""
+    """Validate a request against the service's model and perform it.
+
+    Raises:
+        ServiceError: the operation is not one that the local cloud has, or it refuses the request.
+    """
     perform = service.operations.get(operation)
     if perform is None:
-        known = operation in model(service.name).operation_names
-        why = "is not part of the local cloud" if known else "is not an operation of the service"
-        raise ServiceError("UnknownOperationException", f"{operation} {why}.", 404 if not known else 501)
+        raise _unknown_operation(service.name, operation)
     if shape := model(service.name).operation_model(operation).input_shape:
         check(request, shape)
     return perform(request)
+
+
+def not_part_of_cloud(name: str) -> str:
+    """Return the words that refuse an operation or a task which AWS has and the local cloud has not."""
+    return f"{name} is not part of the local cloud; {OPERATIONS_PAGE} lists the operations that are."
+
+
+def _unknown_operation(service: str, operation: str) -> ServiceError:
+    if operation in model(service).operation_names:
+        return ServiceError("UnknownOperationException", not_part_of_cloud(operation), 501)
+    return ServiceError("UnknownOperationException", f"{operation} is not an operation of the service.", 404)
 
 
 def check(value: Any, shape: Shape) -> None:

@@ -17,6 +17,7 @@ from localcloud.core.access import Guard
 from localcloud.core.context import CloudContext
 from localcloud.core.gateway import Gateway
 from localcloud.core.http_protocol import Protocol
+from localcloud.core.patches import MissingNameError
 
 if TYPE_CHECKING:
     import socket
@@ -67,8 +68,7 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     """Serve until SIGTERM or SIGINT, then end jobs and endpoints; 1 when ministack does not fit."""
     try:
         services = register(CloudContext.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
-        ministack.install(services, cloud.client)
-    except ministack.MissingNameError as error:
+    except MissingNameError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     # uvicorn raises the signal again after it has ended, which must not kill what still ends.

@@ -21,7 +21,6 @@ def service(context: CloudContext, executions: Executions) -> Service:
     deployments = Deployments(context, executions, groups)
 
     def install() -> None:
-        templates.install()
         templates.around_updates("AWS::Lambda::Alias", deployments.move)
 
     return Service(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core import account, ministack
 from localcloud.core.clock import iso
+from localcloud.core.patches import uses
 from localcloud.services.codedeploy.models import DeploymentError
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from localcloud.services.awslambda.executions import Executions
     from localcloud.services.codedeploy.models import AliasUpdate, DeploymentState
 
-LAMBDA = "ministack.services.lambda_svc"
-CLOUDWATCH = "ministack.services.cloudwatch"
+LAMBDA = uses(
+    "ministack.services.lambda_svc", "_get_func_record_for_ref", "_update_alias", "invoke_async_with_retry"
+)
+CLOUDWATCH = uses("ministack.services.cloudwatch", "_alarms")
 # The statuses in SNS messages and in events of EventBridge, by the trigger's event type.
 STATES = {
     "DeploymentStart": ("CREATED", "START"),
@@ -41,12 +44,12 @@ class LambdaTarget:
         Raises:
             DeploymentError: the function does not exist.
         """
-        record, config, _ = ministack.name(LAMBDA, "_get_func_record_for_ref")(function)
+        record, config, _ = LAMBDA["_get_func_record_for_ref"](function)
         if record is None:
             message = f"The validation function {function} does not exist."
             raise DeploymentError("INVALID_LAMBDA_FUNCTION", message)
         event = {"DeploymentId": deployment, "LifecycleEventHookExecutionId": execution}
-        ministack.name(LAMBDA, "invoke_async_with_retry")({**record, "config": config}, event)
+        LAMBDA["invoke_async_with_retry"]({**record, "config": config}, event)
 
     def is_running(self, function: str) -> bool:
         """Whether a function, given by its name or ARN, is being executed."""
@@ -64,7 +67,7 @@ class LambdaTarget:
             DeploymentError: Lambda does not update the alias.
         """
         data = {"FunctionVersion": version, "RoutingConfig": {"AdditionalVersionWeights": weights}}
-        status, _, body = ministack.name(LAMBDA, "_update_alias")(update.function, update.alias, data)
+        status, _, body = LAMBDA["_update_alias"](update.function, update.alias, data)
         if status >= HTTPStatus.MULTIPLE_CHOICES:
             raise DeploymentError("INVALID_LAMBDA_CONFIGURATION", json.loads(body)["message"])
 
@@ -78,7 +81,7 @@ class LambdaTarget:
         if not settings.get("enabled"):
             return []
         names = [alarm["name"] for alarm in settings.get("alarms", [])]
-        alarms = ministack.name(CLOUDWATCH, "_alarms")
+        alarms = CLOUDWATCH["_alarms"]
         missing = [name for name in names if name not in alarms]
         if missing and not settings.get("ignorePollAlarmFailure"):
             message = f"The alarms {', '.join(missing)} can't be polled: they do not exist."

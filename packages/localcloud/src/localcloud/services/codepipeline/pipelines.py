@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from localcloud.core import account, ministack
+from localcloud.core import account
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
 from localcloud.services.codepipeline import declaration as declarations
@@ -14,6 +14,7 @@ from localcloud.services.codepipeline import errors
 from localcloud.services.codepipeline.execution import Execution, ExecutionStart
 from localcloud.services.codepipeline.stage_transitions import DisabledTransition, StageTransition
 from localcloud.services.codepipeline.states import action_detail, action_state
+from localcloud.services.stepfunctions import executions
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
@@ -180,7 +181,7 @@ class Pipelines:
 
     def start(self, request: Json) -> Json:
         """Answer StartPipelineExecution."""
-        return self.start_for(request, "StartPipelineExecution", ministack.caller() or LOCAL_PRINCIPAL)
+        return self.start_for(request, "StartPipelineExecution", executions.caller() or LOCAL_PRINCIPAL)
 
     def start_for(self, request: Json, trigger: str, detail: str) -> Json:
         """Start an execution with its trigger, once for a token."""

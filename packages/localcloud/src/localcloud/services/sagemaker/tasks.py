@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from localcloud.core.errors import ServiceError, TaskError
-from localcloud.core.ministack import ended
 from localcloud.services.sagemaker.jobs import milliseconds
+from localcloud.services.stepfunctions.executions import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
