@@ -46,7 +46,7 @@ class Build:
     def __init__(
         self, context: CloudContext, project: Json, number: int, store: ArtifactStore, options: StartOptions
     ) -> None:
-        """Take the project as this build has it; `begin` starts it."""
+        """Keep the project as it is now; `begin` starts the build."""
         self.context, self.project, self.number = context, project, number
         self.store, self.options = store, options
         unique = str(uuid.uuid4())
@@ -88,7 +88,7 @@ class Build:
         return next((phase for phase in self.phases if phase.error), None)
 
     def describe(self) -> Json:
-        """Return what BatchGetBuilds answers."""
+        """Return the build in the answer of BatchGetBuilds."""
         description: Json = {
             "id": self.id,
             "arn": self.arn,

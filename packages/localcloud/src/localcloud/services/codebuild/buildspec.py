@@ -10,9 +10,9 @@ import yaml
 from localcloud.services.codebuild.errors import BuildspecError
 
 PHASES = ("install", "pre_build", "build", "post_build")
-KNOWN = ("version", "env", "phases", "artifacts", "cache", "reports")
-KNOWN_ENV = ("shell", "variables", "parameter-store", "exported-variables", "git-credential-helper")
-KNOWN_PHASE = ("commands", "finally", "runtime-versions", "on-failure", "steps")
+KEYS = ("version", "env", "phases", "artifacts", "cache", "reports")
+ENV_KEYS = ("shell", "variables", "parameter-store", "exported-variables", "git-credential-helper")
+PHASE_KEYS = ("commands", "finally", "runtime-versions", "on-failure", "steps")
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def parse(text: str) -> Buildspec:
     content = _mapping(content, "the buildspec")
     if str(content.get("version")) != "0.2":
         raise BuildspecError(f"the local cloud reads version 0.2, not {content.get('version')!r}")
-    _check_keys(content, KNOWN, "the buildspec")
+    _check_keys(content, KEYS, "the buildspec")
     env = _mapping(content.get("env"), "env")
-    _check_keys(env, KNOWN_ENV, "env")
+    _check_keys(env, ENV_KEYS, "env")
     phases = _mapping(content.get("phases"), "phases")
     _check_keys(phases, PHASES, "phases")
     artifacts = _mapping(content.get("artifacts"), "artifacts")
@@ -83,7 +83,7 @@ def parse(text: str) -> Buildspec:
 def _phase(value: Any, name: str) -> Phase:
     """Read a phase."""
     content = _mapping(value, name)
-    _check_keys(content, KNOWN_PHASE, name)
+    _check_keys(content, PHASE_KEYS, name)
     on_failure = str(content.get("on-failure", ""))
     if on_failure not in ("", "ABORT", "CONTINUE"):
         raise BuildspecError(f"{name}/on-failure is {on_failure!r}; the local cloud has ABORT and CONTINUE")
@@ -126,8 +126,8 @@ def _string_list(value: Any, name: str) -> tuple[str, ...]:
     return tuple(str(item) for item in items)
 
 
-def _check_keys(content: dict[str, Any], known: tuple[str, ...], name: str) -> None:
+def _check_keys(content: dict[str, Any], allowed: tuple[str, ...], name: str) -> None:
     """Check that the local cloud knows every key."""
-    unknown = sorted(set(map(str, content)) - set(known))
+    unknown = sorted(set(map(str, content)) - set(allowed))
     if unknown:
         raise BuildspecError(f"{name} has {', '.join(unknown)}, which the local cloud doesn't know")

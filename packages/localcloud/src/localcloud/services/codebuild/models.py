@@ -1,4 +1,4 @@
-"""The data of a build: how it was started, its phases, and where its source and artifacts are."""
+"""The data of a build: the options of its start, its phases, and the store of its artifacts."""
 
 from __future__ import annotations
 

@@ -186,9 +186,9 @@ class Deployment:
 
     def _rolls_back(self, error: DeploymentError) -> bool:
         rollback = self.group.get("autoRollbackConfiguration", {})
-        event = {"ALARM_ACTIVE": "DEPLOYMENT_STOP_ON_ALARM", "MANUAL_STOP": "DEPLOYMENT_STOP_ON_REQUEST"}
-        wanted = event.get(error.code, "DEPLOYMENT_FAILURE")
-        return bool(rollback.get("enabled")) and wanted in rollback.get("events", [])
+        events = {"ALARM_ACTIVE": "DEPLOYMENT_STOP_ON_ALARM", "MANUAL_STOP": "DEPLOYMENT_STOP_ON_REQUEST"}
+        event = events.get(error.code, "DEPLOYMENT_FAILURE")
+        return bool(rollback.get("enabled")) and event in rollback.get("events", [])
 
     def _end(self, status: str) -> None:
         self.status, self.completed = status, now()

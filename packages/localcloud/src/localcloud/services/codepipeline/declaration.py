@@ -220,15 +220,15 @@ def _check_artifacts(declaration: Declaration) -> None:
 
 def _check_expressions(declaration: Declaration) -> None:
     """Check that the namespace of every `#{namespace.name}` belongs to an earlier action."""
-    known: set[str] = set(BUILT_IN_NAMESPACES)
+    available: set[str] = set(BUILT_IN_NAMESPACES)
     for stage in declaration.stages:
         for group in stage.groups():
             for action in group:
-                for namespace in namespaces_in(action.configuration.values()) - known:
+                for namespace in namespaces_in(action.configuration.values()) - available:
                     raise invalid_action(
                         f"Action {action.name} uses namespace {namespace}, which no preceding action has"
                     )
-            known |= {action.namespace for action in group if action.namespace}
+            available |= {action.namespace for action in group if action.namespace}
 
 
 def _check_unique(names: list[Any], what: str) -> None:

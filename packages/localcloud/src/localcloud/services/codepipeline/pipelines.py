@@ -217,10 +217,10 @@ class Pipelines:
 
     def list_executions(self, request: Json) -> Json:
         """Answer ListPipelineExecutions, the newest first."""
-        found = [
+        summaries = [
             one.summarize() for one in reversed(list(self.find(request["pipelineName"]).executions.values()))
         ]
-        return _page(found, request, "pipelineExecutionSummaries")
+        return _page(summaries, request, "pipelineExecutionSummaries")
 
     def list_action_executions(self, request: Json) -> Json:
         """Answer ListActionExecutions, the newest first.
@@ -230,11 +230,14 @@ class Pipelines:
         """
         pipeline = self.find(request["pipelineName"])
         latest = request.get("filter", {}).get("latestInPipelineExecution", {}).get("pipelineExecutionId")
-        wanted = request.get("filter", {}).get("pipelineExecutionId", latest)
-        if wanted and wanted not in pipeline.executions:
-            raise errors.execution_not_found(wanted)
+        execution_id = request.get("filter", {}).get("pipelineExecutionId", latest)
+        if execution_id and execution_id not in pipeline.executions:
+            raise errors.execution_not_found(execution_id)
         runs = [
-            run for one in pipeline.executions.values() if wanted in (None, one.id) for run in list(one.runs)
+            run
+            for one in pipeline.executions.values()
+            if execution_id in (None, one.id)
+            for run in list(one.runs)
         ]
         runs.sort(key=lambda run: run.started)
         region = self.tools.cloud.region

@@ -194,7 +194,7 @@ class MonitoringSchedules(ResourceStore):
                 timer.cancel()
 
     def _plan(self, name: str, hour: int) -> None:
-        """Plan the analysis of the hour before `hour`, by the simulated clock, until its data have come."""
+        """Plan the analysis of the simulated hour that ends at `hour`, after its captured data have come."""
         wait = self.context.clock.to_real(hour + MONITORING_DELAY) - now()
         timer = threading.Timer(
             max(0.0, wait), ministack.in_context(lambda: self._execute_and_plan(name, hour))

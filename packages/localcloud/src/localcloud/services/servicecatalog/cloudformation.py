@@ -34,12 +34,12 @@ def portfolio(catalog: Catalog) -> Resource:
         return attributes(catalog.create_portfolio(_request("CreatePortfolio", properties)))
 
     def update(physical_id: str, old: Json, new: Json, _: str) -> Created:  # noqa: ARG001 - a handler's signature
-        request, found = _request("CreatePortfolio", new), catalog.portfolio(physical_id)
-        found.description, found.tags = description_of(request), request.get("Tags", [])
-        return attributes(found)
+        request, changed = _request("CreatePortfolio", new), catalog.portfolio(physical_id)
+        changed.description, changed.tags = description_of(request), request.get("Tags", [])
+        return attributes(changed)
 
-    def attributes(found: Portfolio) -> Created:
-        return found.id, {"PortfolioName": found.description["DisplayName"]}
+    def attributes(one: Portfolio) -> Created:
+        return one.id, {"PortfolioName": one.description["DisplayName"]}
 
     return _reporting_errors(create, update, catalog.delete_portfolio)
 
@@ -51,12 +51,12 @@ def product(catalog: Catalog) -> Resource:
         return attributes(catalog.create_product(*read(properties)))
 
     def update(physical_id: str, old: Json, new: Json, _: str) -> Created:  # noqa: ARG001 - a handler's signature
-        (request, versions), found = read(new), catalog.product(physical_id)
+        (request, versions), changed = read(new), catalog.product(physical_id)
         if str(new.get("ReplaceProvisioningArtifacts", "false")).lower() == "true":
-            found.artifacts = []
-        found.artifacts = catalog.versions(found, versions)
-        found.description, found.tags = description_of(request), request.get("Tags", [])
-        return attributes(found)
+            changed.artifacts = []
+        changed.artifacts = catalog.versions(changed, versions)
+        changed.description, changed.tags = description_of(request), request.get("Tags", [])
+        return attributes(changed)
 
     def read(properties: Json) -> tuple[Json, list[Json]]:
         own = {key: value for key, value in properties.items() if key not in RESOURCE_ONLY}
@@ -64,11 +64,11 @@ def product(catalog: Catalog) -> Resource:
         versions = [request_of({**one, "Type": PRODUCT_TYPE}, shape) for one in properties[VERSIONS]]
         return _request("CreateProduct", {**own, "ProductType": PRODUCT_TYPE}), versions
 
-    def attributes(found: Product) -> Created:
-        return found.id, {
-            "ProductName": found.description["Name"],
-            "ProvisioningArtifactIds": ",".join(one.id for one in found.artifacts),
-            "ProvisioningArtifactNames": ",".join(one.name for one in found.artifacts),
+    def attributes(one: Product) -> Created:
+        return one.id, {
+            "ProductName": one.description["Name"],
+            "ProvisioningArtifactIds": ",".join(version.id for version in one.artifacts),
+            "ProvisioningArtifactNames": ",".join(version.name for version in one.artifacts),
         }
 
     return _reporting_errors(create, update, catalog.delete_product)

@@ -1,4 +1,4 @@
-"""Provisioned products: a stack each, created in the role of the product's provisioned constraint."""
+"""Provisioned products: a stack each, created in the role of the product's launch constraint."""
 
 from __future__ import annotations
 
