@@ -150,7 +150,9 @@ def test_every_operation_is_one_of_sagemakers(rig: Any) -> None:
     made = context.CloudContext(rig.cloud.project)
     service = sagemaker.service(made, rig.cloud.client, catalog)
     assert set(service.operations) <= set(protocol.model("sagemaker").operation_names)
-    with pytest.raises(rig.sagemaker.exceptions.ClientError, match=r"not part of the local cloud; .*OPERATIONS\.md"):
+    with pytest.raises(
+        rig.sagemaker.exceptions.ClientError, match=r"not part of the local cloud; .*OPERATIONS\.md"
+    ):
         rig.sagemaker.list_monitoring_schedules()
 
 
