@@ -93,7 +93,7 @@ def run(
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             files, target = chosen_data(project, data, target)
-            project, settings = runs.settle(project, target)
+            project, settings = runs.resolve_settings(project, target)
             cloud = localcloud.start(project.cloud, speed)
         shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
 
@@ -125,22 +125,24 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     from local import run_lock  # noqa: PLC0415
 
     project = find_project()
-    wanted = drifts.wanted(scenario or drifts.usual(project), feature, shift, strength, rows)
+    wanted = drifts.parse_scenario(
+        scenario or drifts.default_scenario(project), feature, shift, strength, rows
+    )
     delivery = runs.Delivery(running_cloud(project), project, approve=approve)
     with run_lock.alone(project, "drift"):
-        aim = drifts.aimed(delivery, wanted)  # what is refused leaves the last run's report as it is
-        shown(lambda one: drifts.follow(one, wanted, aim, new_data=new_data), delivery)
+        found = drifts.find_target(delivery, wanted)  # what is refused leaves the last run's report as it is
+        shown(lambda one: drifts.follow(one, wanted, found, new_data=new_data), delivery)
 
 
 @app.command()
 def follow() -> None:
     """Follow the pipeline's latest execution to its end; 'run' does so by itself."""
-    from local import records  # noqa: PLC0415
+    from local import history  # noqa: PLC0415
     from local import run as runs  # noqa: PLC0415
 
     project = find_project()
     delivery = runs.Delivery(running_cloud(project), project)
-    found = records.executions(delivery.cloud, delivery.pipeline)
+    found = history.executions(delivery.cloud, delivery.pipeline)
     if not found:
         raise LocalError("Nothing was delivered here; 'python -m local run' does.")
     delivery.execution_id, delivery.began = found[0]["pipelineExecutionId"], found[0]["startTime"]
@@ -236,11 +238,11 @@ def chosen_data(
     from local import sample as samples  # noqa: PLC0415
     from local.run import data_files  # noqa: PLC0415
 
-    if data is not None and project.shows_pictures:
+    if data is not None and project.is_image:
         return (pictures.data_file(data, project.folder("data")),), target
     if data is not None:
         return data_files(data), target
-    write = samples.write_pictures if project.shows_pictures else samples.write_sample
+    write = samples.write_pictures if project.is_image else samples.write_sample
     sample = write(project.folder("data"))
     console.print(f"Data: {sample.description}.", highlight=False)
     return (sample.path,), target or sample.target or None
@@ -261,10 +263,10 @@ def infer(
 ) -> None:
     """Predict a file; where it has the target's column, score the predictions too."""
     from local import endpoint, pictures, view  # noqa: PLC0415
-    from local import infer as inference  # noqa: PLC0415
+    from local import prediction as inference  # noqa: PLC0415
 
     project = find_project()
-    if project.shows_pictures:
+    if project.is_image:
         table: inference.Table = pictures.read_file(file)
     else:
         table = inference.read_table(inference.read_rows(file), project.served_target)

@@ -19,7 +19,7 @@ from botocore.httpsession import URLLib3Session
 from localcloud import containers
 
 from local import stacks
-from local.infer import Answer, read_answers
+from local.prediction import Answer, read_answers
 from local.project import LocalError, Project
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ CSV, JSON = "text/csv", "application/json"
 
 def content_type(project: Project) -> str:
     """Return what tables of the project are sent as; those of pictures are JSON."""
-    return JSON if project.shows_pictures else CSV
+    return JSON if project.is_image else CSV
 
 
 def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:

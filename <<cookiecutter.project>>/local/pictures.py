@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from localcloud.files import named
 from PIL import Image, ImageDraw, ImageFilter
 
-from local.infer import Table
+from local.prediction import Table
 from local.project import LocalError
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ class Project:
     workload: str = "tabular"
 
     @property
-    def shows_pictures(self) -> bool:
+    def is_image(self) -> bool:
         """Whether the models look at pictures."""
         return self.workload == "image"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from local.infer import Table
+    from local.prediction import Table
 
 Cells: TypeAlias = tuple[str, ...]
 NUMERIC = ("Fractional", "Integral")

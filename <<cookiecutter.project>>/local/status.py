@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from local import approval, records
+from local import approval, history
 
 if TYPE_CHECKING:
     from localcloud import Cloud
@@ -32,7 +32,7 @@ def _pipelines(cloud: Cloud) -> list[Fact]:
 
 def _latest(cloud: Cloud, pipeline: str) -> str:
     """Say how the latest execution stands, and what waits for an answer."""
-    executions = records.executions(cloud, pipeline)
+    executions = history.executions(cloud, pipeline)
     pending = approval.find(cloud, pipeline)
     state = executions[0]["status"] if executions else "never run"
     return f"{state}; {pending.question}" if pending else state

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-records: Any = importlib.import_module("local.records")
+records: Any = importlib.import_module("local.history")
 approval: Any = importlib.import_module("local.approval")
 
 PACKAGED = "DefinitionS3Location: governor.asl.json"
