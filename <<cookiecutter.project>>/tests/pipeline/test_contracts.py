@@ -1,4 +1,4 @@
-"""What is rendered is what templates, state machine and container take, both ways."""
+"""The contracts of the rendered files with the templates, the state machine and the container, both ways."""
 
 import copy
 import dataclasses
@@ -67,7 +67,7 @@ def test_rendered_parameters_are_the_templates(rendered: Content) -> None:
         ("deploy-model-dev.json", ["Project", "MaxLength"], 15, "Project is 'pppppppppppppppp', which"),
     ],
 )
-def test_another_parameter_is_told(
+def test_parameter_faults_are_reported(
     rendered: Content, file: str, path: list[str], value: Any, words: str
 ) -> None:
     """Both ways, and each kind of rule."""
@@ -149,7 +149,7 @@ def test_the_state_machine_reads_what_its_input_holds(rendered: Content) -> None
     assert list(input_faults(rendered["workflow-input.json"], MACHINE)) == []
 
 
-def test_another_input_is_told(rendered: Content) -> None:
+def test_input_faults_are_reported(rendered: Content) -> None:
     """Both ways, in a section too."""
     broken = copy.deepcopy(rendered["workflow-input.json"])
     broken["Gate"]["Level"] = broken["Gate"].pop("Threshold")
@@ -205,7 +205,7 @@ def test_reasons_that_the_governor_gives_are_known() -> None:
 
 @pytest.mark.parametrize("stage", ["dev", "prd"])
 def test_verification_asks_the_endpoint_that_was_deployed(rendered: dict[str, Any], stage: str) -> None:
-    """Its name is told to the state machine before the endpoint is there."""
+    """The state machine receives the name before the endpoint exists."""
     parameters = rendered[f"deploy-model-{stage}.json"]["Parameters"]
     template = read_template(ROOT / "stacks" / f"deploy-model-{stage}.yml")
     name = template["Resources"]["Endpoint"]["Properties"]["EndpointName"]["Fn::Sub"]
@@ -256,7 +256,7 @@ def environment_faults(given: Content, code: str) -> Iterator[str]:
     yield from (f"{name} is set, and nobody reads it" for name in sorted(given.keys() - read))
     yield from (f"{name} is read, and nobody sets it" for name in sorted(read - given.keys()))
     yield from (
-        f"{name} has more than 256 characters, or is no text"
+        f"{name} has more than 256 characters, or is not a text"
         for name, value in given.items()
         if not isinstance(value, str) or len(value) > 256
     )
@@ -270,12 +270,12 @@ def test_the_container_reads_the_environment_of_its_jobs(rendered: Content) -> N
         assert list(environment_faults(given, command_code(command))) == [], command
 
 
-def test_another_environment_is_told(rendered: Content) -> None:
+def test_environment_faults_are_reported(rendered: Content) -> None:
     """Both ways, and a value that is too long."""
     given = job_environments(rendered)["prepare"]
     assert set(environment_faults({"SEEDS": "1", "SEED": "1" * 257}, command_code("prepare"))) == {
         "SEEDS is set, and nobody reads it",
-        "SEED has more than 256 characters, or is no text",
+        "SEED has more than 256 characters, or is not a text",
         *(f"{name} is read, and nobody sets it" for name in given.keys() - {"SEED"}),
     }
 

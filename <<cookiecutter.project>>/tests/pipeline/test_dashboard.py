@@ -113,7 +113,7 @@ def test_curves_are_drawn_from_what_is_published(published: dict[str, Any]) -> N
         ),
     ],
 )
-def test_an_empty_curve_is_told(
+def test_an_empty_curve_is_reported(
     published: dict[str, Any], widget: int, metric: int, value: list[Any], words: str
 ) -> None:
     """A name that was changed on one side alone shows here."""
