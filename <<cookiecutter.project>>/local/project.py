@@ -89,8 +89,6 @@ def read_project(root: Path) -> Project:
     except tomllib.TOMLDecodeError as error:
         raise LocalError(f"project.toml is not valid TOML ({error}); mend it and try again.") from None
     except KeyError as error:
-        raise LocalError(
-            f"project.toml lacks the entry {error}: pipeline/run_pipeline.py names all."
-        ) from None
+        raise LocalError(f"project.toml lacks the entry {error}: pipeline/settings.py names all.") from None
     except (OSError, UnicodeDecodeError, TypeError) as error:
         raise LocalError(f"project.toml is no project's ({error}); mend it and try again.") from None

@@ -19,7 +19,7 @@ from container.payload import negotiation
 from container.serving import image_service
 from functions.api import endpoint
 from functions.api.settings import Settings
-from pipeline import run_pipeline
+from pipeline.rules import MAX_FEATURE_LENGTH
 from scripts.lint.__main__ import machines_in, read_template, walk
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ LIMITS = {  # of each service, in characters
 LONGEST = {
     "Project": "p" * 16,
     "ExecutionId": "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10",
-    "Feature": "f" * run_pipeline.LONGEST_FEATURE,
+    "Feature": "f" * MAX_FEATURE_LENGTH,
 }
 
 
