@@ -1,7 +1,6 @@
-"""The rows of captured requests, into a profile: read as the endpoint reads them (serving/requests.py)."""
+"""The rows of captured requests, into a profile: read as the endpoint reads them (payload/requests.py)."""
 
 import base64
-import importlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -183,11 +182,10 @@ class Rows:
 
 def measured(data: str, encoding: str, observed: str) -> list[tuple[float | None, ...]]:
     """Return the statistics of the pictures that a request holds; raise what an unreadable one raises."""
-    # Tables are analysed without what reads pictures.
-    pictures = importlib.import_module("container.serving.image_service")
+    from container.payload import images  # noqa: PLC0415 - tables are analysed without an image decoder
+
     body = base64.b64decode(data, validate=True) if encoding == "BASE64" else data.encode()
-    found: list[tuple[float | None, ...]] = pictures.measured(body, observed.encode())
-    return found
+    return [*images.measure(body, observed.encode())]
 
 
 @lru_cache(maxsize=256)

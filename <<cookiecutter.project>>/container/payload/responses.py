@@ -20,8 +20,8 @@ import orjson
 
 from container.payload import npy
 from container.payload.errors import Refusal
+from container.payload.limits import MAX_RESPONSE_BYTES
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
-from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ SHORTEST = 0.0  # no number is written in fewer characters
 class Answers:
     """Write predictions, for a regression or for classes."""
 
-    def __init__(self, target: Target, most: int = MAX_ANSWER) -> None:
+    def __init__(self, target: Target, most: int = MAX_RESPONSE_BYTES) -> None:
         """Write at most so many bytes."""
         self.most = most
         self.labels = tuple(target.classes or ())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from container.payload import fast_path, negotiation, number_parser
+from container.payload.limits import MAX_RESPONSE_BYTES
 from container.payload.requests import Requests
 from container.payload.responses import Answers, content_type, count_headers
-from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
     from container.inference.compiled_model import FloatArray
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 class Service(ABC):
     """Answer requests with one loaded model; knows nothing of sockets."""
 
-    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+    def __init__(self, artefact: Artefact, most: int = MAX_RESPONSE_BYTES) -> None:
         """Answer in at most so many bytes."""
         self.artefact = artefact
         self.form: Headers = [
@@ -64,7 +64,7 @@ class Service(ABC):
 class TableService(Service):
     """Answer requests about rows of a table."""
 
-    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+    def __init__(self, artefact: Artefact, most: int = MAX_RESPONSE_BYTES) -> None:
         super().__init__(artefact, most)
         self.predict = artefact.model.predict
         self.requests = Requests(artefact.schema, number_parser.reader(len(artefact.schema.features)))

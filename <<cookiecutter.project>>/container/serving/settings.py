@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from container.payload.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES
 from container.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-MAX_BODY = MAX_ANSWER = 6 * 1024 * 1024  # what InvokeEndpoint's model lets through, there and back
 THREAD_LIMITS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
@@ -42,8 +42,8 @@ class Settings:
             workers=_whole(environment, "MODEL_SERVER_WORKERS", default=cpus(), least=1),
             timeout=timeout,
             grace=_whole(environment, "MODEL_SERVER_GRACE", default=min(timeout, 25), least=1),
-            max_body=_whole(environment, "MAX_CONTENT_LENGTH", default=MAX_BODY, least=1),
-            max_answer=_whole(environment, "MODEL_SERVER_MAX_ANSWER", default=MAX_ANSWER, least=1),
+            max_body=_whole(environment, "MAX_CONTENT_LENGTH", default=MAX_REQUEST_BYTES, least=1),
+            max_answer=_whole(environment, "MODEL_SERVER_MAX_ANSWER", default=MAX_RESPONSE_BYTES, least=1),
             queue=_whole(environment, "MODEL_SERVER_QUEUE", default=128, least=1),
             access_log=environment.get("MODEL_SERVER_ACCESS_LOG", "").lower() in {"1", "true", "yes"},
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import faulthandler
 import gc
-import importlib
 import importlib.util
 import logging
 import os
@@ -163,9 +162,9 @@ def _service(loaded: Artefact, max_answer: int) -> Service:
     """Return what answers for a model of tables, or of pictures, whose decoder only that one loads."""
     if loaded.schema.workload == TABULAR:
         return TableService(loaded, max_answer)
-    pictures = importlib.import_module("container.serving.image_service")
-    made: Service = pictures.PictureService(loaded, max_answer)
-    return made
+    from container.serving.image_service import ImageService  # noqa: PLC0415 - tables need no image decoder
+
+    return ImageService(loaded, max_answer)
 
 
 def work(service: Service, listener: socket.socket, leash: Leash, settings: Settings) -> int:
