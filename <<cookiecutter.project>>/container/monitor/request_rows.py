@@ -17,13 +17,13 @@ from container.monitor.capture import Counts, Event, Side
 from container.monitor.profile import MOST_OTHERS, TableProfile
 from container.monitor.response_rows import confidences
 from container.payload import npy
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, content_type
 from container.payload.requests import csv_rows, is_header, json_rows
 
 _NUMBERS = frozenset({int, float})  # bool is a type of its own here
 _NOTHING = type(None)
-_UNREADABLE = (Refusal, ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (RequestError, ValueError, KeyError, TypeError, AttributeError)
 _MARKS = (b'"', b"\r", "\ufeff".encode())  # rows without these have their cells between commas
 
 
@@ -193,7 +193,7 @@ def _header(observed: str) -> str:
     """Return the content type's `header` parameter; a type that was configured as CSV may have any name."""
     try:
         return content_type(observed.encode())[1]
-    except Refusal:
+    except RequestError:
         return ""
 
 

@@ -56,7 +56,7 @@ def model_of(name: str, directory: Path) -> models.Model:
     directory.mkdir(parents=True)
     model.save(directory)
     if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
-        serialization.write(directory, compiled_model.of(model))
+        serialization.write(directory, compiled_model.compile_model(model))
     SCHEMA.write(directory / model_artifact.SCHEMA)
     facts = {"version": 1, "model": name, "digests": litert.digests(directory)}
     (directory / model_artifact.MODEL).write_text(json.dumps(facts))

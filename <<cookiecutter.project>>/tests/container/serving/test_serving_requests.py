@@ -13,9 +13,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis.extra import numpy as arrays
 
 from container.data.schema import Feature, Schema, Target
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
-from container.payload.requests import Batch, Requests
+from container.payload.requests import Batch, RequestDecoder
 
 TARGET = Target("y", "regression")
 NUMERIC = Schema(TARGET, tuple(Feature(name, "numeric") for name in ("rooms", "age", "income")))
@@ -85,7 +85,7 @@ def check(schema: Schema, table: list[list[str]], body: bytes, kind: str, header
     expected = encoded(schema, table)
     outcome = attempt(schema, body, kind, header)
     if expected is None:
-        assert isinstance(outcome, Refusal)
+        assert isinstance(outcome, RequestError)
         assert outcome.status == 400
         assert outcome.row is not None
         assert outcome.column in {feature.name for feature in schema.features}
@@ -95,10 +95,10 @@ def check(schema: Schema, table: list[list[str]], body: bytes, kind: str, header
     assert outcome.missing + outcome.unknown >= int(np.isnan(expected).sum())
 
 
-def attempt(schema: Schema, body: bytes, kind: str, header: str = "") -> Batch | Refusal:
+def attempt(schema: Schema, body: bytes, kind: str, header: str = "") -> Batch | RequestError:
     try:
-        return Requests(schema).read(body, kind, header)
-    except Refusal as refusal:
+        return RequestDecoder(schema).decode(body, kind, header)
+    except RequestError as refusal:
         return refusal
 
 
@@ -158,7 +158,7 @@ def test_json_numbers_are_the_same_float64(rows: list[list[float]]) -> None:
     for instances in (rows, named):
         lines = b"\n".join(map(orjson.dumps, instances))
         for body, kind in ((orjson.dumps({"instances": instances}), JSON), (lines, JSON_LINES)):
-            assert bits(Requests(NUMERIC).read(body, kind).rows) == bits(np.array(rows))
+            assert bits(RequestDecoder(NUMERIC).decode(body, kind).rows) == bits(np.array(rows))
 
 
 VALUES = st.recursive(
@@ -199,7 +199,7 @@ def test_any_bytes_are_read_or_refused(schema: Schema, body: bytes, kind: str, h
 
 def read_or_refuse(schema: Schema, body: bytes, kind: str, header: str = "") -> None:
     outcome = attempt(schema, body, kind, header)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, RequestError):
         assert outcome.status == 400
         assert orjson.loads(outcome.body())["error"]["message"]
         return
@@ -209,7 +209,7 @@ def read_or_refuse(schema: Schema, body: bytes, kind: str, header: str = "") -> 
 
 
 def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
-    return Requests(schema).read(text.encode(), kind, header)
+    return RequestDecoder(schema).decode(text.encode(), kind, header)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
 def test_what_is_wrong_is_named_with_its_row_and_column(
     schema: Schema, kind: str, text: str, expected: tuple[str, int | None, str | None]
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         read(schema, text, kind)
     refusal = caught.value
     assert refusal.status == 400
@@ -319,7 +319,7 @@ def test_forms_of_json_lines(text: str) -> None:
     ],
 )
 def test_a_line_of_json_is_a_row(text: str, code: str, row: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         read(NUMERIC, text, JSON_LINES)
     assert (caught.value.status, caught.value.code, caught.value.row) == (400, code, row)
 
@@ -352,8 +352,8 @@ def test_arrays_are_what_the_text_of_their_numbers_is(
         to_csv([[*map(repr, row)] for row in rows.tolist()], csv.QUOTE_MINIMAL, "\n"),
     )
     expected = attempt(NUMERIC, text, CSV)
-    if isinstance(expected, Refusal):
-        assert isinstance(outcome, Refusal)
+    if isinstance(expected, RequestError):
+        assert isinstance(outcome, RequestError)
         assert (outcome.code, outcome.column) == ("not-finite", expected.column)
         return
     assert isinstance(outcome, Batch)
@@ -363,10 +363,10 @@ def test_arrays_are_what_the_text_of_their_numbers_is(
 
 def test_numbers_of_an_array_find_their_category() -> None:
     array = np.array([[1.5, 0, 2, 0, 0, 2024], [math.nan, math.nan, 7, 0, 0, 0]])
-    batch = Requests(MIXED).read(npy(array), NPY)
+    batch = RequestDecoder(MIXED).decode(npy(array), NPY)
     assert batch.rows[:, 2].tolist() == [1.0, 3.0]
     assert batch.missing == 2
-    assert Requests(MIXED).read(npy(array[:1].astype(int)), NPY).rows[:, 2].tolist() == [1.0]
+    assert RequestDecoder(MIXED).decode(npy(array[:1].astype(int)), NPY).rows[:, 2].tolist() == [1.0]
 
 
 class Boom:
@@ -413,8 +413,8 @@ def claimed(shape: str, kind: str = "<f8", numbers: bytes = b"") -> bytes:
 )
 def test_an_array_is_numbers_and_as_many_as_came(body: bytes, code: str) -> None:
     """Protects the process: nothing is unpickled, and no room is made for what only a header says."""
-    with pytest.raises(Refusal) as caught:
-        Requests(NUMERIC).read(body, NPY)
+    with pytest.raises(RequestError) as caught:
+        RequestDecoder(NUMERIC).decode(body, NPY)
     assert (caught.value.status, caught.value.code) == (400, code)
 
 
