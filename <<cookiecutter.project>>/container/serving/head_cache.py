@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from container.serving.messages import Head
+from container.serving.messages import Request
 
 if TYPE_CHECKING:
-    from container.serving.messages import Request
+    from collections.abc import Mapping
 
 END_OF_HEAD = b"\r\n\r\n"
 MAX_CACHED_HEADS, MAX_CACHED_BYTES = 256, 4096
 # With one of these, the meaning of a request depends on more than its head and the length of its body.
 UNCACHED_HEADERS = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
+
+
+class Head(NamedTuple):
+    """Hold a parsed request line and headers, and the length of the body in bytes."""
+
+    method: bytes
+    path: bytes
+    headers: Mapping[bytes, bytes]
+    length: int
 
 
 class HeadCache:
@@ -28,13 +37,13 @@ class HeadCache:
     def __init__(self) -> None:
         self.heads: dict[bytes, Head] = {}
 
-    def find(self, packet: bytes) -> tuple[Head, bytes] | None:
-        """Return the head and the body of a packet, if it is one whole request whose head is cached."""
+    def find(self, packet: bytes, started: float) -> Request | None:
+        """Return the request of a packet that holds one whole request, if its head is cached."""
         end = packet.find(END_OF_HEAD) + len(END_OF_HEAD)
         head = self.heads.get(packet[:end])
         if head is None or len(packet) != end + head.length:
             return None
-        return head, packet[end:]
+        return Request(head.method, head.path, head.headers, packet[end:], keep_alive=True, started=started)
 
     def add(self, packet: bytes, request: Request, declared: int) -> None:
         """Cache the head of a request, if it came in one packet by itself and may be cached.

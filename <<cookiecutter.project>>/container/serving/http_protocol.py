@@ -21,7 +21,7 @@ from container.serving.messages import Request, Response
 
 if TYPE_CHECKING:
     from container.serving.application import Application
-    from container.serving.messages import Head, Job
+    from container.serving.messages import Job
 
 MAX_HEAD_BYTES = 64 * 1024  # of a request's line and headers, without the packet that they begin in
 MAX_FRAMING_RATIO = 8  # bytes received for one byte of a body that is sent in chunks
@@ -102,9 +102,11 @@ class Connection(asyncio.Protocol):
         if self.is_closing or self.parser is None:
             return
         if self.stage == IDLE:
-            cached = self.application.head_cache.find(data)
-            if cached is not None:
-                self._accept_cached(*cached)
+            started = time.perf_counter() if self.settings.access_log else 0.0
+            request = self.application.head_cache.find(data, started)
+            if request is not None:  # `HeadCache` says why the parser need not see it
+                self.state_since = self.application.now
+                self._accept(request)
                 return
             self.packet = data
         else:
@@ -281,12 +283,6 @@ class Connection(asyncio.Protocol):
         if not parser.should_keep_alive():
             lines.append(b"connection: close")
         return b"\r\n".join((*lines, b"", b""))
-
-    def _accept_cached(self, head: Head, body: bytes) -> None:
-        """Accept a request that the parser has not seen (`HeadCache` says why it need not)."""
-        self.state_since = self.application.now
-        started = time.perf_counter() if self.settings.access_log else 0.0
-        self._accept(Request(head.method, head.path, head.headers, body, keep_alive=True, started=started))
 
     def _accept(self, item: Request | Rejected) -> None:
         """Respond to a request in its turn."""

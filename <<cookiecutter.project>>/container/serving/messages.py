@@ -22,15 +22,6 @@ class Request(NamedTuple):
     started: float  # seconds of `time.perf_counter`, or 0.0 without an access log
 
 
-class Head(NamedTuple):
-    """Hold the parsed request line and headers of a request, and the length of its body in bytes."""
-
-    method: bytes
-    path: bytes
-    headers: Mapping[bytes, bytes]
-    length: int
-
-
 class Response(NamedTuple):
     """Hold the response to a request."""
 
