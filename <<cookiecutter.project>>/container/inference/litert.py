@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from container.inference.compiled_model import FloatArray
+    from container.runtime.typing import FloatArray
 
 PORTABLE, CONVERTED = "saved_model", "model.tflite"
 MAX_INPUT = 1e30  # inputs are clipped, so that (input - mean) * scale stays finite in 32 bits

@@ -14,8 +14,8 @@ from container.inference.compiled_model import UINT64, NativePredictor, is_overr
 from container.inference.native.load import load
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
     from container.inference.native.library import Library
+    from container.runtime.typing import FloatArray
 
 MAX_BYTES, MAX_ROWS = 2048, 16  # of a small request: a larger one gains nothing
 

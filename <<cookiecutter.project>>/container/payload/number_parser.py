@@ -12,8 +12,8 @@ from container.inference.native.library import UnavailableError
 from container.inference.native.load import load
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
     from container.inference.native.library import Library
+    from container.runtime.typing import FloatArray
 
 MAX_BYTES_WITH_GIL = 4096  # parsing so few bytes takes less time than releasing Python's lock
 

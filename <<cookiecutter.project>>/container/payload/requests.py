@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from container.data import values
 from container.payload import npy
@@ -33,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence, Sized
     from collections.abc import Set as AbstractSet
 
+    from numpy.typing import NDArray
+
     from container.data.schema import Schema
     from container.payload.number_parser import NumberParser
+    from container.runtime.typing import FloatArray
 
-FloatArray = NDArray[np.float64]
 MAX_LISTED_COLUMNS = 10  # in a message
 BOM = b"\xef\xbb\xbf"
 _ROW_TYPES = (list, dict)  # for isinstance, which takes longer with `list | dict`

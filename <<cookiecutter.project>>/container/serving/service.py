@@ -13,8 +13,8 @@ from container.payload.responses import CONTENT_TYPES, ResponseEncoder, count_he
 from container.serving.messages import Response
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
     from container.model_artifact import Artefact
+    from container.runtime.typing import FloatArray
     from container.serving.messages import Headers
 
 FAST_TYPES = frozenset({negotiation.JSON, negotiation.CSV})

@@ -11,7 +11,6 @@ from container.inference.compiled_model import (
     DOUBLES,
     UINT64,
     CompiledModel,
-    FloatArray,
     NativePredictor,
     UnsupportedModelError,
     data_pointer,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from container.inference.native.library import Library
     from container.inference.native.tensor_file import Arrays
+    from container.runtime.typing import FloatArray
 
 KIND = "boosting"
 SLOT = np.dtype([("value", "<u8"), ("feature", "<u4"), ("ahead", "<u4")])

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from container.inference.compiled_model import (
     CompiledModel,
-    FloatArray,
     NativePredictor,
     UnsupportedModelError,
 )
@@ -18,6 +17,7 @@ from container.inference.native.trees import MISSING_LEFT, Tree
 
 if TYPE_CHECKING:
     from container.inference.native.tensor_file import Arrays
+    from container.runtime.typing import FloatArray
 
 Slots = NDArray[np.uint64]
 NODE_BITS = 29  # of a node, for its feature and the distance to its children

@@ -14,11 +14,12 @@ from threadpoolctl import threadpool_limits
 
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
-from container.inference.compiled_model import FloatArray, UnsupportedModelError
+from container.inference.compiled_model import UnsupportedModelError
 from container.inference.native import forest, serialization, tensor_file
 from container.inference.native.library import UnavailableError
 from container.inference.native.load import load
 from container.models import Model
+from container.runtime.typing import FloatArray
 
 try:
     LIBRARY = load()

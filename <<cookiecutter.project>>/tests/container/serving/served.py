@@ -17,8 +17,8 @@ from container.data.schema import Feature, Schema, Target
 from container.inference.native import linear
 from container.inference.native.load import load as load_library
 from container.model_artifact import Artefact
-from container.models import FloatArray
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 from container.serving import head_cache, worker
 from container.serving.service import TableService
 

@@ -19,8 +19,8 @@ from container.inference import compiled_model, litert
 from container.inference.native import serialization
 from container.inference.native.library import UnavailableError
 from container.inference.native.load import load
-from container.models import FloatArray
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
+from container.runtime.typing import FloatArray
 
 TARGETS = (
     Target("y", "regression"),
