@@ -13,7 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container.runtime import paths
+from container.runtime import environment, paths
 from container.runtime.errors import UserError
 from container.runtime.log import log
 from container.serving.settings import Settings, limit_threads
@@ -49,7 +49,7 @@ def serve() -> None:
     """
     started = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # process 1 ignores signals that it does not handle
-    settings = Settings.read(os.environ)
+    settings = environment.read(Settings, os.environ)
     limit_threads(settings.workers)
     listener = _bind(settings)
     from container.serving import worker  # noqa: PLC0415 - limit_threads comes before numpy

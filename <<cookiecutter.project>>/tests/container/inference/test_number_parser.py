@@ -11,7 +11,7 @@ from container.payload import number_parser
 
 PARSER = number_parser.create(1)
 if PARSER is None:
-    pytest.skip("there is no library on this machine", allow_module_level=True)
+    pytest.skip("the library is not available on this machine", allow_module_level=True)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 # Close to the middle between two doubles, where a careless reader rounds to the wrong side.
@@ -48,7 +48,7 @@ def test_a_number_is_exact_or_left_to_the_slower_reader(texts: list[str]) -> Non
 
 @given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=30))
 def test_ordinary_numbers_are_read(numbers: list[float]) -> None:
-    """Protects speed: what programs write is never left to the slower reader."""
+    """Protects speed: numbers as programs write them are never left to the slower reader."""
     assert PARSER is not None
     ordinary = [round(number, 6) for number in numbers]
     for body, found in (

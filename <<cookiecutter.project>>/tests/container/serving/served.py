@@ -58,7 +58,7 @@ class Model:
         return cls(schema)
 
     def predict(self, features: FloatArray) -> FloatArray:
-        """Misbehave when told to, else answer."""
+        """Predict, or misbehave for the values that ask for it."""
         if sys.argv[1] == "dying":
             os._exit(7)
         if features[:, 0].max() > ODD:
@@ -87,7 +87,7 @@ def _misbehave(values: set[float]) -> None:
 
 
 def load(directory: Path) -> Artefact:
-    """Return the model that the command line names; it stands in for one that was trained."""
+    """Return the model that the command line names, in place of a trained one."""
     if sys.argv[1] == "broken":
         raise UserError(f"model.json is missing in {directory}")
     schema = SCHEMAS[sys.argv[1]]

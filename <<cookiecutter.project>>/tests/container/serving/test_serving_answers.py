@@ -1,4 +1,4 @@
-"""Protects: answers say the model's numbers to the last bit, in the form that the caller asked for."""
+"""Protects: responses have the model's numbers to the last bit, in the form that the caller accepts."""
 
 import csv
 import io
@@ -54,7 +54,7 @@ def test_classes_have_their_label_and_its_probability(rows: list[list[float]]) -
 @pytest.mark.parametrize("kind", [JSON, JSON_LINES, CSV, NPY])
 @pytest.mark.parametrize("target", [NUMBER, LABEL], ids=["regression", "classes"])
 def test_an_answer_above_the_limit_is_refused(target: Target, kind: str) -> None:
-    """Protects the way back to the caller, which has a limit: at it an answer passes, a byte above not."""
+    """Protects the response's limit: a body of just this size passes, one byte more does not."""
     shape = (20_000,) if target.classes is None else (20_000, len(target.classes))
     predictions = np.random.default_rng(7).random(shape)
     size = len(ResponseEncoder(target, 10**9).encode(predictions, kind))
@@ -67,7 +67,7 @@ def test_an_answer_above_the_limit_is_refused(target: Target, kind: str) -> None
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 0.25]), min_size=1, max_size=8), st.sampled_from(SUPPORTED))
 def test_what_cannot_fit_is_known_before_it_is_scored(numbers: list[float], kind: str) -> None:
-    """No answer that would fit is refused before scoring, and one of many rows is."""
+    """A response that fits is never rejected before the prediction; one of too many rows is."""
     for target in (NUMBER, LABEL):
         array = np.array(numbers)
         classes = np.column_stack([array, *[np.zeros(len(array))] * 3])

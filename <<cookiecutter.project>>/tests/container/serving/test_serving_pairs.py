@@ -165,7 +165,7 @@ def exact(answer: bytes, kind: str, target: Target) -> list[Any]:
 @pytest.mark.parametrize("accept", SUPPORTED)
 @pytest.mark.parametrize("request_form", REQUESTS)
 def test_the_server_answers_what_the_model_predicts(served: Served, request_form: str, accept: str) -> None:
-    """To the last bit, for many rows and for each of some alone."""
+    """To the last bit, for many rows, and for single ones."""
     kind, write = REQUESTS[request_form]
     expected: list[Any] = served.expected.tolist()
     if served.target.classes and accept == CSV:
@@ -185,7 +185,7 @@ def test_what_is_missing_or_unknown_is_counted_in_every_form(served: Served, req
 
 
 def test_its_compiled_form_serves(served: Served) -> None:
-    """Protects what the others show: the two forms of a model are compared, and not one with itself."""
+    """Protects the other tests: the two forms of a model are compared, and not one with itself."""
     try:
         load()
     except UnavailableError as error:

@@ -1,4 +1,4 @@
-"""Protects: the server's quick ways answer as the slow ones do: the same bytes, counts and refusals."""
+"""Protects: the server's fast paths respond as the slow one does: with the same bytes, counts and errors."""
 
 import copy
 import re
@@ -102,7 +102,7 @@ def test_rows_of_json(services: Pair, rows: list[list[str]], form: str) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 3).map(list), min_size=1, max_size=40))
 def test_rows_of_numbers(services: Pair, rows: list[list[float]]) -> None:
-    """Protects sizes on both sides of what a small request is."""
+    """Protects requests on both sides of the fast path's limits."""
     quick, slow = services
     for body, kind in (
         ("\n".join(",".join(map(repr, row)) for row in rows), b"text/csv"),
@@ -160,7 +160,7 @@ def messages(draw: st.DrawFn) -> tuple[bytes, int]:
 
 
 def test_on_the_wire(pair: tuple[Any, Any]) -> None:
-    """Protects status, headers, body and counts of each request, also of one whose head came before."""
+    """Protects status, headers, body and counts of each request, also of one whose head is cached."""
 
     @settings(max_examples=100, deadline=None)
     @given(st.lists(messages(), min_size=1, max_size=4), st.integers(1, 3))

@@ -1,4 +1,4 @@
-"""Protects: every form of a request gives the numbers that `Feature.encode` gives; all else is refused."""
+"""Protects: every form of a request is decoded to the numbers of `Feature.encode`, or is an error."""
 
 import csv
 import io
@@ -65,7 +65,7 @@ REQUESTS = SCHEMAS.flatmap(lambda schema: st.tuples(st.just(schema), tables(sche
 
 
 def encoded(schema: Schema, table: list[list[str]]) -> np.ndarray[Any, Any] | None:
-    """Return what `prepare` and training would have made of the cells; None when they would refuse one."""
+    """Return the numbers that `prepare` and training would encode, or None when they would reject a cell."""
     try:
         rows = [
             [feature.encode(cell) for feature, cell in zip(schema.features, row, strict=True)]
@@ -257,8 +257,8 @@ def test_what_is_wrong_is_named_with_its_row_and_column(
     assert (refusal.code, refusal.row, refusal.column) == expected
 
 
-def test_a_header_is_told_from_values() -> None:
-    """Protects detection: names of columns are no numbers, and a category's text alone makes no header."""
+def test_a_header_is_distinguished_from_values() -> None:
+    """Protects detection: a column named by a number is not a header, nor is a category that is named like a column."""
     assert read(MIXED, "town,size\n2,1.5").rows[0, :3].tolist()[::2] == [1.5, 1.0]
     assert read(MIXED, "1.5,sex,2,no,True,2024-01-01").unknown == 1  # a value that is called like a column
     named_by_numbers = Schema(TARGET, (Feature("0", "numeric"), Feature("1", "numeric")))
@@ -344,7 +344,7 @@ def test_arrays_are_what_the_text_of_their_numbers_is(
     by_column: bool,  # noqa: FBT001
     version: tuple[int, int],
 ) -> None:
-    """Also other byte orders, sizes and layouts; NaN is a missing value, and nothing infinite gets in."""
+    """Also other byte orders, sizes and layouts; NaN is a missing value, and infinity is an error."""
     body = npy(np.asfortranarray(array) if by_column else array, version)
     rows = np.atleast_2d(array)
     outcome, text = (
@@ -377,7 +377,7 @@ class Boom:
 
 
 def claimed(shape: str, kind: str = "<f8", numbers: bytes = b"") -> bytes:
-    """Write a file whose header says what it likes."""
+    """Write a file with any header."""
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + numbers
 
@@ -412,7 +412,7 @@ def claimed(shape: str, kind: str = "<f8", numbers: bytes = b"") -> bytes:
     ],
 )
 def test_an_array_is_numbers_and_as_many_as_came(body: bytes, code: str) -> None:
-    """Protects the process: nothing is unpickled, and no room is made for what only a header says."""
+    """Protects the process: nothing is unpickled, and no memory is allocated by a header alone."""
     with pytest.raises(RequestError) as caught:
         RequestDecoder(NUMERIC).decode(body, NPY)
     assert (caught.value.status, caught.value.code) == (400, code)
