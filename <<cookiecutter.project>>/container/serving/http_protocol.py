@@ -98,7 +98,11 @@ class Connection(asyncio.Protocol):
             self.application.cancel(self.job)
 
     def data_received(self, data: bytes) -> None:
-        """Parse a packet; the parser's callbacks respond to requests that are complete."""
+        """Parse a packet; the parser's callbacks respond to requests that are complete.
+
+        Raises:
+            Exception: a callback has failed, as it would without the parser in between.
+        """
         if self.is_closing or self.parser is None:
             return
         if self.stage == IDLE:

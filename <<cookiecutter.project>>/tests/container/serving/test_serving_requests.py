@@ -258,7 +258,7 @@ def test_what_is_wrong_is_named_with_its_row_and_column(
 
 
 def test_a_header_is_distinguished_from_values() -> None:
-    """Protects detection: a column named by a number is not a header, nor is a category that is named like a column."""
+    """Protects detection: a number that names a column is not a header, nor a category named as a column."""
     assert read(MIXED, "town,size\n2,1.5").rows[0, :3].tolist()[::2] == [1.5, 1.0]
     assert read(MIXED, "1.5,sex,2,no,True,2024-01-01").unknown == 1  # a value that is called like a column
     named_by_numbers = Schema(TARGET, (Feature("0", "numeric"), Feature("1", "numeric")))
