@@ -420,8 +420,8 @@ def test_what_training_does_not_read_starts_nothing(key: str) -> None:
     upload(world, key, world.now)
     assert settle(world) == []
     rules = {
-        re.findall(r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["List the data"]["Assign"]["newest"])[0],
-        re.findall(r"key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["Is it data?"]["Choices"][0]["Condition"])[0],
+        re.findall(r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["ListData"]["Assign"]["newest"])[0],
+        re.findall(r"key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["IsTrainingData"]["Choices"][0]["Condition"])[0],
         re.findall(
             r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", WORKFLOW["States"]["List the data"]["Assign"]["found"]
         )[0],
@@ -481,7 +481,7 @@ def test_who_gives_no_reason_is_refused(asked: dict[str, Any]) -> None:
     """With a sentence that says what to give."""
     execution = Execution(World(), "x", asked)
     execution.step(STATES[execution.state])
-    assert execution.state == "Tell of the failure"
+    assert execution.state == "NotifyFailure"
     assert "give one" in execution.value["Cause"]
 
 
@@ -520,8 +520,8 @@ def test_governor_and_training_agree_on_what_is_new(newest: tuple[int, str], see
     record = {"Watermark": execution.value}
     execution.variables = {"newest": file, "found": {"Newest": file}, "production": record}
     (rule,) = WORKFLOW["States"]["Is anything newer?"]["Choices"]
-    execution.state = "Is anything newer?"
-    refuses = [execution.evaluate(one["Condition"]) for one in STATES["Is anything newer?"]["Choices"]]
+    execution.state = "HasNewData"
+    refuses = [execution.evaluate(one["Condition"]) for one in STATES["HasNewData"]["Choices"]]
     assert refuses == [newest[1] == "", not execution.evaluate(rule["Condition"])]
 
 
@@ -561,7 +561,7 @@ def test_old_runs_are_not_all_read() -> None:
         + 2 * 60 * pipeline["BuildTimeoutInMinutes"]["MaxValue"]
         + WORKFLOW["TimeoutSeconds"]
     )
-    (days,) = re.findall(r"(\d+) \* 86400000", STATES["List the runs"]["Output"]["More"])
+    (days,) = re.findall(r"(\d+) \* 86400000", STATES["ListPipelineExecutions"]["Output"]["More"])
     assert slowest <= int(days) * DAY
 
 
@@ -627,7 +627,7 @@ def test_of_those_that_decide_at_once_one_starts() -> None:
     world = with_data(takes=1000.0)
     both = [Execution(world, name, {"Reason": name}) for name in ("data", "drift")]
     for execution in both:
-        while execution.state != "Start the pipeline":
+        while execution.state != "StartPipeline":
             execution.step(STATES[execution.state])
     for execution in both:
         execution.run()
@@ -739,7 +739,7 @@ def test_names_are_step_functions_own() -> None:
     upload(world, "raw/" + "x" * 1000 + ".csv", world.now)
     assert len(settle(world)) == 1
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) for name in world.names)
-    name = filled(STATES["Look again later"]["Arguments"]["Name"], {})
+    name = filled(STATES["ScheduleRetry"]["Arguments"]["Name"], {})
     assert re.fullmatch(r"[0-9a-zA-Z-_.]{1,64}", name)
     assert name != f"{LONGEST_PROJECT}-retrain"
 
@@ -770,7 +770,7 @@ def test_the_role_may_do_what_the_machine_does_and_no_more() -> None:
     assert named["StartThePipeline"]["Resource"]["Fn::Sub"].endswith(f":{pipeline}")
     name = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]["Pipeline"]["Properties"]["Name"]
     assert name == {"Fn::Sub": pipeline}
-    look = STATES["Look again later"]["Arguments"]["Name"]
+    look = STATES["ScheduleRetry"]["Arguments"]["Name"]
     assert named["LookAgainLater"]["Resource"]["Fn::Sub"].endswith(f":schedule/default/{look}")
     assert named["GiveTheScheduleItsRole"]["Resource"] == {"Fn::GetAtt": ["AskRole", "Arn"]}
 
