@@ -421,7 +421,9 @@ def test_what_training_does_not_read_starts_nothing(key: str) -> None:
     assert settle(world) == []
     rules = {
         re.findall(r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["ListData"]["Assign"]["newest"])[0],
-        re.findall(r"key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["IsTrainingData"]["Choices"][0]["Condition"])[0],
+        re.findall(r"key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["IsTrainingData"]["Choices"][0]["Condition"])[
+            0
+        ],
         re.findall(
             r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", WORKFLOW["States"]["List the data"]["Assign"]["found"]
         )[0],

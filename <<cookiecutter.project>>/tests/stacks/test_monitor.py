@@ -53,9 +53,9 @@ def settled(given_input: dict[str, Any], **substitutions: str) -> dict[str, Any]
     """Give the variables of an execution once it has named its folders."""
     states = {"input": given_input, "context": {"Execution": EXECUTION, "State": STATE}}
     variables: dict[str, Any] = evaluate(
-        STATES["Settle the window"]["Assign"], {"states": states}, **substitutions
+        STATES["ResolveWindow"]["Assign"], {"states": states}, **substitutions
     )
-    variables |= evaluate(STATES["Name the folders"]["Assign"], {"states": states, **variables})
+    variables |= evaluate(STATES["ResolveFolders"]["Assign"], {"states": states, **variables})
     return variables
 
 
@@ -79,11 +79,11 @@ def test_every_window_that_may_be_set_has_no_more_folders_than_a_job_reads(windo
     """Of half a day and more a job reads whole days; the container leaves out the rest by its times."""
     variables = settled({"Time": "2025-01-31T13:20:00Z"}, WindowSeconds=str(window))
     folders = listed("house-prd-1", variables=variables)
-    state = STATES["Is there anything?"]
+    state = STATES["HasInputs"]
     facts = {"folders": folders, "truths": [], "analysis": "DATA_QUALITY", "window": "w"}
     assert not any(evaluate(rule["Condition"], facts) for rule in state["Choices"])
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    job = evaluate(STATES["Monitor"]["Arguments"], variables | {"folders": folders})
+    job = evaluate(STATES["RunDataQualityJob"]["Arguments"], variables | {"folders": folders})
     length = [datetime.fromisoformat(job["Environment"][name]) for name in ("start_time", "end_time")]
     assert (length[1] - length[0]).total_seconds() == window
     if window > 8 * 3600:
@@ -107,7 +107,7 @@ def test_every_second_of_a_window_lies_in_a_folder(start: int, seconds: int) -> 
 @pytest.mark.parametrize("given_input", [{"Start": "2025-01-31T10:00:00Z"}, {"End": "2025-01-31T10:00:00Z"}])
 def test_half_a_window_is_refused(given_input: dict[str, str]) -> None:
     """By name, before anything is called."""
-    refusal = STATES["Who comes?"]["Choices"][1]
+    refusal = STATES["ClassifyEvent"]["Choices"][1]
     assert evaluate(refusal["Condition"], {"states": {"input": given_input}}) is True
     assert evaluate(refusal["Condition"], {"states": {"input": {}}}) is False
 
@@ -115,7 +115,7 @@ def test_half_a_window_is_refused(given_input: dict[str, str]) -> None:
 def listed(*endpoints: str, variables: dict[str, Any]) -> list[str]:
     """Give the folders of capture that an execution looks into."""
     result = {"CommonPrefixes": [{"Prefix": f"capture/{name}/"} for name in endpoints], "IsTruncated": False}
-    assigned = evaluate(STATES["List the endpoints"]["Assign"], {**variables, "states": {"result": result}})
+    assigned = evaluate(STATES["ListCaptureFolders"]["Assign"], {**variables, "states": {"result": result}})
     folders = assigned["folders"]
     return [folders] if isinstance(folders, str) else folders
 
@@ -130,11 +130,12 @@ def test_a_deployment_splits_an_hour_over_two_endpoints() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folders", "leads"), [([], "Is an alarm on?"), (["a/"], "Monitor"), (["a/"] * 9, "Tell of the failure")]
+    ("folders", "leads"),
+    [([], "FindDriftAlarm"), (["a/"], "RunDataQualityJob"), (["a/"] * 9, "NotifyFailure")],
 )
 def test_nothing_captured_is_no_traffic(folders: list[str], leads: str) -> None:
     """No job runs for it, nor with more inputs than a job takes."""
-    state = STATES["Is there anything?"]
+    state = STATES["HasInputs"]
     variables = {"folders": folders, "truths": [], "analysis": "DATA_QUALITY", "window": "w"}
     matching = [rule["Next"] for rule in state["Choices"] if evaluate(rule["Condition"], variables)]
     assert (matching or [state["Default"]])[0] == leads
@@ -145,7 +146,9 @@ def test_a_job_reads_what_was_captured_and_the_baseline_of_the_model(instances: 
     """Several instances share the files; a name ends at 63 characters with the longest project."""
     variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/", "capture/b/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    arguments = evaluate(STATES["Monitor"]["Arguments"], variables, InstanceCount=instances, Project="p" * 16)
+    arguments = evaluate(
+        STATES["RunDataQualityJob"]["Arguments"], variables, InstanceCount=instances, Project="p" * 16
+    )
     assert len(arguments["ProcessingJobName"]) <= 63
     inputs = {each["InputName"]: each["S3Input"] for each in arguments["ProcessingInputs"]}
     assert inputs["baseline-statistics"]["S3Uri"] == "s3://the-bucket/models/2/statistics.json"
@@ -161,7 +164,10 @@ def test_a_second_job_merges_what_several_instances_left() -> None:
     """From where each has written its part, under a name of its own."""
     variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    jobs = [evaluate(STATES[name]["Arguments"], variables) for name in ("Monitor", "Merge the parts")]
+    jobs = [
+        evaluate(STATES[name]["Arguments"], variables)
+        for name in ("RunDataQualityJob", "MergePartialResults")
+    ]
     assert jobs[0]["ProcessingJobName"] != jobs[1]["ProcessingJobName"]
     (out,) = jobs[0]["ProcessingOutputConfig"]["Outputs"]
     taken = {each["InputName"]: each["S3Input"] for each in jobs[1]["ProcessingInputs"]}["partial"]
@@ -203,7 +209,7 @@ def test_ground_truth_is_awaited(delay: str, window: str) -> None:
 )
 def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, refused: bool) -> None:  # noqa: FBT001
     """By name, before anything is called."""
-    refusal = STATES["Who comes?"]["Choices"][2]
+    refusal = STATES["ClassifyEvent"]["Choices"][2]
     variables = {"states": {"input": {"Analysis": analysis}}}
     assert evaluate(refusal["Condition"], variables, GroundTruthPrefix=prefix) is refused
     assert evaluate(refusal["Condition"], {"states": {"input": {}}}, GroundTruthPrefix="") is False
@@ -212,10 +218,10 @@ def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, re
 @pytest.mark.parametrize(
     ("found", "truths", "leads"),
     [
-        (["capture/a/"], ["truth/a/"], "Compare the predictions"),
-        (["capture/a/"], [], "Is an alarm on?"),
-        ([], ["truth/a/"], "Is an alarm on?"),
-        (["capture/a/"] * 6, ["truth/a/"] * 4, "Tell of the failure"),
+        (["capture/a/"], ["truth/a/"], "RunModelQualityJob"),
+        (["capture/a/"], [], "FindDriftAlarm"),
+        ([], ["truth/a/"], "FindDriftAlarm"),
+        (["capture/a/"] * 6, ["truth/a/"] * 4, "NotifyFailure"),
     ],
 )
 def test_predictions_are_compared_where_their_truth_is(
@@ -224,12 +230,12 @@ def test_predictions_are_compared_where_their_truth_is(
     """What the map finds in both is told apart, and no job begins without either."""
     variables = quality(Start="2025-01-31T10:00:00Z", End="2025-01-31T11:00:00Z")
     variables["folders"] = [f"capture/{n}/" for n in range(2)]
-    items = evaluate(STATES["Which have captured?"]["Items"], variables)
+    items = evaluate(STATES["FindCapture"]["Items"], variables)
     assert items == ["capture/0/", "capture/1/", "truth/2025/01/31/10/"]
     result = {"states": {"result": [*found, "", *truths, ""]}}
-    told_apart = evaluate(STATES["Which have captured?"]["Assign"], result)
+    told_apart = evaluate(STATES["FindCapture"]["Assign"], result)
     assert told_apart == {"folders": found, "truths": truths}
-    state = STATES["Is there anything?"]
+    state = STATES["HasInputs"]
     matching = [
         each["Next"] for each in state["Choices"] if evaluate(each["Condition"], variables | told_apart)
     ]
@@ -239,7 +245,7 @@ def test_predictions_are_compared_where_their_truth_is(
 def test_the_analysis_of_requests_looks_into_no_ground_truth() -> None:
     """Whether or not there is any."""
     variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/0/", "capture/1/"]}
-    assert evaluate(STATES["Which have captured?"]["Items"], variables) == variables["folders"]
+    assert evaluate(STATES["FindCapture"]["Items"], variables) == variables["folders"]
 
 
 def test_a_job_reads_predictions_and_truth_and_the_evaluation_of_the_model() -> None:
@@ -247,8 +253,8 @@ def test_a_job_reads_predictions_and_truth_and_the_evaluation_of_the_model() -> 
     variables = quality(Time="2025-01-31T11:20:00Z")
     variables |= {"folders": ["capture/a/", "capture/b/"], "truths": ["truth/a/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    arguments = evaluate(STATES["Compare the predictions"]["Arguments"], variables, Project="p" * 16)
-    other = evaluate(STATES["Monitor"]["Arguments"], variables, Project="p" * 16)
+    arguments = evaluate(STATES["RunModelQualityJob"]["Arguments"], variables, Project="p" * 16)
+    other = evaluate(STATES["RunDataQualityJob"]["Arguments"], variables, Project="p" * 16)
     assert len(arguments["ProcessingJobName"]) <= 63
     assert arguments["ProcessingJobName"] != other["ProcessingJobName"]
     given, inputs = arguments["Environment"], arguments["ProcessingInputs"]
@@ -270,7 +276,7 @@ def test_a_metric_that_is_worse_is_named() -> None:
         "description": "worse",
     }
     result = {"result": {"Body": json.dumps({"violations": [violation]})}}
-    found = evaluate(STATES["Read the violations"]["Assign"], {"states": result})
+    found = evaluate(STATES["ReadViolations"]["Assign"], {"states": result})
     assert found["named"] in ("rmse: GreaterThanThreshold, worse", ["rmse: GreaterThanThreshold, worse"])
 
 
@@ -278,7 +284,7 @@ def test_no_job_has_a_network() -> None:
     """What the job reads reaches it through SageMaker alone."""
     variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    for name in ("Monitor", "Merge the parts", "Compare the predictions"):
+    for name in ("RunDataQualityJob", "MergePartialResults", "RunModelQualityJob"):
         network = evaluate(
             STATES[name]["Arguments"]["NetworkConfig"],
             variables,
@@ -303,10 +309,10 @@ def analysed(count: int) -> str:
 def test_violations_are_counted_and_the_first_are_named(count: int) -> None:
     """A message names twenty, and says that there are more."""
     result = {"result": {"Body": analysed(count)}}
-    found = evaluate(STATES["Read the violations"]["Assign"], {"states": result})
+    found = evaluate(STATES["ReadViolations"]["Assign"], {"states": result})
     named = found["named"] if isinstance(found["named"], list) else [found["named"]]
     assert (found["violations"], len(named)) == (count, min(count, 20))
-    (rule,) = STATES["Are there any?"]["Choices"]
+    (rule,) = STATES["HasViolations"]["Choices"]
     assert evaluate(rule["Condition"], found) is (count > 0)
     variables = {
         **found,
@@ -315,7 +321,7 @@ def test_violations_are_counted_and_the_first_are_named(count: int) -> None:
         "results": "monitoring/x",
         "analysis": "DATA_QUALITY",
     }
-    message = evaluate(STATES["Tell of the violations"]["Arguments"]["Message"], variables)
+    message = evaluate(STATES["NotifyViolations"]["Arguments"]["Message"], variables)
     assert ("…" in message) == (count > 20)
     assert message.count("rooms: baseline_drift_check, far") == min(count, 20)
 
@@ -327,16 +333,16 @@ def test_model_monitors_own_job_goes_the_same_way() -> None:
         "ProcessingJobName": "model-monitoring-1",
         "ProcessingOutputConfig": {"Outputs": [{"S3Output": {"S3Uri": uri}}]},
     }
-    rule = STATES["Who comes?"]["Choices"][0]
+    rule = STATES["ClassifyEvent"]["Choices"][0]
     variables = {"states": {"input": {"detail": detail}}}
     assert evaluate(rule["Condition"], variables) is True
     assert evaluate(rule["Assign"]["results"], variables) == uri.removeprefix("s3://the-bucket/")
-    assert rule["Next"] == "Read the violations"
+    assert rule["Next"] == "ReadViolations"
 
 
 def test_alarms_look_at_what_is_published() -> None:
     """Namespace, dimensions and names: of the count, and of a watched feature."""
-    (datum,) = STATES["Count the violations"]["Arguments"]["MetricData"]
+    (datum,) = STATES["PublishViolationCount"]["Arguments"]["MetricData"]
     resources = TEMPLATE["Resources"]
     published = {each["Name"]: each["Value"] for each in datum["Dimensions"]}
     assert published == {"Endpoint": "${EndpointName}", "MonitoringSchedule": "${Project}-monitor"}
@@ -355,7 +361,7 @@ def test_alarms_look_at_what_is_published() -> None:
     for analysis, alarm in (("DATA_QUALITY", "AnyAlarm"), ("MODEL_QUALITY", "QualityAlarm")):
         counted = evaluate(datum["MetricName"], {"analysis": analysis})
         assert resources[alarm]["Properties"]["MetricName"] == counted
-    prefix = STATES["Is an alarm on?"]["Arguments"]["AlarmNamePrefix"]
+    prefix = STATES["FindDriftAlarm"]["Arguments"]["AlarmNamePrefix"]
     assert prefix == "${Project}-drift-"
 
 
@@ -368,7 +374,7 @@ def test_the_endpoint_is_productions() -> None:
 @pytest.mark.parametrize("alarms", [[], ["house-drift-any"]])
 def test_the_governor_looks_again_while_an_alarm_is_on(alarms: list[str]) -> None:
     """And once a window, however often that is monitored."""
-    (rule,) = STATES["Shall the governor look?"]["Choices"]
+    (rule,) = STATES["ShouldTriggerRetraining"]["Choices"]
     assert evaluate(rule["Condition"], {"states": {"input": {"Alarms": alarms}}}) is bool(alarms)
-    asked = evaluate(STATES["Ask the governor"]["Arguments"]["Input"], {"window": "w"})
+    asked = evaluate(STATES["TriggerRetraining"]["Arguments"]["Input"], {"window": "w"})
     assert asked == {"Reason": "drift", "Event": "w"}
