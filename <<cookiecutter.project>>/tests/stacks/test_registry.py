@@ -80,7 +80,7 @@ class World:
 
     def told(self, event: dict[str, Any]) -> dict[str, Any]:
         """Let the state machine run on an event, and give its output."""
-        name, value, variables = "Who tells?", event, dict[str, Any]()
+        name, value, variables = "ClassifyEvent", event, dict[str, Any]()
         for _ in range(40):
             state = STATES[name]
             if state["Type"] == "Choice":
@@ -90,7 +90,7 @@ class World:
             value, following = self.step(state, value, variables)
             if state.get("End"):
                 return dict(value)
-            assert following != "Tell of the failure", value
+            assert following != "NotifyFailure", value
             name = following
         raise AssertionError(name)
 
@@ -180,7 +180,7 @@ def test_whoever_was_faster_has_answered() -> None:
     world = World("Approved", refuses=OUTDATED)
     assert world.told(PACKAGE)["Result"] == "NothingToDo"
     assert len(world.answers) == 1
-    (first, *_) = STATES["Answer"]["Retry"]
+    (first, *_) = STATES["PutApprovalResult"]["Retry"]
     assert OUTDATED in first["ErrorEquals"]
     assert first["MaxAttempts"] == 0
 
@@ -222,8 +222,8 @@ def test_the_reason_is_noted(result: dict[str, str], end: str) -> None:
 
 def test_other_events_are_refused() -> None:
     """With a sentence of its own."""
-    following, _, output = choose(STATES["Who tells?"], {"detail": {}})
-    assert (following, output["Error"]) == ("Tell of the failure", "InvalidInput")
+    following, _, output = choose(STATES["ClassifyEvent"], {"detail": {}})
+    assert (following, output["Error"]) == ("NotifyFailure", "InvalidInput")
 
 
 def test_every_task_hands_its_failure_on() -> None:
@@ -252,7 +252,9 @@ def test_the_rules_hear_of_the_approval_and_of_production() -> None:
     }
     (stage,), (action,) = details["ApprovalRule"]["stage"], details["ApprovalRule"]["action"]
     assert actions(stage)[action]["ActionTypeId"]["Category"] == "Approval"
-    assert STATES["Answer"]["Arguments"].items() >= {"StageName": stage, "ActionName": action}.items()
+    assert (
+        STATES["PutApprovalResult"]["Arguments"].items() >= {"StageName": stage, "ActionName": action}.items()
+    )
     assert details["ApprovalRule"]["state"] == ["STARTED", "FAILED"]
     assert details["PromotionRule"]["stage"] == [PIPELINE["Stages"][-1]["Name"]]
     assert details["PromotionRule"]["state"] == ["SUCCEEDED"]

@@ -881,8 +881,8 @@ def test_a_registration_is_made_once_and_can_be_found() -> None:
     kept = evaluate(STATES["Keep the package"]["Arguments"], package="arn:p", settings=SETTINGS)
     registry = json.loads((ROOT / "stacks" / "registry.asl.json").read_text(encoding="utf-8"))["States"]
     states = {"input": {"detail": {"execution-id": UUID}}, "result": {"Body": json.dumps(kept["Body"])}}
-    assert evaluate(registry["Find the package"]["Arguments"]["Key"], states=states) == kept["Key"]
-    assert evaluate(registry["Find the package"]["Assign"], states=states) == {"package": "arn:p"}
+    assert evaluate(registry["FindPackage"]["Arguments"]["Key"], states=states) == kept["Key"]
+    assert evaluate(registry["FindPackage"]["Assign"], states=states) == {"package": "arn:p"}
 
 
 @pytest.mark.parametrize("name", ["Trained", "Nothing new"])
