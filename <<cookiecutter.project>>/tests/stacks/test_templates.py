@@ -132,9 +132,9 @@ def test_the_state_machine_may_do_what_it_does_and_no_more(stack: str) -> None:
 def test_a_task_that_is_not_allowed_is_told() -> None:
     """Both ways: another call lacks its action and leaves one behind."""
     broken, role = machine("verify"), TEMPLATES["verify.yml"]["Resources"]["StateMachineRole"]
-    broken["States"]["Read the watermark"]["Resource"] = "arn:aws:states:::aws-sdk:s3:putObject"
+    broken["States"]["ReadWatermark"]["Resource"] = "arn:aws:states:::aws-sdk:s3:putObject"
     assert task_faults(broken, role) == ["it may not s3:PutObject", "it never does s3:GetObject"]
-    broken["States"]["Read the watermark"]["Resource"] = "arn:aws:states:::sagemaker:createTrainingJob.sync"
+    broken["States"]["ReadWatermark"]["Resource"] = "arn:aws:states:::sagemaker:createTrainingJob.sync"
     assert "it may not events:PutRule" in task_faults(broken, role)
 
 

@@ -20,7 +20,7 @@ INPUT = {"Stage": "dev", "EndpointName": "p-dev-2", "PipelineExecutionId": "2"}
 )
 def test_an_incomplete_input_is_refused(broken: dict[str, Any]) -> None:
     """By name, before anything is called."""
-    (choice,) = STATES["Check the input"]["Choices"]
+    (choice,) = STATES["ValidateInput"]["Choices"]
     given = {key: value for key, value in {**INPUT, **broken}.items() if value}
     assert evaluate(choice["Condition"], states={"input": given}) is True
     assert evaluate(choice["Condition"], states={"input": INPUT}) is False
@@ -31,7 +31,7 @@ def test_a_model_in_dev_is_compared_with_productions(stage: str, champion: str |
     """The endpoint has the name that deploy-model-prd.yml gives; in production the canary has compared."""
     record = json.dumps({"PipelineExecutionId": "1", "Watermark": {}})
     states = {"input": INPUT | {"Stage": stage}, "result": {"Parameter": {"Value": record}}}
-    assigned = evaluate(STATES["Read the champion"]["Assign"], states=states)
+    assigned = evaluate(STATES["ReadChampion"]["Assign"], states=states)
     assert assigned.get("champion") == champion
     production = read_template(ROOT / "stacks" / "deploy-model-prd.yml")["Resources"]["Endpoint"]
     name = production["Properties"]["EndpointName"]["Fn::Sub"].replace("${ExecutionId}", "1")
@@ -40,7 +40,7 @@ def test_a_model_in_dev_is_compared_with_productions(stage: str, champion: str |
 
 def test_the_first_model_is_compared_with_none() -> None:
     """Before it there is no record of production; all else is assigned as with one."""
-    state = STATES["Read the champion"]
+    state = STATES["ReadChampion"]
     missing = state["Catch"][0]
     assert missing["ErrorEquals"] == ["Ssm.ParameterNotFoundException"]
     assert missing["Next"] == state["Next"]
@@ -54,7 +54,7 @@ def test_the_first_model_is_compared_with_none() -> None:
 def test_the_function_gets_what_it_reads() -> None:
     """The payload of the task is the function's task."""
     payload = evaluate(
-        STATES["Send golden requests"]["Arguments"]["Payload"],
+        STATES["SendGoldenRequests"]["Arguments"]["Payload"],
         settings=INPUT,
         folder="models/2",
         champion="p-prd-1",
@@ -65,7 +65,7 @@ def test_the_function_gets_what_it_reads() -> None:
 def test_the_functions_own_words_are_told() -> None:
     """Lambda wraps them in a traceback."""
     cause = json.dumps({"errorMessage": 'p failed: "boom"\n', "errorType": "UnfitError", "stackTrace": ["x"]})
-    (catch,) = STATES["Send golden requests"]["Catch"]
+    (catch,) = STATES["SendGoldenRequests"]["Catch"]
     told = evaluate(catch["Output"], states={"errorOutput": {"Error": "UnfitError", "Cause": cause}})
     assert told == {"Error": "GoldenRequestsFailed", "Cause": 'p failed: "boom"\n'}
     other = evaluate(catch["Output"], states={"errorOutput": {"Error": "Lambda.Unknown", "Cause": "gone"}})
@@ -82,7 +82,7 @@ def test_the_functions_own_words_are_told() -> None:
 )
 def test_only_production_moves_champion_and_watermark(settings: dict[str, Any], taken: list[bool]) -> None:
     """What dev has seen may still be rejected."""
-    choices = STATES["Is it production?"]["Choices"]
+    choices = STATES["IsProduction"]["Choices"]
     assert [evaluate(choice["Condition"], settings=settings) for choice in choices] == taken
-    assert [choice["Next"] for choice in choices] == ["Verified", "Record production"]
-    assert STATES["Record production"]["Next"] == "Verified"
+    assert [choice["Next"] for choice in choices] == ["ReturnVerification", "RecordProduction"]
+    assert STATES["RecordProduction"]["Next"] == "ReturnVerification"

@@ -210,13 +210,13 @@ def test_the_record_that_the_verification_writes_can_be_read() -> None:
     verify = json.loads((ROOT / "stacks" / "verify.asl.json").read_text(encoding="utf-8"))["States"]
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     given = {"settings": {"PipelineExecutionId": UUID}, "states": {"input": {"Value": json.dumps(newest)}}}
-    written = evaluate(verify["Record production"]["Arguments"], **given)
+    written = evaluate(verify["RecordProduction"]["Arguments"], **given)
     states = {"result": {"Parameter": {"Value": written["Value"]}}}
     read = evaluate(STATES["Read the production record"]["Assign"], states=states)["production"]
     assert read == {"PipelineExecutionId": UUID, "Watermark": newest}
     assert evaluate(STATES["Read the champion"]["Assign"], states=states) == {"champion": UUID}
     (name,) = {state["Arguments"]["Name"] for state in TASKS.values() if ":ssm:" in state["Resource"]}
-    assert (name, written["Overwrite"]) == (verify["Read the champion"]["Arguments"]["Name"], True)
+    assert (name, written["Overwrite"]) == (verify["ReadChampion"]["Arguments"]["Name"], True)
 
 
 @pytest.mark.parametrize("value", ["{}", "[]", '"x"', '{"PipelineExecutionId": "1"}'])
