@@ -424,9 +424,9 @@ def test_what_training_does_not_read_starts_nothing(key: str) -> None:
         re.findall(r"key, .*? \? (/.*?/i) : (/.*?/i)\)", STATES["IsTrainingData"]["Choices"][0]["Condition"])[
             0
         ],
-        re.findall(
-            r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", WORKFLOW["States"]["List the data"]["Assign"]["found"]
-        )[0],
+        re.findall(r"Key, .*? \? (/.*?/i) : (/.*?/i)\)", WORKFLOW["States"]["ListData"]["Assign"]["found"])[
+            0
+        ],
     }
     assert len(rules) == 1
 
@@ -521,7 +521,7 @@ def test_governor_and_training_agree_on_what_is_new(newest: tuple[int, str], see
     file = {"LastModified": iso(newest[0]), "Key": newest[1]}
     record = {"Watermark": execution.value}
     execution.variables = {"newest": file, "found": {"Newest": file}, "production": record}
-    (rule,) = WORKFLOW["States"]["Is anything newer?"]["Choices"]
+    (rule,) = WORKFLOW["States"]["HasNewData"]["Choices"]
     execution.state = "HasNewData"
     refuses = [execution.evaluate(one["Condition"]) for one in STATES["HasNewData"]["Choices"]]
     assert refuses == [newest[1] == "", not execution.evaluate(rule["Condition"])]

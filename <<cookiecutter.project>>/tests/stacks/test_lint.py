@@ -39,18 +39,26 @@ def test_the_projects_own_state_machines_are_whole(tmp_path: Path) -> None:
     ("path", "value", "words"),
     [
         (["StartAt"], "Nowhere", "'Nowhere', which is no state"),
-        (["States", "Write the manifest", "Next"], "Prepared", "'Prepared', which is no state"),
-        (["States", "Gate", "Default"], "Refuse", "nothing leads to 'Refuse the model'"),
-        (["States", "Gate", "Choices", 1, "Next"], "Copy", "'Copy', which is no state"),
-        (["States", "Evaluate", "Catch", 0, "Next"], "Gone", "'Gone', which is no state"),
+        (["States", "WriteManifest", "Next"], "Prepared", "'Prepared', which is no state"),
+        (["States", "CheckQualityGate", "Default"], "Refuse", "nothing leads to 'RejectModel'"),
+        (["States", "CheckQualityGate", "Choices", 1, "Next"], "CopyFile", "'CopyFile', which is no state"),
+        (["States", "EvaluateModel", "Catch", 0, "Next"], "Gone", "'Gone', which is no state"),
         (
-            ["States", "Baseline and train", "Branches", 1, "StartAt"],
-            "Training failed",
-            "nothing leads to 'Train'",
+            ["States", "RunBaselineAndTraining", "Branches", 1, "StartAt"],
+            "FailTraining",
+            "nothing leads to 'TrainModel'",
         ),
-        (["States", "Trained", "Output", "Result"], "{% $states.input( %}", "Trained.Output.Result"),
-        (["States", "Trained", "Output", "Result"], "{% $metrics.rmse %}", "nothing assigns $metrics"),
-        (["States", "Trained", "Output", "Result"], "{% $eval('1') %}", "nothing assigns $eval"),
+        (
+            ["States", "ReturnTrainedModel", "Output", "Result"],
+            "{% $states.input( %}",
+            "ReturnTrainedModel.Output.Result",
+        ),
+        (
+            ["States", "ReturnTrainedModel", "Output", "Result"],
+            "{% $metrics.rmse %}",
+            "nothing assigns $metrics",
+        ),
+        (["States", "ReturnTrainedModel", "Output", "Result"], "{% $eval('1') %}", "nothing assigns $eval"),
     ],
 )
 def test_broken_state_machines_are_told(tmp_path: Path, path: list[Any], value: Any, words: str) -> None:

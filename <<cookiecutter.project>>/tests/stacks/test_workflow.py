@@ -20,9 +20,9 @@ from tests.stacks.asl import evaluate
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "workflow.asl.json").read_text(encoding="utf-8"))
 STATES = MACHINE["States"]
-WARNING = "Tell that nothing was compared"
+WARNING = "NotifyMissingComparison"
 # These stop no delivery, whatever comes of them.
-ASIDE = {WARNING, "Log the run", "Tell that nothing was logged"}
+ASIDE = {WARNING, "LogRun", "NotifyTrackingFailure"}
 # Errors that a state answers, and which are not faults.
 ANSWERED = {
     "Ssm.ParameterNotFoundException",
@@ -60,9 +60,9 @@ def tasks() -> Iterator[tuple[str, dict[str, Any]]]:
 TASKS = dict(tasks())
 JOBS = {name: state for name, state in TASKS.items() if state["Resource"].endswith(".sync")}
 (DESCRIPTION,) = [
-    machine["States"]["Describe the training"]["Assign"]["job"]
+    machine["States"]["BuildTrainingJob"]["Assign"]["job"]
     for _, machine in machines_in(MACHINE, "")
-    if "Describe the training" in machine["States"]
+    if "BuildTrainingJob" in machine["States"]
 ]
 SETTINGS = {
     "PipelineExecutionId": UUID,
@@ -97,11 +97,11 @@ def listed(
     objects: list[dict[str, Any]], since: int = 0, page: int = 3, workload: str = "tabular"
 ) -> dict[str, Any]:
     """List the objects page by page and give what was found."""
-    found = evaluate(STATES["Start the list"]["Assign"]["found"])
+    found = evaluate(STATES["InitializeListing"]["Assign"]["found"])
     for start in range(0, max(len(objects), 1), page):
         result = {"Contents": objects[start : start + page], "IsTruncated": start + page < len(objects)}
         found = evaluate(
-            STATES["List the data"]["Assign"]["found"],
+            STATES["ListData"]["Assign"]["found"],
             states={"result": result if result["Contents"] else {"IsTruncated": False}},
             found=found,
             since=since,
@@ -143,7 +143,7 @@ def test_takes_the_configured_interval_only() -> None:
     start = {"context": {"Execution": {"StartTime": "2024-01-31T12:00:00.000Z"}}}
     for days, files in ((0, ["old.csv", "new.csv"]), (30, ["new.csv"])):
         states = {**start, "input": {"Data": {"IntervalDays": days}}}
-        since = evaluate(STATES["Start the list"]["Assign"]["since"], states=states)
+        since = evaluate(STATES["InitializeListing"]["Assign"]["since"], states=states)
         objects = [an_object("raw/old.csv"), an_object("raw/new.csv", "2024-01-01T12:00:00Z")]
         assert listed(objects, since)["Files"] == files
 
@@ -187,7 +187,7 @@ def test_only_later_files_are_new(
     names = ("LastModified", "Key")
     found = {"Newest": dict(zip(names, newest, strict=True))}
     production = {"Watermark": dict(zip(names, watermark, strict=True))}
-    condition = STATES["Is anything newer?"]["Choices"][0]["Condition"]
+    condition = STATES["HasNewData"]["Choices"][0]["Condition"]
     assert evaluate(condition, found=found, production=production) is is_newer
 
 
@@ -196,7 +196,7 @@ def test_only_later_files_are_new(
 
 def restored(stack: dict[str, Any]) -> dict[str, Any]:
     """Give the record as the stack of production has it."""
-    state = STATES["Describe the production stack"]
+    state = STATES["DescribeProductionStack"]
     return dict(evaluate(state["Assign"], states={"result": {"Stacks": [stack]}})["production"])
 
 
@@ -212,9 +212,9 @@ def test_the_record_that_the_verification_writes_can_be_read() -> None:
     given = {"settings": {"PipelineExecutionId": UUID}, "states": {"input": {"Value": json.dumps(newest)}}}
     written = evaluate(verify["RecordProduction"]["Arguments"], **given)
     states = {"result": {"Parameter": {"Value": written["Value"]}}}
-    read = evaluate(STATES["Read the production record"]["Assign"], states=states)["production"]
+    read = evaluate(STATES["ReadProductionRecord"]["Assign"], states=states)["production"]
     assert read == {"PipelineExecutionId": UUID, "Watermark": newest}
-    assert evaluate(STATES["Read the champion"]["Assign"], states=states) == {"champion": UUID}
+    assert evaluate(STATES["ReadChampion"]["Assign"], states=states) == {"champion": UUID}
     (name,) = {state["Arguments"]["Name"] for state in TASKS.values() if ":ssm:" in state["Resource"]}
     assert (name, written["Overwrite"]) == (verify["ReadChampion"]["Arguments"]["Name"], True)
 
@@ -222,11 +222,11 @@ def test_the_record_that_the_verification_writes_can_be_read() -> None:
 @pytest.mark.parametrize("value", ["{}", "[]", '"x"', '{"PipelineExecutionId": "1"}'])
 def test_a_damaged_record_ends_the_training_before_its_jobs(value: str) -> None:
     """Step Functions refuses what is not defined, and the cause names the parameter and the way out."""
-    state = STATES["Read the production record"]
+    state = STATES["ReadProductionRecord"]
     states = {"result": {"Parameter": {"Value": value}}}
     assert None in evaluate(state["Assign"], states=states)["production"].values()
     error = {"errorOutput": {"Error": "States.QueryEvaluationError", "Cause": "it has no Watermark"}}
-    failure = evaluate(caught("Read the production record", "States.ALL")["Output"], states=error)
+    failure = evaluate(caught("ReadProductionRecord", "States.ALL")["Output"], states=error)
     assert failure["Error"] == "ChampionFailed"
     words = ("${ProductionParameter}", "it has no Watermark", "delete the parameter")
     assert all(word in failure["Cause"] for word in words)
@@ -234,26 +234,26 @@ def test_a_damaged_record_ends_the_training_before_its_jobs(value: str) -> None:
 
 def test_a_missing_record_is_restored_from_the_stack_of_production() -> None:
     """With the execution whose model serves there, and the data that the training noted beside the model."""
-    missing = caught("Read the production record", "Ssm.ParameterNotFoundException")
-    assert missing["Next"] == "Describe the production stack"
+    missing = caught("ReadProductionRecord", "Ssm.ParameterNotFoundException")
+    assert missing["Next"] == "DescribeProductionStack"
     outputs = [
         {"OutputKey": "ApiUrl", "OutputValue": "https://x"},
         {"OutputKey": "EndpointName", "OutputValue": "${Project}-prd-" + UUID},
     ]
     production = restored({"Outputs": outputs})
     assert production == {"PipelineExecutionId": UUID, "Watermark": EPOCH}
-    assert choose("Check for a champion", {}, production=production)[0] == ("Read the watermark of the model")
-    kept = evaluate(STATES["Keep the watermark"]["Arguments"], settings=SETTINGS, found={"Newest": EPOCH})
-    read = STATES["Read the watermark of the model"]
+    assert choose("HasChampion", {}, production=production)[0] == ("ReadChampionWatermark")
+    kept = evaluate(STATES["SaveWatermark"]["Arguments"], settings=SETTINGS, found={"Newest": EPOCH})
+    read = STATES["ReadChampionWatermark"]
     assert evaluate(read["Arguments"], production=production)["Key"] == kept["Key"]
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     body = {"result": {"Body": json.dumps(newest)}}
     production = evaluate(read["Assign"], production=production, states=body)["production"]
-    written = evaluate(STATES["Restore the production record"]["Arguments"], production=production)
+    written = evaluate(STATES["RestoreProductionRecord"]["Arguments"], production=production)
     assert json.loads(written["Value"]) == {"PipelineExecutionId": UUID, "Watermark": newest}
     assert written["Overwrite"] is False
-    newer = caught("Restore the production record", "Ssm.ParameterAlreadyExistsException")
-    assert newer["Next"] == "Read the production record"
+    newer = caught("RestoreProductionRecord", "Ssm.ParameterAlreadyExistsException")
+    assert newer["Next"] == "ReadProductionRecord"
 
 
 def test_the_stack_of_production_is_the_one_that_is_described() -> None:
@@ -262,7 +262,7 @@ def test_the_stack_of_production_is_the_one_that_is_described() -> None:
     name = production["Resources"]["Endpoint"]["Properties"]["EndpointName"]["Fn::Sub"]
     assert name == "${Project}-prd-${ExecutionId}"
     assert "EndpointName" in production["Outputs"]
-    described = STATES["Describe the production stack"]["Arguments"]["StackName"]
+    described = STATES["DescribeProductionStack"]["Arguments"]["StackName"]
     actions = (ROOT / "pipeline" / "pipeline.yml").read_text(encoding="utf-8")
     assert f"StackName: !Sub {described}\n" in actions
 
@@ -271,7 +271,7 @@ def test_the_stack_of_production_is_the_one_that_is_described() -> None:
 def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]) -> None:
     """A failed first deployment leaves a stack without outputs, and the threshold alone decides."""
     production = restored(stack)
-    assert choose("Check for a champion", {}, production=production)[0] == "List the data"
+    assert choose("HasChampion", {}, production=production)[0] == "ListData"
     assert first_model_passes(production["PipelineExecutionId"])
 
 
@@ -280,18 +280,18 @@ def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]
     [
         (
             "Stack with id house-deploy-prd does not exist (Service: CloudFormation, Status Code: 400)",
-            "List the data",
+            "ListData",
         ),
-        ("Rate exceeded (Service: CloudFormation, Status Code: 400)", "Tell of the failure"),
+        ("Rate exceeded (Service: CloudFormation, Status Code: 400)", "NotifyFailure"),
     ],
 )
 def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause: str, following: str) -> None:
     """CloudFormation's other errors end the execution: a champion that was not seen may be there."""
     error = {"errorOutput": {"Error": "CloudFormation.CloudFormationException", "Cause": cause}}
-    output = evaluate(caught("Describe the production stack", "States.ALL")["Output"], states=error)
-    chosen, assigned, _ = asl.choose(STATES["Check that production exists"], output)
+    output = evaluate(caught("DescribeProductionStack", "States.ALL")["Output"], states=error)
+    chosen, assigned, _ = asl.choose(STATES["IsProductionMissing"], output)
     assert chosen == following
-    if chosen == "List the data":
+    if chosen == "ListData":
         assert assigned["production"] == {"PipelineExecutionId": "none", "Watermark": EPOCH}
         assert first_model_passes("none")
     else:
@@ -301,22 +301,22 @@ def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause:
 def first_model_passes(champion: str) -> bool:
     """Whether the threshold alone decides about a model that has to be better than the champion."""
     bound = {"settings": {"Gate": {"Champion": "better"}}, "measured": {}, "champion": champion}
-    return choose("Compare with the champion", {}, **bound)[0] == "Copy the model"
+    return choose("CompareWithChampion", {}, **bound)[0] == "CopyModel"
 
 
 def test_a_record_that_goes_missing_during_the_training_is_not_a_first_model() -> None:
     """The champion is then the one that the execution began with."""
-    rule = caught("Read the champion", "Ssm.ParameterNotFoundException")
+    rule = caught("ReadChampion", "Ssm.ParameterNotFoundException")
     assert evaluate(rule["Assign"], production={"PipelineExecutionId": UUID}) == {"champion": UUID}
 
 
 @pytest.mark.parametrize(
     ("names", "next_state", "error"),
     [
-        (["x" * 40] * 4000, "Write the manifest", None),
-        (["x" * 50] * 4000, "Tell of the failure", "TooManyFiles"),
-        (["日" * 50] * 1100, "Tell of the failure", "TooManyFiles"),
-        ([], "Tell of the failure", "NoData"),
+        (["x" * 40] * 4000, "WriteManifest", None),
+        (["x" * 50] * 4000, "NotifyFailure", "TooManyFiles"),
+        (["日" * 50] * 1100, "NotifyFailure", "TooManyFiles"),
+        ([], "NotifyFailure", "NoData"),
     ],
 )
 def test_a_list_that_no_state_can_hold_is_refused(
@@ -324,7 +324,7 @@ def test_a_list_that_no_state_can_hold_is_refused(
 ) -> None:
     """Below 256 KiB in bytes, which nothing catches above it; and nothing at all is refused too."""
     given_names = {"found": {"Files": names}, "since": 0, "settings": {"Data": {"Prefix": "raw/"}}}
-    chosen, output = choose("Is the list complete?", {"More": False}, **given_names)
+    chosen, output = choose("IsListingComplete", {"More": False}, **given_names)
     assert (chosen, (output or {}).get("Error")) == (next_state, error)
     if error is None:
         assert len(json.dumps(names, ensure_ascii=False).encode()) < 256 * 1024
@@ -339,7 +339,7 @@ def choose(name: str, state_input: Any, **variables: Any) -> tuple[str, Any]:
 def test_a_page_fits_a_state() -> None:
     """The longest keys with their attributes stay below 256 KiB."""
     arguments = evaluate(
-        STATES["List the data"]["Arguments"],
+        STATES["ListData"]["Arguments"],
         settings={"Data": {"Prefix": "raw/"}},
         page={"ContinuationToken": "t"},
     )
@@ -361,9 +361,9 @@ def gate(evaluation: dict[str, Any], metric: str, comparison: str, threshold: fl
     """Give the state after the gate, and the failure that goes there."""
     wanted = {"Gate": {"Metric": metric, "Comparison": comparison, "Threshold": threshold}}
     states = {"result": {"Body": json.dumps(evaluation)}}
-    measured = evaluate(STATES["Read the metrics"]["Output"], states=states, settings=wanted)
-    chosen, output = choose("Gate", measured, settings=wanted)
-    if chosen == "Refuse the model":
+    measured = evaluate(STATES["ReadMetrics"]["Output"], states=states, settings=wanted)
+    chosen, output = choose("CheckQualityGate", measured, settings=wanted)
+    if chosen == "RejectModel":
         output = evaluate(STATES[chosen]["Output"], states={"input": measured}, settings=wanted)
     return chosen, output
 
@@ -406,7 +406,7 @@ CLASSES = {
 def test_gate(evaluation: dict[str, Any], rule: tuple[str, str, float | str], *, passes: bool) -> None:
     """Equal is not better, an unknown or undefined metric does not pass, and the reason names the metric."""
     chosen, failure = gate(evaluation, *rule)
-    assert (chosen == "Compare with the champion") is passes
+    assert (chosen == "CompareWithChampion") is passes
     if not passes:
         assert failure["Error"] == "GateNotPassed"
         assert {"auto": "rmse" if evaluation["task"] == "regression" else "auc"}.get(
@@ -432,8 +432,10 @@ def compare(
         "measured": measured | ({} if champion is None else {"Champion": champion}),
         "champion": "execution-1",
     }
-    chosen, _ = choose("Compare with the champion", {}, **bound)
-    cause = evaluate(STATES["Keep the champion"]["Output"]["Cause"], **bound) if "Keep" in chosen else ""
+    chosen, _ = choose("CompareWithChampion", {}, **bound)
+    cause = (
+        evaluate(STATES["RetainChampion"]["Output"]["Cause"], **bound) if chosen == "RetainChampion" else ""
+    )
     return chosen, str(cause)
 
 
@@ -461,11 +463,11 @@ def test_a_model_is_held_against_the_champion(  # noqa: PLR0913
 ) -> None:
     """Better by the margin where nobody asked, as good where somebody did; a refusal has both figures."""
     chosen, cause = compare(value, champion, metric, rule, margin)
-    assert chosen == ("Copy the model" if passes else "Keep the champion")
+    assert chosen == ("CopyModel" if passes else "RetainChampion")
     if not passes:
         assert all(word in cause for word in (metric, f"{value:g}", f"{champion:g}", "execution-1"))
-        assert STATES["Keep the champion"]["Output"]["Error"] == "ChampionNotBeaten"
-        assert STATES["Keep the champion"]["Next"] == "Tell of the failure"
+        assert STATES["RetainChampion"]["Output"]["Error"] == "ChampionNotBeaten"
+        assert STATES["RetainChampion"]["Next"] == "NotifyFailure"
         assert (f"{margin:g}, the margin" in cause) is (rule == "better" and margin > 0)
 
 
@@ -494,15 +496,15 @@ def test_a_champion_that_cannot_be_measured_is_told(evaluation: dict[str, Any], 
 @pytest.mark.parametrize("there", [True, False])
 def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: bool) -> None:
     """SageMaker fails a job whose input is empty."""
-    key = evaluate(STATES["Find its model"]["Arguments"]["Prefix"], champion=UUID)
+    key = evaluate(STATES["FindChampionModel"]["Arguments"]["Prefix"], champion=UUID)
     contents = {"Contents": [an_object(key)]} if there else {}
     assigned = evaluate(
-        STATES["Find its model"]["Assign"],
+        STATES["FindChampionModel"]["Assign"],
         champion=UUID,
         states={"result": {**contents, "KeyCount": int(there)}},
     )
     inputs = evaluate(
-        STATES["Evaluate"]["Arguments"]["ProcessingInputs"],
+        STATES["EvaluateModel"]["Arguments"]["ProcessingInputs"],
         run="s3://b/run",
         training={"ModelDataUrl": "s3://b/m"},
         **assigned,
@@ -510,7 +512,7 @@ def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: 
     named = {one["InputName"]: one["S3Input"]["S3Uri"] for one in inputs}
     assert named.keys() == {"model", "test", "train", "validation"} | ({"champion"} if there else set())
     copies = evaluate(
-        STATES["Copy the model"]["ItemProcessor"]["States"]["Copy"]["Arguments"]["Key"],
+        STATES["CopyModel"]["ItemProcessor"]["States"]["CopyFile"]["Arguments"]["Key"],
         settings={"PipelineExecutionId": UUID},
         states={"input": {"to": "model.tar.gz"}},
     )
@@ -523,7 +525,7 @@ def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: 
 def logged(evaluation: dict[str, Any]) -> Record:
     """Give what the function reads of the task's payload."""
     payload = evaluate(
-        STATES["Log the run"]["Arguments"]["Payload"],
+        STATES["LogRun"]["Arguments"]["Payload"],
         states={"context": CONTEXT},
         settings=SETTINGS
         | {
@@ -553,10 +555,10 @@ def test_a_run_has_what_the_training_was_given_and_what_came_of_it(champion: dic
     }
 
 
-@pytest.mark.parametrize(("uri", "following"), [("", "Gate"), ("http://mlflow:5000", "Log the run")])
+@pytest.mark.parametrize(("uri", "following"), [("", "CheckQualityGate"), ("http://mlflow:5000", "LogRun")])
 def test_without_a_tracking_server_nothing_is_logged(uri: str, following: str) -> None:
     """The parameter's default turns it off."""
-    state = json.loads(json.dumps(STATES["Is there a tracking server?"]).replace("${MlflowTrackingUri}", uri))
+    state = json.loads(json.dumps(STATES["HasTrackingServer"]).replace("${MlflowTrackingUri}", uri))
     assert asl.choose(state, {})[0] == following
 
 
@@ -565,11 +567,11 @@ def test_a_tracking_server_that_fails_changes_nothing_for_the_model() -> None:
     measured = {"Metric": "rmse", "Value": 0.5}
     cause = json.dumps({"errorMessage": "http://x gave no answer", "errorType": "TrackingError"})
     states = {"input": measured, "errorOutput": {"Error": "TrackingError", "Cause": cause}}
-    (caught,) = STATES["Log the run"]["Catch"]
+    (caught,) = STATES["LogRun"]["Catch"]
     told = STATES[caught["Next"]]
     assert evaluate(caught["Output"], states=states) == measured
     assert evaluate(told["Output"], states=states) == measured
-    assert told["Next"] == STATES["Log the run"]["Next"] == "Gate"
+    assert told["Next"] == STATES["LogRun"]["Next"] == "CheckQualityGate"
     assigned = evaluate(caught["Assign"], states=states)
     message = evaluate(
         told["Arguments"]["Message"], states={"context": {"Execution": {"Id": "arn:x"}}}, **assigned
@@ -583,7 +585,7 @@ def test_a_tracking_server_that_fails_changes_nothing_for_the_model() -> None:
 def reason(cause: str) -> str:
     """Give what is told of a failed job."""
     return str(
-        evaluate(STATES["Read the reason"]["Output"], states={"input": {"Error": "X", "Cause": cause}})[
+        evaluate(STATES["ExtractFailureReason"]["Output"], states={"input": {"Error": "X", "Cause": cause}})[
             "Cause"
         ]
     )
@@ -632,7 +634,7 @@ def test_every_task_hands_its_failure_on() -> None:
     told = {
         state["Catch"][-1]["Next"] for name, state in STATES.items() if name not in ASIDE and "Catch" in state
     }
-    assert told == {"Check that production exists", "Read the reason", "Tell of the failure", "Failed"}
+    assert told == {"IsProductionMissing", "ExtractFailureReason", "NotifyFailure", "FailExecution"}
     for name in ASIDE:
         assert {rule["Next"] for rule in STATES[name]["Catch"]} <= {STATES[name]["Next"], *ASIDE}
 
@@ -648,21 +650,21 @@ def inner_names(holder: dict[str, Any]) -> list[str]:
 
 def test_a_failure_is_published_and_ends_the_execution() -> None:
     """Even when publishing fails, the execution ends with the failure's own name."""
-    tell, failure = STATES["Tell of the failure"], {"Error": "NoData", "Cause": "There is no file."}
+    tell, failure = STATES["NotifyFailure"], {"Error": "NoData", "Cause": "There is no file."}
     context = {"context": {"Execution": {"Id": "arn:x"}}, "input": failure}
     message = evaluate(tell["Arguments"], states=context)
     assert "NoData" in message["Subject"]
     assert len(message["Subject"].replace("${Project}", "p" * 16)) <= 100
     assert failure["Cause"] in message["Message"]
     assert evaluate(tell["Catch"][0]["Output"], states=context) == failure
-    assert evaluate({key: STATES["Failed"][key] for key in failure}, states=context) == failure
+    assert evaluate({key: STATES["FailExecution"][key] for key in failure}, states=context) == failure
 
 
 @pytest.mark.parametrize("name", ["x" * 37, "a_b", "-a", "a b"])
 def test_an_execution_whose_name_fits_no_job_is_refused(name: str) -> None:
     """Job names carry the execution's, so it is checked before anything runs."""
     states = {"context": {"Execution": {"Name": name}}, "input": {}}
-    rule = STATES["Check the input"]["Choices"][0]
+    rule = STATES["ValidateInput"]["Choices"][0]
     assert evaluate(rule["Condition"], states=states) is True
     assert name in evaluate(rule["Output"], states=states)["Cause"]
     states["context"]["Execution"]["Name"] = UUID
@@ -675,11 +677,11 @@ def test_an_execution_whose_name_fits_no_job_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("Prepare", "prep"),
-        ("Merge the parts", "merge"),
-        ("Baseline", "base"),
-        ("Train", "train"),
-        ("Evaluate", "eval"),
+        ("PrepareData", "prep"),
+        ("MergePartialResults", "merge"),
+        ("ComputeBaseline", "base"),
+        ("TrainModel", "train"),
+        ("EvaluateModel", "eval"),
     ],
 )
 def test_job_names_are_new_with_each_retry(name: str, kind: str) -> None:
@@ -711,15 +713,18 @@ def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
     }
     prepare, merge = (
         evaluate(STATES[name]["Arguments"], states={"context": CONTEXT}, settings=given_settings, run="RUN")
-        for name in ("Prepare", "Merge the parts")
+        for name in ("PrepareData", "MergePartialResults")
     )
     left = {each["S3Output"]["S3Uri"] for each in prepare["ProcessingOutputConfig"]["Outputs"]}
     merged = {each["S3Output"]["S3Uri"] for each in merge["ProcessingOutputConfig"]["Outputs"]}
-    following, _ = choose("Are there parts?", {}, settings=given_settings)
+    following, _ = choose("HasPartialResults", {}, settings=given_settings)
     if instances == 1:
-        assert (following, left) == ("Baseline and train", merged)
+        assert (following, left) == ("RunBaselineAndTraining", merged)
         return
-    assert (following, STATES["Merge the parts"]["Next"]) == ("Merge the parts", "Baseline and train")
+    assert (following, STATES["MergePartialResults"]["Next"]) == (
+        "MergePartialResults",
+        "RunBaselineAndTraining",
+    )
     assert merge["ProcessingResources"]["ClusterConfig"] == {**cluster, "InstanceCount": 1}
     taken = {each["InputName"]: each["S3Input"] for each in merge["ProcessingInputs"]}
     assert {taken["partial"]["S3Uri"]} == left
@@ -731,17 +736,17 @@ def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
 def test_jobs_take_what_earlier_jobs_give(workload: str, completed: set[str]) -> None:
     """Each input lies below an output of a job before it, also the baseline that is completed."""
     known = {"Data": {"Workload": workload}}
-    outputs = evaluate(STATES["Prepare"]["Arguments"]["ProcessingOutputConfig"]["Outputs"], run="RUN")
+    outputs = evaluate(STATES["PrepareData"]["Arguments"]["ProcessingOutputConfig"]["Outputs"], run="RUN")
     given_places = {output["S3Output"]["S3Uri"] for output in outputs}
     channels = evaluate(DESCRIPTION["InputDataConfig"], run="RUN")
     taken = {channel["DataSource"]["S3DataSource"]["S3Uri"] for channel in channels}
     inputs = evaluate(
-        STATES["Evaluate"]["Arguments"]["ProcessingInputs"],
+        STATES["EvaluateModel"]["Arguments"]["ProcessingInputs"],
         run="RUN",
         training={"ModelDataUrl": "MODEL"},
         champions=[{"name": "champion", "uri": "MODEL"}],
         settings=known,
-    ) + evaluate(JOBS["Baseline"]["Arguments"]["ProcessingInputs"], run="RUN")
+    ) + evaluate(JOBS["ComputeBaseline"]["Arguments"]["ProcessingInputs"], run="RUN")
     taken |= {one["S3Input"]["S3Uri"] for one in inputs}
     assert (taken - {"MODEL"}) - given_places == completed
     place = "evaluation" if completed else "baseline"
@@ -759,7 +764,7 @@ def copies(workload: str = "tabular") -> list[dict[str, str]]:
         "evaluation": {"reports": [*REPORTS]},
         "settings": {"Data": {"Workload": workload}},
     }
-    return list(evaluate(STATES["Copy the model"]["Items"], folder="RUN", **given))
+    return list(evaluate(STATES["CopyModel"]["Items"], folder="RUN", **given))
 
 
 def test_jobs_are_isolated_encrypted_and_marked() -> None:
@@ -778,7 +783,7 @@ def test_what_instances_send_one_another_is_encrypted(instances: int, *, encrypt
     """Gradients are sums over the data; a single instance would wait for a network that it does not need."""
     variables = {"states": {"context": CONTEXT}, "job": {}}
     settings = {"Network": {}, "Train": {"Cluster": {"InstanceCount": instances}}}
-    given = evaluate(JOBS["Train"]["Arguments"], **variables, settings=settings)
+    given = evaluate(JOBS["TrainModel"]["Arguments"], **variables, settings=settings)
     assert given["EnableInterContainerTrafficEncryption"] is encrypted
 
 
@@ -794,7 +799,7 @@ def test_jobs_run_in_the_network_that_is_given(name: str) -> None:
 
 def test_environment_values_fit() -> None:
     """SageMaker takes at most 256 characters a value."""
-    values = JOBS["Baseline"]["Arguments"]["Environment"].values()
+    values = JOBS["ComputeBaseline"]["Arguments"]["Environment"].values()
     assert all(len(value) <= 256 for value in values)
 
 
@@ -802,18 +807,18 @@ def test_the_watermark_lies_beside_the_model() -> None:
     """Verification reads it from there once the model is in production: the text that the parameter takes."""
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     written = evaluate(
-        STATES["Keep the watermark"]["Arguments"],
+        STATES["SaveWatermark"]["Arguments"],
         found={"Newest": newest},
         settings={"PipelineExecutionId": UUID},
     )
     assert (written["Key"], written["Body"]) == (f"models/{UUID}/watermark.json", newest)
-    assert STATES["Copy the model"]["Next"] == "Keep the watermark"
+    assert STATES["CopyModel"]["Next"] == "SaveWatermark"
 
 
 def registered(reports: tuple[str, ...] = REPORTS) -> dict[str, Any]:
     """Give what the model is registered with, held against the API's own model of the call."""
     request = evaluate(
-        STATES["Register the model"]["Arguments"],
+        STATES["RegisterModel"]["Arguments"],
         states={"context": CONTEXT},
         settings=SETTINGS,
         measured={"Metric": "rmse", "Value": 0.456059289402945},
@@ -872,20 +877,20 @@ def test_the_group_is_the_one_that_the_pipeline_stack_makes() -> None:
     """A model of another group would be registered for nobody."""
     group = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]["ModelPackageGroup"]
     assert group["Properties"]["ModelPackageGroupName"] == {"Ref": "Project"}
-    assert STATES["Register the model"]["Arguments"]["ModelPackageGroupName"] == "${Project}"
+    assert STATES["RegisterModel"]["Arguments"]["ModelPackageGroupName"] == "${Project}"
 
 
 def test_a_registration_is_made_once_and_can_be_found() -> None:
     """A repeated call adds no second version, and the package's ARN lies where the registry looks for it."""
     assert registered()["ClientToken"] == UUID
-    kept = evaluate(STATES["Keep the package"]["Arguments"], package="arn:p", settings=SETTINGS)
+    kept = evaluate(STATES["SavePackageArn"]["Arguments"], package="arn:p", settings=SETTINGS)
     registry = json.loads((ROOT / "stacks" / "registry.asl.json").read_text(encoding="utf-8"))["States"]
     states = {"input": {"detail": {"execution-id": UUID}}, "result": {"Body": json.dumps(kept["Body"])}}
     assert evaluate(registry["FindPackage"]["Arguments"]["Key"], states=states) == kept["Key"]
     assert evaluate(registry["FindPackage"]["Assign"], states=states) == {"package": "arn:p"}
 
 
-@pytest.mark.parametrize("name", ["Trained", "Nothing new"])
+@pytest.mark.parametrize("name", ["ReturnTrainedModel", "ReturnNoNewData"])
 def test_outcomes_say_what_later_stages_take(name: str) -> None:
     """The watermark goes on as the text that is written when the model is deployed."""
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
@@ -900,8 +905,8 @@ def test_outcomes_say_what_later_stages_take(name: str) -> None:
     )
     assert json.loads(output["Watermark"]["Value"]) == newest
     assert output["PipelineExecutionId"] == UUID
-    assert output["Result"] == {"Trained": "Trained", "Nothing new": "NoNewData"}[name]
-    if name == "Trained":
+    assert output["Result"] == {"ReturnTrainedModel": "Trained", "ReturnNoNewData": "NoNewData"}[name]
+    if name == "ReturnTrainedModel":
         assert output["ModelDataUrl"] == f"s3://${{ArtifactBucket}}/models/{UUID}/model.tar.gz"
         assert (output["TrainingJobName"], output["Metrics"]) == ("job", {"rmse": 0.5})
         assert output["ModelPackageArn"] == "arn:p"
