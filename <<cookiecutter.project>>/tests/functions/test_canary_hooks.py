@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.canary import asking, endpoints, golden, hook, post_traffic, pre_traffic, synthetic
-from functions.canary.deadline import Deadline, OutOfTimeError
-from functions.canary.examination import UnfitError
-from functions.canary.golden_file import Golden, Row
-from functions.canary.settings import PostTraffic, PreTraffic, Synthetic
+from functions.canary import endpoints, golden_requests, hook, post_traffic, pre_traffic, synthetic, verify
+from functions.canary.deadline import Deadline, DeadlineExceededError
+from functions.canary.golden_set import GoldenRequest, GoldenSet
+from functions.canary.settings import PostTrafficSettings, PreTrafficSettings, SyntheticSettings
+from functions.canary.validation import ValidationFailedError
 from tests.functions.aws import Call, Context, Reply, Server, model_error, refuses, says, serving
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ NEW, OLD = "house-prd-2", "house-prd-1"
 EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 GOLDEN_URL = "s3://bucket/models/2/golden.json"
 ROWS = [(f"golden-{number:04}", f"{number}.5,1", float(number), number + 0.25) for number in range(1, 11)]
-PRE = PreTraffic(1e-9, 0.1, 400, NEW, GOLDEN_URL, "house-api", "live", 4)
-POST = PostTraffic(1e-9, 0.1, 400, NEW, GOLDEN_URL, f"s3://bucket/capture/{NEW}/", 100)
+PRE = PreTrafficSettings(1e-9, 0.1, 400, NEW, GOLDEN_URL, "house-api", "live", 4)
+POST = PostTrafficSettings(1e-9, 0.1, 400, NEW, GOLDEN_URL, f"s3://bucket/capture/{NEW}/", 100)
 
 
 class Aws:
@@ -133,18 +133,20 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         yield aws
 
 
-def before(aws: Aws, settings: PreTraffic = PRE, seconds: float = 20, **config: Any) -> hook.Facts:
+def before(
+    aws: Aws, settings: PreTrafficSettings = PRE, seconds: float = 20, **config: Any
+) -> hook.HookResult:
     """Run the check before traffic."""
     client = aws.server.client
     runtime = client("sagemaker-runtime", **config)
-    own = pre_traffic.Clients(client("lambda"), runtime, client("s3"), client("sagemaker"))
-    return pre_traffic.check(settings, own, Deadline(time.monotonic() + seconds))
+    clients = pre_traffic.Clients(client("lambda"), runtime, client("s3"), client("sagemaker"))
+    return pre_traffic.check(settings, clients, Deadline(time.monotonic() + seconds))
 
 
-def after(aws: Aws, settings: PostTraffic = POST, seconds: float = 20) -> hook.Facts:
+def after(aws: Aws, settings: PostTrafficSettings = POST, seconds: float = 20) -> hook.HookResult:
     """Run the check after traffic."""
-    own = post_traffic.Clients(*map(aws.server.client, ("codedeploy", "sagemaker-runtime", "s3")))
-    return post_traffic.check(settings, own, "d-1", Deadline(time.monotonic() + seconds))
+    clients = post_traffic.Clients(*map(aws.server.client, ("codedeploy", "sagemaker-runtime", "s3")))
+    return post_traffic.check(settings, clients, "d-1", Deadline(time.monotonic() + seconds))
 
 
 def invocations(aws: Aws, endpoint: str) -> list[Call]:
@@ -166,22 +168,22 @@ def test_a_good_model_passes(aws: Aws) -> None:
 
 
 @contextmanager
-def unfit(words: str) -> Iterator[None]:
-    with pytest.raises(UnfitError, match=words):
+def validation_fails(words: str) -> Iterator[None]:
+    with pytest.raises(ValidationFailedError, match=words):
         yield
 
 
 def test_a_model_that_is_not_the_evaluated_one_is_stopped(aws: Aws) -> None:
     """A wrong artefact shows, however well it predicts."""
     aws.answers[NEW] = lambda call: predictions(float(call.body.decode().split(".")[0]))
-    with unfit("another model is served"):
+    with validation_fails("another model is served"):
         before(aws)
 
 
 def test_a_model_worse_than_the_champion_is_stopped(aws: Aws) -> None:
     """By more than the tolerance, and not by less."""
     aws.answers[OLD] = lambda call: predictions(float(call.body.decode().split(".")[0]))
-    with unfit("more than the tolerance of 0.05"):
+    with validation_fails("more than the tolerance of 0.05"):
         before(aws, replace(PRE, golden_tolerance=0.05))
     assert before(aws, replace(PRE, golden_tolerance=0.11))["champion_error"] == 0
 
@@ -200,15 +202,15 @@ def test_a_model_worse_than_the_champion_is_stopped(aws: Aws) -> None:
 def test_a_model_that_does_not_answer_is_stopped_soon(aws: Aws, reply: Reply, words: str) -> None:
     """Three failures are enough, and their reason is told."""
     aws.answers[NEW] = lambda _: reply
-    with unfit(words):
+    with validation_fails(words):
         before(aws)
-    assert len(invocations(aws, NEW)) == asking.MOST_PROBLEMS
+    assert len(invocations(aws, NEW)) == golden_requests.MAX_FAILURES
 
 
 def test_one_failure_in_many_stops_the_model(aws: Aws) -> None:
     """A golden request is not asked twice."""
     aws.answers[NEW] = lambda call: model_error(500, "boom") if b"5.5" in call.body else aws.good(call)
-    with unfit("golden-0005"):
+    with validation_fails("golden-0005"):
         before(aws)
 
 
@@ -220,7 +222,7 @@ def test_a_slow_or_hanging_model_is_stopped(aws: Aws) -> None:
         return aws.good(call)
 
     aws.answers[NEW] = late
-    with unfit("20 ms are allowed"):
+    with validation_fails("20 ms are allowed"):
         before(aws, replace(PRE, latency_threshold_ms=20))
     assert len(invocations(aws, NEW)) == 2  # of ten: the others could change nothing
 
@@ -229,7 +231,7 @@ def test_a_slow_or_hanging_model_is_stopped(aws: Aws) -> None:
         return aws.good(call)
 
     aws.answers[NEW] = hang
-    with unfit("Read timeout"):
+    with validation_fails("Read timeout"):
         before(aws, read_timeout=0.5)
 
 
@@ -263,14 +265,14 @@ def test_without_a_champion_the_model_is_examined_alone(aws: Aws) -> None:
 def test_an_endpoint_that_is_not_ready_or_not_watched_is_stopped(aws: Aws) -> None:
     """Traffic goes to endpoints in service with capture on only."""
     aws.described[NEW] = aws.endpoint(1, EndpointStatus="Failed", FailureReason="no capacity")
-    with unfit("no capacity"):
+    with validation_fails("no capacity"):
         before(aws)
     for capture in ({}, {"EnableCapture": True, "CaptureStatus": "Stopped"}, {"EnableCapture": False}):
         aws.described[NEW] = aws.endpoint(1, DataCaptureConfig=capture)
-        with unfit("capture"):
+        with validation_fails("capture"):
             before(aws)
     aws.described[NEW] = aws.endpoint(1, EndpointStatus="Creating")
-    with pytest.raises(OutOfTimeError, match="is Creating"):
+    with pytest.raises(DeadlineExceededError, match="is Creating"):
         before(aws, seconds=0.1)
     assert not invocations(aws, NEW)
 
@@ -312,7 +314,7 @@ def test_records_of_others_and_of_before_do_not_count(aws: Aws) -> None:
     aws.capture(f"capture/{OLD}/AllTraffic/1.jsonl", now())
     aws.capture(f"capture/{NEW}/AllTraffic/1.jsonl", before_it)
     aws.capture(f"capture/{NEW}/AllTraffic/2.jsonl", before_it, modified=now())
-    with pytest.raises(OutOfTimeError, match="captured"):
+    with pytest.raises(DeadlineExceededError, match="captured"):
         after(aws, seconds=4.0)  # enough to ask on a busy machine, and then to wait in vain
     (listing,) = {c.path.partition("?")[2] for c in aws.server.calls if "list-type" in c.path}
     assert f"prefix=capture%2F{NEW}%2F" in listing
@@ -329,14 +331,16 @@ def test_a_small_share_of_captured_requests_gets_more_requests(aws: Aws) -> None
 def test_a_model_that_broke_under_traffic_is_found_afterwards(aws: Aws) -> None:
     """The golden requests are asked once more."""
     aws.answers[NEW] = lambda _: model_error(500, "boom")
-    with unfit("boom"):
+    with validation_fails("boom"):
         after(aws)
 
 
 # Whatever happens, CodeDeploy is told
 
 
-def run(aws: Aws, check: Callable[[Deadline], hook.Facts], milliseconds: int = 60_000) -> hook.Facts:
+def run(
+    aws: Aws, check: Callable[[Deadline], hook.HookResult], milliseconds: int = 60_000
+) -> hook.HookResult:
     """Run a hook."""
     return hook.run(EVENT, Context(milliseconds), aws.server.client("codedeploy"), check)
 
@@ -354,12 +358,19 @@ def test_success_is_told_once(aws: Aws) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [UnfitError("bad"), KeyError("x"), SystemExit(1), KeyboardInterrupt(), MemoryError(), RecursionError()],
+    [
+        ValidationFailedError("bad"),
+        KeyError("x"),
+        SystemExit(1),
+        KeyboardInterrupt(),
+        MemoryError(),
+        RecursionError(),
+    ],
 )
 def test_whatever_raises_is_told_as_a_failure(aws: Aws, error: BaseException) -> None:
     """The hook does not raise, or Lambda would run it again."""
 
-    def check(_: Deadline) -> hook.Facts:
+    def check(_: Deadline) -> hook.HookResult:
         raise error
 
     assert run(aws, check)["Error"] == type(error).__name__
@@ -370,7 +381,7 @@ def test_a_check_that_hangs_is_told_as_a_failure_before_lambda_ends_it(aws: Aws)
     """CodeDeploy would wait for an hour otherwise; what the check says afterwards comes too late."""
     began = time.monotonic()
 
-    def check(_: Deadline) -> hook.Facts:
+    def check(_: Deadline) -> hook.HookResult:
         while not aws.statuses:
             time.sleep(0.01)
         assert time.monotonic() - began < 0.5
@@ -383,7 +394,7 @@ def test_a_check_that_hangs_is_told_as_a_failure_before_lambda_ends_it(aws: Aws)
 def test_waiting_ends_before_the_function_does(aws: Aws) -> None:
     """A check that waits says what it was waiting for."""
 
-    def check(deadline: Deadline) -> hook.Facts:
+    def check(deadline: Deadline) -> hook.HookResult:
         deadline.pause(60, "nothing came.")
         return {}
 
@@ -418,7 +429,7 @@ def test_the_handlers_run_their_checks(aws: Aws, monkeypatch: pytest.MonkeyPatch
     aws.capture(f"capture/{NEW}/AllTraffic/1.jsonl", now())
     assert pre_traffic.handler(EVENT, Context())["Status"] == "Succeeded"
     assert post_traffic.handler(EVENT, Context())["Status"] == "Succeeded"
-    assert golden.handler({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL}, Context())["requests"] == 10
+    assert verify.handler({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL}, Context())["requests"] == 10
 
 
 def use(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
@@ -438,10 +449,10 @@ def use(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
 def test_the_step_fails_by_raising(aws: Aws) -> None:
     """The state machine sees the name of the error and its reason."""
     aws.answers[NEW] = lambda _: model_error(500, "boom")
-    own = golden.Clients(*map(aws.server.client, ("sagemaker-runtime", "s3", "sagemaker")))
-    task = golden.Task.read({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL, "Champion": OLD})
-    with unfit("boom"):
-        golden.check(task, PRE, own, Deadline(time.monotonic() + 20))
+    clients = verify.Clients(*map(aws.server.client, ("sagemaker-runtime", "s3", "sagemaker")))
+    request = verify.VerificationRequest.read({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL, "Champion": OLD})
+    with validation_fails("boom"):
+        verify.check(request, PRE, clients, Deadline(time.monotonic() + 20))
 
 
 # Synthetic requests
@@ -456,9 +467,12 @@ def test_synthetic_requests_go_through_the_alias() -> None:
         refuses("TooManyRequestsException", status=429),
         Reply(200, b'{"statusCode": 200, "headers": {"x-model-version": "1"}, "body": "1"}'),
     ]
-    two = Golden("text/csv", (Row("golden-0001", "1,2", 1.0, 1.0), Row("golden-0002", "3,4", 1.0, 1.0)))
+    two = GoldenSet(
+        "text/csv",
+        (GoldenRequest("golden-0001", "1,2", 1.0, 1.0), GoldenRequest("golden-0002", "3,4", 1.0, 1.0)),
+    )
     with serving(lambda _: replies.pop(0)) as server:
-        settings = Synthetic(GOLDEN_URL, "house-api", "live", 5)
+        settings = SyntheticSettings(GOLDEN_URL, "house-api", "live", 5)
         facts = synthetic.send(server.client("lambda"), settings, two, 5, Deadline(time.monotonic() + 20))
     counts = {"2": 1, "ModelError": 1, "status 400": 1, "ClientError": 1, "1": 1}
     assert facts["sent"] == 5
@@ -476,8 +490,8 @@ def test_synthetic_requests_go_through_the_alias() -> None:
 
 def test_synthetic_requests_end_in_time() -> None:
     """A hanging model does not pile them up."""
-    settings = Synthetic(GOLDEN_URL, "house-api", "live", 5)
-    nothing = Golden("text/csv", (Row("golden-0001", "1,2", 1.0, 1.0),))
+    settings = SyntheticSettings(GOLDEN_URL, "house-api", "live", 5)
+    nothing = GoldenSet("text/csv", (GoldenRequest("golden-0001", "1,2", 1.0, 1.0),))
     assert synthetic.send(None, settings, nothing, 5, Deadline(0.0)) == {"sent": 0, "answered": {}}
 
 
@@ -489,6 +503,6 @@ def test_synthetic_requests_are_many_while_the_traffic_moves(routing: dict[str, 
     """An alias that has moved says so by weights that are gone, or by none."""
     reply = says({"FunctionVersion": "1", "RoutingConfig": routing} if routing else {"FunctionVersion": "1"})
     with serving(lambda _: reply) as server:
-        settings = Synthetic(GOLDEN_URL, "house-api", "live", 60)
-        assert synthetic.requests(server.client("lambda"), settings) == number
+        settings = SyntheticSettings(GOLDEN_URL, "house-api", "live", 60)
+        assert synthetic.request_count(server.client("lambda"), settings) == number
     assert [call.path for call in server.calls] == ["/2015-03-31/functions/house-api/aliases/live"]

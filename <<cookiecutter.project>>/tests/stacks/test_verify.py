@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from functions.canary.golden import Task
+from functions.canary.verify import VerificationRequest
 from scripts.lint.__main__ import read_template
 from tests.stacks.asl import evaluate
 
@@ -59,14 +59,19 @@ def test_the_function_gets_what_it_reads() -> None:
         folder="models/2",
         champion="p-prd-1",
     )
-    assert Task.read(payload) == Task("p-dev-2", "s3://${ArtifactBucket}/models/2/golden.json", "p-prd-1")
+    url = "s3://${ArtifactBucket}/models/2/golden.json"
+    assert VerificationRequest.read(payload) == VerificationRequest("p-dev-2", url, "p-prd-1")
 
 
 def test_the_functions_own_words_are_told() -> None:
     """Lambda wraps them in a traceback."""
-    cause = json.dumps({"errorMessage": 'p failed: "boom"\n', "errorType": "UnfitError", "stackTrace": ["x"]})
+    cause = json.dumps(
+        {"errorMessage": 'p failed: "boom"\n', "errorType": "ValidationFailedError", "stackTrace": ["x"]}
+    )
     (catch,) = STATES["SendGoldenRequests"]["Catch"]
-    told = evaluate(catch["Output"], states={"errorOutput": {"Error": "UnfitError", "Cause": cause}})
+    told = evaluate(
+        catch["Output"], states={"errorOutput": {"Error": "ValidationFailedError", "Cause": cause}}
+    )
     assert told == {"Error": "GoldenRequestsFailed", "Cause": 'p failed: "boom"\n'}
     other = evaluate(catch["Output"], states={"errorOutput": {"Error": "Lambda.Unknown", "Cause": "gone"}})
     assert other["Cause"] == "Lambda.Unknown: gone"
