@@ -116,7 +116,7 @@ def _handler(answer: Answer, calls: list[Call]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_PUT = do_POST  # noqa: N815  http.server's names
+        do_GET = do_PUT = do_POST  # noqa: N815 - http.server's names
 
         def log_message(self, *_: Any) -> None:
             pass

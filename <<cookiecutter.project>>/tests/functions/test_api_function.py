@@ -36,16 +36,16 @@ class Api:
         """Send an event and give the proxy result."""
         full = {"headers": headers, "body": body, "isBase64Encoded": False, **GATEWAY, **event}
         try:
-            request = proxy.read(full, "request-1")
-        except proxy.RefusalError as refusal:
-            return proxy.write(refusal.answer(), {})
-        return proxy.write(endpoint.ask(self.runtime, SETTINGS, request), {})
+            request = proxy.parse_event(full, "request-1")
+        except proxy.RequestError as error:
+            return proxy.proxy_result(error.response(), {})
+        return proxy.proxy_result(endpoint.invoke(self.runtime, SETTINGS, request), {})
 
 
 @pytest.fixture
 def api() -> Iterator[Api]:
     api = Api()
-    with serving(lambda call: api.answer(call)) as server:  # noqa: PLW0108  tests replace it
+    with serving(lambda call: api.answer(call)) as server:  # noqa: PLW0108 - tests replace it
         api.server, api.runtime = server, server.client("sagemaker-runtime")
         yield api
 
@@ -68,9 +68,9 @@ def test_gives_the_models_answer_as_text(api: Api) -> None:
 def test_any_bytes_pass_both_ways(sent: bytes, answered: bytes) -> None:
     """Images reach the model and come back whole."""
     event = {"headers": {}, "body": base64.b64encode(sent).decode(), "isBase64Encoded": True}
-    assert proxy.read(event, "id").body == sent
+    assert proxy.parse_event(event, "id").body == sent
     for kind in ("image/png", "text/csv", "application/json"):
-        result = proxy.write(proxy.Answer(200, answered, kind), {})
+        result = proxy.proxy_result(proxy.Response(200, answered, kind), {})
         body = result["body"]
         assert (base64.b64decode(body) if result["isBase64Encoded"] else body.encode()) == answered
 
@@ -164,7 +164,7 @@ def test_headers_that_sagemaker_or_the_canary_would_mind_are_refused(
 
 def test_bodies_that_cannot_be_sent_are_refused(api: Api) -> None:
     """Too large and undecodable bodies are answered, not sent."""
-    assert api.post("a" * (proxy.MOST_BYTES + 1))["statusCode"] == 413
+    assert api.post("a" * (proxy.MAX_BODY_BYTES + 1))["statusCode"] == 413
     assert api.post("no base64!", isBase64Encoded=True)["statusCode"] == 400
     assert not api.server.calls
 
@@ -180,12 +180,12 @@ def test_bodies_that_cannot_be_sent_are_refused(api: Api) -> None:
 )
 def test_an_answer_above_lambdas_limit_is_refused(api: Api, kind: str, one: bytes, bytes_each: int) -> None:
     """Lambda would count an error, which undoes a canary, of what a caller's many rows bring about."""
-    envelope = len(json.dumps(proxy.write(proxy.Answer(200, b"", kind), {})))
-    most = (proxy.MOST_RESULT - envelope) // bytes_each
+    envelope = len(json.dumps(proxy.proxy_result(proxy.Response(200, b"", kind), {})))
+    most = (proxy.MAX_RESULT_BYTES - envelope) // bytes_each
     api.answer = lambda _: Reply(200, one * most, {"content-type": kind})
     result = api.post()
     assert result["statusCode"] == 200
-    assert envelope + most * bytes_each == len(json.dumps(result)) <= proxy.MOST_RESULT
+    assert envelope + most * bytes_each == len(json.dumps(result)) <= proxy.MAX_RESULT_BYTES
     api.answer = lambda _: Reply(200, one * (most + 1), {"content-type": kind})
     result = api.post()
     error = json.loads(result["body"])["error"]
@@ -195,10 +195,15 @@ def test_an_answer_above_lambdas_limit_is_refused(api: Api, kind: str, one: byte
 
 def test_inference_ids() -> None:
     """Every captured record has an id, and only direct callers of the function may use the canary's."""
-    assert proxy.read({**GATEWAY, "headers": None, "body": None}, "request-1").inference_id == "request-1"
-    assert proxy.read({**GATEWAY, "headers": {"x-inference-id": ""}}, "request-1").inference_id == "request-1"
+    assert (
+        proxy.parse_event({**GATEWAY, "headers": None, "body": None}, "request-1").inference_id == "request-1"
+    )
+    assert (
+        proxy.parse_event({**GATEWAY, "headers": {"x-inference-id": ""}}, "request-1").inference_id
+        == "request-1"
+    )
     direct = {"headers": {"x-inference-id": "synthetic-golden-0001"}, "body": "1"}
-    assert proxy.read(direct, "request-1").inference_id == "synthetic-golden-0001"
+    assert proxy.parse_event(direct, "request-1").inference_id == "synthetic-golden-0001"
 
 
 def test_handler_names_the_version_that_answered(monkeypatch: pytest.MonkeyPatch, api: Api) -> None:
@@ -206,8 +211,8 @@ def test_handler_names_the_version_that_answered(monkeypatch: pytest.MonkeyPatch
     for name, value in vars(SETTINGS).items():
         monkeypatch.setenv(name.upper(), value)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    from functions.api import handler  # noqa: PLC0415  it reads the environment when imported
-    from tests.functions.aws import Context  # noqa: PLC0415
+    from functions.api import handler  # noqa: PLC0415 - it reads the environment when imported
+    from tests.functions.aws import Context  # noqa: PLC0415 - beside the other import of this test
 
     monkeypatch.setattr(handler, "RUNTIME", api.runtime)
     event = {"headers": CSV, "body": "1,2", **GATEWAY}
@@ -226,11 +231,11 @@ def test_the_functions_own_part_takes_less_than_a_millisecond() -> None:
     body = base64.b64encode(b"1.5,2.5,3.5\n" * 100).decode()
     headers = {f"x-header-{number}": "value" for number in range(20)} | CSV
     event = {"headers": headers, "body": body, "isBase64Encoded": True, **GATEWAY}
-    answer = proxy.Answer(200, b"4.5\n" * 100, "text/csv")
+    answer = proxy.Response(200, b"4.5\n" * 100, "text/csv")
     times = []
     for _ in range(50):
         began = time.perf_counter()
-        proxy.read(event, "id")
-        proxy.write(answer, {"x-model-version": "1"})
+        proxy.parse_event(event, "id")
+        proxy.proxy_result(answer, {"x-model-version": "1"})
         times.append(time.perf_counter() - began)
     assert min(times) < 0.001

@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from functions.experiments import handler
-from functions.experiments.record import Record
-from functions.experiments.tracking import Tracking, TrackingError, log
+from functions.experiments.record import RunRecord
+from functions.experiments.tracking import TrackingError, TrackingServer, log_run
 from tests.functions.aws import Call, Context, Reply, says, serving
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Mlflow:
         self.experiments[name] = str(len(self.experiments) + 1)
         return {"experiment_id": self.experiments[name]}
 
-    def _runs_search(self, experiment_ids: list[str], filter: str, max_results: int) -> Any:  # noqa: A002  MLflow's
+    def _runs_search(self, experiment_ids: list[str], filter: str, max_results: int) -> Any:  # noqa: A002 - MLflow's
         (name,) = re.findall(r"attributes\.run_name = '(.+)'", filter)
         found = [
             {"info": run["info"]}
@@ -107,16 +107,16 @@ class Mlflow:
 
 
 @pytest.fixture(params=["stand-in", "real"])
-def tracking(request: pytest.FixtureRequest) -> Iterator[Tracking]:
+def tracking(request: pytest.FixtureRequest) -> Iterator[TrackingServer]:
     """Give a tracking server: the stand-in, and the real one when there is one."""
     if request.param == "real":
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         if not uri:
             pytest.skip("MLFLOW_TRACKING_URI names no server")
-        yield Tracking(uri)
+        yield TrackingServer(uri)
         return
     with serving(Mlflow().answer) as server:
-        yield Tracking(server.url)
+        yield TrackingServer(server.url)
 
 
 def an_event(**more: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def an_event(**more: Any) -> dict[str, Any]:
     }
 
 
-def seen(tracking: Tracking, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
+def seen(tracking: TrackingServer, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
     """Read a run back."""
     found = tracking.get("runs/get", run_id=run)["run"]
     data = {
@@ -141,7 +141,7 @@ def seen(tracking: Tracking, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
     return found["info"], data
 
 
-def test_a_training_is_a_finished_run(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_is_a_finished_run(tracking: TrackingServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its parameters, metrics and marks, in the project's experiment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.mlflow_tracking_uri)
     event = an_event()
@@ -152,24 +152,24 @@ def test_a_training_is_a_finished_run(tracking: Tracking, monkeypatch: pytest.Mo
     assert data["tags"].items() >= event["Tags"].items()
 
 
-def test_a_repeated_call_writes_no_second_run(tracking: Tracking) -> None:
+def test_a_repeated_call_writes_no_second_run(tracking: TrackingServer) -> None:
     """Lambda may run twice for one state; another training is another run of the same experiment."""
     event = an_event()
-    first = log(tracking, Record.read(event))
-    assert log(tracking, Record.read(event)) == first
-    other = log(tracking, Record.read({**event, "Run": str(uuid.uuid4())}))
+    first = log_run(tracking, RunRecord.read(event))
+    assert log_run(tracking, RunRecord.read(event)) == first
+    other = log_run(tracking, RunRecord.read({**event, "Run": str(uuid.uuid4())}))
     assert other != first
     assert seen(tracking, other)[0]["experiment_id"] == seen(tracking, first)[0]["experiment_id"]
 
 
-def test_what_mlflow_does_not_take_is_cut(tracking: Tracking) -> None:
+def test_what_mlflow_does_not_take_is_cut(tracking: TrackingServer) -> None:
     """One odd name or long value would cost all that come with it."""
     event = an_event(
         Params={"odd name (x)": 1, "long": "x" * 9000} | {f"p{number:03}": number for number in range(200)},
         Metrics={"rmse": 0.5, "r2": None, "auc": float("nan"), "flag": True},
         Tags={"data": "é" * 9000},
     )
-    _, data = seen(tracking, log(tracking, Record.read(event)))
+    _, data = seen(tracking, log_run(tracking, RunRecord.read(event)))
     assert data["metrics"] == {"rmse": 0.5}
     assert len(data["params"]) == 100
     assert (data["params"]["odd name _x_"], len(data["params"]["long"])) == ("1", 6000)
@@ -187,7 +187,7 @@ def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
         return mlflow.answer(call)
 
     with serving(answer) as server:
-        run = log(Tracking(server.url), Record.read(an_event(Experiment="house")))
+        run = log_run(TrackingServer(server.url), RunRecord.read(an_event(Experiment="house")))
     assert mlflow.runs[run]["info"]["experiment_id"] == "7"
 
 
@@ -206,7 +206,7 @@ def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
 def test_a_server_that_does_not_take_it_is_told(reply: Reply, words: str) -> None:
     """In one sentence with the server's address and words."""
     with serving(lambda _: reply) as server, pytest.raises(TrackingError) as raised:
-        log(Tracking(server.url), Record.read(an_event()))
+        log_run(TrackingServer(server.url), RunRecord.read(an_event()))
     assert str(raised.value).startswith(server.url)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -216,8 +216,8 @@ def test_other_alarms_only_tell() -> None:
 
 def test_alarms_watch_what_the_function_emits(capsys: pytest.CaptureFixture[str]) -> None:
     """Same namespace, metric and dimension in the template and in the code."""
-    from functions.api import endpoint  # noqa: PLC0415  only this test needs the code
-    from functions.api.settings import Settings  # noqa: PLC0415
+    from functions.api import endpoint  # noqa: PLC0415 - only this test needs the code
+    from functions.api.settings import Settings  # noqa: PLC0415 - as above
 
     endpoint.count_failure(Settings("the-endpoint", "1", "0", "the-namespace"), 404)
     (metric,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]

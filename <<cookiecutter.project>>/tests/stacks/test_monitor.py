@@ -207,7 +207,7 @@ def test_ground_truth_is_awaited(delay: str, window: str) -> None:
         ("MODEL_BIAS", "truth/", True),
     ],
 )
-def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, refused: bool) -> None:  # noqa: FBT001
+def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, *, refused: bool) -> None:
     """By name, before anything is called."""
     refusal = STATES["ClassifyEvent"]["Choices"][2]
     variables = {"states": {"input": {"Analysis": analysis}}}

@@ -12,7 +12,7 @@ from botocore.validate import ParamValidator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.experiments.record import Record
+from functions.experiments.record import RunRecord
 from scripts.lint.__main__ import machines_in, read_template, walk
 from tests.stacks import asl
 from tests.stacks.asl import evaluate
@@ -522,7 +522,7 @@ def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: 
 # The experiment
 
 
-def logged(evaluation: dict[str, Any]) -> Record:
+def logged(evaluation: dict[str, Any]) -> RunRecord:
     """Give what the function reads of the task's payload."""
     payload = evaluate(
         STATES["LogRun"]["Arguments"]["Payload"],
@@ -536,7 +536,7 @@ def logged(evaluation: dict[str, Any]) -> Record:
         training={"JobName": "house-train-1"},
         champion="none",
     )
-    return Record.read(payload)
+    return RunRecord.read(payload)
 
 
 @pytest.mark.parametrize(
