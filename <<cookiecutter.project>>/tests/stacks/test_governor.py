@@ -767,14 +767,14 @@ def test_the_role_may_do_what_the_machine_does_and_no_more() -> None:
     assert allowed == needed
     machine = TEMPLATE["Resources"]["StateMachine"]["Properties"]
     itself = f":{machine['StateMachineName']['Fn::Sub']}"
-    assert named["GatherAndAsk"]["Resource"]["Fn::Sub"].endswith(itself)
+    assert named["StartItself"]["Resource"]["Fn::Sub"].endswith(itself)
     pipeline = machine["DefinitionSubstitutions"]["PipelineName"]["Fn::Sub"]
     assert named["StartThePipeline"]["Resource"]["Fn::Sub"].endswith(f":{pipeline}")
     name = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]["Pipeline"]["Properties"]["Name"]
     assert name == {"Fn::Sub": pipeline}
     look = STATES["ScheduleRetry"]["Arguments"]["Name"]
-    assert named["LookAgainLater"]["Resource"]["Fn::Sub"].endswith(f":schedule/default/{look}")
-    assert named["GiveTheScheduleItsRole"]["Resource"] == {"Fn::GetAtt": ["AskRole", "Arn"]}
+    assert named["ScheduleRetry"]["Resource"]["Fn::Sub"].endswith(f":schedule/default/{look}")
+    assert named["PassScheduleRole"]["Resource"] == {"Fn::GetAtt": ["AskRole", "Arn"]}
 
 
 def test_whoever_asks_may_ask_the_governor_alone() -> None:
