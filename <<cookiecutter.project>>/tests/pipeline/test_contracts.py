@@ -217,7 +217,7 @@ def test_verification_asks_the_endpoint_that_was_deployed(rendered: dict[str, An
 
 
 # Folders whose modules read the environment for a command, besides its own.
-READERS = {"prepare": ("data", "pictures")}
+READERS = {"prepare": ("data", "images")}
 
 
 def job_environments(rendered: Content) -> dict[str, Content]:
