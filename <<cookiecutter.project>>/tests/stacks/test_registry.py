@@ -273,6 +273,8 @@ def test_the_role_answers_that_approval_alone() -> None:
     found = {one["Sid"]: one["Resource"] for one in policy["PolicyDocument"]["Statement"]}
     pattern = TEMPLATE["Resources"]["ApprovalRule"]["Properties"]["EventPattern"]["detail"]
     name = PIPELINE["Name"]["Fn::Sub"]
-    assert found["PutApprovalResult"]["Fn::Sub"].endswith(f":{name}/{pattern['stage'][0]}/{pattern['action'][0]}")
+    assert found["PutApprovalResult"]["Fn::Sub"].endswith(
+        f":{name}/{pattern['stage'][0]}/{pattern['action'][0]}"
+    )
     assert found["FindPendingApproval"]["Fn::Sub"].endswith(f":{name}")
     assert found["UpdatePackageStatus"]["Fn::Sub"].endswith(":model-package/${Project}/*")
