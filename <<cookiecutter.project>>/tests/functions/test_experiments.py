@@ -26,7 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9_. :/-]{1,250}")
 
 
 class RefusedError(Exception):
-    """What MLflow answers with."""
+    """An error response of MLflow."""
 
     def __init__(self, code: str, status: int = 400) -> None:
         super().__init__(code)
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Mlflow:
-    """MLflow's REST API by its own rules, as far as a run takes it."""
+    """The part of MLflow's REST API that a run needs, with its rules."""
 
     experiments: dict[str, str] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -108,7 +108,7 @@ class Mlflow:
 
 @pytest.fixture(params=["stand-in", "real"])
 def tracking(request: pytest.FixtureRequest) -> Iterator[TrackingServer]:
-    """Give a tracking server: the stand-in, and the real one when there is one."""
+    """Return a tracking server: the stand-in, and a real one if its address is set."""
     if request.param == "real":
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         if not uri:
@@ -120,7 +120,7 @@ def tracking(request: pytest.FixtureRequest) -> Iterator[TrackingServer]:
 
 
 def an_event(**more: Any) -> dict[str, Any]:
-    """Give what the state machine sends, of an experiment of its own."""
+    """Return the state machine's input, for an experiment of its own."""
     return {
         "Experiment": f"house-{uuid.uuid4().hex[:8]}",
         "Run": str(uuid.uuid4()),
@@ -132,7 +132,7 @@ def an_event(**more: Any) -> dict[str, Any]:
 
 
 def seen(tracking: TrackingServer, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
-    """Read a run back."""
+    """Read a run."""
     found = tracking.get("runs/get", run_id=run)["run"]
     data = {
         kind: {entry["key"]: entry["value"] for entry in found["data"].get(kind, [])}
@@ -142,7 +142,7 @@ def seen(tracking: TrackingServer, run: str) -> tuple[Any, dict[str, dict[str, A
 
 
 def test_a_training_is_a_finished_run(tracking: TrackingServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its parameters, metrics and marks, in the project's experiment."""
+    """With its parameters, metrics and tags, in the project's experiment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.mlflow_tracking_uri)
     event = an_event()
     info, data = seen(tracking, handler.handler(event, Context())["RunId"])
@@ -162,8 +162,8 @@ def test_a_repeated_call_writes_no_second_run(tracking: TrackingServer) -> None:
     assert seen(tracking, other)[0]["experiment_id"] == seen(tracking, first)[0]["experiment_id"]
 
 
-def test_what_mlflow_does_not_take_is_cut(tracking: TrackingServer) -> None:
-    """One odd name or long value would cost all that come with it."""
+def test_entries_that_mlflow_refuses_are_cut(tracking: TrackingServer) -> None:
+    """One odd name or long value would cost the whole batch."""
     event = an_event(
         Params={"odd name (x)": 1, "long": "x" * 9000} | {f"p{number:03}": number for number in range(200)},
         Metrics={"rmse": 0.5, "r2": None, "auc": float("nan"), "flag": True},
@@ -175,8 +175,8 @@ def test_what_mlflow_does_not_take_is_cut(tracking: TrackingServer) -> None:
     assert (data["params"]["odd name _x_"], len(data["params"]["long"])) == ("1", 6000)
 
 
-def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
-    """Two trainings may be a project's first ones."""
+def test_an_experiment_that_is_created_meanwhile_is_used() -> None:
+    """Two trainings may be the first of a project."""
     mlflow, hidden = Mlflow(), ["once"]
 
     def answer(call: Call) -> Reply:
@@ -203,8 +203,8 @@ def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
         (Reply(200, None), "gave no answer to experiments/get-by-name"),
     ],
 )
-def test_a_server_that_does_not_take_it_is_told(reply: Reply, words: str) -> None:
-    """In one sentence with the server's address and words."""
+def test_a_refusal_of_the_server_is_reported(reply: Reply, words: str) -> None:
+    """In one sentence with the server's address and message."""
     with serving(lambda _: reply) as server, pytest.raises(TrackingError) as raised:
         log_run(TrackingServer(server.url), RunRecord.read(an_event()))
     assert str(raised.value).startswith(server.url)

@@ -25,7 +25,7 @@ DAY = 86_400
 LONGEST_PROJECT = "p" * 16
 ROLE = f"{LONGEST_PROJECT}-governor-StateMachineRole-1ABCDEFGHIJKL"
 OURS = f"arn:aws:sts::111122223333:assumed-role/{ROLE}/session"
-# Errors that a state answers, and which are not faults.
+# Errors that a state handles, so they are not failures.
 ANSWERED = {
     "states:startExecution": "StepFunctions.ExecutionAlreadyExistsException",
     "aws-sdk:scheduler:createSchedule": "Scheduler.ConflictException",
@@ -35,7 +35,7 @@ ANSWERED = {
 
 @dataclass
 class Run:
-    """An execution of the pipeline: by whom it was started, and when it began and ends."""
+    """An execution of the pipeline, with its trigger and the moments of its beginning and end."""
 
     began: float
     ends: float
@@ -68,19 +68,19 @@ class World:
     listings: int = 0
 
     def begin(self, given_input: Any, name: str) -> "Execution":
-        """Start an execution; its name is taken for ever, whether it runs or has ended."""
+        """Start an execution; its name stays taken after its end."""
         execution = Execution(self, name, given_input)
         execution.run()
         return execution
 
     def ask(self, reason: str = "drift", **more: str) -> dict[str, Any]:
-        """Ask as a person would, and return what was decided."""
+        """Start an execution as a person would, and return the decision."""
         self.begin({"Reason": reason, **more}, f"by-hand-{len(self.names)}")
         return self.decided[-1]
 
     def run_until(self, moment: float) -> None:
-        """Let those that wait go on, and schedules come, in the order of time."""
-        while (at := self.next_thing()) <= moment:
+        """Advance the clock, and run waiting executions and schedules in the order of time."""
+        while (at := self.next_moment()) <= moment:
             self.now = max(self.now, at)
             if self.schedule and self.schedule[0] <= at:
                 (_, asks), self.schedule = self.schedule, None
@@ -91,13 +91,13 @@ class World:
                 execution.run()
         self.now = max(self.now, moment)
 
-    def next_thing(self) -> float:
-        """Tell when something happens next."""
+    def next_moment(self) -> float:
+        """Return the moment of the next waiting execution or schedule."""
         scheduled = [self.schedule[0]] if self.schedule else []
         return min([one.wakes for one in self.waiting] + scheduled, default=float("inf"))
 
     def learned(self) -> tuple[float, str] | None:
-        """Give the newest data behind production: what lay there when a run that has ended began."""
+        """Return the newest file that existed when the newest finished execution began."""
         known = [self.watermark] if self.watermark else []
         for run in self.runs if self.learns else []:
             if run.ends <= self.now:
@@ -117,7 +117,7 @@ class Execution:
     wakes: float = 0.0
 
     def run(self) -> None:
-        """Go on until the end, or until it waits."""
+        """Run until the end or a Wait state."""
         while self.state:
             state = STATES[self.state]
             if state["Type"] == "Wait" and self.wakes <= self.world.now and self.wakes == 0.0:
@@ -133,7 +133,7 @@ class Execution:
             self.world.decided.append({**self.value, "at": self.world.now})
 
     def step(self, state: dict[str, Any]) -> None:
-        """Carry out one state."""
+        """Evaluate one state."""
         if state["Type"] == "Choice":
             matching = (rule for rule in state["Choices"] if self.evaluate(rule["Condition"]) is True)
             rule = next(matching, {"Assign": state.get("Assign", {}), "Next": state["Default"]})
@@ -145,7 +145,7 @@ class Execution:
             self.leave({"Next": "", **state}, self.value)
 
     def task(self, state: dict[str, Any]) -> None:
-        """Call the world; a name that is taken, or a parameter that is missing, is caught."""
+        """Call the world; a taken name and a missing parameter lead to the Catch."""
         resource = state["Resource"].removeprefix("arn:aws:states:::")
         service, _, call = resource.rpartition(":")
         answer = CALLS[call](self.world, self.evaluate(state["Arguments"]))
@@ -157,7 +157,7 @@ class Execution:
             self.leave({"Next": "", **state}, self.value, answer)
 
     def leave(self, rule: dict[str, Any], value: Any, result: Any = None) -> None:
-        """Assign, give the output and go to the next state."""
+        """Assign, set the output and go to the next state."""
         assigned = {key: self.evaluate(one, result) for key, one in rule.get("Assign", {}).items()}
         self.value = self.evaluate(rule["Output"], result) if "Output" in rule else value
         self.variables |= assigned
@@ -170,7 +170,7 @@ class Execution:
         if not isinstance(template, str):
             return template
         if not template.startswith("{%"):
-            return filled(template, self.world.limits)
+            return substitute(template, self.world.limits)
         context = {"StateMachine": {"Id": "arn:governor"}, "Execution": {"Name": self.name, "Id": "arn:x"}}
         bound = {"states": {"input": self.value, "context": context, "result": result}, **self.variables}
         bound["now"] = int(self.world.now * 1000)
@@ -180,8 +180,8 @@ class Execution:
         return value
 
 
-def lists_objects(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
-    """List two objects a page."""
+def list_objects(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
+    """List the objects, two on a page."""
     world.listings += 1
     found = [
         {"Key": key, "LastModified": iso(moment), "Size": 1}
@@ -197,8 +197,8 @@ def lists_objects(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def reads_the_watermark(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Give the watermark as the verification writes it, in the record of production."""
+def get_parameter(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the production record with the watermark, as the verification writes it."""
     assert arguments == {"Name": "/the/record"}
     if (learned := world.learned()) is None:
         return None
@@ -207,8 +207,8 @@ def reads_the_watermark(world: World, arguments: dict[str, Any]) -> dict[str, An
     return {"Parameter": {"Value": json.dumps(record)}}
 
 
-def lists_runs(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
-    """List two runs a page, the newest first."""
+def list_executions(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
+    """List the pipeline's executions, the newest first and two on a page."""
     assert arguments["MaxResults"] <= 100
     found = [
         {
@@ -224,16 +224,16 @@ def lists_runs(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"PipelineExecutionSummaries": found[start : start + 2], **more}
 
 
-def lists_alarms(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
-    """List the alarms that are on."""
+def describe_alarms(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
+    """List the alarms in the ALARM state."""
     assert arguments["StateValue"] == "ALARM"
     prefix = arguments["AlarmNamePrefix"]
     return {"MetricAlarms": [{"AlarmName": name} for name in world.alarms if name.startswith(prefix)]}
 
 
-def starts_the_pipeline(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Start a run, once for a token."""
-    variables = facts(arguments)
+def start_pipeline(world: World, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Start an execution of the pipeline, once for each token."""
+    variables = pipeline_variables(arguments)
     if arguments["ClientRequestToken"] not in world.tokens:
         world.tokens.add(arguments["ClientRequestToken"])
         world.started.append((world.now, variables))
@@ -241,8 +241,8 @@ def starts_the_pipeline(world: World, arguments: dict[str, Any]) -> dict[str, An
     return {"PipelineExecutionId": f"run-{len(world.runs) - 1}"}
 
 
-def starts_an_execution(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Start an execution of the governor itself."""
+def start_execution(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Start an execution of the governor itself, unless the name is taken."""
     assert arguments["StateMachineArn"] == "arn:governor"
     if arguments["Name"] in world.names:
         return None
@@ -251,8 +251,8 @@ def starts_an_execution(world: World, arguments: dict[str, Any]) -> dict[str, An
     return {"ExecutionArn": "arn:x"}
 
 
-def makes_a_schedule(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
-    """Make the schedule, if there is none."""
+def create_schedule(world: World, arguments: dict[str, Any]) -> dict[str, Any] | None:
+    """Create the schedule, unless one exists."""
     if world.schedule:
         return None
     at = re.fullmatch(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)", arguments["ScheduleExpression"])
@@ -267,27 +267,27 @@ def makes_a_schedule(world: World, arguments: dict[str, Any]) -> dict[str, Any] 
 
 
 CALLS: dict[str, Callable[[World, Any], dict[str, Any] | None]] = {
-    "listObjectsV2": lists_objects,
-    "getParameter": reads_the_watermark,
-    "listPipelineExecutions": lists_runs,
-    "startPipelineExecution": starts_the_pipeline,
-    "startExecution": starts_an_execution,
-    "createSchedule": makes_a_schedule,
-    "describeAlarms": lists_alarms,
+    "listObjectsV2": list_objects,
+    "getParameter": get_parameter,
+    "listPipelineExecutions": list_executions,
+    "startPipelineExecution": start_pipeline,
+    "startExecution": start_execution,
+    "createSchedule": create_schedule,
+    "describeAlarms": describe_alarms,
 }
 
 
 @cache
 def parsed(template: str, limits: tuple[tuple[str, int], ...]) -> Jsonata:
-    """Parse an expression once; the time is the world's."""
-    expression = Jsonata(filled(template, dict(limits))[2:-2].replace("$millis()", "$now"))
+    """Parse an expression once; $millis() is the world's clock."""
+    expression = Jsonata(substitute(template, dict(limits))[2:-2].replace("$millis()", "$now"))
     expression.register_lambda("hash", lambda text, _: hashlib.sha256(text.encode()).hexdigest())
     expression.register_lambda("parse", json.loads)
     return expression
 
 
-def filled(text: str, limits: dict[str, int]) -> str:
-    """Put in what the template substitutes."""
+def substitute(text: str, limits: dict[str, int]) -> str:
+    """Fill in the substitutions of the template."""
     values = {
         "ArtifactBucket": "the-bucket",
         "AskRoleArn": "arn:ask",
@@ -309,8 +309,8 @@ def filled(text: str, limits: dict[str, int]) -> str:
     return re.sub(r"\$\{(\w+)\}", lambda found: str(values[found[1]]), text)
 
 
-def facts(arguments: dict[str, Any]) -> dict[str, str]:
-    """Read the call as CodePipeline does, holding it to its rules."""
+def pipeline_variables(arguments: dict[str, Any]) -> dict[str, str]:
+    """Return the variables of a call, after checking it by CodePipeline's rules."""
     assert re.fullmatch(r"[A-Za-z0-9.@\-_]{1,100}", arguments["Name"])
     assert re.fullmatch(r"[a-zA-Z0-9-]{1,128}", arguments["ClientRequestToken"])
     for variable in arguments["Variables"]:
@@ -320,12 +320,12 @@ def facts(arguments: dict[str, Any]) -> dict[str, str]:
 
 
 def iso(moment: float) -> str:
-    """Write a moment as S3 lists it: in whole seconds."""
+    """Format a moment as S3 lists it, in whole seconds."""
     return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def upload(world: World, key: str, moment: float, delay: float = 0.5, rings: int = 1) -> None:
-    """Put an object there, whose event arrives later, perhaps more than once."""
+    """Upload an object; its event arrives later, perhaps more than once."""
     world.run_until(moment)
     world.objects[key] = moment
     event = {"source": "aws.s3", "detail": {"bucket": {"name": "the-bucket"}, "object": {"key": key}}}
@@ -335,17 +335,17 @@ def upload(world: World, key: str, moment: float, delay: float = 0.5, rings: int
 
 
 def settle(world: World) -> list[dict[str, str]]:
-    """Let all time pass and give what was started."""
+    """Let time pass until nothing waits, and return the variables of each start."""
     world.run_until(world.now + 100 * QUIET)
     assert not world.waiting
     return [variables for _, variables in world.started]
 
 
 def unlimited(now: float) -> World:
-    """Give a world whose owner allows everything."""
+    """Create a world without cooldown or daily cap."""
     return World(now=now, limits={"cooldown": 0, "cap": 100})
 
 
 def with_data(**more: Any) -> World:
-    """Give a world with data that production has not seen."""
+    """Create a world with data that production has not seen."""
     return World(objects={"raw/a.csv": 1_698_000_000, "raw/b.csv": 1_699_000_000}, **more)

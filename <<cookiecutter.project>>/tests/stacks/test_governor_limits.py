@@ -29,7 +29,7 @@ from tests.stacks.governor import (
 
 
 def test_without_new_data_nothing_starts() -> None:
-    """The same data would give the same model; only an upload changes that, and it asks by itself."""
+    """The same data would give the same model; the next upload asks by itself."""
     world = World()
     assert world.ask("schedule")["Why"] == "NoNewData"
     world = with_data(watermark=(1_699_000_000, "raw/b.csv"))
@@ -41,8 +41,8 @@ def test_without_new_data_nothing_starts() -> None:
 
 
 @pytest.mark.parametrize(("alarm", "reason"), [(f"{LONGEST_PROJECT}-drift-any", "drift"), ("other", "data")])
-def test_data_that_drift_waited_for_are_asked_for_by_drift(alarm: str, reason: str) -> None:
-    """What it was refused without is there, and the run says why it is made."""
+def test_data_that_drift_waited_for_have_the_reason_drift(alarm: str, reason: str) -> None:
+    """Drift was refused for lack of new data; when they arrive, the execution has drift as its reason."""
     world = World(alarms=[alarm])
     assert world.ask()["Why"] == "NoNewData"
     upload(world, "raw/a.csv", world.now)
@@ -54,7 +54,7 @@ def test_data_that_drift_waited_for_are_asked_for_by_drift(alarm: str, reason: s
     seen=st.tuples(st.integers(0, 3), st.sampled_from(["", "raw/a.csv", "raw/b.csv"])),
 )
 def test_governor_and_training_agree_on_what_is_new(newest: tuple[int, str], seen: tuple[int, str]) -> None:
-    """Else a start would be for a training that finds nothing, or none for one that would."""
+    """Otherwise a start could lead to a training without new data, or new data to no start."""
     execution = Execution(World(), "x", {"LastModified": iso(seen[0]), "Key": seen[1]})
     file = {"LastModified": iso(newest[0]), "Key": newest[1]}
     record = {"Watermark": execution.value}
@@ -65,8 +65,8 @@ def test_governor_and_training_agree_on_what_is_new(newest: tuple[int, str], see
     assert refuses == [newest[1] == "", not execution.evaluate(rule["Condition"])]
 
 
-def test_a_run_in_progress_is_in_the_way() -> None:
-    """Whoever started it; it is looked at again, until the run has ended."""
+def test_an_execution_in_progress_refuses_another() -> None:
+    """It refuses whoever started it, and the request is retried until it has ended."""
     world = with_data(learns=False)
     world.runs = [Run(world.now - 10, world.now + 2 * AGAIN, "CloudWatchEvent", "arn:rule")]
     decided = world.ask()
@@ -81,16 +81,16 @@ def test_a_run_in_progress_is_in_the_way() -> None:
 
 
 @pytest.mark.parametrize("at", [0, 1, 2, 3, 4])
-def test_a_run_in_progress_is_found_on_any_page(at: int) -> None:
-    """A newer run may have ended before an older one, which waits for its approval."""
+def test_an_execution_in_progress_is_found_on_any_page(at: int) -> None:
+    """A newer execution may have ended before an older one, which waits for its approval."""
     world = with_data(learns=False)
     world.runs = [Run(world.now - 10 + one, world.now - 5, "CloudWatchEvent", "arn:rule") for one in range(5)]
     world.runs[at].ends = world.now + 10
     assert f"run-{at}" in world.ask()["Explanation"]
 
 
-def test_old_runs_are_not_all_read() -> None:
-    """No run goes on for longer than its approval and its training may take."""
+def test_old_executions_are_not_all_read() -> None:
+    """An execution in progress cannot be older than its time limits together."""
     world = with_data(learns=False)
     world.runs = [Run(world.now - (100 - one) * DAY, world.now - 5 * DAY) for one in range(90)]
     world.runs[3].ends = world.now + 10
@@ -106,7 +106,7 @@ def test_old_runs_are_not_all_read() -> None:
 
 
 def test_a_second_start_waits_for_the_end_of_the_cooldown() -> None:
-    """It is refused with the reason, and starts by itself then: nobody has to ask again."""
+    """It is refused with an explanation, and starts by itself after the cooldown."""
     world = with_data(takes=60.0)
     began = world.now
     assert world.ask()["Result"] == "Started"
@@ -122,8 +122,8 @@ def test_a_second_start_waits_for_the_end_of_the_cooldown() -> None:
     assert world.started[-1][1]["DataVersion"].endswith("raw/c.csv")
 
 
-def test_so_many_starts_a_day_are_the_most() -> None:
-    """The next one comes when the day since the first of them is over."""
+def test_starts_within_a_day_are_capped() -> None:
+    """The next start follows when the first one is a day old."""
     world = with_data(learns=False, limits={"cooldown": 100})
     began = world.now
     for at in range(CAP):
@@ -148,22 +148,22 @@ def test_so_many_starts_a_day_are_the_most() -> None:
     ],
 )
 def test_the_starts_of_others_are_not_limited(trigger: str, detail: str) -> None:
-    """Commits and people start the pipeline as often as they like, and use up nobody's cooldown."""
+    """Starts by commits and people are not limited, and do not count for the cooldown."""
     world = with_data(learns=False)
     world.runs = [Run(world.now - 100, world.now - 1, trigger, detail) for _ in range(2 * CAP)]
     assert world.ask()["Result"] == "Started"
 
 
 @pytest.mark.parametrize("detail", [OURS, OURS.rpartition("/")[0]])
-def test_the_own_starts_are_known_by_the_role(detail: str) -> None:
-    """CodePipeline records who called, with the session or without."""
+def test_own_starts_are_recognized_by_the_role(detail: str) -> None:
+    """CodePipeline records the caller, with the session or without."""
     world = with_data(learns=False)
     world.runs = [Run(world.now - 100, world.now - 1, detail=detail)]
     assert world.ask()["Why"] == "Cooldown"
 
 
-def test_of_those_that_decide_at_once_one_starts() -> None:
-    """They have seen the same runs, so CodePipeline takes both for the same call."""
+def test_of_simultaneous_decisions_one_starts() -> None:
+    """They have seen the same executions and use the same token."""
     world = with_data(takes=1000.0)
     both = [Execution(world, name, {"Reason": name}) for name in ("data", "drift")]
     for execution in both:
@@ -175,8 +175,8 @@ def test_of_those_that_decide_at_once_one_starts() -> None:
     assert [one["PipelineExecutionId"] for one in world.decided] == ["run-0", "run-0"]
 
 
-def test_there_is_one_look_for_all() -> None:
-    """A run takes all data, so who is refused while a look is due has nothing to add."""
+def test_one_retry_serves_all_refusals() -> None:
+    """A training takes all data, so a second refusal needs no schedule of its own."""
     world = with_data(takes=60.0)
     world.ask()
     world.run_until(world.now + 100)
@@ -203,7 +203,7 @@ ASKS = st.sampled_from(["upload", "drift", "schedule", "commit"])
 def test_limits_hold_and_no_data_are_forgotten(
     things: list[tuple[str, float]], takes: float, cooldown: int, cap: int, *, learns: bool
 ) -> None:
-    """Whatever happens when: no start breaks a limit, and in the end production has learned from all data."""
+    """In any order of events no start breaks a limit, and in the end production has learned from all data."""
     world = World(takes=takes, learns=learns, limits={"cooldown": cooldown, "cap": cap})
     for at, (thing, gap) in enumerate(things):
         moment = world.now + gap

@@ -22,7 +22,7 @@ from tests.stacks.governor import (
 
 
 def test_one_upload_starts_the_pipeline_after_the_quiet_period() -> None:
-    """The variables say why and for which data."""
+    """The variables name the reason and the data."""
     world = World(now=1_700_000_007.0)
     upload(world, "raw/a.csv", world.now)
     world.run_until(world.now + QUIET - 5)
@@ -30,16 +30,16 @@ def test_one_upload_starts_the_pipeline_after_the_quiet_period() -> None:
     assert settle(world) == [{"Reason": "data", "DataVersion": f"{iso(1_700_000_007)} raw/a.csv"}]
 
 
-def test_a_burst_is_one_delivery() -> None:
-    """Forty files, each with its event, are one start, by the newest."""
+def test_a_burst_of_uploads_is_one_start() -> None:
+    """Forty files, each with an event, cause one start, named by the newest file."""
     world = unlimited(1_700_000_000.0)
     for at in range(40):
         upload(world, f"raw/{at:03}.csv", 1_700_000_000 + at)
     assert [one["DataVersion"] for one in settle(world)] == [f"{iso(1_700_000_039)} raw/039.csv"]
 
 
-def test_a_stream_of_uploads_keeps_few_gatherings_busy() -> None:
-    """Gatherings hand over, so their number does not grow with the stream's length."""
+def test_a_stream_of_uploads_has_few_debounce_executions() -> None:
+    """A debounce execution hands over to the next, so their number does not grow with the stream."""
     world = unlimited(1_700_000_000.0)
     for at in range(60):
         upload(world, f"raw/{at:03}.csv", 1_700_000_000 + at * 10)
@@ -59,7 +59,7 @@ def test_a_stream_of_uploads_keeps_few_gatherings_busy() -> None:
 def test_no_upload_is_missed_and_none_starts_twice(
     gaps: list[float], delays: list[float], rings: int, begin: int
 ) -> None:
-    """Whatever comes when, late or more than once: the last upload is announced, each version once."""
+    """In any order, with late and repeated events: the last upload causes a start, and each version one."""
     world = unlimited(1_700_000_000.0 + begin)
     moment = world.now
     for at, gap in enumerate(gaps):
@@ -72,8 +72,8 @@ def test_no_upload_is_missed_and_none_starts_twice(
 
 
 @pytest.mark.parametrize("key", ["raw/readme.txt", "raw/folder/"])
-def test_what_training_does_not_read_starts_nothing(key: str) -> None:
-    """The governor and the training take the same files for data."""
+def test_a_file_that_training_does_not_read_starts_nothing(key: str) -> None:
+    """The governor and the training take the same files as data."""
     world = World()
     upload(world, key, world.now)
     assert settle(world) == []
@@ -89,7 +89,7 @@ def test_what_training_does_not_read_starts_nothing(key: str) -> None:
     assert len(rules) == 1
 
 
-def test_data_that_went_again_start_nothing() -> None:
+def test_deleted_data_start_nothing() -> None:
     """An upload that was deleted within the quiet period leaves nothing to train on."""
     world = World()
     upload(world, "raw/a.csv", world.now)
@@ -109,15 +109,15 @@ def test_data_that_went_again_start_nothing() -> None:
         ({"Reason": 'a "b"\n', "DataVersion": "é" * 2000}, {"Reason": "a _b__", "DataVersion": "_" * 256}),
     ],
 )
-def test_who_asks_is_heard_at_once(asked: dict[str, str], variables: dict[str, str]) -> None:
-    """Nothing waits; a version is found where none is given; no text is more than a variable can hold."""
+def test_a_request_is_decided_at_once(asked: dict[str, str], variables: dict[str, str]) -> None:
+    """A request does not wait; a missing version is filled in, and texts are cut to the variable's limits."""
     world = with_data()
     world.begin(asked, "asked_by_hand")
     assert [one for _, one in world.started] == [variables]
 
 
 def test_an_event_is_decided_once() -> None:
-    """However often it is told; without one, and for another reason, each ask is decided anew."""
+    """Each event of a reason is decided once; a request without an event is always decided."""
     world = with_data(takes=0.0, learns=False, limits={"cooldown": 0, "cap": 100})
     for _ in range(3):
         world.begin({"Reason": "drift", "Event": "demo-drift-any 10:00"}, "told")
@@ -134,8 +134,8 @@ def test_an_event_is_decided_once() -> None:
 
 
 @pytest.mark.parametrize("asked", [{}, {"Reason": ""}, {"Reason": "  "}, {"Reason": 3}, {"DataVersion": "1"}])
-def test_who_gives_no_reason_is_refused(asked: dict[str, Any]) -> None:
-    """With a sentence that says what to give."""
+def test_a_request_without_a_reason_is_refused(asked: dict[str, Any]) -> None:
+    """The message says how to give one."""
     execution = Execution(World(), "x", asked)
     execution.step(STATES[execution.state])
     assert execution.state == "NotifyFailure"

@@ -10,16 +10,16 @@ from tests.stacks.governor import (
     ROOT,
     STATES,
     TEMPLATE,
-    filled,
     settle,
+    substitute,
     unlimited,
     upload,
     with_data,
 )
 
 
-def test_the_rule_sees_raw_data_only() -> None:
-    """One prefix of one bucket; what the pipeline itself writes rings for nobody."""
+def test_the_rule_matches_raw_data_only() -> None:
+    """The rule has one prefix of one bucket, so the pipeline's own objects do not match."""
     detail = TEMPLATE["Resources"]["DataRule"]["Properties"]["EventPattern"]["detail"]
     assert detail == {
         "bucket": {"name": [{"Ref": "ArtifactBucket"}]},
@@ -30,8 +30,8 @@ def test_the_rule_sees_raw_data_only() -> None:
     assert notified == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
 
 
-def test_the_schedule_asks_with_a_reason() -> None:
-    """What the scheduler sends is an input that the governor takes, and decides once for each time."""
+def test_the_schedule_sends_a_reason() -> None:
+    """The governor accepts the schedule's input, and decides it once for each time."""
     target = TEMPLATE["Resources"]["Schedule"]["Properties"]["Target"]
     world = with_data()
     for time in ("2026-01-01T12:00:00Z", "2026-01-01T12:00:00Z", "2026-02-01T12:00:00Z"):
@@ -40,8 +40,8 @@ def test_the_schedule_asks_with_a_reason() -> None:
     assert world.started[0][1]["Reason"] == "schedule"
 
 
-def test_an_alarm_of_drift_asks() -> None:
-    """Each alarm of the project's that is raised, by its name and time, and no other one."""
+def test_a_drift_alarm_sends_a_reason() -> None:
+    """The rule matches the project's drift alarms, and the event has the alarm's name and time."""
     rule = TEMPLATE["Resources"]["DriftRule"]["Properties"]
     assert rule["EventPattern"]["detail"] == {
         "alarmName": [{"prefix": {"Fn::Sub": "${Project}-drift-"}}],
@@ -60,19 +60,19 @@ def test_an_alarm_of_drift_asks() -> None:
     assert world.started[0][1]["Reason"] == "drift"
 
 
-def test_names_are_step_functions_own() -> None:
-    """At most 80 letters, digits, hyphens and underscores; a schedule's has 64."""
+def test_names_fit_step_functions() -> None:
+    """An execution's name has at most 80 letters, digits, hyphens and underscores; a schedule's has 64."""
     world = unlimited(4_000_000_000.0)
     upload(world, "raw/" + "x" * 1000 + ".csv", world.now)
     assert len(settle(world)) == 1
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) for name in world.names)
-    name = filled(STATES["ScheduleRetry"]["Arguments"]["Name"], {})
+    name = substitute(STATES["ScheduleRetry"]["Arguments"]["Name"], {})
     assert re.fullmatch(r"[0-9a-zA-Z-_.]{1,64}", name)
     assert name != f"{LONGEST_PROJECT}-retrain"
 
 
-def test_the_role_may_do_what_the_machine_does_and_no_more() -> None:
-    """Both ways; it starts one pipeline, one state machine, which is itself, and makes one schedule."""
+def test_the_role_allows_the_machines_calls_only() -> None:
+    """It starts one pipeline and one state machine, which is itself, and creates one schedule."""
     calls = {
         "aws-sdk:cloudwatch:describeAlarms": {"cloudwatch:DescribeAlarms"},
         "aws-sdk:codepipeline:listPipelineExecutions": {"codepipeline:ListPipelineExecutions"},
@@ -102,8 +102,8 @@ def test_the_role_may_do_what_the_machine_does_and_no_more() -> None:
     assert named["PassScheduleRole"]["Resource"] == {"Fn::GetAtt": ["AskRole", "Arn"]}
 
 
-def test_whoever_asks_may_ask_the_governor_alone() -> None:
-    """Rules and schedules share a role; it names the state machine, which takes its address."""
+def test_callers_may_start_the_governor_only() -> None:
+    """Rules and schedules share a role, which names the state machine."""
     resources = TEMPLATE["Resources"]
     machine = resources["StateMachine"]["Properties"]
     (statement,) = resources["AskRole"]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
@@ -121,8 +121,8 @@ def test_whoever_asks_may_ask_the_governor_alone() -> None:
     assert [(target["Arn"], target["RoleArn"]) for target in targets] == [({"Ref": "StateMachine"}, role)] * 3
 
 
-def test_every_task_hands_its_failure_on() -> None:
-    """Each fault is published to the topic, with a name; an error that a state answers is not a fault."""
+def test_every_task_has_a_catch() -> None:
+    """Each failure is published by name; an error that a state handles is not a failure."""
     for name, state in STATES.items():
         if state["Type"] != "Task":
             continue

@@ -1,4 +1,4 @@
-"""Golden requests as a step of the delivery: to whom they go, and what production's success moves."""
+"""The verification: which endpoint gets golden requests, and when the production record changes."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ INPUT = {"Stage": "dev", "EndpointName": "p-dev-2", "PipelineExecutionId": "2"}
     "broken", [{"Stage": "test"}, {"Stage": None}, {"EndpointName": None}, {"PipelineExecutionId": None}]
 )
 def test_an_incomplete_input_is_refused(broken: dict[str, Any]) -> None:
-    """By name, before anything is called."""
+    """The refusal has a name, and comes before any call."""
     (choice,) = STATES["ValidateInput"]["Choices"]
     given = {key: value for key, value in {**INPUT, **broken}.items() if value}
     assert evaluate(choice["Condition"], states={"input": given}) is True
@@ -27,8 +27,8 @@ def test_an_incomplete_input_is_refused(broken: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("stage", "champion"), [("dev", "${Project}-prd-1"), ("prd", None)])
-def test_a_model_in_dev_is_compared_with_productions(stage: str, champion: str | None) -> None:
-    """The endpoint has the name that deploy-model-prd.yml gives; in production the canary has compared."""
+def test_a_model_in_dev_is_compared_with_the_champion(stage: str, champion: str | None) -> None:
+    """The champion's endpoint is named as in deploy-model-prd.yml; in production the canary has compared."""
     record = json.dumps({"PipelineExecutionId": "1", "Watermark": {}})
     states = {"input": INPUT | {"Stage": stage}, "result": {"Parameter": {"Value": record}}}
     assigned = evaluate(STATES["ReadChampion"]["Assign"], states=states)
@@ -38,8 +38,8 @@ def test_a_model_in_dev_is_compared_with_productions(stage: str, champion: str |
     assert champion in (None, name)
 
 
-def test_the_first_model_is_compared_with_none() -> None:
-    """Before it there is no record of production; all else is assigned as with one."""
+def test_the_first_model_has_no_champion() -> None:
+    """The production record does not exist before it; the other variables are assigned as usual."""
     state = STATES["ReadChampion"]
     missing = state["Catch"][0]
     assert missing["ErrorEquals"] == ["Ssm.ParameterNotFoundException"]
@@ -52,7 +52,7 @@ def test_the_first_model_is_compared_with_none() -> None:
 
 
 def test_the_function_gets_what_it_reads() -> None:
-    """The payload of the task is the function's task."""
+    """The function reads the payload of the task."""
     payload = evaluate(
         STATES["SendGoldenRequests"]["Arguments"]["Payload"],
         settings=INPUT,
@@ -63,8 +63,8 @@ def test_the_function_gets_what_it_reads() -> None:
     assert VerificationRequest.read(payload) == VerificationRequest("p-dev-2", url, "p-prd-1")
 
 
-def test_the_functions_own_words_are_told() -> None:
-    """Lambda wraps them in a traceback."""
+def test_the_cause_is_the_functions_own_message() -> None:
+    """Lambda wraps the message in a document with the traceback."""
     cause = json.dumps(
         {"errorMessage": 'p failed: "boom"\n', "errorType": "ValidationFailedError", "stackTrace": ["x"]}
     )
@@ -85,8 +85,8 @@ def test_the_functions_own_words_are_told() -> None:
         (INPUT | {"Stage": "prd"}, [False, False]),
     ],
 )
-def test_only_production_moves_champion_and_watermark(settings: dict[str, Any], taken: list[bool]) -> None:
-    """What dev has seen may still be rejected."""
+def test_only_production_changes_the_record(settings: dict[str, Any], taken: list[bool]) -> None:
+    """A model in dev may still be rejected."""
     choices = STATES["IsProduction"]["Choices"]
     assert [evaluate(choice["Condition"], settings=settings) for choice in choices] == taken
     assert [choice["Next"] for choice in choices] == ["ReturnVerification", "RecordProduction"]

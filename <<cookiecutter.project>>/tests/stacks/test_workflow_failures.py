@@ -11,9 +11,9 @@ from scripts.lint.__main__ import walk
 from tests.stacks.asl import evaluate
 from tests.stacks.workflow import MACHINE, STATES, TASKS, UUID
 
-# These stop no delivery, whatever comes of them.
+# A failure of these states does not stop the execution.
 ASIDE = {"NotifyMissingComparison", "LogRun", "NotifyTrackingFailure"}
-# Errors that a state answers, and which are not faults.
+# Errors that a state handles, so they are not failures.
 ANSWERED = {
     "Ssm.ParameterNotFoundException",
     "Ssm.ParameterAlreadyExistsException",
@@ -38,7 +38,7 @@ FAILURES = {
 
 
 def reason(cause: str) -> str:
-    """Give what is told of a failed job."""
+    """Return the cause that is published for a failed job."""
     return str(
         evaluate(STATES["ExtractFailureReason"]["Output"], states={"input": {"Error": "X", "Cause": cause}})[
             "Cause"
@@ -48,8 +48,8 @@ def reason(cause: str) -> str:
 
 @settings(max_examples=100, deadline=None)
 @given(said=st.text(min_size=1, max_size=60), separators=st.sampled_from([(",", ":"), (", ", ": ")]))
-def test_the_containers_own_words_are_told(said: str, separators: tuple[str, str]) -> None:
-    """ExitMessage, else FailureReason, comes out of the job's description as the container wrote it."""
+def test_the_cause_is_the_containers_own_message(said: str, separators: tuple[str, str]) -> None:
+    """ExitMessage, or else FailureReason, is extracted from the description as the container wrote it."""
     for names in ("ExitMessage", "FailureReason"):
         described = {
             "ProcessingJobName": "x",
@@ -65,19 +65,19 @@ def test_the_containers_own_words_are_told(said: str, separators: tuple[str, str
 @pytest.mark.parametrize(
     "cause", ["", "SageMaker.X: Rate exceeded", 'States.TaskFailed: {"FailureReason":"cut off']
 )
-def test_other_causes_are_told_as_they_are(cause: str) -> None:
-    """A description that was cut off, or none, still tells something and never fails itself."""
+def test_other_causes_are_unchanged(cause: str) -> None:
+    """A cause without a complete description is published as it is."""
     assert reason(cause) == cause
 
 
-def test_every_failure_has_a_name_of_its_own() -> None:
-    """Who is told, and the stages after this one, know failures by these names."""
+def test_every_failure_has_a_name() -> None:
+    """People and later stages know the failures by these names."""
     literal = {node["Error"] for _, node in walk(MACHINE) if isinstance(node, dict) and "Error" in node}
     assert {name for name in literal if not name.startswith("{%")} == FAILURES
 
 
-def test_every_task_hands_its_failure_on() -> None:
-    """No task of the state machine fails without its Catch, its own or that of the state around it."""
+def test_every_task_has_a_catch() -> None:
+    """Each task has a Catch of its own, or the state around it has one."""
     within = {name for holder in STATES.values() for name in inner_names(holder) if "Catch" in holder}
     for name, state in TASKS.items():
         catch = state.get("Catch", [])
@@ -104,7 +104,7 @@ def inner_names(holder: dict[str, Any]) -> list[str]:
 
 
 def test_a_failure_is_published_and_ends_the_execution() -> None:
-    """Even when publishing fails, the execution ends with the failure's own name."""
+    """If publishing fails, the execution still ends with the failure's own name."""
     tell, failure = STATES["NotifyFailure"], {"Error": "NoData", "Cause": "There is no file."}
     context = {"context": {"Execution": {"Id": "arn:x"}}, "input": failure}
     message = evaluate(tell["Arguments"], states=context)
@@ -116,8 +116,8 @@ def test_a_failure_is_published_and_ends_the_execution() -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 37, "a_b", "-a", "a b"])
-def test_an_execution_whose_name_fits_no_job_is_refused(name: str) -> None:
-    """Job names carry the execution's, so it is checked before anything runs."""
+def test_an_execution_with_an_unsuitable_name_is_refused(name: str) -> None:
+    """Job names contain the execution's name, so it is checked before anything runs."""
     states = {"context": {"Execution": {"Name": name}}, "input": {}}
     rule = STATES["ValidateInput"]["Choices"][0]
     assert evaluate(rule["Condition"], states=states) is True

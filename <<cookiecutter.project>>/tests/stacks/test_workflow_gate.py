@@ -22,7 +22,7 @@ WARNING = "NotifyMissingComparison"
 
 
 def gate(evaluation: dict[str, Any], metric: str, comparison: str, threshold: float | str) -> tuple[str, Any]:
-    """Give the state after the gate, and the failure that goes there."""
+    """Return the state after the gate, and the failure that is its input."""
     wanted = {"Gate": {"Metric": metric, "Comparison": comparison, "Threshold": threshold}}
     states = {"result": {"Body": json.dumps(evaluation)}}
     measured = evaluate(STATES["ReadMetrics"]["Output"], states=states, settings=wanted)
@@ -60,8 +60,10 @@ CLASSES = {
         ({**REGRESSION, "metrics": {"rmse": None}}, ("auto", "auto", "naive"), False),
     ],
 )
-def test_gate(evaluation: dict[str, Any], rule: tuple[str, str, float | str], *, passes: bool) -> None:
-    """Equal is not better, an unknown or undefined metric does not pass, and the reason names the metric."""
+def test_the_gate_compares_the_metric_with_the_threshold(
+    evaluation: dict[str, Any], rule: tuple[str, str, float | str], *, passes: bool
+) -> None:
+    """Equal is not better, an unknown or undefined metric does not pass, and the cause names the metric."""
     chosen, failure = gate(evaluation, *rule)
     assert (chosen == "CompareWithChampion") is passes
     if not passes:
@@ -78,7 +80,7 @@ def compare(
     rule: str = "better",
     margin: float = 0.0,
 ) -> tuple[str, str]:
-    """Give the state after the comparison, and the cause that a refusal has."""
+    """Return the state after the comparison, and the cause of a refusal."""
     comparison = "less" if metric == "rmse" else "greater"
     measured = {"Metric": metric, "Comparison": comparison, "Value": value, "Limit": 1.0}
     bound: dict[str, Any] = {
@@ -112,10 +114,10 @@ def compare(
         (0.90, 0.10, "rmse", "any", 0.0, True),
     ],
 )
-def test_a_model_is_held_against_the_champion(  # noqa: PLR0913
+def test_a_model_is_compared_with_the_champion(  # noqa: PLR0913 - the columns of the table above
     value: float, champion: float, metric: str, rule: str, margin: float, *, passes: bool
 ) -> None:
-    """Better by the margin where nobody asked, as good where somebody did; a refusal has both figures."""
+    """An automatic retraining has to be better by the margin, a requested one as good."""
     chosen, cause = compare(value, champion, metric, rule, margin)
     assert chosen == ("CopyModel" if passes else "RetainChampion")
     if not passes:
@@ -133,8 +135,8 @@ def test_a_model_is_held_against_the_champion(  # noqa: PLR0913
         ({}, "its model.tar.gz is gone"),
     ],
 )
-def test_a_champion_that_cannot_be_measured_is_told(evaluation: dict[str, Any], why: str) -> None:
-    """The threshold alone decides then, and whoever approves hears of it."""
+def test_a_champion_that_cannot_be_measured_is_reported(evaluation: dict[str, Any], why: str) -> None:
+    """Only the threshold decides then, and the notification says so."""
     assert compare(0.4, None)[0] == WARNING
     message = evaluate(
         STATES[WARNING]["Arguments"]["Message"],
@@ -148,8 +150,8 @@ def test_a_champion_that_cannot_be_measured_is_told(evaluation: dict[str, Any], 
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: bool) -> None:
-    """SageMaker fails a job whose input is empty."""
+def test_the_champion_is_an_input_of_the_evaluation_if_it_exists(*, there: bool) -> None:
+    """SageMaker fails a job with an empty input."""
     key = evaluate(STATES["FindChampionModel"]["Arguments"]["Prefix"], champion=UUID)
     contents = {"Contents": [an_object(key)]} if there else {}
     assigned = evaluate(
@@ -174,7 +176,7 @@ def test_the_champion_is_an_input_of_the_evaluation_when_there_is_one(*, there: 
 
 
 def logged(evaluation: dict[str, Any]) -> RunRecord:
-    """Give what the function reads of the task's payload."""
+    """Return the record that the function reads from the task's payload."""
     payload = evaluate(
         STATES["LogRun"]["Arguments"]["Payload"],
         states={"context": CONTEXT},
@@ -193,8 +195,8 @@ def logged(evaluation: dict[str, Any]) -> RunRecord:
 @pytest.mark.parametrize(
     "champion", [{}, {"champion": {"metrics": {"rmse": 0.6}}}, {"champion": {"fault": "x"}}]
 )
-def test_a_run_has_what_the_training_was_given_and_what_came_of_it(champion: dict[str, Any]) -> None:
-    """Beside a guess and the champion, and with what leads back to commit, data and image."""
+def test_a_run_has_parameters_metrics_and_lineage(champion: dict[str, Any]) -> None:
+    """Metrics include those of the naive prediction and the champion; tags name commit, data and image."""
     record = logged({**REGRESSION, **champion})
     assert (record.experiment, record.run) == ("${Project}", UUID)
     assert record.params == {"TARGET": "price", "model": "m", "seed": "1"}
@@ -208,13 +210,13 @@ def test_a_run_has_what_the_training_was_given_and_what_came_of_it(champion: dic
 
 @pytest.mark.parametrize(("uri", "following"), [("", "CheckQualityGate"), ("http://mlflow:5000", "LogRun")])
 def test_without_a_tracking_server_nothing_is_logged(uri: str, following: str) -> None:
-    """The parameter's default turns it off."""
+    """The parameter's default turns logging off."""
     state = json.loads(json.dumps(STATES["HasTrackingServer"]).replace("${MlflowTrackingUri}", uri))
     assert asl.choose(state, {})[0] == following
 
 
 def test_a_tracking_server_that_fails_changes_nothing_for_the_model() -> None:
-    """What was measured goes on to the gate, and people hear why the run is missing."""
+    """The gate gets the same input, and a notification says why the run is missing."""
     measured = {"Metric": "rmse", "Value": 0.5}
     cause = json.dumps({"errorMessage": "http://x gave no answer", "errorType": "TrackingError"})
     states = {"input": measured, "errorOutput": {"Error": "TrackingError", "Cause": cause}}

@@ -14,7 +14,7 @@ SETTINGS_OF_JOBS = {"Train": {"Cluster": {"InstanceCount": 1}}}
 def arguments_of(
     name: str, context: dict[str, Any] = CONTEXT, network: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Give a job's arguments; those of the training are put together of what the state before it assigned."""
+    """Return a job's arguments; the training's are assembled from the variable of the state before it."""
     variables = {
         "states": {"context": context},
         "settings": SETTINGS_OF_JOBS | {"Network": network or {}},
@@ -37,7 +37,7 @@ def arguments_of(
     ],
 )
 def test_job_names_are_new_with_each_retry(name: str, kind: str) -> None:
-    """A name is taken for ever; there is room for one digit."""
+    """SageMaker accepts a name once; the name has room for one digit."""
     retries = sum(rule["MaxAttempts"] for rule in JOBS[name]["Retry"])
     assert retries <= 9
     context = {"Execution": {"Name": UUID}, "State": {"RetryCount": retries}}
@@ -48,7 +48,7 @@ def test_job_names_are_new_with_each_retry(name: str, kind: str) -> None:
 
 
 def test_a_job_that_ran_and_failed_is_not_run_again() -> None:
-    """Bad data stays bad: only the service's own faults are retried, with growing pauses."""
+    """Only the service's own faults are retried, with growing pauses."""
     for name, state in JOBS.items():
         retried = {error for rule in state["Retry"] for error in rule["ErrorEquals"]}
         assert not retried & {"States.ALL", "States.TaskFailed"}, name
@@ -56,8 +56,8 @@ def test_a_job_that_ran_and_failed_is_not_run_again() -> None:
 
 
 @pytest.mark.parametrize("instances", [1, 3])
-def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
-    """It takes the parts from where they were left, and gives what one instance gives at once."""
+def test_partial_results_are_merged_by_one_instance(instances: int) -> None:
+    """It reads them from where they were written, and writes the outputs that one instance would have."""
     cluster = {"InstanceType": "ml.m5.xlarge", "InstanceCount": instances, "VolumeSizeInGB": 30}
     given_settings = {
         "Prepare": {"Cluster": cluster, "Environment": {"SEED": "1"}, "EncryptVolume": False},
@@ -85,8 +85,8 @@ def test_what_several_instances_leave_is_merged_by_one(instances: int) -> None:
 
 
 @pytest.mark.parametrize(("workload", "completed"), [("tabular", set()), ("image", {"RUN/baseline"})])
-def test_jobs_take_what_earlier_jobs_give(workload: str, completed: set[str]) -> None:
-    """Each input lies below an output of a job before it, also the baseline that is completed."""
+def test_jobs_read_the_outputs_of_earlier_jobs(workload: str, completed: set[str]) -> None:
+    """Each input is an output of a job before it; for images the evaluation completes the baseline."""
     known = {"Data": {"Workload": workload}}
     outputs = evaluate(STATES["PrepareData"]["Arguments"]["ProcessingOutputConfig"]["Outputs"], run="RUN")
     given_places = {output["S3Output"]["S3Uri"] for output in outputs}
@@ -109,8 +109,8 @@ def test_jobs_take_what_earlier_jobs_give(workload: str, completed: set[str]) ->
     }
 
 
-def test_jobs_are_isolated_encrypted_and_marked() -> None:
-    """No job reaches the network; outputs and volumes take the project's key; tags say whose it is."""
+def test_jobs_are_isolated_encrypted_and_tagged() -> None:
+    """No job reaches the network; outputs and volumes use the project's key."""
     for name in JOBS:
         given = arguments_of(name, network={"EnableNetworkIsolation": False})
         assert given.get("NetworkConfig", given)["EnableNetworkIsolation"] is True, name
@@ -121,8 +121,8 @@ def test_jobs_are_isolated_encrypted_and_marked() -> None:
 
 
 @pytest.mark.parametrize(("instances", "encrypted"), [(1, False), (2, True)])
-def test_what_instances_send_one_another_is_encrypted(instances: int, *, encrypted: bool) -> None:
-    """Gradients are sums over the data; a single instance would wait for a network that it does not need."""
+def test_traffic_between_instances_is_encrypted(instances: int, *, encrypted: bool) -> None:
+    """A single instance has no such traffic, and would only wait for the encrypted network."""
     variables = {"states": {"context": CONTEXT}, "job": {}}
     settings = {"Network": {}, "Train": {"Cluster": {"InstanceCount": instances}}}
     given = evaluate(JOBS["TrainModel"]["Arguments"], **variables, settings=settings)
@@ -130,8 +130,8 @@ def test_what_instances_send_one_another_is_encrypted(instances: int, *, encrypt
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_jobs_run_in_the_network_that_is_given(name: str) -> None:
-    """A network of one subnet stays a list; without any, SageMaker would refuse a VpcConfig."""
+def test_jobs_run_in_the_given_network(name: str) -> None:
+    """A single subnet stays a list; without a network, VpcConfig is left out."""
     network = {"VpcConfig": {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}}
     given = arguments_of(name, network=network)
     assert given.get("NetworkConfig", given)["VpcConfig"] == network["VpcConfig"]
@@ -140,6 +140,6 @@ def test_jobs_run_in_the_network_that_is_given(name: str) -> None:
 
 
 def test_environment_values_fit() -> None:
-    """SageMaker takes at most 256 characters a value."""
+    """SageMaker accepts at most 256 characters for a value."""
     values = JOBS["ComputeBaseline"]["Arguments"]["Environment"].values()
     assert all(len(value) <= 256 for value in values)

@@ -15,7 +15,7 @@ from tests.stacks.workflow import EPOCH, STATES, an_object, choose
 def listed(
     objects: list[dict[str, Any]], since: int = 0, page: int = 3, workload: str = "tabular"
 ) -> dict[str, Any]:
-    """List the objects page by page and give what was found."""
+    """List the objects page by page, and return the collected files."""
     found = evaluate(STATES["InitializeListing"]["Assign"]["found"])
     for start in range(0, max(len(objects), 1), page):
         result = {"Contents": objects[start : start + page], "IsTruncated": start + page < len(objects)}
@@ -41,13 +41,13 @@ def listed(
         ([an_object(f"raw/{at}.csv") for at in range(7)], [f"{at}.csv" for at in range(7)]),
     ],
 )
-def test_takes_tables_that_hold_something(objects: list[dict[str, Any]], files: list[str]) -> None:
-    """Folders, empty objects and other kinds of files are no data; one file is still a list."""
+def test_takes_tables_with_content(objects: list[dict[str, Any]], files: list[str]) -> None:
+    """Folders, empty objects and other kinds of files are left out; one file is still a list."""
     assert listed(objects)["Files"] == files
 
 
-def test_takes_pictures_where_these_are_trained_on() -> None:
-    """Zips, lists and pictures are the data then, and a table is none."""
+def test_takes_images_for_an_image_model() -> None:
+    """Zips, lists and images are the data then, and tables are left out."""
     names = ["a.zip", "b/c.PNG", "d.jpg", "e.jpeg", "f.lst", "g.csv", "h.txt", "i.png.bak"]
     found = listed([an_object(f"raw/{name}") for name in names], workload="image")
     assert found["Files"] == names[:5]
@@ -72,7 +72,7 @@ KEYS = st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF), max_size=6)
 @settings(max_examples=50, deadline=None)
 @given(objects=st.lists(st.builds(an_object, KEYS, MOMENTS), max_size=7))
 def test_the_watermark_is_the_newest_file_of_the_manifest(objects: list[dict[str, Any]]) -> None:
-    """However files lie over pages, the greatest (LastModified, Key) is found, in any notation of time."""
+    """Over any pages and with any notation of time, the greatest (LastModified, Key) is found."""
     found = listed(objects)
     assert found["Files"] == [entry["Key"].removeprefix("raw/") for entry in objects]
     newest = max((place(entry) for entry in objects), default=place(EPOCH))
@@ -98,7 +98,7 @@ def place(entry: dict[str, Any]) -> tuple[float, str]:
 def test_only_later_files_are_new(
     newest: tuple[str, str], watermark: tuple[str, str], *, is_newer: bool
 ) -> None:
-    """Two files of one second are told apart by their keys; the same file is not new."""
+    """Of two files of one second, the one with the greater key is newer; the same file is not new."""
     names = ("LastModified", "Key")
     found = {"Newest": dict(zip(names, newest, strict=True))}
     production = {"Watermark": dict(zip(names, watermark, strict=True))}
@@ -115,10 +115,10 @@ def test_only_later_files_are_new(
         ([], "NotifyFailure", "NoData"),
     ],
 )
-def test_a_list_that_no_state_can_hold_is_refused(
+def test_a_list_that_exceeds_a_states_limit_is_refused(
     names: list[str], next_state: str, error: str | None
 ) -> None:
-    """Below 256 KiB in bytes, which nothing catches above it; and nothing at all is refused too."""
+    """A state over 256 KiB would fail without a Catch; an empty list is refused too."""
     given_names = {"found": {"Files": names}, "since": 0, "settings": {"Data": {"Prefix": "raw/"}}}
     chosen, output = choose("IsListingComplete", {"More": False}, **given_names)
     assert (chosen, (output or {}).get("Error")) == (next_state, error)

@@ -12,13 +12,13 @@ from tests.stacks.workflow import EPOCH, ROOT, SETTINGS, STATES, TASKS, UUID, ca
 
 
 def restored(stack: dict[str, Any]) -> dict[str, Any]:
-    """Give the record as the stack of production has it."""
+    """Return the record as the production stack describes it."""
     state = STATES["DescribeProductionStack"]
     return dict(evaluate(state["Assign"], states={"result": {"Stacks": [stack]}})["production"])
 
 
 def test_the_record_that_the_verification_writes_can_be_read() -> None:
-    """Both state machines know one form of it."""
+    """Both state machines use the same format."""
     verify = json.loads((ROOT / "stacks" / "verify.asl.json").read_text(encoding="utf-8"))["States"]
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     given = {"settings": {"PipelineExecutionId": UUID}, "states": {"input": {"Value": json.dumps(newest)}}}
@@ -33,7 +33,7 @@ def test_the_record_that_the_verification_writes_can_be_read() -> None:
 
 @pytest.mark.parametrize("value", ["{}", "[]", '"x"', '{"PipelineExecutionId": "1"}'])
 def test_a_damaged_record_ends_the_training_before_its_jobs(value: str) -> None:
-    """Step Functions refuses what is not defined, and the cause names the parameter and the way out."""
+    """Step Functions fails on an undefined value; the cause names the parameter and the way out."""
     state = STATES["ReadProductionRecord"]
     states = {"result": {"Parameter": {"Value": value}}}
     assert None in evaluate(state["Assign"], states=states)["production"].values()
@@ -44,8 +44,8 @@ def test_a_damaged_record_ends_the_training_before_its_jobs(value: str) -> None:
     assert all(word in failure["Cause"] for word in words)
 
 
-def test_a_missing_record_is_restored_from_the_stack_of_production() -> None:
-    """With the execution whose model serves there, and the data that the training noted beside the model."""
+def test_a_missing_record_is_restored_from_the_production_stack() -> None:
+    """With the execution of the deployed model, and the watermark that the training saved."""
     missing = caught("ReadProductionRecord", "Ssm.ParameterNotFoundException")
     assert missing["Next"] == "DescribeProductionStack"
     outputs = [
@@ -68,8 +68,8 @@ def test_a_missing_record_is_restored_from_the_stack_of_production() -> None:
     assert newer["Next"] == "ReadProductionRecord"
 
 
-def test_the_stack_of_production_is_the_one_that_is_described() -> None:
-    """By its name, its output and the name of its endpoint, as the templates and the pipeline have them."""
+def test_the_described_stack_is_that_of_production() -> None:
+    """By the names of stack, output and endpoint in the templates and the pipeline."""
     production = read_template(ROOT / "stacks" / "deploy-model-prd.yml")
     name = production["Resources"]["Endpoint"]["Properties"]["EndpointName"]["Fn::Sub"]
     assert name == "${Project}-prd-${ExecutionId}"
@@ -81,7 +81,7 @@ def test_the_stack_of_production_is_the_one_that_is_described() -> None:
 
 @pytest.mark.parametrize("stack", [{}, {"Outputs": []}])
 def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]) -> None:
-    """A failed first deployment leaves a stack without outputs, and the threshold alone decides."""
+    """A failed first deployment leaves a stack without outputs, so only the threshold decides."""
     production = restored(stack)
     assert choose("HasChampion", {}, production=production)[0] == "ListData"
     assert first_model_passes(production["PipelineExecutionId"])
@@ -97,8 +97,8 @@ def test_a_stack_that_could_not_be_created_serves_no_model(stack: dict[str, Any]
         ("Rate exceeded (Service: CloudFormation, Status Code: 400)", "NotifyFailure"),
     ],
 )
-def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause: str, following: str) -> None:
-    """CloudFormation's other errors end the execution: a champion that was not seen may be there."""
+def test_only_a_missing_stack_means_that_no_champion_exists(cause: str, following: str) -> None:
+    """Other errors of CloudFormation end the execution, because a champion may exist."""
     error = {"errorOutput": {"Error": "CloudFormation.CloudFormationException", "Cause": cause}}
     output = evaluate(caught("DescribeProductionStack", "States.ALL")["Output"], states=error)
     chosen, assigned, _ = asl.choose(STATES["IsProductionMissing"], output)
@@ -111,12 +111,12 @@ def test_only_a_stack_that_does_not_exist_means_that_there_is_no_champion(cause:
 
 
 def first_model_passes(champion: str) -> bool:
-    """Whether the threshold alone decides about a model that has to be better than the champion."""
+    """Return whether only the threshold decides about a model that has to beat the champion."""
     bound = {"settings": {"Gate": {"Champion": "better"}}, "measured": {}, "champion": champion}
     return choose("CompareWithChampion", {}, **bound)[0] == "CopyModel"
 
 
-def test_a_record_that_goes_missing_during_the_training_is_not_a_first_model() -> None:
-    """The champion is then the one that the execution began with."""
+def test_a_record_deleted_during_the_training_keeps_the_champion() -> None:
+    """The champion is then the one from the beginning of the execution."""
     rule = caught("ReadChampion", "Ssm.ParameterNotFoundException")
     assert evaluate(rule["Assign"], production={"PipelineExecutionId": UUID}) == {"champion": UUID}

@@ -14,8 +14,8 @@ from tests.stacks.asl import evaluate
 from tests.stacks.workflow import CONTEXT, REPORTS, ROOT, SETTINGS, STATES, UUID, copies
 
 
-def test_the_watermark_lies_beside_the_model() -> None:
-    """Verification reads it from there once the model is in production: the text that the parameter takes."""
+def test_the_watermark_is_saved_beside_the_model() -> None:
+    """The verification reads it from there, as the text of the parameter."""
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     written = evaluate(
         STATES["SaveWatermark"]["Arguments"],
@@ -27,7 +27,7 @@ def test_the_watermark_lies_beside_the_model() -> None:
 
 
 def registered(reports: tuple[str, ...] = REPORTS) -> dict[str, Any]:
-    """Give what the model is registered with, held against the API's own model of the call."""
+    """Return the request that registers the model, after validating it by the API's own model."""
     request = evaluate(
         STATES["RegisterModel"]["Arguments"],
         states={"context": CONTEXT},
@@ -45,7 +45,7 @@ def registered(reports: tuple[str, ...] = REPORTS) -> dict[str, Any]:
 
 
 def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
-    """Who looks at a version sees how good it is, and of which code, data and image it was made."""
+    """A version shows its quality, and names its code, data and image."""
     request = registered()
     assert request["ModelPackageGroupName"] == "p" * 16
     assert request["ModelApprovalStatus"] == "PendingManualApproval"
@@ -74,25 +74,25 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
     assert request["ModelPackageDescription"] == "rmse 0.456059289402945 on 4128 test rows"
 
 
-def test_what_was_not_explained_is_registered_without_a_report() -> None:
-    """A model of pictures has none, and SageMaker would look for it."""
+def test_a_model_without_an_explanation_is_registered_without_a_report() -> None:
+    """An image model has no explanation, and SageMaker would look for the file."""
     assert registered(("evaluation", "golden"))["ModelMetrics"]["Explainability"] == {}
 
 
 def strings(content: Any) -> Iterator[str]:
-    """Give every text of a document."""
+    """Return every text of a document."""
     yield from (node for _, node in walk(content) if isinstance(node, str))
 
 
-def test_the_group_is_the_one_that_the_pipeline_stack_makes() -> None:
-    """A model of another group would be registered for nobody."""
+def test_the_group_is_that_of_the_pipeline_stack() -> None:
+    """A model in another group would not be found."""
     group = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]["ModelPackageGroup"]
     assert group["Properties"]["ModelPackageGroupName"] == {"Ref": "Project"}
     assert STATES["RegisterModel"]["Arguments"]["ModelPackageGroupName"] == "${Project}"
 
 
 def test_a_registration_is_made_once_and_can_be_found() -> None:
-    """A repeated call adds no second version, and the package's ARN lies where the registry looks for it."""
+    """A repeated call adds no second version, and the registry finds the package's ARN."""
     assert registered()["ClientToken"] == UUID
     kept = evaluate(STATES["SavePackageArn"]["Arguments"], package="arn:p", settings=SETTINGS)
     registry = json.loads((ROOT / "stacks" / "registry.asl.json").read_text(encoding="utf-8"))["States"]
@@ -102,8 +102,8 @@ def test_a_registration_is_made_once_and_can_be_found() -> None:
 
 
 @pytest.mark.parametrize("name", ["ReturnTrainedModel", "ReturnNoNewData"])
-def test_outcomes_say_what_later_stages_take(name: str) -> None:
-    """The watermark goes on as the text that is written when the model is deployed."""
+def test_outputs_have_what_later_stages_read(name: str) -> None:
+    """The watermark is the text that the deployment writes."""
     newest = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
     output = evaluate(
         STATES[name]["Output"],

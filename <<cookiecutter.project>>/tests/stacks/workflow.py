@@ -17,7 +17,7 @@ UUID = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 
 
 def tasks() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give every task state, in branches too."""
+    """Return every Task state, in branches too."""
     for _, machine in machines_in(MACHINE, ""):
         for name, state in machine["States"].items():
             if state["Type"] == "Task":
@@ -46,12 +46,12 @@ def an_object(key: str, modified: str = "2024-01-01T00:00:00Z", size: int = 1) -
 
 
 def caught(name: str, error: str) -> dict[str, Any]:
-    """Give the rule of a task that catches the error."""
+    """Return the Catch rule of a task for an error."""
     return next(rule for rule in STATES[name]["Catch"] if error in rule["ErrorEquals"])
 
 
 def choose(name: str, state_input: Any, **variables: Any) -> tuple[str, Any]:
-    """Give the next state of a Choice and the output that goes there."""
+    """Return the next state of a Choice, and its output."""
     following, _, output = asl.choose(STATES[name], state_input, **variables)
     return following, output
 
@@ -66,7 +66,7 @@ REGRESSION = {
 
 
 def copies(workload: str = "tabular") -> list[dict[str, str]]:
-    """Give what is put beside the model: the reports that the evaluation names, and the baseline."""
+    """Return the copies that are made beside the model: the evaluation's reports, and the baseline."""
     given = {
         "training": {"ModelDataUrl": "s3://b/m.tar.gz"},
         "evaluation": {"reports": [*REPORTS]},
