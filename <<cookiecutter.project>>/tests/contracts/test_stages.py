@@ -176,9 +176,9 @@ def test_the_state_machine_runs_commands_of_the_container() -> None:
 
 def test_a_command_that_is_not_there_is_told() -> None:
     """Both ways."""
-    path = ["workflow", "States", "Evaluate", "Arguments", "AppSpecification", "ContainerArguments"]
+    path = ["workflow", "States", "EvaluateModel", "Arguments", "AppSpecification", "ContainerArguments"]
     found = list(command_faults(changed(MACHINES, path, ["evalute"]), COMMANDS))
-    assert found == ["Evaluate runs evalute, which the container lacks", "nothing runs evaluate"]
+    assert found == ["EvaluateModel runs evalute, which the container lacks", "nothing runs evaluate"]
 
 
 # Alarms and who feeds them
@@ -357,8 +357,8 @@ def test_names_of_jobs_fit(name: str) -> None:
 
 def test_a_jobs_name_that_is_too_long_or_used_twice_is_told() -> None:
     """One letter more, and the execution alone."""
-    path = ["States", "Prepare", "Arguments", "ProcessingJobName"]
-    given = MACHINES["workflow"]["States"]["Prepare"]["Arguments"]["ProcessingJobName"]
+    path = ["States", "PrepareData", "Arguments", "ProcessingJobName"]
+    given = MACHINES["workflow"]["States"]["PrepareData"]["Arguments"]["ProcessingJobName"]
     (fault,) = job_name_faults(changed(MACHINES["workflow"], path, given.replace("-prep-", "-preparation-")))
     assert fault.endswith("ProcessingJobName has 67 characters, and 63 are taken")
     alone = "{% '${Project}-' & $states.context.Execution.Name %}"
