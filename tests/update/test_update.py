@@ -151,7 +151,7 @@ def test_a_project_of_the_earlier_release_is_updated_and_delivers(edited: Rig) -
     deliver(edited, local=PRODUCT)
     production = Production(edited)
     old = production.serving()
-    watermark = production.client("ssm").get_parameter(Name=f"/{NAME}/watermark")["Parameter"]["Value"]
+    watermark = production.client("ssm").get_parameter(Name=f"/{NAME}/data-watermark")["Parameter"]["Value"]
 
     cruft("update", "--skip-apply-ask", "--allow-untracked-files", cwd=edited.root)
     assert git(edited.root, "diff", "--name-only", "--diff-filter=U") == "", "unmerged files"
