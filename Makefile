@@ -33,7 +33,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud operations wheel demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ operations: setup-dev ## write the page of the operations that the local cloud h
 
 wheel: setup-dev ## build the wheel of packages/localcloud that generated projects install
 	@sh scripts/wheel
+
+architecture: setup-dev ## draw the pictures of docs/architecture.md from the code
+	@$(python) scripts/architecture.py
+
+phrases: ## list the phrases that docs/style.md avoids
+	@python3 scripts/phrases.py
 
 demo: setup ## generate a project into build/demo and run it; DATA=file.csv TARGET=column WORKLOAD=image FRAMEWORK=tensorflow KEEP=1
 	@$(python) scripts/demo.py

@@ -140,7 +140,7 @@ def test_only_the_owner_reads_what_is_written(open_project: Path, tmp_path: Path
     (tmp_path / "project.toml").write_text(settings)
     former = os.umask(0)
     try:
-        project, text = runs.settle(projects.read_project(tmp_path), None)
+        project, text = runs.resolve_settings(projects.read_project(tmp_path), None)
         private.write_whole(project.settings, text)
         state = tmp_path / ".local"
         (state / "cloud.json.new").touch(mode=0o666)

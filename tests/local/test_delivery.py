@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 approval: Any = importlib.import_module("local.approval")
-records: Any = importlib.import_module("local.records")
+records: Any = importlib.import_module("local.history")
 report: Any = importlib.import_module("local.report")
 status: Any = importlib.import_module("local.status")
 source: Any = importlib.import_module("local.source")
@@ -61,7 +61,7 @@ def begin(root: Path) -> Callable[..., Any]:
     """Return what begins a delivery and says how it ended."""
 
     def made(*, approve: bool) -> Any:
-        project, settings = runs.settle(projects.read_project(root), None)
+        project, settings = runs.resolve_settings(projects.read_project(root), None)
         return runs.Delivery(
             process.start(project.cloud), project, (root / "data.csv",), 0, approve, settings
         )
@@ -188,7 +188,7 @@ def test_the_source_is_what_a_commit_would_hold(tmp_path: Path, *, with_git: boo
         path.write_text(SETTINGS if name == "project.toml" else ".local\nbuild\n.venv\n")
     if with_git:
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    project, settings = runs.settle(projects.read_project(tmp_path), 'a "column"')
+    project, settings = runs.resolve_settings(projects.read_project(tmp_path), 'a "column"')
     assert project.target == 'a "column"'
     private.write_whole(project.settings, settings)
     with zipfile.ZipFile(io.BytesIO(source.pack(project))) as archive:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from pipeline import run_pipeline
+from pipeline.errors import SettingsError
+from pipeline.reader import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,8 +80,8 @@ class Project:
     def read(cls, path: Path) -> Project:
         """Read and check the file; raise DeliveryError for what is wrong in it."""
         try:
-            settings = run_pipeline.read_settings(path)
-        except run_pipeline.SettingsError as error:
+            settings = read_settings(path)
+        except SettingsError as error:
             raise DeliveryError(f"{path}: {error}") from None
         return cls(settings.project.name, settings.project.region)
 

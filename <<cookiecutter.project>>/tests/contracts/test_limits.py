@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container import data
-from local import infer
+from local import prediction
 from scripts.lint import variants
 from scripts.lint.__main__ import read_template, template_paths
 
@@ -128,4 +128,4 @@ def test_a_role_with_too_much_to_say_is_told() -> None:
 
 def test_a_file_is_predicted_with_all_the_cells_that_it_was_trained_with() -> None:
     """`local infer` reads files by itself, and must not refuse what the container takes."""
-    assert infer.LONGEST_CELL == data.LONGEST_ROW
+    assert prediction.LONGEST_CELL == data.LONGEST_ROW

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import run_pipeline
+from pipeline.run import Run
+from pipeline.settings import Data
 from scripts.delivery import deploy
 from scripts.lint.__main__ import read_template
 from scripts.lint.variants import transforms
@@ -385,7 +386,7 @@ FOUND_BY_THE_BUILD = {"IMAGE_URI", "DATA_VERSION"}  # from the repository, and f
 
 def environment_faults(given: set[str], makefile: str) -> Iterator[str]:
     """Say which variables are set and not read, or read and not set; some the build finds itself."""
-    run = {declared.metadata["environment"]: declared for declared in dataclasses.fields(run_pipeline.Run)}
+    run = {declared.metadata["environment"]: declared for declared in dataclasses.fields(Run)}
     required = {name for name, declared in run.items() if declared.default is dataclasses.MISSING}
     # Of a shell variable that has a default, or of make's own, nobody has to give anything.
     needed = set(re.findall(r"\$\(([A-Z_]+)\)", makefile)) - set(
@@ -749,10 +750,10 @@ def test_data_and_source_do_not_ring_for_one_another() -> None:
     """The zip lies where no data are, and the pipeline's artifacts, which expire, lie apart from both."""
     key = TEMPLATE["Parameters"]["SourceKey"]["Default"]
     assert re.fullmatch(TEMPLATE["Parameters"]["SourceKey"]["AllowedPattern"], key)
-    rule = {one.name: one for one in dataclasses.fields(run_pipeline.Data)}["prefix"].metadata["rule"]
-    assert not rule.holds("source/")
-    assert not rule.holds("packages/")
-    assert rule.holds("raw/")
+    rule = {one.name: one for one in dataclasses.fields(Data)}["prefix"].metadata["rule"]
+    assert not rule.accepts("source/")
+    assert not rule.accepts("packages/")
+    assert rule.accepts("raw/")
 
 
 # What failed

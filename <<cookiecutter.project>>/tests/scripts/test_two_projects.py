@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import run_pipeline
+from pipeline.parameters import render
+from pipeline.reader import read_settings
+from pipeline.run import Run
 from scripts.delivery import deploy, stacks, teardown, templates
 from scripts.delivery.cloud import Project
 from scripts.delivery.inventory import Inventory
@@ -52,7 +54,7 @@ def zipped(folder: Path) -> bytes:
 
 def rendered(settings: Path, platform: dict[str, str]) -> dict[str, Any]:
     """Give what the build renders for the project of the settings."""
-    run = run_pipeline.Run(
+    run = Run(
         commit="3f2a91c",
         data_version="newest",
         execution_id="0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10",
@@ -62,7 +64,7 @@ def rendered(settings: Path, platform: dict[str, str]) -> dict[str, Any]:
         sagemaker_role_arn=platform["SageMakerRoleArn"],
         notification_topic_arn=platform["NotificationTopicArn"],
     )
-    return run_pipeline.render(run_pipeline.read_settings(settings), run)
+    return render(read_settings(settings), run)
 
 
 def deliver(cloud: Cloud, project: Project, settings: Path) -> None:

@@ -21,17 +21,17 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         with process.holding(arguments.project) as held:
-            return serve(arguments.project, arguments.speed) if held else process.ALREADY_RUNNING
+            return _serve(arguments.project, arguments.speed) if held else process.ALREADY_RUNNING
     except OSError as error:
         sys.stderr.write(f"error: {explained(error)}\n")
         return 1
 
 
-def serve(project: Project, speed: float) -> int:
+def _serve(project: Project, speed: float) -> int:
     """Bind a free port, prepare the environment that ministack reads on import, and serve."""
     project.record.unlink(missing_ok=True)
-    truncate_log()
-    listener = listening()
+    _truncate_log()
+    listener = _listen()
     cloud = process.Cloud(project, listener.getsockname()[1], os.getpid(), AccessKey.create(), speed)
     private_files.folder(project.state, "tmp")
     prepared = account.for_cloud(os.environ, project.state, cloud)
@@ -44,7 +44,7 @@ def serve(project: Project, speed: float) -> int:
     return server.run(listener, cloud, register)
 
 
-def listening() -> socket.socket:
+def _listen() -> socket.socket:
     """Return a socket on a free port of the loopback interface."""
     # With the protocol named, asyncio turns Nagle's algorithm off: 40 ms a request otherwise.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -53,8 +53,8 @@ def listening() -> socket.socket:
     return listener
 
 
-def truncate_log() -> None:
-    """Begin the log anew, when the output is one; starting again after a crash must not show the crash."""
+def _truncate_log() -> None:
+    """Empty the log, which is the standard output: a message about this start shows its end."""
     try:
         os.ftruncate(1, 0)
     except OSError:

@@ -1,4 +1,4 @@
-"""ministack as the local cloud calls it: its application, and what services put into its other services."""
+"""ministack as services call it: its application, objects, metrics, events and topics."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The registry of every private name of ministack that the local cloud reads or replaces.
 
-ministack promises none of them, so each is declared: `uses` lists names that are read, `patch` and `constant`
-stand over the function that takes a name's place. `check` looks for all of them when the cloud starts; `undo`
-restores the originals, which tests rely on. Nothing else in this package assigns to a name of ministack.
+ministack promises none of them, so each is declared: names that are read by `uses`, replacements by the
+decorators `patch` and `constant`. `check` finds missing names when the cloud starts. `undo` restores the
+originals, for tests. Nothing else in this package assigns to a name of ministack.
 """
 
 from __future__ import annotations
@@ -78,16 +78,16 @@ class Patch:
 
     @property
     def applied(self) -> bool:
-        """Whether the replacement is in place."""
+        """Whether `apply` was called, and no `undo` since."""
         return bool(self.originals)
 
     @property
     def original(self) -> Any:
-        """What the patch, now applied, stands in for."""
+        """The function or value that the patch, now applied, has replaced."""
         return self.originals[-1]
 
     def apply(self, *state: Any) -> None:
-        """Put the replacement in place; it is called with the original, then `state`, then the arguments."""
+        """Replace the name; each call gets the original, then `state`, then the call's arguments."""
         for module in self.modules:
             holder, attribute = _holder(module, self.name)
             original = getattr(holder, attribute)
@@ -142,7 +142,7 @@ def constant(
 
 
 def check(names: Mapping[str, set[str]] | None = None) -> None:
-    """Look for each declared name, or for those given, in the installed ministack.
+    """Check that the installed ministack has each declared name, or each of `names`.
 
     Raises:
         MissingNameError: names are missing; the message lists them and says which version has them.

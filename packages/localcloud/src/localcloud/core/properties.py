@@ -1,4 +1,4 @@
-"""Properties of templates as requests of the API that makes the resource, and its errors as reasons."""
+"""Properties of a template's resource, turned into the request that makes the resource."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def as_failure(service: str) -> Iterator[None]:
-    """Turn a service's error into the reason of a failed resource, in CloudFormation's words.
+    """Turn a service's error into a resource's failure, in CloudFormation's words.
 
     Raises:
         ResourceError: the body of the `with` statement has raised a ServiceError.
@@ -28,25 +28,25 @@ def as_failure(service: str) -> Iterator[None]:
 
 
 def request_of(properties: Json, shape: Any) -> Json:
-    """Return the properties as a request of the API, checked against its shape.
+    """Return the properties as a request that fits its shape.
 
     Raises:
-        ServiceError: the request does not have the shape.
+        ServiceError: they do not fit.
     """
-    request: Json = protocol.coerced(_renamed(properties, shape), shape)
+    request: Json = protocol.coerced(_rename(properties, shape), shape)
     protocol.check(request, shape)
     return request
 
 
-def _renamed(value: Any, shape: Any) -> Any:
-    """Return a template's value with the API's names of the members, which begin in lower case."""
+def _rename(value: Any, shape: Any) -> Any:
+    """Return a template's value with the names of the API, whose members begin in lower case."""
     if shape.type_name == "structure" and isinstance(value, dict):
         names = {name.lower(): name for name in shape.members}
-        known = {key: names.get(key.lower(), key) for key in value}
+        renamed = ((names.get(key.lower(), key), member) for key, member in value.items())
         return {
-            known[key]: _renamed(member, shape.members[known[key]]) if known[key] in shape.members else member
-            for key, member in value.items()
+            key: _rename(member, shape.members[key]) if key in shape.members else member
+            for key, member in renamed
         }
     if shape.type_name == "list" and isinstance(value, list):
-        return [_renamed(member, shape.member) for member in value]
+        return [_rename(member, shape.member) for member in value]
     return value

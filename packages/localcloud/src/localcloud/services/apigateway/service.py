@@ -42,7 +42,7 @@ def install() -> None:
     "_lambda_proxy_response",
     version="1.5.33",
     behaviour="the caller sees a function's error, and an answer of any form becomes a 200",
-    reason="AWS answers 502 and tells the caller nothing",
+    reason="AWS answers 502 without a reason",
 )
 def _shape_answer(original: Call, result: Json) -> tuple[Any, str | None]:
     if result.get("throttle") or _is_proxy_answer(result):

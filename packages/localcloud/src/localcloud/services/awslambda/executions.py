@@ -97,7 +97,7 @@ class Executions:
         self._closing = threading.Event()
 
     def install(self) -> None:
-        """Take the place of ministack's own routing and metrics."""
+        """Replace ministack's own routing and metrics, and begin to store metrics."""
         _execute.apply(self)
         _emit_metrics.apply()
         _keep_alias.apply()

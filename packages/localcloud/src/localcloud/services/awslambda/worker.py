@@ -129,7 +129,7 @@ def _credentials(_original: Call, _config: Json) -> dict[str, str]:
     RUNTIME,
     "Worker._spawn",
     version="1.5.33",
-    behaviour="nobody counts the processes that are starting, nor the time that a start takes",
+    behaviour="neither processes that are starting nor the time of a start are counted",
     reason="no process may outlive the cloud, and Lambda's Duration is without the start",
 )
 def _spawn(original: Call, processes: Processes, worker: Any) -> None:

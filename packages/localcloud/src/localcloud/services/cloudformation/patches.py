@@ -44,7 +44,7 @@ DEPLOYING: ContextVar[Deploying | None] = ContextVar("deploying", default=None)
 
 
 def install() -> None:
-    """Apply every patch of this module, and let YAML's short forms stand for the functions of rules, too."""
+    """Apply every patch of this module, and add YAML's short forms of the functions of rules."""
     for each in (
         _apply_transforms,
         _evaluate_conditions,
@@ -96,7 +96,7 @@ def _translate(original: Call, template: Json, _parameters: Json, loader: Any) -
     "_evaluate_conditions",
     version="1.5.33",
     behaviour="a condition does not evaluate Fn::Join",
-    reason="a condition that asks whether a list parameter is empty joins it",
+    reason="conditions join a list parameter to find out whether it is empty",
 )
 def _evaluate_conditions(original: Call, template: Json, parameters: Json) -> dict[str, bool]:
     conditions = _join(template.get("Conditions", {}), parameters)

@@ -55,7 +55,7 @@ class Alarms:
         self._closing = threading.Event()
 
     def install(self) -> None:
-        """Take the place of ministack's own evaluation."""
+        """Replace ministack's own evaluation, and begin to evaluate."""
         _evaluate_alarm.apply(self)
         for each in (_evaluate_all, _record_low_samples, _put_low_samples, _send_event):
             each.apply()
@@ -66,7 +66,7 @@ class Alarms:
         self._closing.set()
 
     def evaluate(self, alarm: Json) -> None:
-        """Bring an alarm into the state that its data points ask for."""
+        """Put an alarm into the state of its data points."""
         if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in evaluation.COMPARISONS:
             return
         rule = evaluation.Rule.of(alarm)
@@ -76,7 +76,7 @@ class Alarms:
             _enter(alarm, old, new, evaluation.reason(rule, points, new))
 
     def _datapoints(self, alarm: Json, rule: evaluation.Rule) -> list[evaluation.Datapoint | None]:
-        return [rule.datapoint(each) for each in periods(alarm, self._context.clock, rule.looked_at)]
+        return [rule.datapoint(each) for each in periods(alarm, self._context.clock, rule.evaluation_range)]
 
     def _keep_evaluating(self) -> None:
         with ministack.scope(self._context.region):

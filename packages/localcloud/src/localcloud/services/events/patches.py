@@ -53,7 +53,7 @@ def add_targets(targets: Mapping[str, Target]) -> None:
     EVENTS,
     "_SCHEDULER_TICK_INTERVAL",
     version="1.5.33",
-    behaviour="rules with a schedule are looked at every ten seconds",
+    behaviour="rules with a schedule are checked every ten seconds",
     reason="ten seconds are ten minutes of a cloud at speed 60",
 )
 def _events_tick(_original: float, clock: Clock) -> float:
@@ -64,7 +64,7 @@ def _events_tick(_original: float, clock: Clock) -> float:
     SCHEDULER,
     "_SCHEDULE_TICK_INTERVAL",
     version="1.5.33",
-    behaviour="schedules are looked at every ten seconds",
+    behaviour="schedules are checked every ten seconds",
     reason="ten seconds are ten minutes of a cloud at speed 60",
 )
 def _scheduler_tick(_original: float, clock: Clock) -> float:
@@ -127,7 +127,7 @@ def _pass_over_busy(
 
 
 def _with_scheduled_time(target: Json, event: Json) -> Json:
-    """Put the time into the input of Scheduler's target that asks for it."""
+    """Return a target of Scheduler with the time in the place of its context attribute."""
     if event.get("Source") != "aws.scheduler" or SCHEDULED_TIME not in target.get("Input", ""):
         return target
     return {**target, "Input": target["Input"].replace(SCHEDULED_TIME, iso(event["Time"]))}

@@ -21,7 +21,7 @@ FAILURES: ContextVar[tuple[threading.Event, ...]] = ContextVar("failures", defau
 
 
 class Execution:
-    """The execution that a task belongs to, as the task may ask about it."""
+    """The execution that a task belongs to, as the task sees it."""
 
     def __init__(self, record: Mapping[str, Any], failures: tuple[threading.Event, ...] = ()) -> None:
         """Keep ministack's record, and the events of failures in parallel branches."""

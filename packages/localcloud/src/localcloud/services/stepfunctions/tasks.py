@@ -47,6 +47,11 @@ def _answer(prefix: str, find: Callable[[str], Task | None]) -> None:
     error = STATES["_ExecutionError"]
 
     def perform(resource: str, request: Json) -> Json:
+        """Perform a task.
+
+        Raises:
+            _ExecutionError: the task does not exist, or fails.
+        """
         task = find(resource.removeprefix(prefix))
         if task is None:
             raise error("States.Runtime", protocol.not_part_of_cloud(resource))
@@ -65,7 +70,7 @@ def _add_operations(service: Service) -> None:
         return status, {"Content-Type": "application/x-amz-json-1.1"}, content
 
     def handle(method: str, path: str, headers: Mapping[str, str], body: bytes, query: Json) -> Any:  # noqa: ARG001 - ministack's signature
-        # Only here, in the execution's own thread, is the caller known: `answer` runs in ministack's event
+        # Only the execution's own thread has the caller: `answer` runs in ministack's event
         # loop.
         execution = EXECUTION.get(None)
         return answer(execution.caller if execution else "", path, headers, body)
