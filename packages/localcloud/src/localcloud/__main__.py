@@ -34,7 +34,7 @@ def _serve(project: Project, speed: float) -> int:
     listener = _listen()
     cloud = process.Cloud(project, listener.getsockname()[1], os.getpid(), AccessKey.create(), speed)
     private_files.folder(project.state, "tmp")
-    prepared = account.for_cloud(os.environ, project.state, cloud)
+    prepared = _ministack_environment(cloud)
     os.environ.clear()
     os.environ.update(prepared)
     # Only now: ministack reads its environment when it is imported.
@@ -42,6 +42,34 @@ def _serve(project: Project, speed: float) -> int:
     from localcloud.services.registration import register  # noqa: PLC0415 - see above
 
     return server.run(listener, cloud, register)
+
+
+def _ministack_environment(cloud: process.Cloud) -> dict[str, str]:
+    """Return the environment that ministack starts with: loopback only, files in the state, the cloud's key.
+
+    ministack reads it while it is imported, so it must be in place before that.
+    """
+    state = cloud.project.state
+    settings = {
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "localhost",
+        "GATEWAY_PORT": str(cloud.port),
+        "MINISTACK_REGION": cloud.region,
+        "MINISTACK_ACCOUNT_ID": account.ACCOUNT,
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "0",
+        "S3_PERSIST": "0",
+        "LAMBDA_EXECUTOR": "local",
+        # Wait states and the intervals of Retry.
+        "SFN_WAIT_SCALE": str(1 / cloud.speed),
+        "STATE_DIR": str(state / "state"),
+        "S3_DATA_DIR": str(state / "s3"),
+        "TMPDIR": str(state / "tmp"),
+        # A socket that does not exist keeps ministack from the user's Docker, whose containers it would stop.
+        "DOCKER_HOST": f"unix://{state / 'no-docker.sock'}",
+    }
+    return {**account.without_aws(os.environ), **settings, **cloud.environment}
 
 
 def _listen() -> socket.socket:

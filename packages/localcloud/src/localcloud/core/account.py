@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from localcloud.core.process import Cloud
-
 ACCOUNT = "000000000000"
 NOWHERE = os.devnull
 
@@ -45,33 +43,6 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
         if not key.startswith(("AWS_", "MINISTACK_")) and key.lower() not in PROXIES
     }
     return {**kept, **NO_CREDENTIALS}
-
-
-def for_cloud(environment: Mapping[str, str], state: Path, cloud: Cloud) -> dict[str, str]:
-    """Return the environment that ministack starts with: loopback only, files under `state`, the cloud's key.
-
-    ministack reads it while it is imported, so it must be in place before that.
-    """
-    settings = {
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "localhost",
-        "GATEWAY_PORT": str(cloud.port),
-        "MINISTACK_REGION": cloud.region,
-        "MINISTACK_ACCOUNT_ID": ACCOUNT,
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "PERSIST_STATE": "0",
-        "S3_PERSIST": "0",
-        "LAMBDA_EXECUTOR": "local",
-        # Wait states and the intervals of Retry.
-        "SFN_WAIT_SCALE": str(1 / cloud.speed),
-        "STATE_DIR": str(state / "state"),
-        "S3_DATA_DIR": str(state / "s3"),
-        "TMPDIR": str(state / "tmp"),
-        # A socket that does not exist keeps ministack from the user's Docker, whose containers it would stop.
-        "DOCKER_HOST": f"unix://{state / 'no-docker.sock'}",
-    }
-    return {**without_aws(environment), **settings, **cloud.environment}
 
 
 def for_job(environment: Mapping[str, str], home: Path, variables: Mapping[str, str]) -> dict[str, str]:
