@@ -19,7 +19,7 @@ class ArchiveError(Exception):
     """An archive can't be read; the text says why."""
 
 
-def packed(files: Iterable[tuple[str, Path]]) -> bytes:
+def pack(files: Iterable[tuple[str, Path]]) -> bytes:
     """Return a zip of files, each under its name within the archive, with its permissions."""
     sink = io.BytesIO()
     with zipfile.ZipFile(
@@ -30,7 +30,7 @@ def packed(files: Iterable[tuple[str, Path]]) -> bytes:
     return sink.getvalue()
 
 
-def packed_text(name: str, text: str) -> bytes:
+def pack_text(name: str, text: str) -> bytes:
     """Return a zip of one file with a text."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
 
-def described(cloudformation: Any, stack: str) -> Json:
+def describe(cloudformation: Any, stack: str) -> Json:
     """Describe the stack; an empty description means that it does not exist.
 
     Raises:
@@ -28,20 +28,22 @@ def described(cloudformation: Any, stack: str) -> Json:
         raise
 
 
-def settled(cloudformation: Any, stack: str, wait: Callable[[Callable[[], bool]], None]) -> str | None:
+def wait_until_settled(
+    cloudformation: Any, stack: str, wait: Callable[[Callable[[], bool]], None]
+) -> str | None:
     """Let `wait` poll until nothing is in progress, and return the status; None for a deleted stack."""
     status: str | None = None
 
     def over() -> bool:
         nonlocal status
-        status = described(cloudformation, stack).get("StackStatus")
+        status = describe(cloudformation, stack).get("StackStatus")
         return not str(status).endswith("_IN_PROGRESS")
 
     wait(over)
     return None if status == "DELETE_COMPLETE" else status
 
 
-def cause(cloudformation: Any, stack: str) -> str:
+def failure_reason(cloudformation: Any, stack: str) -> str:
     """Return the reason of the first resource that failed in the last operation."""
     events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
     reason = "no resource gave a reason"

@@ -46,7 +46,7 @@ class DataError(Exception):
     """Data can't be moved; the text becomes the job's failure reason."""
 
 
-def split(uri: str) -> tuple[str, str]:
+def parse_uri(uri: str) -> tuple[str, str]:
     """Return the bucket and the key of an s3:// address.
 
     Raises:
@@ -58,7 +58,7 @@ def split(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-def located(url: str) -> tuple[str, str]:
+def parse_url(url: str) -> tuple[str, str]:
     """Return the bucket and the key of an object's https:// address.
 
     Raises:
@@ -71,9 +71,9 @@ def located(url: str) -> tuple[str, str]:
     return bucket, key
 
 
-def under(uri: str) -> list[str]:
+def keys_under(uri: str) -> list[str]:
     """Return the keys that begin with the address's key, in order, without folder markers."""
-    bucket, prefix = split(uri)
+    bucket, prefix = parse_uri(uri)
     keys = ministack.object_keys(bucket) or {}
     return sorted(key for key in keys if key.startswith(prefix) and not key.endswith("/"))
 
@@ -84,27 +84,27 @@ def fetch(uri: str) -> bytes:
     Raises:
         DataError: it does not exist.
     """
-    bucket, key = split(uri)
+    bucket, key = parse_uri(uri)
     content = ministack.get_object(bucket, key)
     if content is None:
         raise DataError(f"NoSuchKey (404): The specified key does not exist: {uri}")
     return content
 
 
-def of_prefix(uri: str) -> list[Object]:
+def objects_of_prefix(uri: str) -> list[Object]:
     """Return every object under a prefix, by its path below the prefix.
 
     Raises:
         DataError: the prefix has no objects.
     """
-    bucket, prefix = split(uri)
-    keys = under(uri)
+    bucket, prefix = parse_uri(uri)
+    keys = keys_under(uri)
     if not keys:
         raise DataError(no_objects(uri))
     return [Object(below(prefix, key), f"s3://{bucket}/{key}") for key in keys]
 
 
-def of_manifest(uri: str) -> list[Object]:
+def objects_of_manifest(uri: str) -> list[Object]:
     """Return the objects that a manifest names (`[{"prefix": "s3://…/"}, "a.csv", …]`).
 
     Raises:
@@ -165,7 +165,7 @@ def write(into: Path, name: str, content: bytes) -> None:
 
 def upload(uri: str, content: bytes, kms_key: str | None = None) -> None:
     """Store an object whole; it appears with its last byte."""
-    bucket, key = split(uri)
+    bucket, key = parse_uri(uri)
     headers = {"content-type": "application/octet-stream"}
     if kms_key:
         headers["x-amz-server-side-encryption"] = "aws:kms"

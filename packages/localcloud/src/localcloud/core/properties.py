@@ -33,7 +33,7 @@ def request_of(properties: Json, shape: Any) -> Json:
     Raises:
         ServiceError: they do not fit.
     """
-    request: Json = protocol.coerced(_rename(properties, shape), shape)
+    request: Json = protocol.coerce(_rename(properties, shape), shape)
     protocol.check(request, shape)
     return request
 

@@ -211,18 +211,18 @@ def _matches(pattern: str, value: str) -> bool:
         return True
 
 
-def coerced(value: Any, shape: Any) -> Any:
+def coerce(value: Any, shape: Any) -> Any:
     """Return a template's value with the types of the API: templates give numbers as text too."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         return {
-            key: coerced(member, shape.members[key]) if key in shape.members else member
+            key: coerce(member, shape.members[key]) if key in shape.members else member
             for key, member in value.items()
         }
     if kind == "list" and isinstance(value, list):
-        return [coerced(member, shape.member) for member in value]
+        return [coerce(member, shape.member) for member in value]
     if kind == "map" and isinstance(value, dict):
-        return {key: coerced(member, shape.value) for key, member in value.items()}
+        return {key: coerce(member, shape.value) for key, member in value.items()}
     return _scalar(value, shape)
 
 

@@ -131,7 +131,7 @@ def _resolve_document(original: Call, parameters: Json, body: str, url: str, lab
     value = parameters.get(url)
     address = value[0] if isinstance(value, list) else value
     if address and object_store.ADDRESS.fullmatch(address):
-        path = "/".join(object_store.located(address))
+        path = "/".join(object_store.parse_url(address))
         parameters = {**parameters, url: [f"https://s3.amazonaws.com/{path}"]}
     return original(parameters, body, url, label)
 

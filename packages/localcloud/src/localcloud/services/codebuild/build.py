@@ -179,7 +179,7 @@ class Build:
         try:
             for name in self.store.artifact_names():
                 artifact = spec.secondary.get(name, spec.primary)
-                self.store.put(name, archives.packed(_artifact_files(self.folder / "src", artifact)))
+                self.store.put(name, archives.pack(_artifact_files(self.folder / "src", artifact)))
         except PhaseError as error:
             self._fail(error)
             return False

@@ -104,8 +104,8 @@ def list_function(data_type: str) -> Callable[[str], list[Object]]:
         DataError: the local cloud does not have the type.
     """
     functions: dict[str, Callable[[str], list[Object]]] = {
-        "S3Prefix": object_store.of_prefix,
-        "ManifestFile": object_store.of_manifest,
+        "S3Prefix": object_store.objects_of_prefix,
+        "ManifestFile": object_store.objects_of_manifest,
     }
     if data_type not in functions:
         raise object_store.DataError(f"the local cloud has no S3DataType {data_type}")

@@ -39,7 +39,7 @@ def check_model_data(container: Json) -> None:
     if not url:
         return
     try:
-        exists = object_store.under(url)
+        exists = object_store.keys_under(url)
     except object_store.DataError as error:
         raise validation_error(str(error)) from None
     if not exists:

@@ -314,7 +314,7 @@ def _capture_inputs(endpoint: Endpoint, path: str, start: float, end: float) -> 
         raise validation_error(f"Endpoint {endpoint.name} captures no data.")
     root = config["DestinationS3Uri"].rstrip("/")
     folders = [f"{endpoint.name}/{endpoint.variant_name}/{folder}" for folder in _hour_folders(start, end)]
-    existing = [folder for folder in folders if object_store.under(f"{root}/{folder}/")]
+    existing = [folder for folder in folders if object_store.keys_under(f"{root}/{folder}/")]
     if not existing:
         raise validation_error(NO_DATA)
     for number, folder in enumerate(existing, 1):

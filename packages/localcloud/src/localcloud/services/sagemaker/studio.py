@@ -215,13 +215,13 @@ class Projects:
             errors = [one["Description"] for one in record.get("RecordErrors", [])]
             return verb + PROJECT_STATUS_BY_RECORD[record["Status"]], "; ".join(errors) or record["Status"]
         cloudformation = self.connect("cloudformation")
-        status = stacks.described(cloudformation, project["stack"]).get("StackStatus", "DELETE_COMPLETE")
+        status = stacks.describe(cloudformation, project["stack"]).get("StackStatus", "DELETE_COMPLETE")
         if status.endswith("_IN_PROGRESS"):
             return f"{verb}InProgress", status
         done = ("DELETE_COMPLETE",) if verb == "Delete" else stacks.DONE
         if status in done:
             return f"{verb}Completed", status
-        return f"{verb}Failed", stacks.cause(cloudformation, project["stack"])
+        return f"{verb}Failed", stacks.failure_reason(cloudformation, project["stack"])
 
 
 def _project_tags(name: str, project_id: str) -> list[Json]:

@@ -175,7 +175,7 @@ class TrainingJob(Job):
         if (config := self.request.get("CheckpointConfig")) is None:
             return
         uri = config["S3Uri"].rstrip("/") + "/"
-        objects = object_store.of_prefix(uri) if object_store.under(uri) else []
+        objects = object_store.objects_of_prefix(uri) if object_store.keys_under(uri) else []
         for host in self.hosts:
             into = host.path(config.get("LocalPath", CHECKPOINTS))
             into.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def _check_channel(channel: Json) -> None:
             )
     try:
         list_function(source["S3DataType"])
-        empty = source["S3DataType"] == "S3Prefix" and not object_store.under(source["S3Uri"])
+        empty = source["S3DataType"] == "S3Prefix" and not object_store.keys_under(source["S3Uri"])
     except object_store.DataError as error:
         raise validation_error(str(error)) from None
     if empty:

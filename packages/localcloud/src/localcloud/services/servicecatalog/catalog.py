@@ -121,7 +121,7 @@ class Catalog:
         """Copy the template into the service's own bucket, and return its URL there."""
         s3, bucket = self.connect("s3"), f"sc-templates-{account.ACCOUNT}"
         try:
-            source_bucket, source_key = object_store.located(source)
+            source_bucket, source_key = object_store.parse_url(source)
             text = s3.get_object(Bucket=source_bucket, Key=source_key)["Body"].read()
             location = {"CreateBucketConfiguration": {"LocationConstraint": self.context.region}}
             # S3 refuses a LocationConstraint of us-east-1.

@@ -176,23 +176,23 @@ class ProvisionedProducts:
     def _create_stack(self, request: Json) -> None:
         cloudformation, name = self.connect("cloudformation"), request["StackName"]
         cloudformation.create_stack(**request)
-        status = stacks.settled(cloudformation, name, self._wait)
+        status = stacks.wait_until_settled(cloudformation, name, self._wait)
         if status not in stacks.DONE:
-            raise StackError(f"{name} ended as {status}: {stacks.cause(cloudformation, name)}")
+            raise StackError(f"{name} ended as {status}: {stacks.failure_reason(cloudformation, name)}")
 
     def _delete_stack(self, provisioned: ProvisionedProduct) -> None:
         cloudformation = self.connect("cloudformation")
         cloudformation.delete_stack(StackName=provisioned.stack)
-        status = stacks.settled(cloudformation, provisioned.stack, self._wait)
+        status = stacks.wait_until_settled(cloudformation, provisioned.stack, self._wait)
         if status is not None:
             raise StackError(
-                f"{provisioned.stack} ended as {status}: {stacks.cause(cloudformation, provisioned.stack)}"
+                f"{provisioned.stack} ended as {status}: {stacks.failure_reason(cloudformation, provisioned.stack)}"
             )
         del self.products[provisioned.description["Id"]]
 
     def _outputs(self, provisioned: ProvisionedProduct) -> list[Json]:
         """Return the ARN of the stack and the stack's outputs."""
-        stack = stacks.described(self.connect("cloudformation"), provisioned.stack)
+        stack = stacks.describe(self.connect("cloudformation"), provisioned.stack)
         if not stack:
             return []
         outputs = {"CloudformationStackARN": stack["StackId"], **stacks.outputs(stack)}

@@ -31,17 +31,17 @@ def run(context: ActionContext) -> dict[str, str]:
     if mode not in ACTION_MODES:
         raise configuration_error(f"The local cloud has no ActionMode {mode}: {', '.join(ACTION_MODES)}")
     cloudformation = context.client("cloudformation")
-    status = stacks.settled(cloudformation, stack, context.wait)
+    status = stacks.wait_until_settled(cloudformation, stack, context.wait)
     if status is not None and (mode == "DELETE_ONLY" or (mode == "REPLACE_ON_FAILURE" and status in FAILED)):
         _delete(context, stack)
         status = None
     if mode == "DELETE_ONLY":
         return {}
     _deploy(context, stack, status)
-    outputs = stacks.outputs(stacks.described(cloudformation, stack))
+    outputs = stacks.outputs(stacks.describe(cloudformation, stack))
     for artifact in context.action.outputs:
         file = context.configuration.get("OutputFileName", "CreateStackOutput.json")
-        context.artifacts.put(artifact, archives.packed_text(file, json.dumps(outputs)))
+        context.artifacts.put(artifact, archives.pack_text(file, json.dumps(outputs)))
     return outputs
 
 
@@ -56,11 +56,11 @@ def _deploy(context: ActionContext, stack: str, status: str | None) -> None:
         if "No updates are to be performed" in response["Message"]:
             return
         raise configuration_error(f"{response['Message']} (Error Code: {response['Code']})") from None
-    context.run.external_id = stacks.described(cloudformation, stack).get("StackId", stack)
-    status = stacks.settled(cloudformation, stack, context.wait)
+    context.run.external_id = stacks.describe(cloudformation, stack).get("StackId", stack)
+    status = stacks.wait_until_settled(cloudformation, stack, context.wait)
     context.run.summary = f"Stack {stack} is {status}"
     if status not in stacks.DONE:
-        why = stacks.cause(cloudformation, stack)
+        why = stacks.failure_reason(cloudformation, stack)
         raise job_failed(f"Stack {stack} ended as {status}: {why}")
 
 
@@ -128,7 +128,7 @@ def _delete(context: ActionContext, stack: str) -> None:
     """Delete the stack and wait until it is gone."""
     cloudformation = context.client("cloudformation")
     cloudformation.delete_stack(StackName=stack)
-    status = stacks.settled(cloudformation, stack, context.wait)
+    status = stacks.wait_until_settled(cloudformation, stack, context.wait)
     if status is not None:
-        why = stacks.cause(cloudformation, stack)
+        why = stacks.failure_reason(cloudformation, stack)
         raise job_failed(f"Stack {stack} ended as {status}: {why}")

@@ -47,7 +47,7 @@ def run(context: ActionContext) -> dict[str, str]:
         cause = ": ".join(filter(None, (description.get("error"), description.get("cause"))))
         raise job_failed(f"State machine execution ended as {description['status']}: {cause or 'no cause'}")
     for artifact in context.action.outputs:
-        context.artifacts.put(artifact, archives.packed_text("output.json", description.get("output", "{}")))
+        context.artifacts.put(artifact, archives.pack_text("output.json", description.get("output", "{}")))
     return {"StateMachineArn": machine, "ExecutionArn": execution}
 
 
