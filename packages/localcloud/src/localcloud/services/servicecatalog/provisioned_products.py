@@ -185,9 +185,8 @@ class ProvisionedProducts:
         cloudformation.delete_stack(StackName=provisioned.stack)
         status = stacks.wait_until_settled(cloudformation, provisioned.stack, self._wait)
         if status is not None:
-            raise StackError(
-                f"{provisioned.stack} ended as {status}: {stacks.failure_reason(cloudformation, provisioned.stack)}"
-            )
+            reason = stacks.failure_reason(cloudformation, provisioned.stack)
+            raise StackError(f"{provisioned.stack} ended as {status}: {reason}")
         del self.products[provisioned.description["Id"]]
 
     def _outputs(self, provisioned: ProvisionedProduct) -> list[Json]:
