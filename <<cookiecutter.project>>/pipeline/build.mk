@@ -9,42 +9,37 @@
 # PIPELINE_EXECUTION_ID the tag of both
 # PROJECT               whose pipeline it is
 # ARTIFACT_BUCKET, KMS_KEY_ARN    where packages are uploaded to, and what encrypts them
-# DATA_VERSION          given, with REASON: the pipeline is not asked what its execution was started with
+# DATA_VERSION  given, with REASON: the pipeline is not asked what its execution was started with
 
 PYTHON ?= python
-AWS ?= aws
 
 export IMAGE_URI ?=
 export LAMBDA_IMAGE_URI ?=
 
 build = build
-stacks = $(notdir $(wildcard stacks/*.yml))
 
-.PHONY: all image variables render package
+.PHONY: all setup image package render
 .DELETE_ON_ERROR:
 
-all: image render package
+all: setup image package render
+
+setup: ## see that Python has what packaging needs, as CodeBuild's images do without a download
+	@"$(PYTHON)" -c "import botocore, yaml" 2> /dev/null || \
+		"$(PYTHON)" -m pip install --quiet --require-hashes --only-binary :all: --requirement pipeline/requirements.txt
 
 image: | $(build) ## see that the images exist, and keep their addresses
 	@sh scripts/image "$(IMAGE_URI)" "$(REPOSITORY_URI)" container > $(build)/image-uri
 	@sh scripts/image "$(LAMBDA_IMAGE_URI)" "$(API_REPOSITORY_URI)" lambda > $(build)/lambda-image-uri
 
-variables: | $(build) ## keep what the execution was started with
-	@if [ -n "$$DATA_VERSION" ]; then echo '[]'; else \
-		$(AWS) codepipeline get-pipeline-execution --pipeline-name "$(PROJECT)-pipeline" \
-			--pipeline-execution-id "$(PIPELINE_EXECUTION_ID)" --query pipelineExecution.variables --output json; \
-	fi > $(build)/variables
+package: | $(build) ## upload what templates name by local paths, and keep what the execution was started with
+	@"$(PYTHON)" -m scripts.delivery.build --output-dir $(build) --bucket "$(ARTIFACT_BUCKET)" \
+		--kms-key "$(KMS_KEY_ARN)" --pipeline "$(PROJECT)-pipeline" --execution "$(PIPELINE_EXECUTION_ID)" \
+		stacks/*.yml
 
-render: variables ## write what each stage is given
+render: package ## write what each stage is given
 	@IMAGE_URI="$$(cat $(build)/image-uri)" LAMBDA_IMAGE_URI="$$(cat $(build)/lambda-image-uri)" \
 		"$(PYTHON)" pipeline/run_pipeline.py --project-file project.toml --variables-file $(build)/variables \
 		--output-dir $(build)
-
-package: $(stacks:%=$(build)/%) ## upload what templates name by local paths
-
-$(build)/%.yml: stacks/%.yml | $(build)
-	@$(AWS) cloudformation package --template-file $< --output-template-file $@ \
-		--s3-bucket "$(ARTIFACT_BUCKET)" --s3-prefix packages --kms-key-id "$(KMS_KEY_ARN)" > /dev/null
 
 $(build):
 	@mkdir -p $@

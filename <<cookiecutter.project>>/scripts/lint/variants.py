@@ -227,7 +227,7 @@ def embedded(node: Any) -> Iterator[str]:
 
 
 def packaged(template: Template) -> Template:
-    """Give the template as `aws cloudformation package` leaves it: its code lies in S3."""
+    """Return the template as packaging leaves it: its code is in S3."""
     made = copy.deepcopy(template)
     for resource in made["Resources"].values():
         properties = resource.get("Properties", {})

@@ -1,12 +1,13 @@
 """What the tests of the rendering share: a project's settings and a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline import run_pipeline
+from tests.pipeline.aws import Aws, serve
 
 EXECUTION_ID = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 LONGEST_PROJECT = "p" * 16
@@ -41,3 +42,9 @@ def arguments(project_file: Path, tmp_path: Path) -> list[str]:
     """Give the command's arguments; the files go to the folder `build` beside project.toml."""
     given = [text for name, value in vars(RUN).items() for text in (run_pipeline.option(name), value)]
     return [*given, "--project-file", str(project_file), "--output-dir", str(tmp_path / "build")]
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    """Stand in for S3 and CodePipeline."""
+    yield from serve(Aws())

@@ -46,7 +46,7 @@ IMAGE = {"ApiPackage": "image", "LambdaImageUri": "000000000000.dkr.ecr.eu-centr
 
 @cache
 def source() -> str:
-    """Give the template as `aws cloudformation package` leaves it, as JSON."""
+    """Return the template as packaging leaves it, as JSON."""
     return json.dumps(variants.packaged(read_template(PATH)))
 
 
