@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from scripts.delivery import endpoints, projects, stacks, studio
 from scripts.delivery.cloud import DeliveryError, is_missing, pages, tags_of
 from scripts.delivery.templates import ROOT
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from scripts.delivery.cloud import DeliveryError
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from scripts.delivery.cloud import Cloud

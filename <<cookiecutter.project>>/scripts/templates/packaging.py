@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from botocore.exceptions import ClientError
 
+from scripts.templates.read import LOOP, TemplateLoader
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -29,9 +31,6 @@ ABSENT = (
     "403",
     "404",
 )  # HeadObject's answers for a missing object, the first to a role that may not list the bucket
-LOOP = "Fn::ForEach::"
-# The parser in C where PyYAML was built with it, which CodeBuild's images do not promise.
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class PackagingError(Exception):
@@ -43,6 +42,12 @@ class Form(NamedTuple):
 
     keys: tuple[str, str] | None
     zips: bool  # a single file too; a folder always
+
+    def location(self, bucket: str, key: str) -> str | dict[str, str]:
+        """Return the address of an object."""
+        if self.keys is None:
+            return f"s3://{bucket}/{key}"
+        return dict(zip(self.keys, (bucket, key), strict=True))
 
 
 FORMS = {
@@ -75,10 +80,11 @@ class Uploads:
 
     def address(self, path: Path, form: Form) -> str:
         """Upload a file or folder, and return its address as YAML."""
-        known = (path, form.zips)
-        if known not in self._keys:
-            self._keys[known] = self._upload(content(path, zips=form.zips))
-        return address(self._bucket, self._keys[known], form)
+        source = (path, form.zips)
+        if source not in self._keys:
+            self._keys[source] = self._upload(content(path, zips=form.zips))
+        location = form.location(self._bucket, self._keys[source])
+        return location if isinstance(location, str) else json.dumps(location)
 
     def _upload(self, body: bytes) -> str:
         key = PREFIX + hashlib.sha256(body).hexdigest()
@@ -133,7 +139,7 @@ def local_paths(template: Path, text: str) -> Iterator[LocalPath]:
 
     """
     try:
-        tree = yaml.compose(text, Loader=LOADER)
+        tree = yaml.compose(text, Loader=TemplateLoader)
     except yaml.YAMLError as error:
         raise PackagingError(f"{template} is not YAML: {error}") from None
     resources = members(tree).get("Resources")
@@ -170,13 +176,6 @@ def is_local(value: yaml.Node) -> bool:
     """Whether a value is a path here: a text that neither a function such as !Sub makes nor S3 holds."""
     text = isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:str"
     return text and not str(value.value).startswith("s3://")
-
-
-def address(bucket: str, key: str, form: Form) -> str:
-    """Write the address of an object as YAML."""
-    if form.keys is None:
-        return f"s3://{bucket}/{key}"
-    return json.dumps(dict(zip(form.keys, (bucket, key), strict=True)))
 
 
 def content(path: Path, *, zips: bool) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline import run_pipeline
-from scripts.lint.__main__ import expressions, machines_in, read_template
+from scripts.templates.read import expressions, machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}

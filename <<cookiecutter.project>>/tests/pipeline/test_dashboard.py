@@ -14,7 +14,7 @@ import pytest
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline import run_pipeline
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.contracts.test_stages import BY_ALIAS, PUBLISHED
 from tests.pipeline.conftest import RUN
 

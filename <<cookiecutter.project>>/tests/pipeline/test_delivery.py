@@ -16,8 +16,8 @@ import yaml
 
 from pipeline import run_pipeline
 from scripts.delivery import deploy
-from scripts.lint.__main__ import read_template
-from scripts.lint.variants import transforms
+from scripts.templates.read import read_template
+from scripts.templates.variants import transform_names
 from tests.pipeline.aws import Aws
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -215,7 +215,7 @@ def capabilities(template: dict[str, Any]) -> set[str]:
     roles = [one for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Role"]
     assert not any("RoleName" in role["Properties"] for role in roles)
     found = {"CAPABILITY_IAM"} if roles else set()
-    return found | ({"CAPABILITY_AUTO_EXPAND"} if transforms(template) else set())
+    return found | ({"CAPABILITY_AUTO_EXPAND"} if transform_names(template) else set())
 
 
 def invocation_faults(pipeline: list[dict[str, Any]]) -> Iterator[str]:

@@ -16,8 +16,8 @@ import yaml
 from botocore.session import get_session
 
 from scripts.delivery import build
-from scripts.lint.__main__ import TemplateLoader
 from scripts.templates import packaging
+from scripts.templates.read import TemplateLoader
 from tests.pipeline.aws import REGION
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def test_the_parser_without_c_finds_the_same(
     """PyYAML may have been built without libyaml."""
     path = folder / "stacks" / "template.yml"
     expected = packaging.package(path, uploads)
-    monkeypatch.setattr(packaging, "LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(packaging, "TemplateLoader", yaml.SafeLoader)
     assert packaging.package(path, uploads) == expected
 
 

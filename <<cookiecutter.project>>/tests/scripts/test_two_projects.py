@@ -14,7 +14,7 @@ from pipeline import run_pipeline
 from scripts.delivery import deploy, stacks, teardown, templates
 from scripts.delivery.cloud import Project
 from scripts.delivery.inventory import Inventory
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable

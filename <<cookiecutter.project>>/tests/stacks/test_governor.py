@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonata import Jsonata
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8"))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.experiments.record import Record
-from scripts.lint.__main__ import machines_in, read_template, walk
+from scripts.templates.read import machines_in, read_template, walk
 from tests.stacks import asl
 from tests.stacks.asl import evaluate
 
