@@ -8,7 +8,7 @@ import pytest
 
 from scripts.delivery import studio
 from scripts.delivery.cloud import DeliveryError, Project
-from scripts.delivery.templates import Template
+from scripts.templates.template import Template
 
 if TYPE_CHECKING:
     from pathlib import Path
