@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -164,18 +165,23 @@ def build_variables(cloud: dict[str, str]) -> dict[str, str]:
     }
     (project,) = clients["codebuild"].batch_get_projects(names=[f"{NAME}-build"])["projects"]
     declared = {one["name"]: one["value"] for one in project["environment"]["environmentVariables"]}
-    found = clients["codepipeline"].list_pipeline_executions(pipelineName=f"{NAME}-pipeline")
-    execution = found["pipelineExecutionSummaries"][0]["pipelineExecutionId"]
-    given = {"IMAGE_URI": f"local/{NAME}:latest", "PIPELINE_EXECUTION_ID": execution, "COMMIT_ID": "3f2a91c"}
-    return declared | given
+    listed = clients["codepipeline"].list_pipeline_executions(pipelineName=f"{NAME}-pipeline")
+    execution = listed["pipelineExecutionSummaries"][0]["pipelineExecutionId"]
+    by_action = {
+        "IMAGE_URI": f"local/{NAME}:latest",
+        "PIPELINE_EXECUTION_ID": execution,
+        "COMMIT_ID": "3f2a91c",
+    }
+    return declared | by_action
 
 
 def programs(side: Side) -> Path:
     """Write the programs of a build image that stand for the project's Python."""
     folder = side.source.parent / "bin"
     folder.mkdir()
+    python = shlex.quote(str(side.python))
     for name, module in {"python": "", "aws": "-m awscli "}.items():
-        (folder / name).write_text(f'#!/bin/sh\nexec {side.python} {module}"$@"\n', encoding="utf-8")
+        (folder / name).write_text(f'#!/bin/sh\nexec {python} {module}"$@"\n', encoding="utf-8")
         (folder / name).chmod(0o755)
     return folder
 

@@ -40,17 +40,17 @@ def outputs(cloud: Cloud, name: str) -> dict[str, str]:
     """Return the stack's outputs by name.
 
     Raises:
-        LocalError: There is no such stack.
+        LocalError: The stack does not exist.
 
     """
     stack = find_stack(cloud, name)
     if stack is None:
-        raise LocalError(f"There is no stack {name} in the local cloud; 'python -m local run' deploys it.")
+        raise LocalError(f"Stack {name} is not in the local cloud; 'python -m local run' deploys it.")
     return cloudformation.outputs(stack)
 
 
 def parameters(cloud: Cloud, name: str) -> dict[str, str]:
-    """Return the stack's parameters by name; none where there is no such stack."""
+    """Return the stack's parameters by name; none where the stack does not exist."""
     return cloudformation.parameters(find_stack(cloud, name))
 
 

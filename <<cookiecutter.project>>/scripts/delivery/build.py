@@ -56,8 +56,8 @@ def execution_variables(session: Any, pipeline: str, execution: str) -> list[dic
     if os.environ.get("DATA_VERSION"):
         return []
     client = session.create_client("codepipeline")
-    found = client.get_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution)
-    variables: list[dict[str, str]] = found["pipelineExecution"].get("variables", [])
+    answer = client.get_pipeline_execution(pipelineName=pipeline, pipelineExecutionId=execution)
+    variables: list[dict[str, str]] = answer["pipelineExecution"].get("variables", [])
     return variables
 
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-UNDER_REVIEW = "REVIEW_IN_PROGRESS"  # a change set that was never executed made the stack
+UNDER_REVIEW = "REVIEW_IN_PROGRESS"  # a change set that was never executed created the stack
 SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 WITHOUT_CHANGES = ("didn't contain changes", "No updates are to be performed")
 
@@ -40,12 +40,12 @@ def has_no_changes(reason: str) -> bool:
 
 
 def outputs(stack: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the outputs of a described stack by name; none where there is no stack."""
+    """Return the outputs of a described stack by name; none for None."""
     return {output["OutputKey"]: output["OutputValue"] for output in (stack or {}).get("Outputs", [])}
 
 
 def parameters(stack: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return the parameters of a described stack by name; none where there is no stack."""
+    """Return the parameters of a described stack by name; none for None."""
     declared = (stack or {}).get("Parameters", [])
     return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in declared}
 

@@ -22,7 +22,7 @@ def role_arn(cloud: Cloud, name: str) -> str:
     """Look up the role's ARN.
 
     Raises:
-        DeliveryError: There is no such role.
+        DeliveryError: The role does not exist.
 
     """
     try:
@@ -30,7 +30,7 @@ def role_arn(cloud: Cloud, name: str) -> str:
     except ClientError as error:
         if is_missing(error):
             raise DeliveryError(
-                f"There is no role {name}: give the name of Studio's execution role, without its path."
+                f"Role {name} does not exist: give the name of Studio's execution role, without its path."
             ) from None
         raise
 
@@ -69,7 +69,7 @@ def tag_domain(cloud: Cloud, domain: str, stack: str) -> str:
     """Tag the domain with the location of the templates, and return that location.
 
     Raises:
-        DeliveryError: There is no such domain.
+        DeliveryError: The domain does not exist.
 
     """
     location = outputs(find(cloud, stack))["TemplatesLocation"]
@@ -78,7 +78,7 @@ def tag_domain(cloud: Cloud, domain: str, stack: str) -> str:
         arn = sagemaker.describe_domain(DomainId=domain)["DomainArn"]
     except ClientError as error:
         if is_missing(error):
-            raise DeliveryError(f"There is no Studio domain {domain} in {cloud.region}.") from None
+            raise DeliveryError(f"Studio domain {domain} does not exist in {cloud.region}.") from None
         raise
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": LOCATION, "Value": location}])
     return location

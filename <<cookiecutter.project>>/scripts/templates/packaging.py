@@ -114,20 +114,20 @@ def package(template: Path, uploads: Uploads) -> str:
     Only these values change, so comments, order and short forms such as !Ref stay.
 
     Raises:
-        PackagingError: There is no template in the file, or a path that it names does not exist.
+        PackagingError: The file is not a template, or a path that it names does not exist.
 
     """
     text = template.read_text(encoding="utf-8")
     parts, end = [], 0
-    for found in local_paths(template, text):
-        path = template.parent / found.path
+    for local in local_paths(template, text):
+        path = template.parent / local.path
         if not path.exists():
             raise PackagingError(
-                f"{template}: {found.property} is {found.path}, and {path} does not exist: correct the path,"
+                f"{template}: {local.property} is {local.path}, and {path} does not exist: correct the path,"
                 " which is relative to the template's folder."
             )
-        parts += [text[end : found.start], uploads.address(path.resolve(), found.form)]
-        end = found.end
+        parts += [text[end : local.start], uploads.address(path.resolve(), local.form)]
+        end = local.end
     return "".join([*parts, text[end:]])
 
 
@@ -189,11 +189,11 @@ def content(path: Path, *, zips: bool) -> bytes:
 
 def files(folder: Path) -> list[tuple[str, Path]]:
     """List a folder's files with their names in it, but for what Python has compiled."""
-    found = []
+    paths = []
     for base, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if name != "__pycache__"]
-        found += [Path(base) / name for name in names]
-    return sorted((path.relative_to(folder).as_posix(), path) for path in found)
+        paths += [Path(base) / name for name in names]
+    return sorted((path.relative_to(folder).as_posix(), path) for path in paths)
 
 
 def zipped(entries: Iterator[tuple[str, Path]] | list[tuple[str, Path]]) -> bytes:

@@ -130,7 +130,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def resources(template: dict[str, Any]) -> dict[str, Any]:
-    """Give the resources by name, those of a loop too."""
+    """Return the resources by name, those of a loop too."""
     found = dict(template["Resources"])
     for name in [name for name in found if name.startswith("Fn::ForEach::")]:
         found |= found.pop(name)[2]
@@ -209,7 +209,7 @@ def test_what_is_there_is_not_uploaded_again(
 
 
 def test_another_answer_than_missing_fails(folder: Path, uploads: packaging.Uploads, aws: Aws) -> None:
-    """A bucket that can't be asked is no reason to upload."""
+    """A bucket that can't be asked does not count as empty."""
     aws.missing = 400
     with pytest.raises(Exception, match="400"):
         packaging.package(folder / "stacks" / "template.yml", uploads)
