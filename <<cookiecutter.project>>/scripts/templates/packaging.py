@@ -27,10 +27,8 @@ PREFIX = "packages/"  # in the artifact bucket; the roles of pipeline.yml name i
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can hold
 EXECUTABLE, PLAIN = 0o100755, 0o100644
 UNIX = 3  # the system whose file modes `external_attr` holds
-ABSENT = (
-    "403",
-    "404",
-)  # HeadObject's answers for a missing object, the first to a role that may not list the bucket
+# HeadObject's answers for a missing object: 403 to a role that may not list the bucket, such as the build's.
+ABSENT = ("403", "404")
 
 
 class PackagingError(Exception):
