@@ -239,10 +239,10 @@ def test_questions_can_be_answered_by_typing(template: Path, settings: Path, tmp
     for words in (
         "Name of the project",
         "Short name",
-        "What it does",
+        "What the project does",
         "AWS region",
-        "What the models look at",
-        "What trains the models",
+        "Kind of data",
+        "Library that trains the models",
     ):
         assert words in result.stdout
     assert "Next: cd bobs-model" in result.stdout
