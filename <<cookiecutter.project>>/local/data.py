@@ -1,4 +1,4 @@
-"""The data of a run: what it puts into the bucket, and whether its execution was trained on nothing else."""
+"""The data of a run: their upload, and the check that the execution was trained on them alone."""
 
 from __future__ import annotations
 

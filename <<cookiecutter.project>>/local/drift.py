@@ -39,7 +39,7 @@ HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 
 @dataclass(frozen=True)
 class DriftScenario:
-    """How the requests are to differ, and how many rows they have."""
+    """The difference that the requests have, and their number of rows."""
 
     scenario: str
     feature: str | None
@@ -77,12 +77,12 @@ def parse_scenario(
         LocalError: there is no such scenario, or the scenario has no such strength.
     """
     if name not in scenarios.SCENARIOS:
-        raise LocalError(f"There is no scenario {name}: take one of {', '.join(scenarios.SCENARIOS)}.")
+        raise LocalError(f"{name} is not a scenario: take one of {', '.join(scenarios.SCENARIOS)}.")
     if shift is not None and (name != "shift" or strength is not None):
         raise LocalError("--shift is the strength of the scenario shift: give no other, and no --strength.")
     given = strength if shift is None else shift
     if given is not None and not scenarios.SCENARIOS[name].takes(given):
-        raise LocalError(f"{given:g} is no strength of {name}: {scenarios.SCENARIOS[name].rule}.")
+        raise LocalError(f"{given:g} is not a strength of {name}: {scenarios.SCENARIOS[name].rule}.")
     return DriftScenario(name, feature, given, rows)
 
 
@@ -122,7 +122,7 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
 
 
 def make_rows(delivery: Delivery, scenario: DriftScenario, target: DriftTarget) -> DriftedRows:
-    """Draw rows of the test split and let them differ; those with labels are of all splits."""
+    """Draw rows of the test split and change them; labelled rows are drawn from all splits."""
     version, usable = target.version, target.features
     unseen, chance = run.read_split(delivery, version, "test"), Random(f"{version} {scenario.scenario}")  # noqa: S311 - no secret
 
@@ -300,6 +300,6 @@ def to_csv(table: Table, target: str) -> str:
 
 
 def to_iso(moment: datetime) -> str:
-    """Write a time to the second, a part of one as a whole."""
+    """Write a time in ISO 8601, rounded up to the second."""
     whole = datetime.fromtimestamp(math.ceil(moment.timestamp()), UTC)
     return f"{whole:%Y-%m-%dT%H:%M:%SZ}"

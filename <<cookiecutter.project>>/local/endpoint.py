@@ -1,4 +1,4 @@
-"""Ways to ask the container's server: through SageMaker's API, directly over HTTP, or on a saved model."""
+"""Requests to the container's server: through SageMaker's API, the project's API, or directly over HTTP."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ CSV, JSON = "text/csv", "application/json"
 
 
 def content_type(project: Project) -> str:
-    """Return what tables of the project are sent as; those of pictures are JSON."""
+    """Return the content type of the project's requests: JSON for images, else CSV."""
     return JSON if project.is_image else CSV
 
 
 def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
-    """Ask through InvokeEndpoint, as an application on AWS does."""
+    """Return a function that sends requests through InvokeEndpoint, as an application on AWS does."""
     runtime = cloud.client("sagemaker-runtime")
 
     def ask(body: str) -> list[Answer]:
@@ -57,7 +57,7 @@ def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
 
 
 def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
-    """Ask through the API, signed as its users sign; the requests are captured under ids of API Gateway's."""
+    """Return a function that sends signed requests to the project's API, which captures them."""
     address = cloud.local_url(url)
     credentials = Credentials(cloud.key.id, cloud.key.secret)
     signer, session = SigV4Auth(credentials, "execute-api", cloud.region), URLLib3Session()
@@ -74,7 +74,7 @@ def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
 
 
 def direct(port: int, kind: str = CSV) -> Ask:
-    """Ask the container's server itself, past SageMaker's API: the fastest, and nothing is captured."""
+    """Return a function that sends requests to the container's server directly: nothing is captured."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def ask(body: str) -> list[Answer]:
@@ -89,7 +89,13 @@ def direct(port: int, kind: str = CSV) -> Ask:
 
 
 def reach(cloud: Cloud, project: Project, endpoint_name: str | None, *, straight: bool) -> Ask:
-    """Ask the named endpoint, or the dev stack's; straight means past SageMaker's API."""
+    """Return a function that sends requests to an endpoint, by default to the one in service.
+
+    `straight` means directly to its server.
+
+    Raises:
+        LocalError: no such endpoint is in service.
+    """
     name = endpoint_name or in_service(cloud, project)
     if not straight:
         return invoke(cloud, name, content_type(project))
@@ -103,7 +109,11 @@ def reach(cloud: Cloud, project: Project, endpoint_name: str | None, *, straight
 
 
 def in_service(cloud: Cloud, project: Project) -> str:
-    """Name the endpoint of production, or that of dev while there is none."""
+    """Return the name of production's endpoint, or of dev's while production has none.
+
+    Raises:
+        LocalError: no endpoint is in service.
+    """
     for kind in ("deploy-prd", "deploy-dev"):
         # A stack that could not be made is there too, and has no outputs.
         if stacks.find_stack(cloud, project.stack(kind)) is not None:

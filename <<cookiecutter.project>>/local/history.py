@@ -1,4 +1,4 @@
-"""What happened, read from the local services: stacks, executions, jobs and metrics."""
+"""The history of deliveries, read from the local services: stacks, executions, jobs and metrics."""
 
 from __future__ import annotations
 
@@ -54,9 +54,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the governor decided: who asked, of what, and the pipeline's execution or why there is none.
+    """A decision of the governor.
 
-    at is when it was decided; again, in ISO 8601, when a refusal is looked at again, empty for never.
+    `event` and `of` say which event asked, and about which object. `at` is the time of the decision.
+    `execution` is the pipeline's execution that the decision started. `again` is the time, in ISO 8601, at
+    which a refusal is checked again, and empty where the refusal is final.
     """
 
     event: str
@@ -69,7 +71,7 @@ class Decision:
 
 
 def cut_off(record: Record) -> Record:
-    """Say of a stage in progress that the cloud ended under it."""
+    """Mark a stage in progress as failed, since the cloud ended during the stage."""
     if record.status != "InProgress":
         return record
     return replace(record, status="Failed", reason="the local cloud ended", log=".local/logs/cloud.log")
@@ -99,7 +101,7 @@ def stack_record(cloud: Cloud, stage: str, stack_name: str, since: datetime) -> 
 
 
 def executions(cloud: Cloud, pipeline: str) -> list[dict[str, Any]]:
-    """List the pipeline's executions, the newest first; none where there is no pipeline."""
+    """List the pipeline's executions, the newest first; none for a pipeline that does not exist."""
     try:
         found = cloud.client("codepipeline").list_pipeline_executions(pipelineName=pipeline)
     except ClientError as error:
@@ -119,7 +121,7 @@ def executions_of(cloud: Cloud, pipeline: str, revision: str) -> list[str]:
 
 
 def execution_status(cloud: Cloud, pipeline: str, execution_id: str) -> str:
-    """Say how the pipeline's execution stands."""
+    """Return the status of an execution of the pipeline."""
     answer = cloud.client("codepipeline").get_pipeline_execution(
         pipelineName=pipeline, pipelineExecutionId=execution_id
     )
@@ -168,7 +170,7 @@ def trained(cloud: Cloud, project: Project, execution_id: str) -> str:
 
 
 def waits_for(cloud: Cloud, pipeline: str, execution_id: str, stage: str) -> bool:
-    """Whether the execution waits until another one leaves the stage."""
+    """Return whether the execution waits until another execution leaves the stage."""
     return stage in {name for name, _ in _stages_awaited(cloud, pipeline, execution_id)}
 
 
@@ -202,15 +204,15 @@ def _action_record(cloud: Cloud, action: dict[str, Any]) -> Record:
 
 
 def _said_by_hook(cloud: Cloud, function: str, since: datetime) -> str:
-    """Read from a hook's log why it failed: CodeDeploy is told no more than that it did."""
+    """Read from a hook's log why it failed: CodeDeploy only knows that it did."""
     group, start = f"/aws/lambda/{function}", int(since.timestamp() * 1000)
     try:
         found = cloud.client("logs").filter_log_events(logGroupName=group, startTime=start)["events"]
     except ClientError:  # the group is deleted with the stack
         return ""
     lines = [event["message"] for event in found]
-    told = [json.loads(line) for line in lines if line.startswith('{"event": "Hook ended"')]
-    return str(told[-1].get("Reason", "")) if told else ""
+    results = [json.loads(line) for line in lines if line.startswith('{"event": "Hook ended"')]
+    return str(results[-1].get("Reason", "")) if results else ""
 
 
 def _asked(action: dict[str, Any]) -> tuple[str, ...]:
@@ -246,7 +248,7 @@ def _external(action: dict[str, Any]) -> str:
 
 
 def describe_execution(cloud: Cloud, execution_arn: str) -> dict[str, Any] | None:
-    """Describe the execution, or give None when there is no such execution."""
+    """Describe the execution, or return None when it does not exist."""
     try:
         return dict(cloud.client("stepfunctions").describe_execution(executionArn=execution_arn))
     except ClientError as error:
@@ -256,7 +258,7 @@ def describe_execution(cloud: Cloud, execution_arn: str) -> dict[str, Any] | Non
 
 
 def ended_execution(cloud: Cloud, execution_arn: str) -> dict[str, Any] | None:
-    """Describe the execution when it has ended, however that was."""
+    """Describe the execution when it has ended, with any status."""
     found = describe_execution(cloud, execution_arn)
     return found if found and found["status"] != "RUNNING" else None
 
@@ -277,7 +279,7 @@ def monitoring_executions(
 
 
 def executions_after(cloud: Cloud, machine: str, jobs: list[str]) -> list[dict[str, Any]] | None:
-    """Describe the state machine's executions that were told of the jobs, once they have ended."""
+    """Describe the state machine's executions that the jobs' events started, once they have ended."""
     listed = cloud.client("stepfunctions").get_paginator("list_executions")
     found = [
         ended
@@ -285,12 +287,12 @@ def executions_after(cloud: Cloud, machine: str, jobs: list[str]) -> list[dict[s
         for each in page["executions"]
         if (ended := ended_execution(cloud, each["executionArn"]))
     ]
-    told = {json.loads(each["input"]).get("detail", {}).get("ProcessingJobName"): each for each in found}
-    return [told[job] for job in jobs] if all(job in told for job in jobs) else None
+    by_job = {json.loads(each["input"]).get("detail", {}).get("ProcessingJobName"): each for each in found}
+    return [by_job[job] for job in jobs] if all(job in by_job for job in jobs) else None
 
 
 def alarm_is_on(cloud: Cloud, name: str) -> bool:
-    """Whether the alarm is in ALARM."""
+    """Return whether the alarm is in ALARM."""
     found = cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     return any(alarm["StateValue"] == "ALARM" for alarm in found)
 
@@ -315,7 +317,7 @@ def beside_model(cloud: Cloud, model_url: str, name: str) -> dict[str, Any]:
 
 
 def decisions(cloud: Cloud, slug: str, since: datetime) -> list[Decision]:
-    """Read what the project's governor has decided since then, oldest first; nothing without a governor."""
+    """Return the governor's decisions since a time, oldest first; none where no governor is deployed."""
     stack = find_stack(cloud, f"{slug}-governor") or {}
     machines = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
     if "StateMachineArn" not in machines:
@@ -327,8 +329,8 @@ def decisions(cloud: Cloud, slug: str, since: datetime) -> list[Decision]:
         for each in page["executions"]
         if each["stopDate"] >= since
     ]
-    told = (_decision(cloud, each) for each in sorted(ended, key=lambda one: one["stopDate"]))
-    return [decision for decision in told if decision]
+    found = (_decision(cloud, each) for each in sorted(ended, key=lambda one: one["stopDate"]))
+    return [decision for decision in found if decision]
 
 
 def _decision(cloud: Cloud, execution: dict[str, Any]) -> Decision | None:

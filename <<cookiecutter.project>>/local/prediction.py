@@ -23,7 +23,7 @@ csv.field_size_limit(LONGEST_CELL)
 
 @dataclass(frozen=True)
 class Table:
-    """Rows to predict: the columns' names, the fields as they stand, and labels when the file has them."""
+    """Rows to predict: the columns' names, the fields as text, and labels when the file has them."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -43,7 +43,10 @@ class Table:
 def read_table(text: str, target: str) -> Table:
     """Read CSV with a header; the target's column, where there is one, becomes the labels.
 
-    Blank lines are none of the rows. Raises LocalError for what is no table.
+    Blank lines are skipped.
+
+    Raises:
+        LocalError: the text is not a table.
     """
     header, *rows = _rows(text)
     if target not in header:
@@ -99,7 +102,7 @@ def differences(labels: tuple[str, ...], answers: list[Answer]) -> Iterator[floa
 
 
 def is_missing(label: str) -> bool:
-    """Tell whether a label stands for none, as the container's `prepare` does."""
+    """Return whether a label is missing, by the rule of the container's `prepare`."""
     text = label.strip()
     return text in {"", "?", "NA", "N/A"} or text.lower() in {"nan", "null"}
 

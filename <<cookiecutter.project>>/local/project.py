@@ -1,4 +1,4 @@
-"""What the local commands know of the project: where it stands and what it calls itself."""
+"""The project as the local commands see it: its folder, its names and its data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class LocalError(Exception):
 
 @dataclass(frozen=True)
 class Project:
-    """Where the project stands and how its names begin."""
+    """The project's folder, and the settings that the local commands read."""
 
     root: Path
     slug: str
@@ -28,7 +28,7 @@ class Project:
 
     @property
     def is_image(self) -> bool:
-        """Whether the models look at pictures."""
+        """Whether the project's data are images."""
         return self.workload == "image"
 
     @property
@@ -63,7 +63,11 @@ class Project:
 
 
 def find_project(start: Path | None = None) -> Project:
-    """Read the project that the folder `start` (default: the working directory) belongs to."""
+    """Return the project that contains the folder `start`, by default the working directory.
+
+    Raises:
+        LocalError: the folder is not in a project.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "project.toml").is_file():
@@ -74,7 +78,11 @@ def find_project(start: Path | None = None) -> Project:
 
 
 def read_project(root: Path) -> Project:
-    """Read root/project.toml."""
+    """Read root/project.toml.
+
+    Raises:
+        LocalError: the file cannot be read, or lacks an entry.
+    """
     path = root / "project.toml"
     try:
         settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -91,4 +99,6 @@ def read_project(root: Path) -> Project:
     except KeyError as error:
         raise LocalError(f"project.toml lacks the entry {error}: pipeline/settings.py names all.") from None
     except (OSError, UnicodeDecodeError, TypeError) as error:
-        raise LocalError(f"project.toml is no project's ({error}); mend it and try again.") from None
+        raise LocalError(
+            f"project.toml is not that of a project ({error}); correct it and try again."
+        ) from None

@@ -32,7 +32,7 @@ class StackSettings:
 
 
 def find_stack(cloud: Cloud, name: str) -> dict[str, Any] | None:
-    """Describe the stack, or give None when there is no such stack."""
+    """Describe the stack, or return None when it does not exist."""
     try:
         stacks = cloud.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -46,18 +46,18 @@ def outputs(cloud: Cloud, name: str) -> dict[str, str]:
     """Give the stack's outputs by name."""
     stack = find_stack(cloud, name)
     if stack is None:
-        raise LocalError(f"There is no stack {name} in the local cloud; 'python -m local run' deploys it.")
+        raise LocalError(f"The local cloud has no stack {name}; 'python -m local run' deploys it.")
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
 def parameters(cloud: Cloud, name: str) -> dict[str, str]:
-    """Give the stack's parameters by name; none where there is no such stack."""
+    """Return the stack's parameters by name; none for a stack that does not exist."""
     stack = find_stack(cloud, name) or {}
     return {each["ParameterKey"]: each["ParameterValue"] for each in stack.get("Parameters", [])}
 
 
 def deploy(cloud: Cloud, name: str, template: Path, settings: StackSettings) -> None:
-    """Create or update the stack and wait until it stands."""
+    """Create or update the stack and wait until the operation ends."""
     cloudformation = cloud.client("cloudformation")
     arguments = {
         "StackName": name,

@@ -1,4 +1,4 @@
-"""What the local cloud holds now."""
+"""The present content of the local cloud."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _pipelines(cloud: Cloud) -> list[Fact]:
 
 
 def _latest(cloud: Cloud, pipeline: str) -> str:
-    """Say how the latest execution stands, and what waits for an answer."""
+    """Return the state of the latest execution, and the approval that is pending."""
     executions = history.executions(cloud, pipeline)
     pending = approval.find(cloud, pipeline)
     state = executions[0]["status"] if executions else "never run"

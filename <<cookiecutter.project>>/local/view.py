@@ -1,4 +1,4 @@
-"""What a person sees of a run: each stage with its state, its time and, when it fails, the reason."""
+"""The view of a run in a terminal: each stage with its state, its time and the reason of a failure."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def test_empty_file_is_no_data(rig: Rig) -> None:
     done = rig.run()
     assert done.returncode == 1
     failed = next(stage for stage in rig.report()["stages"] if stage["name"] == "Train")
-    assert "NoData: There is no .csv or .parquet file with anything in it" in failed["reason"]
+    assert "NoData: Found no .csv or .parquet file with content" in failed["reason"]
 
 
 def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> None:

@@ -214,7 +214,7 @@ def test_the_schedule_asks_each_time_anew(govern: Callable[..., Governed]) -> No
     made.until_decided(2)
     for each in made.decided():
         assert (each.event, each.decision, each.again) == ("schedule", "Refused", "")
-        assert each.reason == "NoNewData: There are no data to train on."
+        assert each.reason == "NoNewData: The data folder holds nothing to train on."
         assert each.at.timestamp() - datetime.fromisoformat(each.of).timestamp() < 60
     assert len({each.of for each in made.decided()}) == len(made.decided())
     assert made.looks() == []

@@ -87,9 +87,9 @@ def test_a_feature_that_cannot_differ_so_is_refused(name: str, feature: str, wor
 @pytest.mark.parametrize(
     ("name", "strength", "words"),
     [
-        ("shift", float("nan"), "nan is no strength of shift: it is the number of standard deviations"),
+        ("shift", float("nan"), "nan is not a strength of shift: it is the number of standard deviations"),
         ("scale", float("inf"), "a finite number"),
-        ("missing", 7.0, "7 is no strength of missing: it is the share of the values .*, from 0 to 1"),
+        ("missing", 7.0, "7 is not a strength of missing: it is the share of the values .*, from 0 to 1"),
         ("category", -0.1, "from 0 to 1"),
         ("absent", 1.0, "it takes none"),
     ],

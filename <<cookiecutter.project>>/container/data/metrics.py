@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.data.schema import Target
-
-FloatArray = NDArray[np.float64]
+from container.runtime.typing import FloatArray
 
 ERRORS = ("mae", "mse", "rmse", "mape", "log_loss")  # the less, the better; of all others the more
 LEADING = ("rmse", "auc", "accuracy")  # the first of them that there is stands for a model where one must

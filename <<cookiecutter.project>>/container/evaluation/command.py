@@ -13,13 +13,13 @@ import polars as pl
 from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Examples
-from container.data.encode import FloatArray
 from container.data.schema import IMAGE, Target
 from container.evaluation import champion, importance, learning_curve
 from container.images import CONFIDENCE
 from container.model_artifact import Artefact
 from container.runtime import paths
 from container.runtime.log import log
+from container.runtime.typing import FloatArray
 
 GOLDEN_ROWS = 100
 # As SageMaker's own analyzer does it: the spread of five random four fifths, and only of so many rows.

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 from container.inference import litert
-from container.models import FloatArray, Model, _keras, _network, tensorflow
+from container.models import Model, _keras, _network, tensorflow
 from container.runtime.errors import UserError
 from container.runtime.paths import ResourceConfig
 from container.runtime.process_group import join
+from container.runtime.typing import FloatArray
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("the project was made without TensorFlow", allow_module_level=True)
@@ -131,7 +132,7 @@ def test_both_forms_are_equal(
     random = np.random.default_rng(seed)
     _keras.repeatable(seed)
     shape = _network.Shape(layers, int(random.integers(1, 70)), 0.0, 16)
-    network = _network.build(schema, shape, litert.narrowed(table(schema, random, 100, missing)))
+    network = _network.build(schema, shape, litert.to_float32(table(schema, random, 100, missing)))
     classes = schema.target.classes is not None
     finished = _network.finish(network, 0.5, 2.0, classes=classes)
     directory = tmp_path_factory.mktemp("model")

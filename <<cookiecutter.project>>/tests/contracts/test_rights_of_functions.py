@@ -194,7 +194,7 @@ def copied(tmp_path: Path) -> Path:
             ["PostTrafficFunction never does s3:ListBucket"],
         ),
         (
-            "canary/golden_file.py",
+            "canary/golden_set.py",
             "s3.get_object(",
             "s3.head_object(",
             ["SyntheticFunction may not s3:HeadObject", "SyntheticFunction never does kms:Decrypt"],

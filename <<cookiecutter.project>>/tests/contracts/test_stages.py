@@ -15,8 +15,7 @@ from jsonata import Jsonata
 
 from container.data import metrics
 from container.data.schema import Target
-from container.payload import negotiation
-from container.serving import image_service
+from container.payload import images, negotiation
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline.rules import MAX_FEATURE_LENGTH
@@ -47,7 +46,7 @@ Template = dict[str, Any]
 
 @pytest.mark.parametrize(
     ("workload", "read"),
-    [("tabular", {*negotiation.SUPPORTED}), ("image", {negotiation.JSON, *image_service.TYPES})],
+    [("tabular", {*negotiation.SUPPORTED}), ("image", {negotiation.JSON, *images.IMAGE_TYPES})],
 )
 def test_a_registered_model_names_all_that_the_container_reads_and_writes(
     workload: str, read: set[str]
@@ -177,9 +176,9 @@ def test_the_state_machine_runs_commands_of_the_container() -> None:
 
 def test_a_command_that_is_not_there_is_told() -> None:
     """Both ways."""
-    path = ["workflow", "States", "Evaluate", "Arguments", "AppSpecification", "ContainerArguments"]
+    path = ["workflow", "States", "EvaluateModel", "Arguments", "AppSpecification", "ContainerArguments"]
     found = list(command_faults(changed(MACHINES, path, ["evalute"]), COMMANDS))
-    assert found == ["Evaluate runs evalute, which the container lacks", "nothing runs evaluate"]
+    assert found == ["EvaluateModel runs evalute, which the container lacks", "nothing runs evaluate"]
 
 
 # Alarms and who feeds them
@@ -358,8 +357,8 @@ def test_names_of_jobs_fit(name: str) -> None:
 
 def test_a_jobs_name_that_is_too_long_or_used_twice_is_told() -> None:
     """One letter more, and the execution alone."""
-    path = ["States", "Prepare", "Arguments", "ProcessingJobName"]
-    given = MACHINES["workflow"]["States"]["Prepare"]["Arguments"]["ProcessingJobName"]
+    path = ["States", "PrepareData", "Arguments", "ProcessingJobName"]
+    given = MACHINES["workflow"]["States"]["PrepareData"]["Arguments"]["ProcessingJobName"]
     (fault,) = job_name_faults(changed(MACHINES["workflow"], path, given.replace("-prep-", "-preparation-")))
     assert fault.endswith("ProcessingJobName has 67 characters, and 63 are taken")
     alone = "{% '${Project}-' & $states.context.Execution.Name %}"

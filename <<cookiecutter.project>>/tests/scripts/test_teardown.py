@@ -89,7 +89,7 @@ def look_again(cloud: Cloud, project: Project) -> None:
     state = json.loads((templates.ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8"))[
         "States"
     ]
-    arguments = state["Look again later"]["Arguments"]
+    arguments = state["ScheduleRetry"]["Arguments"]
     cloud.client("scheduler").create_schedule(
         Name=arguments["Name"].replace("${Project}", project.name),
         ScheduleExpression="at(2100-01-01T00:00:00)",
