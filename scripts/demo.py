@@ -42,7 +42,7 @@ def find_data(given: str, folders: list[Path]) -> Path:
     for folder in folders:
         if (folder / given).exists():
             return (folder / given).resolve()
-    raise RefusedError(f"DATA={given}: there is no such file in {folders[0]}; name one that exists.")
+    raise RefusedError(f"DATA={given}: {folders[0]} has no such file; name one that exists.")
 
 
 def arguments(environment: Mapping[str, str], folders: list[Path]) -> list[str]:
