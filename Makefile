@@ -7,6 +7,7 @@
 # KEEP    set it to leave the demo's local cloud running
 # ROUNDS  how many times the benchmarks alternate
 # PROJECT  the generated project that `make localcloud` changes
+# AGAINST what `make bench-build` compares with: a commit, or the folder of another checkout
 # PYTHON  the Python from 3.11 to 3.13 that environments are made with; found when empty
 
 # What is given on the command line is taken as it is: make would carry out a $(shell …) in it, and swallow a lone $.
@@ -21,10 +22,11 @@ KEEP ?=
 DRIFT ?=
 FRAMEWORK ?=
 ROUNDS ?= 5
+AGAINST ?= HEAD~1
 WORKLOAD ?=
 PROJECT ?=
 PYTHON ?=
-export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS
+export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS AGAINST
 export CALLER := $(value PWD)
 unexport VENV
 
@@ -33,7 +35,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud wheel architecture phrases demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
+.PHONY: help setup setup-dev localcloud wheel architecture phrases demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -101,6 +103,9 @@ bench-serving: setup-dev ## alternate the endpoint's server with those of the fi
 bench-images: setup-dev ## measure an image model in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
 	@VENV=build/venvs/images $(environment) $(product_requirements) "$(product)/container/requirements-tensorflow.txt"
 	@PYTHONPATH="$(product)" build/venvs/images/bin/python -m benchmarks.pictures
+
+bench-build: setup-dev ## measure the pipeline's Build stage beside another commit's; AGAINST=commit
+	@$(python) -m benchmarks.build
 
 requirements: setup-dev ## compile the requirement files; UPGRADE=1 for the newest versions
 	@cd "$(product)" && VENV=../.venv sh scripts/requirements

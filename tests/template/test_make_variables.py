@@ -36,6 +36,7 @@ GIVEN = {
         "DRIFT",
         "FRAMEWORK",
         "WORKLOAD",
+        "AGAINST",
         "ROUNDS",
         "PYTHON",
         "MODEL",
