@@ -121,7 +121,7 @@ def copy_template(checkout: str, folder: Path) -> None:
 
 
 def environment_of(project: Path) -> Path:
-    """Install the project's requirements under build/venvs; projects with equal requirements share a folder."""
+    """Install the project's requirements under build/venvs, in a folder that equal projects share."""
     files = [project / "container" / "requirements.txt", project / "local" / "requirements.txt"]
     content = b"".join(path.read_bytes() for path in files)
     venv = ROOT / "build" / "venvs" / hashlib.sha256(content).hexdigest()[:16]
