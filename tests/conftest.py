@@ -1,4 +1,4 @@
-"""Bakes of the tracked files of the template, without the files that work on it leaves behind."""
+"""Bakes of the template as it is tracked: what working on it leaves behind never gets into one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hypothesis import settings as hypothesis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A property may be checked slowly on a busy machine.
+# A property that holds slowly, on a busy machine, holds.
 hypothesis.register_profile("template", deadline=None)
 hypothesis.load_profile("template")
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = "<<cookiecutter.project>>"
 REQUIREMENTS = ("container/requirements*.txt", "local/requirements.txt", "requirements-dev.txt")
-# The variables of `make test-e2e` itself, which generated projects must not see.
+# What `make test-e2e` itself was started with is none of a generated project's business.
 OURS = {
     "VENV",
     "DATA",
@@ -48,14 +48,14 @@ class Bake(Protocol):
 
 @pytest.fixture(scope="session")
 def tracked() -> list[str]:
-    """Return the names of the template's tracked files that exist in the working tree."""
+    """Name the template's files, as git knows them and as they stand in the working tree."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     return [name for name in listing.stdout.split("\0") if name and (ROOT / name).exists()]
 
 
 @pytest.fixture(scope="session")
 def product_files(tracked: list[str]) -> list[str]:
-    """Return the names of the generated project's files, relative to its folder."""
+    """Name the files of the generated project, relative to its folder."""
     return [name.removeprefix(f"{PRODUCT}/") for name in tracked if name.startswith(f"{PRODUCT}/")]
 
 
@@ -80,7 +80,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bake(template: Path, settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """Return a function that generates a project from given answers, and defaults for the others."""
+    """Answer some questions as a person who types would, and the others by their defaults."""
 
     def generate(**answers: str) -> Path:
         path = cookiecutter(
@@ -100,15 +100,15 @@ def bake(template: Path, settings: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def outer_environment() -> dict[str, str]:
-    """Return the environment variables that a user's shell would have."""
+    """Give the variables that a user's shell would have."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
 @pytest.fixture(scope="session")
 def environment_of(outer_environment: dict[str, str]) -> Callable[[Path], Path]:
-    """Return a function that gives a bake's virtual environment: the template's, or one with TensorFlow.
+    """Give a bake's virtual environment: the template's own, or one that bakes with TensorFlow share.
 
-    The environment with TensorFlow, and that of the demo, have only a project's requirement files.
+    That a project's requirement files are enough is seen in the latter, and in the demo's.
     """
 
     def install(project: Path) -> Path:
@@ -125,5 +125,5 @@ def environment_of(outer_environment: dict[str, str]) -> Callable[[Path], Path]:
 
 
 def as_typed(answer: str) -> str:
-    """Quote an answer so that cookiecutter, which renders given answers, returns it unchanged."""
+    """Spell a free answer so that cookiecutter, which renders given answers, gives it back unchanged."""
     return f"<< {json.dumps(answer, ensure_ascii=False)} >>"

@@ -1,4 +1,4 @@
-"""A generated project in an environment of its own, which tests run, change, inspect and break."""
+"""A generated project in an environment of its own: run, changed, looked into, and broken."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 projects: Any = importlib.import_module("local.project")
 stacks: Any = importlib.import_module("local.stacks")
-TIMEOUT_SECONDS = 180.0
+PATIENCE = 180.0
 
 
 class Rig:
@@ -62,18 +62,18 @@ class Rig:
         return dict(json.loads((self.root / ".local" / "report.json").read_text(encoding="utf-8")))
 
     def cloud(self) -> Any:
-        """Return the running local cloud, or None."""
+        """Find the cloud that runs; its `client` gives clients of its services."""
         return localcloud.find(projects.read_project(self.root).cloud)
 
     def bucket(self) -> str:
-        """Return the name of the artifact bucket."""
+        """Name the artifact bucket."""
         return str(stacks.outputs(self.cloud(), f"{self.root.name}-pipeline")["ArtifactBucket"])
 
     def cloud_pid(self) -> int:
         return int(json.loads((self.root / ".local" / "cloud.json").read_text(encoding="utf-8"))["pid"])
 
     def processes(self) -> list[psutil.Process]:
-        """List the processes whose working directory is in the project's folder."""
+        """List what runs in this project's folder, or from it."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -82,7 +82,7 @@ class Rig:
         return False
 
     def pid_of(self, command: str) -> int | None:
-        """Return the process id of a container's command, not of the watchdog that started it."""
+        """Find the process of a container's command, not the leash that holds it."""
         for process in self.processes():
             with suppress(psutil.Error):
                 if process.cmdline()[1:] == ["-m", "container", command]:
@@ -90,7 +90,7 @@ class Rig:
         return None
 
     def set(self, table: str, key: str, value: str) -> None:
-        """Change one value of project.toml."""
+        """Change one number of project.toml."""
         path = self.root / "project.toml"
         text = path.read_text(encoding="utf-8")
         changed = re.sub(
@@ -100,20 +100,20 @@ class Rig:
         path.write_text(changed, encoding="utf-8")
 
     def put(self, path: str, old: str, new: str) -> None:
-        """Replace a text that a file contains once."""
+        """Change a file where it says something once."""
         text = (self.root / path).read_text(encoding="utf-8")
         assert text.count(old) == 1
         (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
 
     def write_model(self, name: str, text: str) -> None:
-        """Add a model to the project, and select it."""
+        """Give the project a model of its own, and choose it."""
         (self.root / "container" / "models" / f"{name}.py").write_text(text, encoding="utf-8")
         self.set("model", "name", f'"{name}"')
 
 
-def until(condition: Callable[[], Any], timeout: float = TIMEOUT_SECONDS) -> Any:
-    """Wait until the condition is true, and return its value."""
-    deadline = time.monotonic() + timeout
+def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """Wait for the condition, and give what it gave."""
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if found := condition():
             return found

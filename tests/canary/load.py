@@ -1,4 +1,4 @@
-"""Users of a project's API, who send requests in a loop and record the version of each response."""
+"""Users of a project's API: who asks again and again, and which version answered."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A row unlike the training data, and rows like them, up to the number of a usual request.
+# A row unlike any that the model was trained on, among others as many as one of its requests has.
 BODY = "\n".join(["1000000.0,0.5,red", *(f"0.{row},0.5,green" for row in range(59))]).encode()
 MISTAKE = b"no,such,columns,here"
-# The response to this number of rows would exceed the limit of a function's result.
+# So many rows that the answer would be larger than what a function may return.
 TOO_MANY = b"a\n" + b"1\n" * 500_000
 SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/eu-central-1/execute-api/aws4_request"
 THINK_SECONDS = 0.1
-SELDOM = 1.0  # the pause between requests that each occupy a processor for one second
+SELDOM = 1.0  # for requests that take a processor for as long
 TIMEOUT = 40.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: begin and end in seconds since the epoch, status, and version, empty after a failure."""
+    """One request: when, on the clock of the epoch, and how it ended; a version that failed is not named."""
 
     began: float
     ended: float
@@ -36,9 +36,9 @@ class Answer:
 
 @dataclass
 class Load:
-    """Users who send requests to the API while the block runs, each one request at a time.
+    """Users at the API for as long as the block runs, each with one request at a time.
 
-    `key` is the id of the access key in the requests' signature.
+    `key` is the id of the access key that the requests are signed with.
     """
 
     url: str
@@ -89,5 +89,5 @@ class Load:
 
 
 def counted(answers: Iterable[Answer]) -> dict[Any, int]:
-    """Count responses by version, and failed requests by status."""
+    """Count the answers by version, and what failed by its status."""
     return dict(Counter(each.version or each.status for each in answers))

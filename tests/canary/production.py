@@ -1,4 +1,4 @@
-"""Production of a generated project on its local cloud: versions, deployments and approvals."""
+"""Production of a generated project on its local cloud: what serves, what was deployed, who is asked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ stacks: Any = importlib.import_module("local.stacks")
 
 @dataclass(frozen=True)
 class Production:
-    """The stack deploy-prd of a project; a version is the id of the pipeline execution that delivered it."""
+    """The stack deploy-prd of a rig; a version is the pipeline execution that delivered it."""
 
     rig: Rig
 
@@ -41,7 +41,7 @@ class Production:
         return self.rig.cloud().client(service)
 
     def url(self) -> str:
-        """Return the API's local address."""
+        """Give the API's address here."""
         cloud = self.rig.cloud()
         return str(cloud.local_url(stacks.outputs(cloud, self.stack)["ApiUrl"]))
 
@@ -52,32 +52,32 @@ class Production:
         return [each["EndpointName"].removeprefix(prefix) for each in found]
 
     def serving(self) -> str:
-        """Wait until one version is left, and return it."""
+        """Wait until one version is left, and give it."""
         return str(until(lambda: found[0] if len(found := self.versions()) == 1 else None))
 
     def deployments(self) -> list[dict[str, Any]]:
-        """List the deployments that CloudFormation started, oldest first, without rollbacks."""
+        """List what CloudFormation had CodeDeploy do, oldest first; what brought traffic back is none."""
         return [each for each in self.rig.cloud().deployments() if each["creator"] == "CloudFormation"]
 
     def shifting(self) -> dict[str, Any] | None:
-        """Return the deployment in which two versions share the traffic now, if there is one."""
+        """Give the deployment under which two versions share the traffic now."""
         newest = self.deployments()[-1:]
         return next((each for each in newest if len(each["shifts"]) == 1 and not each["completed"]), None)
 
     def event(self, name: str) -> str:
-        """Return the status of a lifecycle event of the newest deployment; empty before it begins."""
+        """Say how an event of the newest deployment stands."""
         events = [event for each in self.deployments()[-1:] for event in each["events"]]
         return next((event["status"] for event in events if event["lifecycleEventName"] == name), "")
 
     def waiting(self) -> Any:
-        """Return the pending approval, or None."""
+        """Give the approval that waits."""
         return approval.find(self.rig.cloud(), self.pipeline)
 
     def approve(self, pending: Any) -> None:
         approval.answer(self.rig.cloud(), pending, "Approved", "by a test")
 
     def states(self, version: str) -> dict[str, set[str]]:
-        """Return the states that each alarm of a version has had."""
+        """List the states in which each alarm of a version has been."""
         cloudwatch = self.client("cloudwatch")
         prefix = f"{self.project}-{version}-"
         found = cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
@@ -93,13 +93,13 @@ class Production:
         }
 
     def log(self, function: str) -> str:
-        """Return the log of a function."""
+        """Give what a function has written."""
         group = f"/aws/lambda/{function}"
         events = self.client("logs").filter_log_events(logGroupName=group, limit=10_000)["events"]
         return "\n".join(event["message"] for event in events)
 
     def configuration(self, version: str) -> dict[str, Any]:
-        """Return the configuration of the API function's version that serves a version of the model."""
+        """Describe the API function's version that serves a version of the model."""
         listed = self.client("lambda").list_versions_by_function(FunctionName=self.function)["Versions"]
         (found,) = [
             each
@@ -109,11 +109,11 @@ class Production:
         return dict(found)
 
     def update(self, **parameters: str) -> None:
-        """Change only parameters of the stack, and wait until the update has ended."""
+        """Change parameters of the stack alone, and wait until it has settled."""
         cloudformation = self.client("cloudformation")
         (described,) = cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
         kept = {each["ParameterKey"] for each in described["Parameters"]} - parameters.keys()
-        # UsePreviousTemplate would take SAM's output, which names the present version of the function.
+        # The previous template would be the one that SAM has made of it, for the version that there is.
         written = cloudformation.get_template(StackName=self.stack, TemplateStage="Original")["TemplateBody"]
         cloudformation.update_stack(
             StackName=self.stack,
@@ -127,6 +127,6 @@ class Production:
         until(lambda: not self.status().endswith("PROGRESS"))
 
     def status(self) -> str:
-        """Return the status of the stack; empty when the stack does not exist."""
+        """Say how the stack stands; empty without any."""
         found = stacks.find_stack(self.rig.cloud(), self.stack)
         return str(found["StackStatus"]) if found else ""

@@ -1,4 +1,4 @@
-"""Canary deployments under load: users notice nothing of a good model, and a bad one is rolled back."""
+"""What a canary promises, under load: a good model takes over unnoticed, a bad one is undone by itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-# Five minutes are fifteen seconds. Models are not faster, so a minute has to be longer than their responses.
+# Five minutes are fifteen seconds. Models are no faster, so a minute has to outlast their answers.
 SPEED = "20"
 USERS = 8
 ROWS = 250  # of which 50 are golden requests
@@ -29,7 +29,7 @@ SHARE = 0.1
 GOOD = '"linear_regression"'
 STAGE = "Environment:\n          STAGE: prd\n        "
 IMAGE = "Image: !Ref ImageUri\n        ModelDataUrl: !Ref ModelDataUrl"
-# A file of container/models, as a user writes it. A fault in production alone passes the checks before it.
+# A file of container/models, as a user writes it. What is bad in production alone passes all before it.
 MODEL = """
 import os
 import time
@@ -58,7 +58,7 @@ def create(schema, hyperparameters, seed):
 
 @dataclass(frozen=True)
 class Delivered:
-    """The result of a delivery, and the users' requests from its approval to its end."""
+    """What became of a delivery, and of the users' requests from its approval to its end."""
 
     code: int
     output: str
@@ -78,12 +78,12 @@ class Delivered:
         return self.deployment["shifts"] if self.deployment else []
 
     def shared(self) -> list[Answer]:
-        """Return the requests in progress while two versions shared the traffic."""
+        """Give the requests that were under way while two versions shared the traffic."""
         begin, end = (step["time"] for step in self.shifts[:2])
         return [each for each in self.answers if each.ended > begin and each.began < end]
 
-    def report(self, case: str) -> None:
-        """Print the number of responses by version, for `pytest -rP`."""
+    def tell(self, case: str) -> None:
+        """Show who answered, for `pytest -rP`."""
         names = {self.old: "old", self.new: "new"}
         parts = {"all": self.answers, "shared": self.shared() if self.shifts else [], "large": self.large}
         shown = {
@@ -94,9 +94,9 @@ class Delivered:
 
 
 def deliver(production: Production, asking_too_much: int = 0) -> Delivered:
-    """Deliver the project, with users at the API from the approval on, of whom one sends invalid requests.
+    """Deliver the project as it stands, with users at the API from its approval on, and one who errs.
 
-    `asking_too_much` users request responses that are larger than a function may return.
+    Some may ask for answers that are larger than a function may return.
     """
     old, before = production.serving(), len(production.deployments())
     runner = production.rig.begin()
@@ -115,7 +115,7 @@ def deliver(production: Production, asking_too_much: int = 0) -> Delivered:
 
 @pytest.fixture(scope="module")
 def production(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Production]:
-    """Deliver a good model; an environment variable marks the container in production."""
+    """Deliver a good model; the container is told when it is in production."""
     root = bake(project="canary")
     rig = Rig(root, environment_of(root) / "bin" / "python")
     write_table(rig.data, ROWS)
@@ -130,7 +130,7 @@ def production(bake: Callable[..., Path], environment_of: Callable[[Path], Path]
 
 @pytest.fixture
 def bad(production: Production) -> Iterator[Callable[..., Delivered]]:
-    """Return a function that delivers a bad model; restore the good model at the end."""
+    """Return what delivers a bad model; a good one is chosen after it, and delivered if that came through."""
     made: list[Delivered] = []
 
     def delivered(at_start: str = "", on_request: str = "") -> Delivered:
@@ -145,10 +145,10 @@ def bad(production: Production) -> Iterator[Callable[..., Delivered]]:
 
 
 def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Production) -> None:
-    """Protects users during a retraining's delivery, and the canary from their invalid requests."""
+    """It is a retrained one; alarms that have something to see stay silent, whatever a user sends."""
     production.rig.set("data", "seed", "43")
     done = deliver(production, asking_too_much=1)
-    done.report("good")
+    done.tell("good")
     assert done.code == 0, done.output
     assert {each.status for each in done.answers} == {200}
     assert set(done.counts) == {done.old, done.new}
@@ -181,9 +181,9 @@ def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Pro
 def test_a_bad_model_is_stopped_before_traffic(
     bad: Callable[..., Delivered], production: Production, fault: dict[str, str], why: str
 ) -> None:
-    """Protects users from a model that fails its checks; the run reports the reason."""
+    """No user's request sees anything of it, and the run says what was wrong."""
     done = bad(**fault)
-    done.report(why)
+    done.tell(why)
     assert done.code == 1
     assert why in done.output
     assert done.deployment is not None
@@ -195,9 +195,9 @@ def test_a_bad_model_is_stopped_before_traffic(
 def test_a_model_that_does_not_start_is_stopped_before_traffic(
     bad: Callable[..., Delivered], production: Production
 ) -> None:
-    """Without an endpoint no deployment begins."""
+    """There is no endpoint, so no deployment begins."""
     done = bad(at_start='if IN_PRODUCTION: raise OSError("no licence")')
-    done.report("dead")
+    done.tell("dead")
     assert done.code == 1
     assert "no licence" in done.output
     assert done.deployment is None
@@ -205,7 +205,7 @@ def test_a_model_that_does_not_start_is_stopped_before_traffic(
 
 
 def nobody_noticed(production: Production, done: Delivered) -> None:
-    """Check that only the old version has answered, and that it is the only one left."""
+    """Hold a delivery to this: only the old version has answered, and it is the one that is left."""
     assert {each.status for each in done.answers} == {200}
     assert set(done.counts) == {done.old}
     assert production.serving() == done.old
@@ -219,7 +219,7 @@ def nobody_noticed(production: Production, done: Delivered) -> None:
             {"version-errors", "endpoint-5xx"},
             {200, 502},
         ),
-        # Ten milliseconds a row do not matter for one row, and queue up in requests of many rows.
+        # Ten milliseconds a row are nothing for one, and queue up where requests have many.
         ("time.sleep(0.01 * len(features))", {"version-slow"}, {200}),
     ],
     ids=["5XX on other rows", "slow under load"],
@@ -227,9 +227,9 @@ def nobody_noticed(production: Production, done: Delivered) -> None:
 def test_a_model_that_is_bad_to_users_alone_is_undone(
     bad: Callable[..., Delivered], production: Production, line: str, alarms: set[str], statuses: set[int]
 ) -> None:
-    """The model passes the golden requests; alarms restore the old one, and a canary's share saw it."""
+    """It passes the golden requests; alarms bring the old one back, and a canary's share of users saw it."""
     done = bad(on_request=line)
-    done.report(line)
+    done.tell(line)
     assert done.code == 1
     assert done.deployment is not None
     assert done.deployment["status"] == "Stopped"
@@ -243,12 +243,12 @@ def test_a_model_that_is_bad_to_users_alone_is_undone(
 
 
 def most(requests: int) -> float:
-    """Return the most requests of a canary's share: the mean and three standard errors."""
+    """Give how many of so many a canary's share has at most: three standard errors above the mean."""
     return SHARE * requests + 3 * sqrt(requests * SHARE * (1 - SHARE))
 
 
 def test_another_model_alone_makes_a_version_and_a_canary(production: Production) -> None:
-    """Only parameters of the stack change, and the code of the function stays."""
+    """With the very same code: only parameters of the stack are others."""
     old, before = production.serving(), len(production.deployments())
     production.update(ExecutionId="another", DeploymentHash=hashlib.sha256(b"another").hexdigest())
     was, became = production.configuration(old), production.configuration("another")

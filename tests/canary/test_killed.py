@@ -1,4 +1,4 @@
-"""Deliveries that are killed or stopped at a stage; the next one completes, and one endpoint serves."""
+"""A delivery killed or stopped at any stage: the next one completes, and one endpoint serves production."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPEED = "60"
 
 @pytest.fixture(scope="module")
 def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
-    """Return one project; each test begins with the state that the test before it has left."""
+    """One project; each test begins with what the one before it has left."""
     root = bake(project="killed")
     made = Rig(root, environment_of(root) / "bin" / "python")
     write_table(made.data, 250)
@@ -35,7 +35,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
 
 @pytest.fixture
 def production(rig: Rig) -> Production:
-    """Return a production that has a model."""
+    """Have a model in production."""
     there = Production(rig)
     if rig.cloud() is None or there.status() not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         complete(rig)
@@ -47,14 +47,14 @@ def begin(rig: Rig) -> subprocess.Popen[str]:
 
 
 def complete(rig: Rig) -> None:
-    """Run, and check that the delivered version is alone in production."""
+    """Run, and see that what it has delivered is alone in production."""
     done = rig.run("--speed", SPEED)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == f"killed-prd-{Production(rig).serving()}"
 
 
 def begun(production: Production, action: str) -> bool:
-    """Return whether the newest delivery has reached an action; ignore a new pipeline's own execution."""
+    """Tell whether the newest delivery has come to an action; a new pipeline's own execution is none."""
     if production.rig.cloud() is None:
         return False
     pipeline, client = {"pipelineName": production.pipeline}, production.client("codepipeline")
@@ -69,7 +69,7 @@ def begun(production: Production, action: str) -> bool:
 
 
 def kill_cloud(rig: Rig, runner: subprocess.Popen[str]) -> None:
-    """Kill the cloud during a run, and check that the run reports it and that all processes end."""
+    """Kill the cloud under a run, which says so, and see that it takes all its processes along."""
     os.kill(rig.cloud_pid(), signal.SIGKILL)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1, output
@@ -78,10 +78,10 @@ def kill_cloud(rig: Rig, runner: subprocess.Popen[str]) -> None:
     until(lambda: not rig.processes())
 
 
-# tests/faults kills the cloud in the middle of a training.
+# In the middle of training: tests/faults.
 @pytest.mark.parametrize("action", ["Source", "Build", "DeployDev", "Approve"])
 def test_a_cloud_killed_within_an_action_is_followed_by_a_whole_delivery(rig: Rig, action: str) -> None:
-    """Protects the next cloud from remains of the killed one. The action Source may be over by then."""
+    """Nothing of the cloud that was killed is in the way of the next; Source alone may be over by then."""
     rig.local("down")
     runner = rig.begin("--speed", SPEED) if action == "Approve" else begin(rig)
     until(lambda: begun(Production(rig), action))
@@ -93,7 +93,7 @@ def test_a_cloud_killed_within_an_action_is_followed_by_a_whole_delivery(rig: Ri
 def test_a_cloud_killed_around_the_shift_is_followed_by_a_whole_delivery(
     rig: Rig, production: Production, event: str
 ) -> None:
-    """Protects the machine from the servers of the two endpoints that existed when the cloud was killed."""
+    """Two endpoints were there when it was killed, and neither server lives on."""
     runner = begin(rig)
     until(lambda: production.event(event) == "InProgress")
     assert len(production.versions()) == 2
@@ -102,7 +102,7 @@ def test_a_cloud_killed_around_the_shift_is_followed_by_a_whole_delivery(
 
 
 def test_what_is_left_alone_during_the_shift_goes_on(rig: Rig, production: Production) -> None:
-    """The cloud completes the deployments of a killed runner and of an abandoned execution, one by one."""
+    """A runner is killed, an execution abandoned; the cloud brings both to their ends, one by one."""
     before = len(production.deployments())
     runner = begin(rig)
     until(production.shifting)
@@ -126,7 +126,7 @@ def test_what_is_left_alone_during_the_shift_goes_on(rig: Rig, production: Produ
 
 
 def test_a_deployment_stopped_during_the_shift_is_undone(rig: Rig, production: Production) -> None:
-    """The old version serves alone until the next delivery."""
+    """The old version serves on alone, until the next delivery."""
     old = production.serving()
     runner = begin(rig)
     shift = until(production.shifting)

@@ -1,4 +1,4 @@
-"""Faults on the local cloud: the report names each, no process is left, and the next run works."""
+"""What goes wrong on the local cloud, on 500 rows: it is named, nothing is left, and the next run works."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 TABLES = {"table.csv", "other.csv"}
-# A new model is one file; this one runs a line of code before it creates the linear model.
+# A new model is one file; this one does something before it is any other model.
 MODEL = """
 from container.models import linear_regression
 
@@ -82,7 +82,7 @@ def test_corrupt_file_is_named_with_its_row(rig: Rig, content: str, words: list[
     assert all(word in failed["reason"] for word in words)
 
 
-def test_empty_file_is_not_data(rig: Rig) -> None:
+def test_empty_file_is_no_data(rig: Rig) -> None:
     rig.data.write_text("", encoding="utf-8")
     done = rig.run()
     assert done.returncode == 1
@@ -99,7 +99,7 @@ def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> N
     assert runner.returncode == 1
     assert "Traceback" not in output
     assert "The local cloud ended in the middle of the run" in output
-    # The last stage is the job, or its action when the runner had not seen the job before.
+    # Which of them is the last depends on what the runner saw before: the job, or no more than its action.
     cut_off = [stage for stage in rig.report()["stages"] if stage["reason"] == "the local cloud ended"]
     assert cut_off
     assert {stage["status"] for stage in cut_off} == {"Failed"}
@@ -109,7 +109,7 @@ def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> N
 
 
 def test_killed_runner_leaves_a_cloud_that_the_next_run_uses(rig: Rig) -> None:
-    """A run with the same data starts at once; other data wait until the execution has read its own."""
+    """With the same data at once, and with others not before the execution that goes on has read its own."""
     other = rig.root / "data" / "other.csv"
     write_table(other, seed=8)
     runner = rig.begin("--approve")
@@ -126,7 +126,7 @@ def test_killed_runner_leaves_a_cloud_that_the_next_run_uses(rig: Rig) -> None:
 
 
 def test_of_two_runs_at_once_none_succeeds_on_the_others_data(rig: Rig) -> None:
-    """One run is refused before it changes anything, and the other is trained on its own file."""
+    """One of them is refused before it changes anything, and the other is trained on its own file."""
     other = rig.root / "data" / "other.csv"
     write_table(other, seed=8)
     runners = {name: rig.begin("--approve", "--data", str(rig.data.parent / name)) for name in TABLES}
@@ -159,7 +159,7 @@ def test_killed_endpoint_comes_back(rig: Rig) -> None:
 
 
 def test_every_way_to_the_model_gives_the_same_bits(rig: Rig, tmp_path: Path) -> None:
-    """The API, the server and the saved model give the same predictions."""
+    """What the endpoint answers is what the saved model says."""
     assert rig.run().returncode == 0
     artefact = tmp_path / "model.tar.gz"
     artefact.write_bytes(download_model(rig))
@@ -172,7 +172,7 @@ def test_every_way_to_the_model_gives_the_same_bits(rig: Rig, tmp_path: Path) ->
 
 
 def download_model(rig: Rig) -> bytes:
-    """Return the artefact that the dev endpoint serves, by the project's own tools."""
+    """Fetch the artefact that the dev endpoint serves, by the project's own tools."""
     program = """
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Drift on the local cloud: each scenario violates its own check, and the governor respects its limits."""
+"""Drift on the local cloud: each way is found by its own check, and the governor keeps to its limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COOLDOWN = 9000  # of AWS: 150 seconds at that speed
 
 
 def write_table(path: Path, rows: int = 6000) -> None:
-    """Write a table with one column of each type that has a drift scenario."""
+    """Write a table with a column of each type that drifts in a way of its own."""
     chance = random.Random(7)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -41,7 +41,7 @@ def write_table(path: Path, rows: int = 6000) -> None:
 
 @pytest.fixture
 def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
-    """Return a project whose model trains quickly."""
+    """Give a project whose model is quick to train."""
     root = bake(project="drifts")
     made = Rig(root, environment_of(root) / "bin" / "python")
     made.set("model", "name", '"linear_regression"')
@@ -52,7 +52,7 @@ def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -
 
 
 def violations(shown: str) -> set[str]:
-    """Return the names of the violated checks in the output."""
+    """Name the checks of what was found."""
     lines = [line for line in shown.splitlines() if line.startswith("violation: ")]
     return {line.split(": ")[2].split(",")[0] for line in lines}
 
@@ -60,7 +60,7 @@ def violations(shown: str) -> set[str]:
 def test_each_way_to_drift_is_found_by_its_own_check(
     project: Rig, monkeypatch: pytest.MonkeyPatch, subtests: Any
 ) -> None:
-    """Requests go through the API, the capture and the monitor's state machine, at default strength."""
+    """And by no other, at its default strength, through the API, capture and the monitor's state machine."""
     monkeypatch.setenv("COLUMNS", "1000")
     done = project.run("--speed", FAST)
     assert done.returncode == 0, done.stdout
@@ -76,18 +76,18 @@ def test_each_way_to_drift_is_found_by_its_own_check(
 
 
 def decisions(project: Rig) -> list[Any]:
-    """Return the governor's decisions so far."""
+    """Give what the governor has decided so far."""
     since = datetime.fromtimestamp(0, UTC)
     return list(records.decisions(project.cloud(), "drifts", since))
 
 
 def started(project: Rig) -> list[Any]:
-    """Return the governor's decisions to start."""
+    """Give its decisions to start."""
     return [each for each in decisions(project) if each.decision == "Started"]
 
 
 def stop(project: Rig, execution: str) -> None:
-    """Stop an execution of the pipeline before its end, so that its data stay new."""
+    """End an execution of the pipeline in the middle: its data stay new."""
     client = project.cloud().client("codepipeline")
     named = {"pipelineName": "drifts-pipeline", "pipelineExecutionId": execution}
     client.stop_pipeline_execution(**named, abandon=True)
@@ -95,7 +95,7 @@ def stop(project: Rig, execution: str) -> None:
 
 
 def test_drift_within_the_cooldown_is_refused_and_retrains_at_its_end(project: Rig) -> None:
-    """The refusal has a reason, and the retraining needs no second transition of an alarm."""
+    """With the reason, and without another transition of an alarm."""
     project.set("governor", "cooldown_seconds", str(COOLDOWN))
     assert project.run("--speed", STEADY).returncode == 0
     runner = project.begin_command("drift", "--new-data")
@@ -113,7 +113,7 @@ def test_drift_within_the_cooldown_is_refused_and_retrains_at_its_end(project: R
 
 
 def test_model_monitors_schedule_goes_the_same_way(project: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The template's schedule finds a violation, which raises the alarm and asks the governor."""
+    """From a violation over the alarm to the governor, by the schedule that the project's template makes."""
     monkeypatch.setenv("COLUMNS", "1000")
     project.set("monitor", "engine", '"model-monitor"')
     done = project.run("--speed", STEADY)
@@ -132,7 +132,7 @@ def test_model_monitors_schedule_goes_the_same_way(project: Rig, monkeypatch: py
 
 
 def truth_of(requests: dict[str, list[str]]) -> bytes:
-    """Return ground truth in SageMaker's format: one line for each request, with one label for each row."""
+    """Write what SageMaker takes for ground truth: a line a request, with a label a row."""
     lines = [
         json.dumps(
             {
@@ -147,7 +147,7 @@ def truth_of(requests: dict[str, list[str]]) -> bytes:
 
 
 def ask(project: Rig, endpoint: str, rows: int = 1200, rows_a_request: int = 20) -> dict[str, list[str]]:
-    """Send rows of the data, and return their labels by the ids of the requests."""
+    """Send rows of the data, and give their labels by the ids of the requests."""
     runtime, asked = project.cloud().client("sagemaker-runtime"), {}
     header, *lines = project.data.read_text(encoding="utf-8").splitlines()[: rows + 1]
     pairs = [line.rsplit(",", 1) for line in lines]
@@ -162,7 +162,7 @@ def ask(project: Rig, endpoint: str, rows: int = 1200, rows_a_request: int = 20)
 
 
 def compared(project: Rig, machine: str, since: datetime) -> dict[str, Any]:
-    """Compare the predictions since then with their ground truth, and return the monitor's output."""
+    """Let the monitor compare what was predicted since then with its ground truth, and give the outcome."""
     states, end = project.cloud().client("stepfunctions"), datetime.now(UTC) + timedelta(seconds=1)
     window = {"Analysis": "MODEL_QUALITY", "Start": f"{since:%FT%TZ}", "End": f"{end:%FT%TZ}"}
     began = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
@@ -172,22 +172,22 @@ def compared(project: Rig, machine: str, since: datetime) -> dict[str, Any]:
 
 
 def has_come_on(project: Rig, name: str) -> bool:
-    """Return whether an alarm has been in ALARM."""
+    """Whether an alarm was in ALARM."""
     alarms = project.cloud().client("cloudwatch")
-    history = alarms.describe_alarm_history(AlarmName=name, HistoryItemType="StateUpdate")
-    return any("to ALARM" in each["HistorySummary"] for each in history["AlarmHistoryItems"])
+    told = alarms.describe_alarm_history(AlarmName=name, HistoryItemType="StateUpdate")
+    return any("to ALARM" in each["HistorySummary"] for each in told["AlarmHistoryItems"])
 
 
 def inputs(project: Rig, machine: str) -> list[dict[str, Any]]:
-    """Return the inputs of the monitor's executions."""
+    """Give what the executions of the monitor were told."""
     states = project.cloud().client("stepfunctions")
     listed = states.list_executions(stateMachineArn=machine)["executions"]
-    texts = [states.describe_execution(executionArn=each["executionArn"])["input"] for each in listed]
-    return [json.loads(each) for each in texts]
+    told = [states.describe_execution(executionArn=each["executionArn"])["input"] for each in listed]
+    return [json.loads(each) for each in told]
 
 
-def test_predictions_are_compared_with_ground_truth(project: Rig) -> None:
-    """The state machine gets no ground truth, labels that the model meets, and labels that it misses."""
+def test_predictions_are_held_against_ground_truth(project: Rig) -> None:
+    """By the schedule's own state machine: no truth, a truth that the model meets, and one that it misses."""
     project.set("monitor", "ground_truth_prefix", '"ground-truth/"')
     done = project.run("--speed", FAST)
     assert done.returncode == 0, done.stdout
@@ -214,11 +214,11 @@ def test_predictions_are_compared_with_ground_truth(project: Rig) -> None:
         "Endpoint": endpoint["EndpointName"],
         "MonitoringSchedule": "drifts-monitor",
     }
-    until(lambda: any("Time" in each and "Analysis" in each for each in inputs(project, machine)))
+    until(lambda: any("Time" in told and "Analysis" in told for told in inputs(project, machine)))
 
 
 def captured(store: Any, bucket: str, folder: str) -> set[str]:
-    """Return the ids of the requests in a capture folder."""
+    """Give the ids of the requests that lie in a folder of capture."""
     found = store.list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents", [])
     files = (store.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in found)
     events = (json.loads(line)["eventMetadata"] for file in files for line in file.splitlines())
