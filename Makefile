@@ -1,9 +1,9 @@
 # GNU make 3.81 and the tools of BSD and macOS are enough.
 #
-# DATA    a CSV or Parquet file, or a folder of them, and TARGET, its column to predict: what `make demo` trains on
+# DATA    a CSV or Parquet file, or a folder of them, and TARGET, its column to predict: the training data of `make demo`
 # DRIFT   no leaves the demo's second half out: requests that drift, and the model that is retrained for them
-# WORKLOAD  what they look at: tabular, or image, where DATA is a zip or a folder of pictures and there is no TARGET
-# FRAMEWORK  what the demo's project trains with: scikit-learn, or tensorflow
+# WORKLOAD  the kind of data: tabular, or image, where DATA is a zip or a folder with images, without TARGET
+# FRAMEWORK  the library that trains the demo's models: scikit-learn, or tensorflow
 # KEEP    set it to leave the demo's local cloud running
 # ROUNDS  how many times the benchmarks alternate
 # PROJECT  the generated project that `make localcloud` changes
@@ -103,7 +103,7 @@ bench-serving: setup-dev ## alternate the endpoint's server with those of the fi
 	@VENV=build/venvs/peers $(environment) benchmarks/serving/peers/requirements.txt
 	@PYTHONPATH="$(product)" $(python) -m benchmarks.serving
 
-bench-images: setup-dev ## measure a model of pictures in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
+bench-images: setup-dev ## measure an image model in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
 	@VENV=build/venvs/images $(environment) $(product_requirements) "$(product)/container/requirements-tensorflow.txt"
 	@PYTHONPATH="$(product)" build/venvs/images/bin/python -m benchmarks.pictures
 

@@ -44,7 +44,7 @@ exec "$0" -c 'import json, os; print(json.dumps(dict(os.environ)))'
 
 @dataclass
 class Side:
-    """A delivered project, and the seconds that its Build stage took round by round."""
+    """A delivered project, and the seconds of its Build stage in each round."""
 
     label: str
     project: Path
@@ -54,12 +54,12 @@ class Side:
     seconds: list[float] = field(default_factory=list)
 
     def run(self, *command: str) -> None:
-        """Run a command of the project's own environment; it has to succeed."""
+        """Run a command in the project's own environment; the command has to succeed."""
         subprocess.run([str(self.python), *command], cwd=self.project, env=clean_environment(), check=True)
 
 
 def main() -> None:
-    """Measure, show and write the results."""
+    """Measure, print and write the results."""
     against = os.environ.get("AGAINST", "")
     if not against:
         sys.exit("error: AGAINST is empty: name a commit or the folder of a checkout, as in AGAINST=HEAD~1")
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def make_side(checkout: str, folder: Path) -> Side:
-    """Generate the project of a checkout or commit, and install what it needs."""
+    """Generate the project of a checkout or commit, and install its packages."""
     template, projects = folder / "template", folder / "projects"
     template.mkdir(parents=True)
     copy_template(checkout, template)
@@ -105,7 +105,7 @@ def make_side(checkout: str, folder: Path) -> Side:
 
 
 def copy_template(checkout: str, folder: Path) -> None:
-    """Copy what git tracks, from a folder as it is now or else from a commit."""
+    """Copy the files that git tracks, from a folder's present state or from a commit."""
     if not Path(checkout).is_dir():
         archive = subprocess.run(["git", "archive", checkout], cwd=ROOT, check=True, capture_output=True)
         subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
@@ -121,7 +121,7 @@ def copy_template(checkout: str, folder: Path) -> None:
 
 
 def environment_of(project: Path) -> Path:
-    """Install the project's requirements under build/venvs, where projects with the same share one."""
+    """Install the project's requirements under build/venvs, in a folder that equal projects share."""
     files = [project / "container" / "requirements.txt", project / "local" / "requirements.txt"]
     content = b"".join(path.read_bytes() for path in files)
     venv = ROOT / "build" / "venvs" / hashlib.sha256(content).hexdigest()[:16]
@@ -155,7 +155,7 @@ def deliver(side: Side) -> None:
 
 
 def build_variables(cloud: dict[str, str]) -> dict[str, str]:
-    """Return what the build project and the pipeline set for the first delivery's build."""
+    """Return the variables that the build project and the pipeline set for the first delivery's build."""
     session = boto3.Session(
         cloud["AWS_ACCESS_KEY_ID"], cloud["AWS_SECRET_ACCESS_KEY"], region_name=cloud["AWS_DEFAULT_REGION"]
     )
@@ -176,7 +176,7 @@ def build_variables(cloud: dict[str, str]) -> dict[str, str]:
 
 
 def programs(side: Side) -> Path:
-    """Write the programs of a build image that stand for the project's Python."""
+    """Write programs with the names in a build image, which run the project's Python."""
     folder = side.source.parent / "bin"
     folder.mkdir()
     python = shlex.quote(str(side.python))
@@ -205,12 +205,12 @@ def processor_time() -> float:
 
 
 def ratio(other: Side, here: Side) -> float:
-    """Divide the medians."""
+    """Return the ratio of the medians."""
     return statistics.median(here.seconds) / statistics.median(other.seconds)
 
 
 def show(other: Side, here: Side) -> None:
-    """Draw medians with their ranges."""
+    """Print medians with their ranges."""
     table = Table("Build stage", "processor time, s (median, range)")
     for label, side in {other.label: other, "here": here}.items():
         low, middle, high = min(side.seconds), statistics.median(side.seconds), max(side.seconds)
