@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from container.data import metrics
 from container.data.schema import Target
-from container.evaluation.command import quality
+from container.evaluation.quality import quality
 from container.monitor import command
 from container.monitor.files import render
 from container.monitor.quality import Baseline, check, suggest, thresholds_of

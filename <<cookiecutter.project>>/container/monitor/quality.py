@@ -7,7 +7,7 @@ from typing import Any
 
 from container.data.metrics import ERRORS
 from container.data.schema import Target
-from container.evaluation import command
+from container.evaluation import quality as evaluation
 from container.monitor import baseline_file, metrics, report
 from container.monitor.capture import Counts
 from container.monitor.files import Document, write
@@ -22,7 +22,7 @@ _CONSTRAINTS = {
     "binary_classification_metrics": "binary_classification_constraints",
     "multiclass_classification_metrics": "multiclass_classification_constraints",
 }
-_TASKS = {section: task for task, section in command.SECTIONS.items()}
+_TASKS = {section: task for task, section in evaluation.SECTIONS.items()}
 _GREATER, _LESS = "GreaterThanThreshold", "LessThanThreshold"
 # Which the analyzer has not: r2 tells of the first, and few rows decide the others, by labels near 0 or by a
 # certainty that was wrong.
@@ -109,8 +109,8 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
 
 def measure(pairs: Pairs, target: Target) -> dict[str, Any]:
     """Return the metrics with their standard deviations, by the names that evaluation.json has."""
-    document = command.quality(pairs.labels, pairs.predicted, target)
-    found: dict[str, Any] = document[command.SECTIONS[target.task]]
+    document = evaluation.quality(pairs.labels, pairs.predicted, target)
+    found: dict[str, Any] = document[evaluation.SECTIONS[target.task]]
     return found if pairs.complete else {name: found[name] for name in found if name not in _OF_PROBABILITIES}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from container.data.schema import Target
-from container.evaluation import command
+from container.evaluation import quality
 from container.monitor import main
 from container.runtime.errors import UsageError, UserError
 from tests.container.monitor.captured import lines, record, truth
@@ -32,7 +32,7 @@ def labelled(count: int, error: float, seed: int = 1) -> list[tuple[float, float
 def evaluation(target: Target, pairs: list[tuple[float, Any]]) -> dict[str, Any]:
     """Return what `evaluate` writes of the test split."""
     labels, predicted = (np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True))
-    return command.quality(labels, predicted, target)
+    return quality.quality(labels, predicted, target)
 
 
 @pytest.fixture
