@@ -49,7 +49,7 @@ def _document(
     losses = {}
     for place, feature in enumerate(loaded.schema.features):
         shuffled = (loaded.predict(each) for each in _shuffles(features, place, random))
-        measured = np.array([metrics.scores(labels, each, target)[metric] for each in shuffled])
+        measured = np.array([metrics.score(metric, labels, each) for each in shuffled])
         losses[feature.name] = sign * (measured - scores[metric])
     ranked = sorted(losses, key=lambda name: -losses[name].mean())
     found = {
