@@ -8,11 +8,12 @@ from typing import Any, Protocol
 from container import models
 from container.data.schema import Schema
 from container.inference import litert
-from container.inference.compiled_model import FloatArray, UnsuitableError
+from container.inference.compiled_model import UnsuitableError
 from container.inference.native import serialization
 from container.models import Model
 from container.runtime.archive import ArchiveError, unpack
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 SCHEMA, MODEL = "schema.json", "model.json"
 VERSION = 1

@@ -1,13 +1,11 @@
 """Turn tables, or pictures, into a schema and reproducible train, validation, test and baseline data."""
 
-import importlib
 import json
 import os
 import zlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +14,9 @@ from numpy.typing import NDArray
 from container.data import infer, split, tables
 from container.data.infer import Column, Facts, Source, Verdict
 from container.data.schema import IMAGE, TABULAR, Schema
-from container.runtime import paths
+from container.data.split import SplitSettings
+from container.runtime import environment, paths
+from container.runtime.environment import Variable
 from container.runtime.errors import UserError
 from container.runtime.log import log
 
@@ -25,46 +25,36 @@ SPLIT = "split"
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold what the job's environment asks for."""
+    """Hold what a job that prepares tables is asked for by its environment."""
 
-    target: str
-    task: str
-    seed: int
-    validation: float
-    test: float
+    target: Annotated[str, Variable("TARGET", hint="name the column to predict")]
+    task: Annotated[str, Variable("TASK", choices=infer.TASKS)] = "auto"
+    split: SplitSettings = field(default_factory=SplitSettings)
 
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> "Settings":
-        """Read the environment; refuse what is missing or out of range."""
-        target, task = (
-            environment.get("TARGET", "").strip(),
-            environment.get("TASK", "auto").strip() or "auto",
-        )
-        if not target:
-            raise UserError("TARGET is not set: name the column to predict")
-        if task not in infer.TASKS:
-            raise UserError(f"TASK is '{task}', and must be one of {', '.join(infer.TASKS)}")
-        return cls(target, task, *split.settings(environment))
+
+@dataclass(frozen=True)
+class Workload:
+    """Hold the kind of data that a job prepares: tabular or image."""
+
+    name: Annotated[str, Variable("WORKLOAD", choices=(TABULAR, IMAGE))] = TABULAR
 
 
 def main() -> None:
-    """Prepare the data of a processing job."""
+    """Prepare the data of a processing job.
+
+    Raises:
+        UserError: the settings or the data can't be used.
+    """
     place = paths.current()
-    if _workload(os.environ) == IMAGE:
-        # Tables are prepared without what reads pictures.
-        importlib.import_module("container.images.prepare").run(os.environ, place)
+    if environment.read(Workload, os.environ).name == IMAGE:
+        from container.images import prepare as images  # noqa: PLC0415 - tables need no image libraries
+
+        images.run(os.environ, place)
         return
     if len(place.resources().hosts) > 1:
         raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")
-    settings = Settings.read(os.environ)
+    settings = environment.read(Settings, os.environ)
     prepare(settings, place.processing_input / "data", place.processing_output)
-
-
-def _workload(environment: Mapping[str, str]) -> str:
-    workload = environment.get("WORKLOAD") or TABULAR
-    if workload not in {TABULAR, IMAGE}:
-        raise UserError(f"WORKLOAD is '{workload}', and must be {TABULAR} or {IMAGE}")
-    return workload
 
 
 def prepare(settings: Settings, directory: Path, output: Path) -> None:
@@ -81,7 +71,7 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
     others = [other for other in facts if other != place]
     verdict = infer.features(source, others, facts, kept)
     schema = Schema(infer.as_target(target), tuple(column.feature for column in verdict.columns))
-    splits = _assign(_keyed(kept, source, target, facts), settings)
+    splits = _assign(_keyed(kept, source, target, facts), settings.split)
     _write_tables(source, kept, [target, *verdict.columns], splits, output)
     schema.write(output / "schema" / "schema.json")
     report = _report(source, schema, verdict, dropped, splits)
@@ -154,7 +144,7 @@ def _code(place: str, target: Column) -> pl.Expr:
     return _written(place, target).replace_strict(pl.Series(classes), numbers).alias("class")
 
 
-def _assign(keys: _Keys, settings: Settings) -> pl.Series:
+def _assign(keys: _Keys, settings: SplitSettings) -> pl.Series:
     result = split.assign(keys.classes, keys.cells, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):
         if not (result == number).any():

@@ -17,7 +17,7 @@ from container.data import dataset, metrics
 from container.data.dataset import Examples
 from container.data.schema import Schema
 from container.inference import compiled_model, litert
-from container.inference.compiled_model import FloatArray, UnsuitableError
+from container.inference.compiled_model import UnsuitableError
 from container.inference.native import serialization
 from container.models import Model, Module, Parallel
 from container.runtime import failure, paths, process_group
@@ -25,6 +25,7 @@ from container.runtime.errors import UserError
 from container.runtime.log import log
 from container.runtime.paths import ResourceConfig
 from container.runtime.process_group import Cluster
+from container.runtime.typing import FloatArray
 
 DEFAULT_MODEL = "gradient_boosting"
 PARTIAL = ".partial-"

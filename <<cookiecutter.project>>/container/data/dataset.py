@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from container.data import encode
-from container.data.encode import FloatArray
 from container.data.schema import TABULAR, Schema
+from container.runtime.typing import FloatArray
 
 
 class Examples(Protocol):

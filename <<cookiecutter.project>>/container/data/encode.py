@@ -8,13 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from container.data import tables
 from container.data.schema import Feature, Schema, Target
 from container.runtime.errors import UserError
-
-FloatArray = NDArray[np.float64]
+from container.runtime.typing import FloatArray
 
 
 @dataclass(frozen=True)

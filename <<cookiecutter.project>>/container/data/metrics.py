@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from container.data.schema import Target
-
-FloatArray = NDArray[np.float64]
+from container.runtime.typing import FloatArray
 
 ERRORS = ("mae", "mse", "rmse", "mape", "log_loss")  # less is better; of every other metric more is
 LEADING = ("rmse", "auc", "accuracy")  # the first one that a task has represents it where one number must

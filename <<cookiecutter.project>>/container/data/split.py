@@ -1,10 +1,12 @@
 """Which rows train, validate and test: a matter of the seed and of what the rows hold."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from container.runtime.environment import Variable
 from container.runtime.errors import UserError
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
@@ -12,18 +14,31 @@ NAMES = ("train", "validation", "test")
 # A class with fewer rows cannot be in every split, so it stays where the model learns.
 SMALLEST_SPREAD = 3
 PARTS = 64  # at most 256
+MAX_NOT_TRAINED = 0.9  # fraction of the rows that may validate and test together
 
 
-def settings(environment: Mapping[str, str]) -> tuple[int, float, float]:
-    """Read the seed, and the shares to validate and to test on; refuse what is out of range."""
-    seed = _whole(environment.get("SEED", "0"))
-    validation = _fraction(environment, "VALIDATION_FRACTION", "0.15")
-    test = _fraction(environment, "TEST_FRACTION", "0.2")
-    if validation + test > 0.9:  # noqa: PLR2004
-        raise UserError(
-            "VALIDATION_FRACTION and TEST_FRACTION leave less than a tenth of the rows to train on"
-        )
-    return seed, validation, test
+def _fraction(name: str) -> Variable:
+    return Variable(name, least=0, most=1, exclusive=True, refuse_blank=True)
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """Hold the seed, and the fractions of the rows to validate and to test on.
+
+    Raises:
+        UserError: the fractions leave too few rows to train on.
+    """
+
+    seed: Annotated[int, Variable("SEED", refuse_blank=True)] = 0
+    validation: Annotated[float, _fraction("VALIDATION_FRACTION")] = 0.15
+    test: Annotated[float, _fraction("TEST_FRACTION")] = 0.2
+
+    def __post_init__(self) -> None:
+        """Refuse fractions that leave less than a tenth to train on."""
+        if self.validation + self.test > MAX_NOT_TRAINED:
+            raise UserError(
+                "VALIDATION_FRACTION and TEST_FRACTION leave less than a tenth of the rows to train on"
+            )
 
 
 def assign(
@@ -105,21 +120,3 @@ def mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return state ^ (state >> np.uint64(31))
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise UserError(f"SEED is '{text}', and must be a whole number") from error
-
-
-def _fraction(environment: Mapping[str, str], name: str, default: str) -> float:
-    text = environment.get(name, default)
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < 1:
-        raise UserError(f"{name} is '{text}', and must lie between 0 and 1")
-    return value

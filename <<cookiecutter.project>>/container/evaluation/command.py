@@ -12,13 +12,13 @@ import polars as pl
 from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Examples
-from container.data.encode import FloatArray
 from container.data.schema import IMAGE
 from container.evaluation import champion, golden, importance, learning_curve, quality
 from container.images import CONFIDENCE
 from container.model_artifact import Artefact
 from container.runtime import paths
 from container.runtime.log import log
+from container.runtime.typing import FloatArray
 
 Report = dict[str, Any]
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from container.data.dataset import Examples
-from container.data.encode import FloatArray
 from container.data.schema import Target
 from container.model_artifact import Artefact
+from container.runtime.typing import FloatArray
 
 VERSION = 1
 MAX_REQUESTS = 100

@@ -7,10 +7,10 @@ import numpy as np
 
 from container.data import metrics
 from container.data.dataset import Examples
-from container.data.encode import FloatArray
 from container.data.schema import TABULAR
 from container.model_artifact import Artefact
 from container.runtime.log import log
+from container.runtime.typing import FloatArray
 
 REPEATS = 5
 MOST_ROWS, FEWEST_ROWS = 1_000, 100

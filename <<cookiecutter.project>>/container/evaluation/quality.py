@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from container.data import metrics
-from container.data.encode import FloatArray
 from container.data.schema import Target
+from container.runtime.typing import FloatArray
 
 # SageMaker's own analyzer resamples the same way: a metric's spread is that of five random four fifths of the
 # rows, and it is reported from 200 rows on.

@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from container.runtime.typing import FloatArray
 
 DIRECTIONS = 9
 GRIDS = (8, 4)  # cells a side

@@ -5,18 +5,21 @@ import json
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
 from container.data import infer, split
 from container.data.schema import Schema, Target
+from container.data.split import SplitSettings
 from container.images import STATISTICS, inspection, shards, sources
 from container.images.dataset import LABEL
 from container.images.decode import PictureError
 from container.images.inspection import Look, Seen
 from container.images.sources import Labelled
+from container.runtime.environment import Variable, read
 from container.runtime.errors import UserError
 from container.runtime.log import log
 from container.runtime.paths import Layout
@@ -29,14 +32,20 @@ DUPLICATE, CONFLICT = "duplicate", "conflicting-labels"
 MAX_CLASSES = 1000
 
 
+_SIDE = Variable("IMAGE_SIZE", least=SIDES[0], most=SIDES[1], multiple_of=STEP, refuse_blank=True)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Hold what the job's environment asks for besides the split: the model's side in pixels."""
+    """Hold what a job that prepares images is asked for by its environment.
 
-    side: int
-    seed: int
-    validation: float
-    test: float
+    `side` is that of the square that the model sees, in pixels. With `partials`, a path as in the image
+    /opt/ml, the results of several instances are merged.
+    """
+
+    side: Annotated[int, _SIDE] = 32
+    split: SplitSettings = field(default_factory=SplitSettings)
+    partials: Annotated[str, Variable("PARTIAL_SOURCE")] = ""
 
 
 @dataclass(frozen=True)
@@ -56,18 +65,9 @@ class LeftOut:
     words: str
 
 
-def side(environment: Mapping[str, str]) -> int:
-    """Read IMAGE_SIZE; refuse what is no side of a square that models can see."""
-    text = environment.get("IMAGE_SIZE", "32").strip()
-    low, high = SIDES
-    if not text.isdecimal() or not low <= int(text) <= high or int(text) % STEP:
-        raise UserError(f"IMAGE_SIZE is '{text}', and must be a multiple of {STEP} from {low} to {high}")
-    return int(text)
-
-
 def run(environment: Mapping[str, str], place: Layout) -> None:
     """Prepare the pictures of a processing job, or, as one of its instances, look at some of them."""
-    settings = Settings(side(environment), *split.settings(environment))
+    settings = read(Settings, environment)
     directory, output, resources = place.processing_input / "data", place.processing_output, place.resources()
     if len(resources.hosts) > 1:
         files = sources.find(directory)
@@ -77,8 +77,7 @@ def run(environment: Mapping[str, str], place: Layout) -> None:
         shards.write(output / "partial" / f"{resources.current_host}.json", files, seen)
         log("looked", pictures=len(seen), of=len(files))
         return
-    partials = environment.get("PARTIAL_SOURCE", "")
-    prepare(settings, directory, output, place.moved(partials) if partials else None)
+    prepare(settings, directory, output, place.moved(settings.partials) if settings.partials else None)
 
 
 def prepare(settings: Settings, directory: Path, output: Path, partials: Path | None = None) -> None:
@@ -94,7 +93,7 @@ def prepare(settings: Settings, directory: Path, output: Path, partials: Path | 
     _check(len(files), len(taken), left_out)
     classes = _classes(taken)
     codes = np.array([classes.index(each.file.label) for each in taken], dtype=np.int64)
-    splits = _assign(taken, codes, settings)
+    splits = _assign(taken, codes, settings.split)
     chosen = {
         name: [taken[place] for place in np.flatnonzero(splits == number)]
         for number, name in enumerate(split.NAMES)
@@ -162,7 +161,7 @@ def _classes(taken: list[Judged]) -> tuple[str, ...]:
     return tuple(sorted(labels, key=(lambda label: (int(label), label)) if whole else None))
 
 
-def _assign(taken: list[Judged], codes: np.ndarray, settings: Settings) -> np.ndarray:
+def _assign(taken: list[Judged], codes: np.ndarray, settings: SplitSettings) -> np.ndarray:
     """Let what a picture shows decide where it goes."""
     numbers = np.array([int.from_bytes(each.look.digest[:8]) for each in taken], dtype=np.uint64)
     splits = split.assign(codes, numbers, settings.validation, settings.test, settings.seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
+    from container.runtime.typing import FloatArray
 
 
 def softmax(scores: FloatArray) -> FloatArray:

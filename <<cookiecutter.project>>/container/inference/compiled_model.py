@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from container.inference.native.library import Library
     from container.inference.native.tensor_file import Arrays
+    from container.runtime.typing import FloatArray
 
-FloatArray = NDArray[np.float64]
 NUMBERS = ctypes.POINTER(ctypes.c_double)
 COUNT = ctypes.c_uint64
 FEW = 4  # rows, which other threads can wait for

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from container.images import hog
-from container.inference.compiled_model import FloatArray, Form, Predictor
+from container.inference.compiled_model import Form, Predictor
 from container.inference.native.linear import probabilities
 
 if TYPE_CHECKING:
     from container.inference.native.tensor_file import Arrays
+    from container.runtime.typing import FloatArray
 
 KIND = "gradients"
 SHAPE, COLOUR = "shape", "colour"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from container.inference.compiled_model import FloatArray
+    from container.runtime.typing import FloatArray
 
 PORTABLE, CONVERTED = "saved_model", "model.tflite"
 LARGEST = 1e30  # of an input: differences from a mean, times a scale, stay numbers of 32 bits

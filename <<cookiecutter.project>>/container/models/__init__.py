@@ -14,14 +14,10 @@ import typing
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
-import numpy as np
-from numpy.typing import NDArray
-
 from container.data.schema import TABULAR, Schema
 from container.runtime.errors import UserError
 from container.runtime.process_group import Cluster
-
-FloatArray = NDArray[np.float64]
+from container.runtime.typing import FloatArray
 
 
 class Model(Protocol):

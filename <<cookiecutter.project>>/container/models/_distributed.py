@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.inference.litert import rows_at_once
-from container.models import FloatArray
 from container.models._keras import framework
 from container.models._network import Pace, refuse_infinite
 from container.runtime.process_group import Cluster
+from container.runtime.typing import FloatArray
 
 Rows = tuple[NDArray[np.float32], FloatArray]
 Step = Callable[[NDArray[np.float32], NDArray[np.float32]], Any]

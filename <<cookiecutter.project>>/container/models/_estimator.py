@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from container.data.schema import Schema
 from container.inference.native.serialization import PORTABLE
-from container.models import FloatArray
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 SMALL = 4_000_000  # cells; below it threads wait for one another longer than they work
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from container.data.schema import Schema
 from container.inference.litert import CONVERTED, PORTABLE, narrowed, rows_at_once
-from container.models import FloatArray
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 INPUT, OUTPUT = "features", "predictions"
 # Said before the import: no other backend whatever the user's settings are, and sums in a fixed order.

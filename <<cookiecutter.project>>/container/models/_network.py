@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from container.data.schema import Schema
 from container.inference.litert import LARGEST
-from container.models import FloatArray
 from container.models._keras import INPUT, OUTPUT, framework
+from container.runtime.typing import FloatArray
 
 FAR = 10.0  # standard deviations; an input further from the mean counts as that far
 WIDEST = 32  # numbers that a category is embedded in

@@ -11,9 +11,9 @@ from container.inference.activations import softmax
 from container.inference.compiled_model import Form
 from container.inference.native import boosting
 from container.inference.native.serialization import PORTABLE
-from container.models import FloatArray
 from container.models._estimator import Estimator, descends, in_range, threads_for
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 
 @dataclass(frozen=True)

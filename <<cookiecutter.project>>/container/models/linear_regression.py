@@ -14,8 +14,8 @@ from container.data.schema import Schema
 from container.inference.compiled_model import Form
 from container.inference.native import linear
 from container.inference.native.linear import probabilities
-from container.models import FloatArray
 from container.models._estimator import Estimator
+from container.runtime.typing import FloatArray
 
 LARGEST = 1e150  # a sum of weighted inputs stays a number
 

@@ -10,9 +10,9 @@ from container.data.schema import Schema
 from container.inference.compiled_model import Form
 from container.inference.native import forest
 from container.inference.native.serialization import PORTABLE
-from container.models import FloatArray
 from container.models._estimator import Estimator, descends, in_range
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 LARGEST = float(np.finfo(np.float32).max)
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from container.data.schema import Schema
 from container.inference.litert import LARGEST, narrowed
-from container.models import FloatArray, _distributed, _keras, _network
+from container.models import _distributed, _keras, _network
 from container.runtime.log import log
 from container.runtime.process_group import Cluster
+from container.runtime.typing import FloatArray
 
 
 @dataclass(frozen=True)

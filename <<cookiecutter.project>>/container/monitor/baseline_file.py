@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from container.monitor.constraints import Constraint
-from container.monitor.exact_sums import FloatArray
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 _METHODS = {"Simple": False, "linf_simple": False, "Robust": True, "linf_robust": True}
 _CATEGORICAL = ("LInfinity", "ChiSquared")

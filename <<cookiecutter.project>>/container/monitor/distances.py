@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from container.monitor.exact_sums import FloatArray
+from container.runtime.typing import FloatArray
 
 _CHANCE = (
     1.8  # of the largest difference, times the root of both sizes' harmonic sum (Kolmogorov and Smirnov)

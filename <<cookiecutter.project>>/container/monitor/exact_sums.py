@@ -8,7 +8,7 @@ from sys import float_info
 import numpy as np
 from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
+from container.runtime.typing import FloatArray
 
 # A float's mantissa is cut in three limbs of 18 bits; the sums of their products over this many rows fit in a
 # float's 53 bits, so that every addition below is exact.

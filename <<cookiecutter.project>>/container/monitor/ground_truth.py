@@ -16,8 +16,8 @@ import numpy as np
 from container.data.schema import Target
 from container.monitor import capture
 from container.monitor.capture import Counts, Side, Window
-from container.monitor.exact_sums import FloatArray
 from container.monitor.response_rows import UNREADABLE, cells, finite
+from container.runtime.typing import FloatArray
 
 
 class Pairs(NamedTuple):

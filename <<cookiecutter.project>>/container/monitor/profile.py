@@ -10,8 +10,9 @@ import numpy as np
 import polars as pl
 
 from container.data import tables, values
-from container.monitor.exact_sums import FloatArray, Moments, moments
+from container.monitor.exact_sums import Moments, moments
 from container.monitor.sketch import Distinct, Quantiles, hashes, ranks
+from container.runtime.typing import FloatArray
 
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.data.split import mixed
-from container.monitor.exact_sums import FloatArray
+from container.runtime.typing import FloatArray
 
 # The analyzer's parameters. The library shrinks lower levels by a factor of its own, 2/3: what is read of a
 # sketch is its items, each counting 2^level, which holds for any factor.

@@ -12,8 +12,8 @@ from container.inference.compiled_model import COUNT, Native
 from container.inference.native import library
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
     from container.inference.native.library import Library
+    from container.runtime.typing import FloatArray
 
 LONGEST, MOST_ROWS = 2048, 16  # bytes and rows of a small request: what is larger gains nothing
 

@@ -11,8 +11,8 @@ from container.inference.compiled_model import COUNT, NUMBERS, first
 from container.inference.native import library
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
     from container.inference.native.library import Library
+    from container.runtime.typing import FloatArray
 
 SHORT = 4096  # bytes, which other threads can wait for
 

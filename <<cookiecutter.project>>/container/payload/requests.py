@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from container.data import values
 from container.payload import npy
@@ -32,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence, Sized
     from collections.abc import Set as AbstractSet
 
+    from numpy.typing import NDArray
+
     from container.data.schema import Schema
     from container.payload.number_parser import Numbers
+    from container.runtime.typing import FloatArray
 
-FloatArray = NDArray[np.float64]
 NAMED = 10  # columns that a message lists
 BOM = b"\xef\xbb\xbf"
 _ROWS = (list, dict)  # a union of types would be made anew for each request

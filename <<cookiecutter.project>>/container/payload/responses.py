@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from container.data.schema import Target
-    from container.payload.requests import FloatArray
+    from container.runtime.typing import FloatArray
 
 NUMBERS = orjson.OPT_SERIALIZE_NUMPY
 CONTENT_TYPES = {

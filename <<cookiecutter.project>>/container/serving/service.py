@@ -12,8 +12,8 @@ from container.payload.requests import Requests
 from container.payload.responses import Answers, content_type, count_headers
 
 if TYPE_CHECKING:
-    from container.inference.compiled_model import FloatArray
     from container.model_artifact import Artefact
+    from container.runtime.typing import FloatArray
 
 TEXT = frozenset({negotiation.JSON, negotiation.CSV})  # the forms that most requests have
 Headers = list[tuple[bytes, bytes]]

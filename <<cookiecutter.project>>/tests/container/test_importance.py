@@ -8,10 +8,11 @@ import pytest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from container.data.encode import FloatArray, Rows
+from container.data.encode import Rows
 from container.data.schema import Feature, Schema, Target
 from container.evaluation import importance
 from container.model_artifact import Artefact
+from container.runtime.typing import FloatArray
 
 NUMBER, CLASSES = Target("y", "regression"), Target("y", "binary", ("no", "yes"))
 FEATURES = tuple(Feature(name, "numeric") for name in ("noise", "little", "much"))

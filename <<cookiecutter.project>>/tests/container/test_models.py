@@ -14,8 +14,9 @@ from container import models
 from container.data.schema import Feature, Schema, Target
 from container.inference import compiled_model, litert
 from container.inference.native.serialization import PORTABLE
-from container.models import FloatArray, Model, _keras
+from container.models import Model, _keras
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 
 FEATURES = (
     Feature("size", "numeric"),

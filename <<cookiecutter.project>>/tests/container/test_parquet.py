@@ -53,7 +53,7 @@ def run(folder: Path, *files: tuple[str, pl.DataFrame], target: str = "y") -> Pa
         path = folder / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.write_parquet(path) if name.endswith("parquet") else frame.write_csv(path)
-    prepare(Settings(target, "auto", 0, 0.15, 0.2), folder / "in", folder / "out")
+    prepare(Settings(target), folder / "in", folder / "out")
     return folder / "out"
 
 

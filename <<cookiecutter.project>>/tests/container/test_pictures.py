@@ -22,11 +22,13 @@ from PIL import Image
 
 from container import model_artifact, models
 from container.data.schema import IMAGE, Schema
+from container.data.split import SplitSettings
 from container.evaluation import command as evaluate
 from container.images import CONFIDENCE, STATISTICS, dataset, decode, image_statistics, sources
 from container.images.decode import PictureError
-from container.images.prepare import Settings, prepare, run, side
+from container.images.prepare import Settings, prepare, run
 from container.monitor import command, settings
+from container.runtime.environment import read
 from container.runtime.errors import UserError
 from container.runtime.paths import Layout
 
@@ -55,7 +57,7 @@ def folders(root: Path, count: int = COUNT) -> Path:
 
 
 def prepared(root: Path, seed: int = 0) -> Path:
-    prepare(Settings(SIDE, seed, 0.15, 0.2), root / "in", root / "out")
+    prepare(Settings(SIDE, SplitSettings(seed)), root / "in", root / "out")
     return root / "out"
 
 
@@ -351,7 +353,7 @@ def test_instances_share_the_pictures_and_one_goes_on_from_there(tmp_path: Path)
     assert sorted(path.name for path in partial.iterdir()) == ["algo-1.json", "algo-2.json", "algo-3.json"]
     alone = prepared(tmp_path)
     assert set(report(alone)["left_out"]["counts"]) == {"empty", "missing", "duplicate", "conflicting-labels"}
-    prepare(Settings(SIDE, 0, 0.15, 0.2), tmp_path / "in", tmp_path / "merged", partial)
+    prepare(Settings(SIDE), tmp_path / "in", tmp_path / "merged", partial)
     written = [path.relative_to(alone) for path in sorted(alone.rglob("*.*"))]
     assert [
         path.relative_to(tmp_path / "merged") for path in sorted((tmp_path / "merged").rglob("*.*"))
@@ -382,12 +384,12 @@ def test_pictures_that_change_between_the_jobs_are_refused(
     partial = as_instances(tmp_path, 2)
     change(folder)
     with pytest.raises(UserError, match=f"{rule}.*: start again"):
-        prepare(Settings(SIDE, 0, 0.15, 0.2), folder, tmp_path / "out", partial)
+        prepare(Settings(SIDE), folder, tmp_path / "out", partial)
 
 
 def test_parts_that_went_elsewhere_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no partial result in"):
-        prepare(Settings(SIDE, 0, 0.15, 0.2), folders(tmp_path), tmp_path / "out", tmp_path / "nowhere")
+        prepare(Settings(SIDE), folders(tmp_path), tmp_path / "out", tmp_path / "nowhere")
 
 
 def archived(out: Path, archive: Path) -> None:
@@ -442,4 +444,4 @@ def test_the_evaluation_adds_the_models_confidence_to_the_baseline(
 @pytest.mark.parametrize("text", ["", "8", "20", "264", "x"])
 def test_a_side_that_no_model_sees_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="IMAGE_SIZE"):
-        side({"IMAGE_SIZE": text})
+        read(Settings, {"IMAGE_SIZE": text})

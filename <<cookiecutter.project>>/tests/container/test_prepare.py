@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from container.data import levels
 from container.data.schema import Schema
+from container.data.split import SplitSettings
 from container.prepare import Settings, prepare
+from container.runtime.environment import read
 from container.runtime.errors import UserError
 
-SETTINGS = Settings("y", "auto", 0, 0.15, 0.2)
+SETTINGS = Settings("y")
 ROWS = range(120)
 
 
@@ -25,7 +27,7 @@ def run(root: Path, files: dict[str, str], task: str = "auto", target: str = "y"
         path = root / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8", newline="")
-    prepare(Settings(target, task, seed, 0.15, 0.2), root / "in", root / "out")
+    prepare(Settings(target, task, SplitSettings(seed)), root / "in", root / "out")
     return root / "out"
 
 
@@ -174,7 +176,7 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path, case: str) -> None:
 def test_settings_are_refused_by_name(environment: dict[str, str], message: str) -> None:
     """Protects against a job that runs with settings nobody meant."""
     with pytest.raises(UserError, match=message):
-        Settings.read(environment)
+        read(Settings, environment)
 
 
 def test_columns_are_told_apart(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 from container.inference import litert
-from container.models import FloatArray, Model, _keras, _network, tensorflow
+from container.models import Model, _keras, _network, tensorflow
 from container.runtime.errors import UserError
 from container.runtime.paths import ResourceConfig
 from container.runtime.process_group import join
+from container.runtime.typing import FloatArray
 
 if importlib.util.find_spec("tensorflow") is None:
     pytest.skip("the project was made without TensorFlow", allow_module_level=True)

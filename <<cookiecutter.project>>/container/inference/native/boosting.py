@@ -8,7 +8,7 @@ import numpy as np
 
 from container.inference import compiled_model
 from container.inference.activations import softmax
-from container.inference.compiled_model import FloatArray, Form, Native, UnsuitableError, first
+from container.inference.compiled_model import Form, Native, UnsuitableError, first
 from container.inference.native import trees
 from container.inference.native.trees import CATEGORICAL, MISSING_LEFT, Tree
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from container.inference.native.tensor_file import Arrays
+    from container.runtime.typing import FloatArray
 
 KIND = "boosting"
 SLOT = np.dtype([("value", "<u8"), ("feature", "<u4"), ("ahead", "<u4")])

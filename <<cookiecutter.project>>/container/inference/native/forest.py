@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.inference import compiled_model
-from container.inference.compiled_model import FloatArray, Form, Native, UnsuitableError
+from container.inference.compiled_model import Form, Native, UnsuitableError
 from container.inference.native import trees
 from container.inference.native.trees import MISSING_LEFT, Tree
 
 if TYPE_CHECKING:
     from container.inference.native.tensor_file import Arrays
+    from container.runtime.typing import FloatArray
 
 Slots = NDArray[np.uint64]
 BITS = 29  # of a node are for its feature and for how far ahead its children are

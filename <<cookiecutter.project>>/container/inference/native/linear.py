@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from container.inference.activations import softmax
-from container.inference.compiled_model import FloatArray, Form, Native
+from container.inference.compiled_model import Form, Native
+
+if TYPE_CHECKING:
+    from container.runtime.typing import FloatArray
 
 KIND = "line"
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from container.models import FloatArray
 from container.models._keras import INPUT, OUTPUT, framework
+from container.runtime.typing import FloatArray
 
 DIRECTIONS = 8  # of the edges that a picture is described by first
 AROUND = 5  # cells, whose edges together are what one cell's are measured by

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.data.schema import Schema
-from container.models import FloatArray, _keras
+from container.models import _keras
 from container.models.image import _convolutions
 from container.runtime.errors import UserError
 from container.runtime.log import log
+from container.runtime.typing import FloatArray
 
 HELD = 10  # one picture of so many is held out to calibrate by, when there are none to validate on
 

@@ -18,10 +18,10 @@ from container.inference.compiled_model import Form
 from container.inference.hog_svm import COLOUR, SHAPE, kernel
 from container.inference.native.serialization import PORTABLE
 from container.inference.native.tensor_file import Arrays
-from container.models import FloatArray
 from container.models._estimator import refusals
 from container.runtime.errors import UserError
 from container.runtime.log import log
+from container.runtime.typing import FloatArray
 
 AT_ONCE = 64  # pictures, whose views are described together
 FOLDS = 5  # of which each is scored by a machine that has not seen it, to calibrate the confidence

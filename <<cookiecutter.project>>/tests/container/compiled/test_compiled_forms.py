@@ -14,9 +14,10 @@ from threadpoolctl import threadpool_limits
 
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
-from container.inference.compiled_model import FloatArray, UnsuitableError
+from container.inference.compiled_model import UnsuitableError
 from container.inference.native import forest, library, serialization, tensor_file
 from container.models import Model
+from container.runtime.typing import FloatArray
 
 try:
     LIBRARY = library.load()

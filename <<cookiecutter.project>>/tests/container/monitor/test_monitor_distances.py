@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.monitor.distances import categorical, chi_squared, numerical
-from container.monitor.exact_sums import FloatArray
 from container.monitor.sketch import Quantiles
+from container.runtime.typing import FloatArray
 
 numbers = st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=30)
 counts = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 50), min_size=1)

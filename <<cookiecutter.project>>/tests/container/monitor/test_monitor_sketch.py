@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from container.monitor.exact_sums import FloatArray
 from container.monitor.sketch import SIZE, Distinct, HashArray, Quantiles, ranks
+from container.runtime.typing import FloatArray
 
 # The library's bound for this size holds in 99 of 100 cases; three times it in all that a test will see.
 RANK_ERROR = 3 * 0.00074

@@ -16,8 +16,8 @@ from container import model_artifact, serving
 from container.data.schema import Feature, Schema, Target
 from container.inference.native import library, linear
 from container.model_artifact import Artefact
-from container.models import FloatArray
 from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
 from container.serving import http_protocol, worker
 from container.serving.service import TableService
 

@@ -13,8 +13,8 @@ from container.data.schema import Target
 from container.payload import negotiation
 from container.payload.errors import Refusal
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
-from container.payload.requests import FloatArray
 from container.payload.responses import Answers
+from container.runtime.typing import FloatArray
 
 LABELS = ("no", 'a "quoted", one', "ja", "größer")
 NUMBER, LABEL = Target("y", "regression"), Target("y", "multiclass", LABELS)

@@ -17,8 +17,8 @@ from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 from container.inference import compiled_model, litert
 from container.inference.native import library, serialization
-from container.models import FloatArray
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
+from container.runtime.typing import FloatArray
 
 TARGETS = (
     Target("y", "regression"),
