@@ -15,7 +15,7 @@ from container.data.schema import Target
 from container.evaluation.quality import quality
 from container.monitor import command
 from container.monitor.files import render
-from container.monitor.quality import Baseline, check, suggest, thresholds_of
+from container.monitor.quality import QualityBaseline, check, suggest, thresholds_of
 from container.monitor.settings import Settings
 from container.runtime.paths import ResourceConfig
 
@@ -186,11 +186,11 @@ def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array
 
 
 @pytest.fixture(scope="module")
-def judged() -> Baseline:
-    return Baseline.of(json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json")
+def judged() -> QualityBaseline:
+    return QualityBaseline.from_document(json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json")
 
 
-def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: Baseline) -> None:
+def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: QualityBaseline) -> None:
     """Suggested from its statistics."""
     assert render(suggest(judged)) == (MODEL_QUALITY / "good_cases/constraints.json").read_text()
 
@@ -206,7 +206,7 @@ def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: Baseline
     ],
 )
 def test_model_is_held_to_the_analyzers_own_constraints(
-    case: str, expected: list[str], judged: Baseline
+    case: str, expected: list[str], judged: QualityBaseline
 ) -> None:
     """The bad case's file has a threshold that was made wrong by hand."""
     constraints = json.loads((MODEL_QUALITY / case / "constraints.json").read_text())

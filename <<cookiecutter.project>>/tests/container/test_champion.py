@@ -111,7 +111,7 @@ def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, br
         archive = packed(tmp_path / "champion")
     found = champion.measure(archive, SCHEMA, table(SCHEMA))
     assert found.keys() == {"fault"}
-    assert 0 < len(found["fault"]) <= champion.LONGEST_FAULT
+    assert 0 < len(found["fault"]) <= champion.MAX_FAULT
     assert "\n" not in found["fault"]
 
 

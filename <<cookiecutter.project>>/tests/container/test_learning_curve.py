@@ -68,10 +68,10 @@ def test_rows_are_few_in_a_large_and_in_a_wide_table(tmp_path: Path, monkeypatch
     """Protects the evaluation's time; the trained model says how many rows there were."""
     train, validation = rows(NUMBER, 2700, 1), rows(NUMBER, 100, 2)
     loaded = trained(tmp_path, NUMBER, train, validation)
-    monkeypatch.setattr(learning_curve, "MOST_CELLS", 8 * 1350)
+    monkeypatch.setattr(learning_curve, "MAX_CELLS", 8 * 1350)
     points = learning_curve.measure(tmp_path, loaded, train, validation)["points"]
     assert [point["rows"] for point in points] == [150, 450, 2700]
-    monkeypatch.setattr(learning_curve, "MOST_ROWS", 540)
+    monkeypatch.setattr(learning_curve, "MAX_ROWS", 540)
     points = learning_curve.measure(tmp_path, loaded, train, validation)["points"]
     assert [point["rows"] for point in points] == [180, 2700]
 

@@ -147,8 +147,8 @@ def test_what_was_left_out_is_told(run: Run) -> None:
     }
     assert found["message"] == (
         "Completed: Job completed successfully with no violations (rows: 1000; broken lines: 1; golden or "
-        "synthetic requests: 1; requests outside the window: 1; requests that are no table: 1; rows with too "
-        "few values: 1).\n"
+        "synthetic requests: 1; requests outside the window: 1; requests that are not a table: 1; rows "
+        "with too few values: 1).\n"
     )
 
 
@@ -243,9 +243,9 @@ def test_merging_nothing_is_refused(run: Run) -> None:
 
 def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Large files are cut, compressed ones are not, and the counts add up."""
-    monkeypatch.setattr(worker_pool, "_WORTH", 10_000)
+    monkeypatch.setattr(worker_pool, "_BYTES_PER_WORKER", 10_000)
     monkeypatch.setattr(worker_pool, "_processors", lambda: 3)
-    monkeypatch.setattr("container.monitor.capture._SHARE", 100_000)
+    monkeypatch.setattr("container.monitor.capture._SHARD_BYTES", 100_000)
     table = rows(3000)
     (base / "processing" / "endpointdata" / "b.jsonl.gz").write_bytes(
         gzip.compress(capture(table[2000:]) + b"x\n")
@@ -259,9 +259,9 @@ def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.Monk
 
 def test_process_that_ends_badly_ends_the_job(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A result without its share would be wrong in silence."""
-    monkeypatch.setattr(worker_pool, "_WORTH", 1000)
+    monkeypatch.setattr(worker_pool, "_BYTES_PER_WORKER", 1000)
     monkeypatch.setattr(worker_pool, "_processors", lambda: 2)
-    monkeypatch.setattr(worker_pool, "_WORKER", "container.monitor.nothing")
+    monkeypatch.setattr(worker_pool, "_WORKER_MODULE", "container.monitor.nothing")
     (base / "processing" / "endpointdata" / "b.jsonl").write_bytes(capture(rows(10)))
     with pytest.raises(UserError, match="a process of the monitor ended with 1"):
         run(capture(rows(1000)))
@@ -272,9 +272,9 @@ def test_worker_ends_with_its_parent(base: Path) -> None:
     (base / "a.jsonl").write_bytes(capture(rows(10)))
     task = {
         "names": ["x", "c"],
-        "known": {},
+        "known_texts": {},
         "window": {"start": "", "end": ""},
-        "shares": [[str(base / "a.jsonl"), 0, None]],
+        "shards": [[str(base / "a.jsonl"), 0, None]],
     }
     ended = subprocess.run(
         [sys.executable, "-m", "container.monitor.worker"],

@@ -18,9 +18,10 @@ from PIL import Image, ImageFilter
 
 from container.data.schema import Target
 from container.images import CONFIDENCE, STATISTICS, image_statistics
-from container.monitor import command, settings
+from container.monitor import command
 from container.monitor.baseline import add_columns
-from container.monitor.response_rows import confidences
+from container.monitor.response_rows import read_confidences
+from container.monitor.settings import Settings
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 from container.payload.responses import Answers
 from container.runtime.paths import Layout
@@ -90,7 +91,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(base: Path, **environment: str) -> str:
     place = Layout(base)
-    return command.run(settings.read(environment, place), place.resources(), [])
+    return command.run(Settings.read(environment, place), place.resources(), [])
 
 
 def violations(
@@ -169,7 +170,7 @@ def test_a_baseline_without_confidence_is_compared_as_well(tmp_path: Path, basel
 
 @pytest.mark.parametrize("form", FORMS)
 def test_each_picture_of_a_request_has_its_own_confidence(form: str) -> None:
-    assert confidences(answer(form, 0.5, 0.75), 2) == [0.5, 0.75]
+    assert read_confidences(answer(form, 0.5, 0.75), 2) == [0.5, 0.75]
 
 
 @pytest.mark.parametrize(
@@ -186,4 +187,4 @@ def test_each_picture_of_a_request_has_its_own_confidence(form: str) -> None:
 )
 def test_an_answer_that_says_no_confidence_is_a_missing_value(given: dict[str, str] | None) -> None:
     """A number alone, a label alone, another number of answers: all of it is told by the completeness."""
-    assert confidences(given, 2) == [None, None]
+    assert read_confidences(given, 2) == [None, None]

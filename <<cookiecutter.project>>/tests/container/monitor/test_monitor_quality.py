@@ -15,7 +15,7 @@ from container.data.schema import Target
 from container.evaluation import quality
 from container.monitor import main
 from container.runtime.errors import UsageError, UserError
-from tests.container.monitor.captured import lines, record, truth
+from tests.container.monitor.captured import ground_truth, lines, record
 
 Run = Callable[..., dict[str, Any]]
 REGRESSION, BINARY = Target("t", "regression"), Target("t", "binary", ("no", "yes"))
@@ -67,7 +67,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def asked(pairs: list[tuple[float, float]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the requests and the truth of a regression's pairs, a row each."""
     sent = [record("1,2", inference=f"i{n}", answer=repr(made)) for n, (_, made) in enumerate(pairs)]
-    return sent, [truth(f"i{n}", repr(label)) for n, (label, _) in enumerate(pairs)]
+    return sent, [ground_truth(f"i{n}", repr(label)) for n, (label, _) in enumerate(pairs)]
 
 
 def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
@@ -114,10 +114,10 @@ def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
         record("1\n2", inference="two", answer="1.0\n2.0"),
     ]
     more = [
-        truth("no-answer", "1"),
-        truth("image", "1"),
-        truth("two", "1"),
-        truth("nobody", "1"),
+        ground_truth("no-answer", "1"),
+        ground_truth("image", "1"),
+        ground_truth("two", "1"),
+        ground_truth("nobody", "1"),
         {"eventId": "x"},
     ]
     found = run([*sent, *odd], truths + more, evaluation(REGRESSION, labelled(1000, 0.1)))
@@ -161,7 +161,7 @@ def test_requests_of_several_rows_have_a_label_a_row(run: Run) -> None:
         record("1", event="e3", answer=base64.b64encode(b"5.0").decode(), answered="BASE64"),
     ]
     merged = sent[2] | {"groundTruthData": {"data": "5.5", "encoding": "CSV"}}
-    truths = [truth("e1", "1.5\n2.5"), truth("e2", "[3.5, 4.5]") | {}]
+    truths = [ground_truth("e1", "1.5\n2.5"), ground_truth("e2", "[3.5, 4.5]") | {}]
     truths[1]["groundTruthData"]["encoding"] = "JSON"
     found = run([*sent[:2], merged], truths, baseline, minimum_records="5")
     assert found["statistics"]["dataset"] == {"item_count": 5}
@@ -187,7 +187,9 @@ def test_answers_as_lines_and_as_arrays_are_read(run: Run) -> None:
     ]
     for each, kind in zip(sent, ("application/jsonlines", "application/x-npy"), strict=True):
         each["captureData"]["endpointOutput"]["observedContentType"] = kind
-    found = run(sent, [truth("e0", "1.5\n2.5"), truth("e1", "3.5\n4.5")], baseline, minimum_records="4")
+    found = run(
+        sent, [ground_truth("e0", "1.5\n2.5"), ground_truth("e1", "3.5\n4.5")], baseline, minimum_records="4"
+    )
     assert found["statistics"]["dataset"] == {"item_count": 4}
     assert found["statistics"]["regression_metrics"]["mae"]["value"] == 0.5
 
@@ -218,7 +220,7 @@ def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
         encoding, kind = (kinds | {"array": ("BASE64", "application/x-npy")}).get(form, ("CSV", "text/csv"))
         sent.append(record("1", inference=f"i{n}", answer=answers[form], answered=encoding))
         sent[-1]["captureData"]["endpointOutput"]["observedContentType"] = kind
-    truths = [truth(f"i{n}", ("no", "yes")[int(label)]) for n, label in enumerate(labels)]
+    truths = [ground_truth(f"i{n}", ("no", "yes")[int(label)]) for n, label in enumerate(labels)]
     found = run(sent, truths, baseline)["statistics"]["binary_classification_metrics"]
     expected = baseline["binary_classification_metrics"]
     assert found["auc"]["value"] == pytest.approx(expected["auc"]["value"])
@@ -233,8 +235,8 @@ def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
     codes = [n % 3 for n in range(600)]
     baseline = evaluation(MANY, [(float(code), certain[code]) for code in codes])
     sent = [record("1", inference=f"i{n}", answer=f"{'abc'[code]},0.6") for n, code in enumerate(codes)]
-    truths = [truth(f"i{n}", "abc"[code if n % 2 else 0]) for n, code in enumerate(codes)]
-    found = run(sent, [*truths, truth("i599", "unheard-of")], baseline)
+    truths = [ground_truth(f"i{n}", "abc"[code if n % 2 else 0]) for n, code in enumerate(codes)]
+    found = run(sent, [*truths, ground_truth("i599", "unheard-of")], baseline)
     metrics = found["statistics"]["multiclass_classification_metrics"]
     assert {"auc", "log_loss"}.isdisjoint(metrics)
     assert metrics["accuracy"]["value"] == pytest.approx(399 / 599)
@@ -266,7 +268,7 @@ def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
     ("constraints", "reason"),
     [
         ({}, r"has no regression_constraints"),
-        ({"regression_constraints": {"mae": {"threshold": 1}}}, "is no file of constraints"),
+        ({"regression_constraints": {"mae": {"threshold": 1}}}, "is not a file of constraints"),
         (
             {"regression_constraints": {"mae": {"threshold": 1, "comparison_operator": "Above"}}},
             "mae must be GreaterThanThreshold or LessThanThreshold",

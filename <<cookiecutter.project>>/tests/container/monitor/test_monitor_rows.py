@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from container.data.schema import Feature, Schema, Target
 from container.monitor.capture import Counts
-from container.monitor.profile import MOST_OTHERS, ColumnProfile, TableProfile
-from container.monitor.request_rows import Rows
+from container.monitor.profile import MAX_OTHER_COLUMNS, ColumnProfile, TableProfile
+from container.monitor.request_rows import RequestRows
 from container.payload.errors import Refusal
 from container.payload.requests import Requests
 from tests.container.monitor.captured import side
@@ -25,8 +25,8 @@ NAMES = ("x", "y", "c")
 
 def profiled(*sides: dict[str, Any] | None, names: tuple[str, ...] = NAMES) -> tuple[TableProfile, Counts]:
     counts = Counts()
-    profile = TableProfile(known=dict.fromkeys(names, frozenset()))
-    rows = Rows(profile, names, counts)
+    profile = TableProfile(known_texts=dict.fromkeys(names, frozenset()))
+    rows = RequestRows(profile, names, counts)
     rows.collect(("", {"endpointInput": each} if each is not None else {}, {}) for each in sides)
     rows.flush()
     return profile, counts
@@ -105,7 +105,7 @@ def test_rows_of_an_array_are_those_of_its_numbers(array: Any) -> None:
 def test_every_form_of_a_request_gives_the_same_columns(form: str) -> None:
     """Several rows do not collapse into one, and names find their column."""
     profile, counts = profiled(*FORMS[form])
-    profile.settle()
+    profile.finalize()
     assert profile.rows == 2
     assert counts == Counts()
     assert list(profile.columns) == list(NAMES)
@@ -145,13 +145,13 @@ def test_requests_that_are_no_table_are_counted(odd: Any) -> None:
 
 def test_requests_without_a_captured_body_are_counted() -> None:
     """An endpoint may capture its output alone."""
-    assert profiled(None, csv("1,2,a"))[1] == Counts(without=1)
+    assert profiled(None, csv("1,2,a"))[1] == Counts(missing_body=1)
 
 
 def test_rows_that_are_too_short_have_no_columns() -> None:
     """Which value is missing can't be known by position."""
     profile, counts = profiled(csv("1,2"), as_json([[1, 2]]), csv("x,y\n1\n"), as_json([1, 2, "a"]))
-    assert (profile.rows, counts.narrow) == (1, 3)
+    assert (profile.rows, counts.too_few_columns) == (1, 3)
 
 
 def test_rows_that_are_too_long_have_numbered_columns_besides() -> None:
@@ -195,9 +195,9 @@ def test_other_columns_are_bounded_whichever_come_first() -> None:
     rows = [{"x": 1, f"n{n:05}": 1} for n in range(3000)]
     first, _ = profiled(as_json(rows))
     second, _ = profiled(as_json(rows[::-1]))
-    others = [f"n{n:05}" for n in range(MOST_OTHERS)]
+    others = [f"n{n:05}" for n in range(MAX_OTHER_COLUMNS)]
     for profile in (first, second):
-        profile.settle()
+        profile.finalize()
         assert list(profile.columns) == ["x", *others]
         assert all(profile.columns[name].present == 1 for name in others)
 
@@ -230,7 +230,7 @@ def schema() -> Schema:
 def test_no_request_ends_a_job(sent: list[dict[str, str]]) -> None:
     """Whatever it holds, alone or beside others."""
     profile, _ = profiled(*sent)
-    profile.settle()
+    profile.finalize()
     assert all(column.present + column.missing == profile.rows for column in profile.columns.values())
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from container.monitor.files import statistics_document
-from container.monitor.profile import MOST_TEXTS, ColumnProfile, TableProfile, buckets
+from container.monitor.profile import MAX_TEXTS, ColumnProfile, TableProfile, buckets
 
 
 def profiled(cells: list[str | None]) -> ColumnProfile:
@@ -56,8 +56,8 @@ def test_blanks_around_a_number_are_no_part_of_it() -> None:
 
 def test_texts_are_counted_one_by_one_up_to_a_limit() -> None:
     """A column of names would fill the file."""
-    assert len(profiled([f"t{n}" for n in range(MOST_TEXTS)]).texts) == MOST_TEXTS
-    assert profiled([f"t{n}" for n in range(MOST_TEXTS + 1)]).texts == {}
+    assert len(profiled([f"t{n}" for n in range(MAX_TEXTS)]).texts) == MAX_TEXTS
+    assert profiled([f"t{n}" for n in range(MAX_TEXTS + 1)]).texts == {}
 
 
 def test_buckets_are_closed_on_the_left_and_the_last_on_both_sides() -> None:
@@ -75,10 +75,10 @@ def test_buckets_of_one_value_and_of_the_widest_range_hold_every_number() -> Non
         assert sum(bucket.count for bucket in buckets(column, column.quantiles.levels())) == 3
 
 
-finite = st.floats(allow_nan=False, allow_infinity=False).map(repr)
+finite_number = st.floats(allow_nan=False, allow_infinity=False).map(repr)
 whole = st.integers(-(10**20), 10**20).map(str)
 words = st.sampled_from(["a", "b", "", "NA", " 1", "nan", "?", "inf", "é"])
-tables = st.lists(st.tuples(finite, whole, words, finite | words), min_size=1, max_size=30)
+tables = st.lists(st.tuples(finite_number, whole, words, finite_number | words), min_size=1, max_size=30)
 
 
 def table(rows: list[tuple[str, ...]]) -> pl.DataFrame:
