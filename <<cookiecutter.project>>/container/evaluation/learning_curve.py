@@ -15,7 +15,7 @@ from container.model_artifact import Artefact, Predicts
 from container.runtime.log import log
 
 VERSION = 1
-# Each share of the rows is three times the one before. The model itself, which has all rows, is the last point.
+# Each share of the rows is three times the one before. The trained model, with all rows, is the last point.
 DIVISORS = (27, 9, 3)
 MAX_ROWS, MAX_CELLS = 30_000, 3_000_000
 MIN_ROWS = 100
@@ -29,8 +29,8 @@ def applies(directory: Path, schema: Schema) -> bool:
 def measure(directory: Path, loaded: Artefact, train: Examples, validation: Examples) -> dict[str, Any]:
     """Return points: a number of training rows, and the metrics on these rows and on the validation rows.
 
-    Models are trained on a twenty-seventh, a ninth and a third of the rows, or of a sample of 30,000 (fewer in
-    a wide table); the last point is the trained model. A point is left out when it has less than 100 rows or
+    Models are trained on a twenty-seventh, a ninth and a third of the rows, or of a sample of 30,000 (fewer
+    in a wide table); the last point is the trained model. A point is left out when it has less than 100 rows or
     when a class is missing in them.
     """
     with threadpool_limits(limits=1):  # threads would wait for one another longer than they work
