@@ -30,8 +30,8 @@ def measure(directory: Path, loaded: Artefact, train: Examples, validation: Exam
     """Return points: a number of training rows, and the metrics on these rows and on the validation rows.
 
     Models are trained on a twenty-seventh, a ninth and a third of the rows, or of a sample of 30,000 (fewer
-    in a wide table); the last point is the trained model. A point is left out when it has less than 100 rows or
-    when a class is missing in them.
+    in a wide table). The last point is the trained model. A point with less than 100 rows, or without a row
+    of some class, is left out.
     """
     with threadpool_limits(limits=1):  # threads would wait for one another longer than they work
         return _measure(directory, loaded, train, validation)
