@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from container import models
 from container.data.schema import Schema
 from container.inference import litert
-from container.inference.compiled_model import UnsuitableError
+from container.inference.compiled_model import UnsupportedModelError
 from container.inference.native import serialization
 from container.models import Model
 from container.runtime.archive import ArchiveError, unpack
@@ -44,7 +44,7 @@ class Artefact:
 
     def precision(self, answers: FloatArray) -> float:
         """Return by how much answers may differ on another machine: 0 for what counts in 64 bits."""
-        return litert.precision(answers) if self.form == LITERT else 0.0
+        return litert.tolerance(answers) if self.form == LITERT else 0.0
 
 
 def extract(archive: Path, into: Path) -> None:
@@ -80,7 +80,7 @@ def load(directory: Path) -> Artefact:
         return Artefact(schema, network, name, LITERT, f"run by LiteRT {litert.version()}")
     try:
         predictor, library = serialization.load(directory, *size)
-    except UnsuitableError as error:
+    except UnsupportedModelError as error:
         reason = ": ".join(filter(None, [str(error), description.get("not_compiled")]))
         return Artefact(
             schema,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from container.inference.litert import rows_at_once
+from container.inference.litert import batch_rows
 from container.models._keras import framework
 from container.models._network import Pace, refuse_infinite
 from container.runtime.process_group import Cluster
@@ -115,7 +115,7 @@ def _signature(network: Any) -> list[Any]:
 def _held_loss(network: Any, loss: Any, held: Rows, cluster: Cluster) -> float:
     """Return the mean loss of the held rows, of which each host counts its share: one number everywhere."""
     features, target = (each[cluster.rank :: cluster.size] for each in held)
-    step = rows_at_once(features.shape[1])
+    step = batch_rows(features.shape[1])
     own = sum(
         float(loss(target[start : start + step], network(features[start : start + step], training=False)))
         for start in range(0, len(features), step)

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from container.data.schema import Schema
-from container.inference.compiled_model import Form
+from container.inference.compiled_model import CompiledModel
 from container.inference.native import linear
 from container.inference.native.linear import probabilities
 from container.models._estimator import Estimator
@@ -48,7 +48,7 @@ class LinearRegression(Estimator):
         scores += offsets
         return probabilities(scores) if self.classifies else scores[:, 0]
 
-    def compiled(self) -> Form:
+    def compiled(self) -> CompiledModel:
         """Return the line as flat arrays."""
         weights, offsets = self._line()
         numeric, categorical = _places(self.schema)
@@ -63,7 +63,7 @@ class LinearRegression(Estimator):
             "levels": [self.schema.features[place].levels for place in categorical],
         }
         parts |= {"weights": weights, "offsets": offsets, "largest": [LARGEST]}
-        return linear.make(len(self.schema.features), parts, classifies=self.classifies)
+        return linear.compile_model(len(self.schema.features), parts, classifies=self.classifies)
 
     def _line(self) -> tuple[FloatArray, FloatArray]:
         """Return (scores, inputs) weights and (scores,) offsets."""

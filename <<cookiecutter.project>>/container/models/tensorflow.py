@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from container.data.schema import Schema
-from container.inference.litert import LARGEST, narrowed
+from container.inference.litert import MAX_INPUT, to_float32
 from container.models import _distributed, _keras, _network
 from container.runtime.log import log
 from container.runtime.process_group import Cluster
@@ -93,9 +93,9 @@ class Perceptron:
         _keras.repeatable(self.seed)
         shape, pace = self.hyperparameters.parts()
         mean, deviation = (0.0, 1.0) if self.classifies else _unit(target)
-        rows = narrowed(features)
+        rows = to_float32(features)
         network = _network.build(self.schema, shape, rows)
-        held = None if validation is None else (narrowed(validation[0]), (validation[1] - mean) / deviation)
+        held = None if validation is None else (to_float32(validation[0]), (validation[1] - mean) / deviation)
         epochs = train(network, pace, (rows, (target - mean) / deviation), held, classes=self.classifies)
         log("fitted", epochs=epochs, weights=network.count_params())
         self.network = _network.finish(network, mean, deviation, classes=self.classifies)
@@ -124,7 +124,7 @@ def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> Perce
 def _unit(target: FloatArray) -> tuple[float, float]:
     """Return the mean and the standard deviation of the target, in which the network counts."""
     largest = float(np.abs(target).max())
-    if largest > LARGEST:
+    if largest > MAX_INPUT:
         raise ValueError(f"the target has the number {largest:g}, and TensorFlow counts in 32 bits")
     return float(target.mean()), float(target.std()) or 1.0
 

@@ -17,12 +17,12 @@ from container.monitor.capture import Counts, Event, Side
 from container.monitor.profile import MAX_OTHER_COLUMNS, TableProfile
 from container.monitor.response_rows import read_confidences
 from container.payload import npy
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, content_type
 from container.payload.requests import csv_rows, is_header, json_rows
 
 _NUMBERS = frozenset({int, float})  # without bool, which a file has as a text
-_UNREADABLE = (Refusal, ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (RequestError, ValueError, KeyError, TypeError, AttributeError)
 _SPECIAL = (b'"', b"\r", "\ufeff".encode())  # where a row has none of these, its cells are between commas
 
 
@@ -194,7 +194,7 @@ def _header(observed: str) -> str:
     """Return the `header` parameter of a content type; a type that is captured as CSV may have any name."""
     try:
         return content_type(observed.encode())[1]
-    except Refusal:
+    except RequestError:
         return ""
 
 

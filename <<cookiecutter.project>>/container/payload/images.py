@@ -20,7 +20,7 @@ from container.images import decode, image_statistics
 from container.images.dataset import ENCODED
 from container.images.decode import PictureError
 from container.payload import negotiation
-from container.payload.errors import Refusal, shown
+from container.payload.errors import RequestError, quoted
 from container.payload.negotiation import JSON
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def measure(body: bytes, content_type: bytes) -> list[tuple[float, ...]]:
     """Return the statistics of each image of a request, in the order of `images.STATISTICS`.
 
     Raises:
-        Refusal: the request cannot be read; the status is 400, 413 or 415.
+        RequestError: the request cannot be read; the status is 400, 413 or 415.
     """
     bodies = split(body, content_type)
     return [image_statistics.measure(decode_image(encoded, row)) for row, encoded in enumerate(bodies, 1)]
@@ -48,7 +48,7 @@ def split(body: bytes, content_type: bytes) -> Sequence[bytes]:
     """Return the encoded images of a request, at least one.
 
     Raises:
-        Refusal: the request cannot be read; the status is 400, 413 or 415.
+        RequestError: the request cannot be read; the status is 400, 413 or 415.
     """
     return split_json(body) if _media_type(content_type) == JSON else [body]
 
@@ -57,20 +57,20 @@ def split_json(body: bytes) -> Sequence[bytes]:
     """Return the encoded images of a JSON body, at least one.
 
     Raises:
-        Refusal: with status 400 for another document, 413 for too many images.
+        RequestError: with status 400 for another document, 413 for too many images.
     """
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise Refusal(400, "invalid-json", f"the body is not JSON: {error}") from None
+        raise RequestError(400, "invalid-json", f"the body is not JSON: {error}") from None
     if isinstance(document, dict) and ENCODED not in document:
         document = document.get("instances")
     rows = document if isinstance(document, list) else [document]
     if not rows or rows == [None]:
-        raise Refusal(400, "no-instances", f'send {{"instances": [{{"{ENCODED}": "…"}}, …]}}')
+        raise RequestError(400, "no-instances", f'send {{"instances": [{{"{ENCODED}": "…"}}, …]}}')
     if len(rows) > MAX_IMAGES:
         message = f"the request has {len(rows)} pictures, and at most {MAX_IMAGES} are taken at a time"
-        raise Refusal(413, "too-many-pictures", message)
+        raise RequestError(413, "too-many-pictures", message)
     return [_from_base64(row, number) for number, row in enumerate(rows, 1)]
 
 
@@ -78,23 +78,23 @@ def decode_image(encoded: bytes, row: int) -> Image.Image:
     """Decode the request's image number `row`, counted from 1.
 
     Raises:
-        Refusal: with status 413 for too many pixels, 400 for every other image that cannot be decoded.
+        RequestError: with status 413 for too many pixels, 400 for every other image that cannot be decoded.
     """
     try:
         return decode.decode(encoded)
     except PictureError as error:
         status = STATUS.get(error.reason, 400)
-        raise Refusal(status, f"picture-{error.reason}", f"picture {row}: {error}", row) from None
+        raise RequestError(status, f"picture-{error.reason}", f"picture {row}: {error}", row) from None
 
 
 @lru_cache(maxsize=256)
 def _media_type(header: bytes) -> str:
-    """Return the media type of a `Content-Type` header, or raise `Refusal` 415 for an unsupported one."""
-    name = negotiation.name_of(header)
+    """Return the media type of a `Content-Type` header; raise `RequestError` 415 if it is not supported."""
+    name = negotiation.media_type(header)
     if name not in {JSON, *IMAGE_TYPES}:
-        said = shown(name) if name else "no Content-Type"
+        sent = quoted(name) if name else "no Content-Type"
         supported = " or ".join((*IMAGE_TYPES, JSON))
-        raise Refusal(415, "unsupported-media-type", f"the request has {said}; send {supported}")
+        raise RequestError(415, "unsupported-media-type", f"the request has {sent}; send {supported}")
     return name
 
 
@@ -102,8 +102,8 @@ def _from_base64(row: Any, number: int) -> bytes:
     text = row.get(ENCODED) if isinstance(row, dict) else row
     if not isinstance(text, str):
         message = f'picture {number} is no {{"{ENCODED}": "…"}} with a text in base64'
-        raise Refusal(400, "no-picture", message, number)
+        raise RequestError(400, "no-picture", message, number)
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise Refusal(400, "not-base64", f"picture {number} is not base64", number) from None
+        raise RequestError(400, "not-base64", f"picture {number} is not base64", number) from None

@@ -1,6 +1,6 @@
-"""Image classification as a service: the one that answers requests for a model of images.
+"""The service of image classifiers.
 
-The answer is JSON with each label's probability, or CSV with the label and its probability, as `Accept` asks.
+A response is JSON with each label's probability, or CSV with the label and its probability, as `Accept` asks.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import numpy as np
 from container.images import decode
 from container.payload import images, negotiation
 from container.payload.limits import MAX_RESPONSE_BYTES
-from container.payload.negotiation import JSON
-from container.payload.responses import content_type
-from container.serving.service import Answer, Service
+from container.payload.responses import CONTENT_TYPES
+from container.serving.messages import Response
+from container.serving.service import Service
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,27 +23,34 @@ if TYPE_CHECKING:
 
 
 class ImageService(Service):
-    """Answer requests about images with one loaded model."""
+    """Respond to requests with images."""
 
-    def __init__(self, artefact: Artefact, most: int = MAX_RESPONSE_BYTES) -> None:
-        super().__init__(artefact, most)
+    def __init__(self, artefact: Artefact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        super().__init__(artefact, max_bytes)
         self.side = artefact.schema.side or 0
 
-    def answer(self, body: bytes, content: bytes, accept: bytes) -> Answer:
-        """Score a body of a `Content-Type` and write it as `Accept` asks. Raises `Refusal`."""
-        bodies = images.split(body, content)
-        answer_kind = negotiation.answer_type(accept, JSON)
-        self.answers.check(len(bodies), answer_kind)
+    def respond(self, body: bytes, content_type: bytes, accept: bytes) -> Response:
+        """Return the predictions for a body of a `Content-Type`, encoded as `Accept` asks.
+
+        Raises:
+            RequestError: the request cannot be read, or the response cannot be written.
+        """
+        bodies = images.split(body, content_type)
+        response_kind = negotiation.response_type(accept, negotiation.JSON)
+        self.encoder.check_rows(len(bodies), response_kind)
         pixels: NDArray[Any] = np.stack(
             [
                 decode.pixels(images.decode_image(encoded, row), self.side)
                 for row, encoded in enumerate(bodies, 1)
             ]
         )
-        written = self.answers.write(self.artefact.predict(pixels), answer_kind)
+        encoded = self.encoder.encode(self.artefact.predict(pixels), response_kind)
         self.totals.rows += len(pixels)
-        headers = [(b"content-type", content_type(answer_kind)), (b"content-length", b"%d" % len(written))]
-        return Answer(200, headers, written)
+        headers = [
+            (b"content-type", CONTENT_TYPES[response_kind]),
+            (b"content-length", b"%d" % len(encoded)),
+        ]
+        return Response(200, headers, encoded)
 
     def warm_up(self) -> None:
         """Predict a grey image, so that the first caller does not pay for lazy imports."""

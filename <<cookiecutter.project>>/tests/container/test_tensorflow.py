@@ -132,7 +132,7 @@ def test_both_forms_are_equal(
     random = np.random.default_rng(seed)
     _keras.repeatable(seed)
     shape = _network.Shape(layers, int(random.integers(1, 70)), 0.0, 16)
-    network = _network.build(schema, shape, litert.narrowed(table(schema, random, 100, missing)))
+    network = _network.build(schema, shape, litert.to_float32(table(schema, random, 100, missing)))
     classes = schema.target.classes is not None
     finished = _network.finish(network, 0.5, 2.0, classes=classes)
     directory = tmp_path_factory.mktemp("model")

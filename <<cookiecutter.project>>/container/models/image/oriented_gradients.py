@@ -14,7 +14,7 @@ from skops import io
 from container.data.schema import Schema
 from container.images import hog
 from container.inference import hog_svm as form
-from container.inference.compiled_model import Form
+from container.inference.compiled_model import CompiledModel
 from container.inference.hog_svm import COLOUR, SHAPE, kernel
 from container.inference.native.serialization import PORTABLE
 from container.inference.native.tensor_file import Arrays
@@ -70,11 +70,11 @@ class OrientedGradients:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n, classes) probabilities."""
-        return form.answers(features, self._side, self.arrays)
+        return form.predict(features, self._side, self.arrays)
 
-    def compiled(self) -> Form:
+    def compiled(self) -> CompiledModel:
         """Return what was learned as flat arrays."""
-        return form.make(self._side, self.arrays)
+        return form.compile_model(self._side, self.arrays)
 
     def save(self, directory: Path) -> None:
         """Write what was learned."""
@@ -86,7 +86,7 @@ class OrientedGradients:
         with refusals():
             arrays = {name: np.asarray(array) for name, array in io.load(directory / PORTABLE).items()}
             model = cls(schema, Hyperparameters(), 0, arrays)
-            wrong = form.make(model._side, arrays).facts["outputs"] != model._outputs
+            wrong = form.compile_model(model._side, arrays).metadata["outputs"] != model._outputs
         if wrong:
             raise UserError(f"{PORTABLE} and schema.json disagree on the classes")
         return model
