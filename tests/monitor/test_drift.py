@@ -1,4 +1,4 @@
-"""On real tables the monitor is silent when nothing has happened, and says what has when something did."""
+"""On real tables the monitor reports each change of the data, and nothing where there is not a change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def profiled(rows: pl.DataFrame, known: dict[str, frozenset[str]] | None = None)
 
 
 def baseline_of(rows: pl.DataFrame) -> Baseline:
-    """Return the baseline that the files of a suggestion hold, without writing 200 of them."""
+    """Return the baseline of the suggested files, without writing them 200 times."""
     columns = profiled(rows).profile.columns.values()
     return Baseline(
         rows.height,
@@ -43,7 +43,7 @@ def baseline_of(rows: pl.DataFrame) -> Baseline:
 
 
 def test_no_drift_is_reported_on_random_halves() -> None:
-    """200 of them, one against the other, at the default threshold: not one alarm, in eight columns each."""
+    """200 pairs of halves have no violation at the default threshold, in eight columns each."""
     generator, table = np.random.default_rng(11), TABLE.cast(pl.Float64)
     false_alarms = []
     for _ in range(200):
@@ -59,7 +59,7 @@ def test_no_drift_is_reported_on_random_halves() -> None:
 @pytest.mark.parametrize("feature", TABLE.columns)
 @pytest.mark.parametrize("direction", [-0.5, 0.5])
 def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: str, direction: float) -> None:
-    """In 1,000 records, of any one column, and in no other column: in 40 draws each."""
+    """1,000 records with a shift of one column have a violation in it alone, in 40 samples for each column."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     deviation = float(TABLE[feature].cast(pl.Float64).std())  # type: ignore[arg-type]
     generator = np.random.default_rng(5)
@@ -74,7 +74,7 @@ def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: s
 
 
 def test_few_records_never_alarm(housing: Prepared) -> None:
-    """A hundred windows of the least size, of which the analyzer is said to call many a drift."""
+    """A hundred windows of the smallest size have none; the analyzer is known to report many of them."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     generator = np.random.default_rng(6)
     for _ in range(100):
@@ -86,7 +86,7 @@ Rows = list[dict[str, Any]]
 
 
 def numbers(rows: pl.DataFrame) -> Rows:
-    """Return rows as a caller's program has them: numbers, whole ones among them, and texts."""
+    """Return rows as a caller's program has them: numbers, some of them whole, and texts."""
     return [{name: as_json(cell) for name, cell in row.items()} for row in rows.iter_rows(named=True)]
 
 
@@ -137,7 +137,7 @@ def test_every_scenario_gives_exactly_its_own_check(  # noqa: PLR0913, PLR0917
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
-    """From the captured requests of 1,000 rows, several a request, to the file of violations."""
+    """1,000 rows, several a request, are captured, and the file of violations is read."""
     prepared: Prepared = request.getfixturevalue(table)
     sample = numbers(prepared.rows.sample(1000, seed=1))
     assert violations(prepared, sample, form, tmp_path / "before") == []
@@ -171,7 +171,7 @@ def violations(
 
 
 def test_requests_that_endpoints_captured_for_real_are_read(tmp_path: Path) -> None:
-    """Two endpoints of 69 columns in CSV, and one that was asked for images, which are no table."""
+    """Two endpoints have 69 columns in CSV, and one has images, which are not a table."""
     row = ",".join(["1"] * 69)
     source, output = tmp_path / "source", tmp_path / "baseline"
     source.mkdir()

@@ -121,7 +121,7 @@ def curves(labels: NDArray[np.int64], probabilities: FloatArray) -> dict[str, di
     """Return the ROC and precision-recall curves of two classes by SageMaker's names, highest score first.
 
     `labels` are (n,) codes 0 and 1, `probabilities` (n, 2). A curve has at most 200 points, evenly spaced
-    among those of the distinct scores, with both ends. There is no curve when all labels are of one class.
+    among those of the distinct scores, with both ends. Labels of one class have no curve.
     """
     if labels.all() or not labels.any():
         return {}

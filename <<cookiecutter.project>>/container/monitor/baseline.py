@@ -21,7 +21,7 @@ def write_baseline(profile: TableProfile, output: Path, threshold: float = THRES
         UserError: the data has no rows.
     """
     if not profile.rows:
-        raise UserError("there are no rows in the data: a baseline needs at least one")
+        raise UserError("the data has no rows: a baseline needs at least one")
     for name, document in _documents(profile, threshold).items():
         write(output / name, document)
     return f"Completed: a baseline of {profile.rows} rows and {len(profile.columns)} columns was suggested."

@@ -20,7 +20,7 @@ Check = Literal[
     "extra_column_check",
     "categorical_values_check",
 ]
-# Chance explains so many standard deviations of missing cells above a baseline's share, and so many cells.
+# Missing cells above a baseline's share that chance explains: standard deviations, and cells besides.
 _DEVIATIONS, _CELLS = 4.0, 4
 _CHANCE = 1e-6  # the probability below which chance does not explain that no row has a value
 _SHOWN_NAMES, _SHOWN_CHARACTERS = 5, 40
@@ -133,7 +133,7 @@ def _type_match(column: ColumnProfile, expectation: Expectation) -> float:
 
 
 def _missing_allowed(column: ColumnProfile, completeness: float, rows: int) -> float:
-    """Return how many cells may be missing, for a baseline of so many rows with a share of complete cells.
+    """Return how many cells may be missing, by the completeness and the number of rows of the baseline.
 
     A complete baseline allows none. Otherwise the number is binomial, its variance that of the difference of
     two samples: the current cells and the baseline's rows.

@@ -64,7 +64,7 @@ def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: 
 def _merge(settings: Settings, baseline: Baseline | None) -> PartialProfile:
     paths = sorted(settings.partial_source.rglob("*.json")) if settings.partial_source else []
     if not paths:
-        raise UserError(f"there is no partial result in {settings.partial_source}: each instance leaves one")
+        raise UserError(f"{settings.partial_source} has no partial result: each instance leaves one")
     known_texts = baseline.known_texts if baseline else {}
     merged = PartialProfile(TableProfile(known_texts=known_texts))
     for path in paths:

@@ -15,7 +15,7 @@ from container.runtime.typing import FloatArray
 # Times the root of (n + m) / (n m), for n and m rows, it is the critical value of the two-sample test of
 # Kolmogorov and Smirnov at that share: sqrt(-ln(0.003 / 2) / 2).
 _CRITICAL = 1.8
-_DEVIATIONS = 2.75  # that share of the normal distribution lies above so many standard deviations
+_DEVIATIONS = 2.75  # standard deviations, above which the same share of the normal distribution lies
 _MIN_EXPECTED = 5.0  # rows of a category, below which it is joined to the next (Cochran's rule)
 
 

@@ -163,7 +163,7 @@ def thresholds_of(constraints: Document, baseline: QualityBaseline, name: str) -
     """Read the thresholds of constraints in AWS's form; `name` names their file in errors.
 
     Raises:
-        UserError: there are no constraints for the task, or one is not a threshold.
+        UserError: the constraints of the task are missing, or one is not a threshold.
     """
     section = constraints.get(_CONSTRAINTS[baseline.section])
     if not isinstance(section, dict):

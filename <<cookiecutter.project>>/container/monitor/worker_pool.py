@@ -12,10 +12,8 @@ from pathlib import Path
 
 from container.monitor import capture
 
-# The start of a process takes as long as reading so many bytes of JSON lines; a gzip file holds ten times its
-# own size.
-_BYTES_PER_WORKER = 33_554_432
-_GZIP_RATIO = 10
+_BYTES_PER_WORKER = 33_554_432  # reading them takes as long as the start of a process
+_GZIP_RATIO = 10  # of the bytes of JSON lines to those of their gzip file
 _WORKER_MODULE = "container.monitor.worker"
 _ROOT = Path(__file__).resolve().parents[2]
 

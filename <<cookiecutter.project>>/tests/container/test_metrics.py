@@ -65,13 +65,13 @@ def test_classification_metrics(classes: int, rows: int, seed: int) -> None:
 
 
 def test_certainty_that_was_wrong_has_a_finite_loss() -> None:
-    """Protects forests, which hold much for impossible: it costs what scikit-learn lets it cost."""
+    """Protects forests, whose probabilities are often 0: the loss is scikit-learn's."""
     labels, certain = np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]])
     assert metrics.log_loss(labels, certain) == pytest.approx(reference.log_loss(labels, certain))
 
 
 def drawn(rows: int, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return labels of two classes and probabilities that know something, of so many different values."""
+    """Return labels of two classes and informative probabilities with `steps` different values."""
     random = np.random.default_rng(rows)
     labels = random.integers(0, 2, rows)
     sure = np.round((labels * 0.3 + random.random(rows) * 0.7) * steps) / steps

@@ -1,4 +1,4 @@
-"""Captured requests are read whatever files hold: nothing ends a job, and what is left out is counted."""
+"""Captured requests are read whatever the files contain: nothing fails a job, and the rest is counted."""
 
 import gzip
 import json
@@ -29,7 +29,7 @@ def read(path: Path, parts: list[Shard] | None = None) -> list[bytes]:
 
 
 def test_golden_and_synthetic_requests_are_left_out_and_counted() -> None:
-    """They are the canary's own, the same rows again and again."""
+    """The canary sends the same rows again and again."""
     sent = [None, "golden-0001", "synthetic-golden-0001", "mine"]
     named = ({"inference": name} if name else {} for name in sent)
     found, counts = ids(lines([record("1,2", event=f"e{n}", **each) for n, each in enumerate(named)]))
@@ -48,7 +48,7 @@ def test_golden_and_synthetic_requests_are_left_out_and_counted() -> None:
     ],
 )
 def test_requests_of_another_time_are_left_out(time: str, inside: bool) -> None:  # noqa: FBT001
-    """Model Monitor may hand over more than the window."""
+    """Model Monitor may give files of more than the window."""
     window = Window("2026-01-31T14:00:00", "2026-01-31T15:00:00")
     found, counts = ids(lines([record("1", time=time)]), window)
     assert (len(found), counts.out_of_window) == (int(inside), int(not inside))
@@ -85,7 +85,7 @@ WHOLE = lines([record("1,2")]).strip()
     )
 )
 def test_no_bytes_end_a_job(content: list[bytes]) -> None:
-    """Each line is a request, or it is counted; those beside a broken one are read."""
+    """Each line is a request, or it is counted; lines beside a broken one are read."""
     counts = Counts()
     chunks = [b"\n".join(content[start : start + 5]) for start in range(0, len(content), 5)]
     found = list(events(chunks, Window(), counts))
@@ -95,14 +95,14 @@ def test_no_bytes_end_a_job(content: list[bytes]) -> None:
 
 
 def test_lines_that_are_json_only_together_are_broken() -> None:
-    """A chunk is read at once, but each line is a record of its own."""
+    """A chunk is parsed at once, but each line is a record of its own."""
     half = WHOLE.index(b',"eventMetadata')
     found, counts = ids(b"\n".join([WHOLE, WHOLE[:half], WHOLE[half + 1 :]]))
     assert (len(found), counts.lines, counts.unparsable) == (1, 3, 2)
 
 
 def test_files_are_found_at_any_depth_and_read_by_what_they_hold(tmp_path: Path) -> None:
-    """SageMaker writes …/endpoint/variant/yyyy/mm/dd/hh/; gzip is known by its bytes."""
+    """SageMaker writes …/endpoint/variant/yyyy/mm/dd/hh/; gzip is recognized by its first bytes."""
     content = lines([record(str(n)) for n in range(3)])
     folder = tmp_path / "endpoint" / "AllTraffic" / "2026" / "01" / "31" / "14"
     folder.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_files_are_found_at_any_depth_and_read_by_what_they_hold(tmp_path: Path)
 
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 def test_gzip_that_was_cut_off_is_read_as_far_as_it_goes(kept: float, tmp_path: Path) -> None:
-    """An upload may have broken off: the requests before that count, and the rest is told of."""
+    """An upload may be incomplete: the requests before its end count, and the file is reported."""
     chance = random.Random(7)
     whole = lines([record(str(chance.random()), event=f"e{n}") for n in range(3000)])
     packed = gzip.compress(whole)
@@ -133,7 +133,7 @@ def test_gzip_that_was_cut_off_is_read_as_far_as_it_goes(kept: float, tmp_path: 
 
 
 def test_gzip_that_was_overwritten_is_counted(tmp_path: Path) -> None:
-    """What came before is read, and an end that is none of the file's own is told of."""
+    """What comes before the corrupt bytes is read, and the file is reported."""
     chance = random.Random(7)
     packed = gzip.compress(lines([record(str(chance.random()), event=f"e{n}") for n in range(5000)]))
     for name, corrupt in {
@@ -150,7 +150,7 @@ def test_gzip_that_was_overwritten_is_counted(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cut files as large ones are cut."""
+    """Cut small files as large ones are cut."""
     for name, size in (
         ("_SHARD_BYTES", 50),
         ("_BLOCK_BYTES", 40),
@@ -163,7 +163,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("length", [1, 7, 15, 16, 17, 49, 50, 51])
 def test_parts_of_a_file_hold_each_line_once(length: int, tmp_path: Path) -> None:
-    """Wherever the cuts fall, in a line or beside one."""
+    """A cut may be in a line or at its end."""
     path = tmp_path / "a.jsonl"
     whole = [f"{n:0{length}}".encode()[-length:] for n in range(40)]
     path.write_bytes(b"\n".join(whole))
@@ -174,7 +174,7 @@ def test_parts_of_a_file_hold_each_line_once(length: int, tmp_path: Path) -> Non
 
 @pytest.mark.usefixtures("small")
 def test_line_that_is_too_long_is_one_broken_line(tmp_path: Path) -> None:
-    """A file without line breaks must not fill the memory; what follows it is read."""
+    """A line without an end must not fill the memory; the lines after it are read."""
     path = tmp_path / "a.jsonl"
     path.write_bytes(b"x" * 500 + b"\n" + b"y" * 9)
     found = read(path)
@@ -183,7 +183,7 @@ def test_line_that_is_too_long_is_one_broken_line(tmp_path: Path) -> None:
 
 
 def test_counts_add_up() -> None:
-    """Those of several processes and instances."""
+    """Several processes and instances count."""
     total = Counts(lines=3, unparsable=1)
     total += Counts(lines=4, too_few_columns=2)
     assert total == Counts(lines=7, unparsable=1, too_few_columns=2)

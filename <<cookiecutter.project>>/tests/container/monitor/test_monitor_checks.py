@@ -1,4 +1,4 @@
-"""Each fault is found by its own check and by no other, and what is no fault by none."""
+"""Each fault is found by its own check alone, and normal data by no check."""
 
 import json
 import random
@@ -54,7 +54,7 @@ def changed(rows: Table, name: str, change: Any) -> Table:
 
 
 def test_rows_like_the_baselines_violate_nothing(baseline: Baseline) -> None:
-    """Fifty draws, of which one column has more missing values than the baseline in half."""
+    """One column has more missing values than the baseline in half of the fifty samples."""
     for seed in range(1, 51):
         finding = held(baseline, table(seed))
         assert found(finding) == []
@@ -92,28 +92,28 @@ CHECKS = {
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_fault_gives_exactly_its_own_check(baseline: Baseline, scenario: str) -> None:
-    """In ten draws each."""
+    """Ten samples are compared for each."""
     change, name = SCENARIOS[scenario]
     for seed in range(100, 110):
         assert found(held(baseline, change(table(seed)))) == [(CHECKS[scenario], name)]  # type: ignore[no-untyped-call]
 
 
 def test_messages_are_the_analyzers(baseline: Baseline) -> None:
-    """A program that reads AWS's reads these."""
+    """A program that reads the analyzer's messages reads these."""
     rows = table(1, 1000)
     rows = changed(rows, "whole", lambda c, n: "0.5" if n == 7 else c)
     rows = changed(rows, "number", lambda c, n: repr(float(c) + 3) if n else "")
     rows = changed(rows, "kind", lambda c, n: "new" if n < 5 else c)
     del rows["gaps"]
-    told = {
+    descriptions = {
         each.constraint_check_type: each.description
         for each in held(baseline, rows | {"more": rows["whole"]}).violations
     }
-    distance = told["baseline_drift_check"].split()[3]
+    distance = descriptions["baseline_drift_check"].split()[3]
     assert float(distance) > 0.7
     columns = "Number of columns in current dataset: 4, Number of columns in baseline constraints: 4"
     match = "requirement is not met. Expected match: 100.0%. Observed: Only 99.5% of data is"
-    assert told == {
+    assert descriptions == {
         "data_type_check": "Data type match requirement is not met. Expected data type: Integral, Expected "
         "match: 100.0%. Observed: Only 99.9% of data is Integral.",
         "completeness_check": "Completeness requirement is not met. Expected completeness: 100.0%. "
@@ -126,12 +126,12 @@ def test_messages_are_the_analyzers(baseline: Baseline) -> None:
 
 
 def test_whole_numbers_are_whole_however_they_are_written(baseline: Baseline) -> None:
-    """Python's callers write 41.0 where others write 41."""
+    """Callers in Python write 41.0 where others write 41."""
     assert found(held(baseline, changed(table(1), "whole", lambda c, _: f"{c}.0"))) == []
 
 
 def test_booleans_are_known_in_any_case(tmp_path: Path) -> None:
-    """As the model reads them."""
+    """The model reads them in the same way."""
     to = baseline_of({"on": ["true", "false"] * 500}, tmp_path)
     assert found(held(to, {"on": ["True", "FALSE"] * 500})) == []
     assert (
@@ -154,21 +154,21 @@ def test_texts_that_are_numbers_belong_to_a_column_of_texts(tmp_path: Path) -> N
 
 
 def test_dates_are_no_categories(tmp_path: Path) -> None:
-    """They never come again: neither a new one nor their distribution is a fault."""
+    """Dates do not recur: neither a new one nor their distribution is a fault."""
     to = baseline_of({"day": [f"2025-01-{n % 28 + 1:02}" for n in range(2000)]}, tmp_path)
     finding = held(to, {"day": [f"2026-02-{n % 28 + 1:02}" for n in range(2000)]})
     assert finding == Comparison([], {})
 
 
 def test_absence_that_is_usual_is_no_missing_column(tmp_path: Path) -> None:
-    """Callers may leave out what is missing: of a column with one value in a thousand few rows have any."""
+    """Callers may leave out a missing value, so that few rows have a column with one value in a thousand."""
     to = baseline_of({"x": ["1"] * 4000, "rare": ["7", *[""] * 999] * 4}, tmp_path)
     assert found(held(to, {"x": ["1"] * 1000})) == []
     assert found(held(to, {"rare": [""] * 1000})) == [("missing_column_check", "Missing columns")]
 
 
 def test_rows_by_position_that_are_too_short_miss_a_column(baseline: Baseline) -> None:
-    """When they are the most: a few are the fault of who sent them."""
+    """They do so when they are the majority: a few are the error of one caller."""
     finding = held(baseline, table(1, 600), Counts(too_few_columns=700))
     assert found(finding) == [("missing_column_check", "Missing columns")]
     assert "700 of 1300 rows have fewer values" in finding.violations[0].description
@@ -179,13 +179,13 @@ def test_rows_by_position_that_are_too_short_miss_a_column(baseline: Baseline) -
 
 
 def test_column_with_few_values_has_no_distance(baseline: Baseline) -> None:
-    """Chance alone would make it drift."""
+    """Chance would make it drift."""
     rows = changed(table(1), "number", lambda c, n: c if n < 499 else "")
     assert "number" not in held(baseline, rows).drift
 
 
-def test_crowd_of_new_categories_is_told(baseline: Baseline) -> None:
-    """They are too many to count one by one; the known ones still are."""
+def test_crowd_of_new_categories_is_reported(baseline: Baseline) -> None:
+    """They are too many to count one by one, but the known categories are counted."""
     rows = changed(table(1), "kind", lambda c, n: f"k{n}" if n % 2 else c)
     finding = held(baseline, rows)
     assert [check for check, _ in found(finding)] == ["categorical_values_check", "baseline_drift_check"]
@@ -193,7 +193,7 @@ def test_crowd_of_new_categories_is_told(baseline: Baseline) -> None:
 
 
 def edited(folder: Path, edit: Any) -> Baseline:
-    """Read the baseline again after a change of its constraints, which are a person's to change."""
+    """Change the constraints of a baseline, as a person may, and read it again."""
     statistics, constraints = folder / "statistics.json", folder / "constraints.json"
     baseline_of(table(0, 5000), folder)
     document = json.loads(constraints.read_text())
@@ -203,7 +203,7 @@ def edited(folder: Path, edit: Any) -> Baseline:
 
 
 def test_constraints_are_a_persons_to_change(baseline: Baseline, tmp_path: Path) -> None:
-    """Thresholds, switches, and what a column overrides, in either of AWS's spellings."""
+    """Thresholds, switches and overrides of a column have an effect, in either of AWS's spellings."""
 
     def edit(document: Any) -> None:
         config, features = (
@@ -226,7 +226,7 @@ def test_constraints_are_a_persons_to_change(baseline: Baseline, tmp_path: Path)
 
 
 def test_comparison_may_be_left_out(tmp_path: Path) -> None:
-    """Neither distances nor their violations are made then."""
+    """There are neither distances nor violations by them."""
     to = edited(
         tmp_path,
         lambda document: document["monitoring_config"]["distribution_constraints"].update(
@@ -238,7 +238,7 @@ def test_comparison_may_be_left_out(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("method", "robust"), [("Simple", False), ("linf_robust", True)])
 def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robust: bool) -> None:  # noqa: FBT001
-    """For numbers and, by chi-squared, for categories."""
+    """Numbers and, by chi-squared, categories are compared by the method."""
 
     def edit(document: Any) -> None:
         config = document["monitoring_config"]["distribution_constraints"]
@@ -270,6 +270,6 @@ def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robus
     ],
 )
 def test_constraints_that_can_not_be_read_are_refused(tmp_path: Path, edit: Any, reason: str) -> None:
-    """By file and field."""
+    """The error names the file and the field."""
     with pytest.raises(UserError, match=reason):
         edited(tmp_path, edit)

@@ -1,4 +1,4 @@
-"""Partial results survive being sent, and merge into that of the whole in any order, however it was cut."""
+"""Partial profiles are the same after being sent, and merge into the profile of the whole in any order."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def described(part: PartialProfile) -> Any:
 @settings(max_examples=60)
 @given(st.lists(TABLES, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_parts_merge_into_the_whole_in_any_order(tables: list[list[tuple[str, ...]]], random: Any) -> None:
-    """To the last digit, after a trip through a file each."""
+    """All digits are the same, after each part has been written to a file and read."""
     whole = partial_profile([row for table in tables for row in table])
     merged = PartialProfile(TableProfile(known_texts=KNOWN))
     for table in random.sample(tables, len(tables)):
@@ -52,7 +52,7 @@ def test_parts_merge_into_the_whole_in_any_order(tables: list[list[tuple[str, ..
 
 
 def test_what_is_sent_is_what_arrives() -> None:
-    """Sums beyond a float's digits, empty parts and sketches that keep a sample included."""
+    """Sums beyond a float's digits, empty parts and sketches that keep a sample are sent as well."""
     rows: list[tuple[str, ...]] = [(str(n * 10**9 + 1), "7", "") for n in range(20_000)]
     part = partial_profile(rows)
     assert sent(part).profile.columns["a"].moments == part.profile.columns["a"].moments
@@ -61,7 +61,7 @@ def test_what_is_sent_is_what_arrives() -> None:
 
 
 def test_known_texts_are_counted_however_many_others_there_are() -> None:
-    """Whichever part was crowded: the baseline's categories are never lost in the noise."""
+    """The baseline's categories are counted, whichever part had too many texts."""
     noise: list[tuple[str, ...]] = [(f"t{n}", "1", "") for n in range(500)]
     merged = partial_profile([("x", "1", "")] * 3)
     merged.merge(sent(partial_profile([*noise, ("x", "1", ""), ("y", "1", "")])))
@@ -84,6 +84,6 @@ def test_known_texts_are_counted_however_many_others_there_are() -> None:
     ],
 )
 def test_file_of_another_kind_is_refused(serialized: bytes) -> None:
-    """By its name, in a line."""
+    """The error is one line with the file's name."""
     with pytest.raises(UserError, match=r"algo-1\.json"):
         deserialize(serialized, {}, "algo-1.json")

@@ -1,4 +1,4 @@
-"""Predictions meet their truth by the caller's id, and their metrics are held to the evaluation's."""
+"""Predictions are joined with ground truth by id, and their metrics compared with the evaluation's."""
 
 import base64
 import io
@@ -37,7 +37,7 @@ def evaluation(target: Target, pairs: list[tuple[float, Any]]) -> dict[str, Any]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Write captured predictions and ground truth, run the command and return what it left."""
+    """Write captured predictions and ground truth, run the command and return its files."""
 
     def run(
         captured: list[dict[str, Any]], truths: list[dict[str, Any]], baseline: dict[str, Any], **changes: str
@@ -71,7 +71,7 @@ def asked(pairs: list[tuple[float, float]]) -> tuple[list[dict[str, Any]], list[
 
 
 def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
-    """Thirty samples of one quality: half of them are worse than the evaluation by chance."""
+    """Half of the thirty samples of one quality are worse than the evaluation by chance."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.5, seed=0))
     for seed in range(1, 31):
         found = run(*asked(labelled(600, 0.5, seed)), baseline)
@@ -83,8 +83,8 @@ def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
     assert found["statistics"]["dataset"] == {"item_count": 600}
 
 
-def test_model_that_has_become_worse_is_told_in_the_analyzers_words(run: Run) -> None:
-    """By each metric that tells it."""
+def test_model_that_has_become_worse_is_reported_in_the_analyzers_words(run: Run) -> None:
+    """Each metric that became worse is a violation."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.5, seed=0))
     found = run(*asked(labelled(600, 0.8)), baseline)
     violations = found["constraint_violations"]["violations"]
@@ -104,7 +104,7 @@ def test_model_that_has_become_worse_is_told_in_the_analyzers_words(run: Run) ->
 
 
 def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
-    """Requests and truths without their other half are counted, and so is what can't be read."""
+    """Requests without ground truth, and what can't be read, are counted."""
     sent, truths = asked(labelled(600, 0.1))
     odd = [
         record("1", inference="unknown", answer="1.0"),
@@ -144,7 +144,7 @@ def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
     ids=["text", "no data", "no base64", "id that is a list"],
 )
 def test_a_record_whose_truth_is_none_is_counted(run: Run, own: dict[str, Any]) -> None:
-    """One record that someone joined badly costs itself, not the analysis."""
+    """A record that was joined wrongly is left out, and the analysis continues."""
     sent, truths = asked(labelled(600, 0.1))
     odd = record("1", inference="odd", answer="1.0") | own
     found = run([*sent, odd], truths, evaluation(REGRESSION, labelled(1000, 0.1)))
@@ -153,7 +153,7 @@ def test_a_record_whose_truth_is_none_is_counted(run: Run, own: dict[str, Any]) 
 
 
 def test_requests_of_several_rows_have_a_label_a_row(run: Run) -> None:
-    """In the forms that the container answers in, and by SageMaker's id where the caller gave none."""
+    """Responses are in the container's formats, and SageMaker's id is used where the caller gave none."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.1))
     sent = [
         record("1\n2", event="e1", answer="1.0\n2.0"),
@@ -179,7 +179,7 @@ def npy(rows: Any) -> bytes:
 
 
 def test_answers_as_lines_and_as_arrays_are_read(run: Run) -> None:
-    """Which no configuration of the capture names as CSV or JSON: they come in base64."""
+    """The capture's configuration does not name them as CSV or JSON, so that they are in base64."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.1))
     sent = [
         record("1\n2", event=f"e{n}", answer=in_base64(body), answered="BASE64")
@@ -196,7 +196,7 @@ def test_answers_as_lines_and_as_arrays_are_read(run: Run) -> None:
 
 @pytest.mark.parametrize("form", ["json", "csv", "share", "lines", "array"])
 def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
-    """The label with its confidence says both; a number alone is the second class's."""
+    """A label with its confidence gives both probabilities; a number alone is the second class's."""
     chance = random.Random(3)
     shares = [chance.random() for _ in range(600)]
     labels = [float(chance.random() < share) for share in shares]
@@ -230,7 +230,7 @@ def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
 
 
 def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
-    """A guess at what is unknown would be a metric that is wrong."""
+    """Assumed probabilities would make a wrong metric."""
     certain = np.eye(3)
     codes = [n % 3 for n in range(600)]
     baseline = evaluation(MANY, [(float(code), certain[code]) for code in codes])
@@ -244,8 +244,8 @@ def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
     assert found["summary"]["counts"]["mismatched"] == 1
 
 
-def test_too_few_rows_are_told(run: Run) -> None:
-    """And published is nothing."""
+def test_too_few_rows_are_reported(run: Run) -> None:
+    """Nothing is published."""
     found = run(*asked(labelled(100, 9.0)), evaluation(REGRESSION, labelled(1000, 0.1)))
     assert found["summary"]["message"].startswith("Completed: Nothing was compared: 100 rows are too few")
     assert found["constraint_violations"] == {"violations": []}
@@ -278,7 +278,7 @@ def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
 def test_unusable_thresholds_are_refused(
     run: Run, tmp_path: Path, constraints: dict[str, Any], reason: str
 ) -> None:
-    """By file and metric."""
+    """The error names the file and the metric."""
     path = tmp_path / "constraints.json"
     path.write_text(json.dumps(constraints))
     with pytest.raises(UserError, match=reason):
@@ -287,13 +287,13 @@ def test_unusable_thresholds_are_refused(
 
 @pytest.mark.parametrize("baseline", [{}, {"binary_classification_metrics": {}}])
 def test_baseline_without_metrics_is_refused(run: Run, baseline: dict[str, Any]) -> None:
-    """The statistics of the data are no evaluation."""
+    """The statistics of the data are not an evaluation."""
     with pytest.raises(UserError, match=r"evaluation\.json"):
         run([], [], baseline)
 
 
 def test_several_instances_are_refused(run: Run, tmp_path: Path) -> None:
-    """A prediction and its truth could be on two of them."""
+    """A prediction and its ground truth could be on two of them."""
     (tmp_path / "config").mkdir()
     hosts = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}
     (tmp_path / "config" / "resourceconfig.json").write_text(json.dumps(hosts))

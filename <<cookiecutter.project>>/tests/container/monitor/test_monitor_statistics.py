@@ -1,4 +1,4 @@
-"""Profiles say what a column holds, and those of parts merge into that of the whole."""
+"""A profile describes a column's values, and the profiles of parts merge into that of the whole."""
 
 import polars as pl
 import pytest
@@ -34,7 +34,7 @@ def profiled(cells: list[str | None]) -> ColumnProfile:
     ],
 )
 def test_types_are_inferred_from_the_text(cells: list[str | None], inferred: str) -> None:
-    """3.0 is Fractional to the analyzer although it is whole; one word makes a column String."""
+    """3.0 is Fractional for the analyzer although it is whole; one word makes a column String."""
     assert profiled(cells).inferred_type == inferred
 
 
@@ -88,7 +88,7 @@ def table(rows: list[tuple[str, ...]]) -> pl.DataFrame:
 @settings(max_examples=50)
 @given(tables, st.integers(0, 30))
 def test_profiles_of_parts_merge_into_that_of_the_whole(rows: list[tuple[str, ...]], cut: int) -> None:
-    """Not a digit differs, and within the sketch's size not a number that it keeps."""
+    """All digits are the same, and up to the sketch's size all kept numbers."""
     together, first, second = TableProfile(), TableProfile(), TableProfile()
     together.update(table(rows))
     first.update(table(rows[:cut]))
