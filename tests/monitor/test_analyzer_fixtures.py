@@ -187,7 +187,9 @@ def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array
 
 @pytest.fixture(scope="module")
 def judged() -> QualityBaseline:
-    return QualityBaseline.from_document(json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json")
+    return QualityBaseline.from_document(
+        json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json"
+    )
 
 
 def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: QualityBaseline) -> None:

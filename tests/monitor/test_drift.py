@@ -37,7 +37,10 @@ def baseline_of(rows: pl.DataFrame) -> Baseline:
     columns = profiled(rows).profile.columns.values()
     return Baseline(
         rows.height,
-        {each.name: BaselineColumn(each.present, each.quantiles.levels(), each.categories) for each in columns},
+        {
+            each.name: BaselineColumn(each.present, each.quantiles.levels(), each.categories)
+            for each in columns
+        },
         {each.name: Expectation(suggest(each), MonitoringConfig()) for each in columns},
     )
 
@@ -59,14 +62,16 @@ def test_no_drift_is_reported_on_random_halves() -> None:
 @pytest.mark.parametrize("feature", TABLE.columns)
 @pytest.mark.parametrize("direction", [-0.5, 0.5])
 def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: str, direction: float) -> None:
-    """1,000 records with a shift of one column have a violation in it alone, in 40 samples for each column."""
+    """1,000 records with one shifted column have a violation in it alone, in 40 samples for each column."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     deviation = float(TABLE[feature].cast(pl.Float64).std())  # type: ignore[arg-type]
     generator = np.random.default_rng(5)
     for _ in range(40):
         rows = housing.rows[generator.choice(housing.rows.height, 1000, replace=False)]
         shifted = (rows[feature].cast(pl.Float64) + direction * deviation).cast(pl.String)
-        finding = checks.compare(profiled(rows.with_columns(shifted), baseline.known_texts), baseline, minimum=500)
+        finding = checks.compare(
+            profiled(rows.with_columns(shifted), baseline.known_texts), baseline, minimum=500
+        )
         drifted = [
             each for each in finding.violations if each.constraint_check_type == "baseline_drift_check"
         ]
