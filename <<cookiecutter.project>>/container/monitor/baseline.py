@@ -8,11 +8,11 @@ from container.monitor import baseline_file
 from container.monitor.constraints import suggest
 from container.monitor.files import Document, constraints_document, statistics_document, write
 from container.monitor.profile import TableProfile
-from container.monitor.settings import THRESHOLD
+from container.monitor.settings import DRIFT_THRESHOLD
 from container.runtime.errors import UserError
 
 
-def write_baseline(profile: TableProfile, output: Path, threshold: float = THRESHOLD) -> str:
+def write_baseline(profile: TableProfile, output: Path, threshold: float = DRIFT_THRESHOLD) -> str:
     """Write statistics.json and constraints.json; return the outcome in one line.
 
     `threshold` is the distance, from 0 to 1, above which later data has drifted.
@@ -31,7 +31,7 @@ def add_columns(source: Path, added: pl.DataFrame, output: Path) -> None:
     """Write the baseline of a directory with more columns, whose number of rows may be another."""
     profile = TableProfile()
     profile.update(added)
-    for name, more in _documents(profile, THRESHOLD).items():
+    for name, more in _documents(profile, DRIFT_THRESHOLD).items():
         document = baseline_file.document(source / name)
         write(output / name, document | {"features": document["features"] + more["features"]})
 

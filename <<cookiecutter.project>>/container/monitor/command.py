@@ -76,7 +76,7 @@ def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Set
     profile, counts = profiled.profile, profiled.counts
     profile.finalize()
     if baseline is None:
-        return write_baseline(profile, settings.output, settings.threshold)
+        return write_baseline(profile, settings.output, settings.drift_threshold)
     write(settings.output / "statistics.json", statistics_document(profile))
     is_compared = profile.rows + counts.too_few_columns >= settings.minimum
     comparison = checks.compare(profiled, baseline, settings.minimum) if is_compared else Comparison([], {})

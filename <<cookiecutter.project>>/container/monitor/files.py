@@ -6,7 +6,7 @@ from typing import Any
 
 from container.monitor.constraints import Constraint, by_frequency
 from container.monitor.profile import ColumnProfile, TableProfile, buckets
-from container.monitor.settings import THRESHOLD
+from container.monitor.settings import DRIFT_THRESHOLD
 from container.monitor.sketch import SHRINKING, SIZE
 from container.runtime.files import write_atomically
 
@@ -24,7 +24,7 @@ def statistics_document(profile: TableProfile) -> Document:
     }
 
 
-def constraints_document(constraints: list[Constraint], threshold: float = THRESHOLD) -> Document:
+def constraints_document(constraints: list[Constraint], threshold: float = DRIFT_THRESHOLD) -> Document:
     """Return constraints in the form of constraints.json, with the analyzer's own configuration.
 
     `threshold` is the distance, from 0 to 1, above which a column has drifted.

@@ -31,7 +31,7 @@ from container.runtime.environment import Variable
 from container.runtime.errors import UsageError
 from container.runtime.paths import Layout
 
-THRESHOLD = 0.1  # the analyzer's
+DRIFT_THRESHOLD = 0.1  # the analyzer's
 _INPUT = Path("/opt/ml/processing/input")
 _GROUND_TRUTH = _INPUT / "ground_truth"
 _CSV = '{"csv": {"header": true}}'
@@ -88,7 +88,7 @@ class Settings:
     )
     cloudwatch_output: Path | None = None  # the directory of the metrics that SageMaker publishes
     minimum: Annotated[int, Variable("minimum_records", least=1)] = 500
-    threshold: Annotated[float, Variable("comparison_threshold", least=0, most=1)] = THRESHOLD
+    drift_threshold: Annotated[float, Variable("comparison_threshold", least=0, most=1)] = DRIFT_THRESHOLD
     partial_source: Annotated[Path | None, Variable("partial_source")] = None
     analysis: Annotated[str, Variable("analysis_type", choices=("DATA_QUALITY", "MODEL_QUALITY"))] = (
         "DATA_QUALITY"
