@@ -12,13 +12,13 @@ import polars as pl
 
 from container import model_artifact
 from container.data import dataset, metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import IMAGE, Target
 from container.evaluation import champion, importance, learning_curve
 from container.images import CONFIDENCE
-from container.model_artifact import Artefact
-from container.runtime import paths
+from container.model_artifact import ModelArtifact
 from container.runtime.log import log
+from container.runtime.paths import ContainerPaths
 from container.runtime.typing import FloatArray
 
 GOLDEN_ROWS = 100
@@ -33,7 +33,7 @@ SECTIONS = {
 
 def main() -> None:
     """Evaluate the model of a processing job."""
-    place = paths.current()
+    place = ContainerPaths.current()
     given, output = place.processing_input, place.processing_output / "evaluation"
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as unpacked:
@@ -69,7 +69,7 @@ def _evaluate(directory: Path, given: Path, output: Path) -> None:
 
 
 def _learning_curve(
-    directory: Path, loaded: Artefact, train: Examples, validation: Path
+    directory: Path, loaded: ModelArtifact, train: Dataset, validation: Path
 ) -> dict[str, Any] | None:
     if not learning_curve.applies(directory, loaded.schema):
         return None
@@ -127,7 +127,7 @@ def _gate(labels: FloatArray, predicted: FloatArray, guessed: FloatArray, target
     }
 
 
-def _golden(loaded: Artefact, test: Examples, predicted: FloatArray) -> dict[str, Any]:
+def _golden(loaded: ModelArtifact, test: Dataset, predicted: FloatArray) -> dict[str, Any]:
     """Return up to 100 rows, evenly spaced, as requests with their true labels and the model's answers."""
     count = min(GOLDEN_ROWS, len(test.target))
     chosen = [place * len(test.target) // count for place in range(count)]
@@ -141,8 +141,8 @@ def _golden(loaded: Artefact, test: Examples, predicted: FloatArray) -> dict[str
                 "answer": _answer(predicted[row], loaded.schema.target),
             }
         )
-    precision = loaded.precision(predicted)
-    return {"version": 1, "content_type": test.content_type, "precision": precision, "requests": requests}
+    tolerance = loaded.tolerance(predicted)
+    return {"version": 1, "content_type": test.content_type, "precision": tolerance, "requests": requests}
 
 
 def _label(value: float, target: Target) -> float | str:
@@ -156,7 +156,7 @@ def _answer(predicted: Any, target: Target) -> Any:
     return {"label": target.classes[int(predicted.argmax())], "probabilities": probabilities}
 
 
-def _write_differences(path: Path, test: Examples, predicted: FloatArray, target: Target) -> None:
+def _write_differences(path: Path, test: Dataset, predicted: FloatArray, target: Target) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         if target.classes is None:

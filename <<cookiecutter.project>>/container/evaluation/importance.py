@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from container.data import metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import TABULAR
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.log import log
 from container.runtime.typing import FloatArray
 
@@ -17,7 +17,7 @@ MOST_ROWS, FEWEST_ROWS = 1_000, 100
 MOST_PREDICTIONS = 500_000  # so a table of a thousand features is the widest that is explained
 
 
-def measure(loaded: Artefact, test: Examples) -> dict[str, Any] | None:
+def measure(loaded: ModelArtifact, test: Dataset) -> dict[str, Any] | None:
     """Return what the model looks at, in the shape of SageMaker Clarify's analysis; None where nothing can.
 
     That is with pictures, whose features are pixels, and with too wide a table.
@@ -40,7 +40,7 @@ def rows_to_predict(available: int, width: int) -> int:
 
 
 def _document(
-    loaded: Artefact, features: FloatArray, labels: FloatArray, random: np.random.Generator
+    loaded: ModelArtifact, features: FloatArray, labels: FloatArray, random: np.random.Generator
 ) -> dict[str, Any]:
     target = loaded.schema.target
     scores = metrics.scores(labels, loaded.predict(features), target)

@@ -9,9 +9,9 @@ from threadpoolctl import threadpool_limits
 
 from container import model_artifact
 from container.data import metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import TABULAR, Schema
-from container.model_artifact import Artefact, Predicts
+from container.model_artifact import ModelArtifact, Predictor
 from container.runtime.log import log
 
 VERSION = 1
@@ -26,7 +26,7 @@ def applies(directory: Path, schema: Schema) -> bool:
     return schema.workload == TABULAR and model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN
 
 
-def measure(directory: Path, loaded: Artefact, train: Examples, validation: Examples) -> dict[str, Any]:
+def measure(directory: Path, loaded: ModelArtifact, train: Dataset, validation: Dataset) -> dict[str, Any]:
     """Return points of rows learned from with the metrics on these and on the validation rows.
 
     A twenty-seventh, a ninth and a third of the rows are learned from, or of 30,000 drawn ones, fewer in a
@@ -36,7 +36,7 @@ def measure(directory: Path, loaded: Artefact, train: Examples, validation: Exam
         return _measure(directory, loaded, train, validation)
 
 
-def _measure(directory: Path, loaded: Artefact, train: Examples, validation: Examples) -> dict[str, Any]:
+def _measure(directory: Path, loaded: ModelArtifact, train: Dataset, validation: Dataset) -> dict[str, Any]:
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(train.target))
     drawn = order[: min(MOST_ROWS, MOST_CELLS // loaded.schema.width)]
     points = []
@@ -50,12 +50,12 @@ def _measure(directory: Path, loaded: Artefact, train: Examples, validation: Exa
 
 
 def _learned(
-    directory: Path, schema: Schema, train: Examples, validation: Examples, rows: NDArray[np.int64]
-) -> Predicts | None:
+    directory: Path, schema: Schema, train: Dataset, validation: Dataset, rows: NDArray[np.int64]
+) -> Predictor | None:
     labels = train.target[rows]
     if len(rows) < FEWEST_ROWS or not set(range(len(schema.target.classes or ()))) <= set(labels.tolist()):
         return None
-    model = model_artifact.untrained(directory, schema)
+    model = model_artifact.build_untrained(directory, schema)
     try:
         model.fit(train.features[rows], labels, (validation.features, validation.target))
     except ValueError as error:
@@ -65,7 +65,7 @@ def _learned(
 
 
 def _point(
-    model: Predicts, schema: Schema, train: Examples, validation: Examples, rows: NDArray[np.int64]
+    model: Predictor, schema: Schema, train: Dataset, validation: Dataset, rows: NDArray[np.int64]
 ) -> dict[str, Any]:
     learned = metrics.scores(train.target[rows], model.predict(train.features[rows]), schema.target)
     held = metrics.scores(validation.target, model.predict(validation.features), schema.target)

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from container.monitor.settings import Settings
     from container.monitor.worker_pool import Crew
-    from container.runtime.paths import Layout
+    from container.runtime.paths import ContainerPaths
 
 
 def main() -> None:
     """Do what the environment asks for; leave the outcome as the job's message."""
     from container.monitor import settings  # noqa: PLC0415
-    from container.runtime import paths  # noqa: PLC0415
+    from container.runtime.paths import ContainerPaths  # noqa: PLC0415
 
-    here = paths.current()
+    here = ContainerPaths.current()
     asked = settings.read(os.environ, here)
     outcome = _shared(asked, here) if asked.is_shared else _run(asked, here, [])
     here.message.parent.mkdir(parents=True, exist_ok=True)
@@ -33,7 +33,7 @@ def main() -> None:
     print(f"monitor: {outcome}", flush=True)  # noqa: T201
 
 
-def _shared(asked: "Settings", here: "Layout") -> str:
+def _shared(asked: "Settings", here: "ContainerPaths") -> str:
     from container.monitor import worker_pool  # noqa: PLC0415
 
     os.environ.setdefault("POLARS_MAX_THREADS", "1")  # each process of the crew has one
@@ -41,7 +41,7 @@ def _shared(asked: "Settings", here: "Layout") -> str:
         return _run(asked, here, processes)
 
 
-def _run(asked: "Settings", here: "Layout", crew: "Crew") -> str:
+def _run(asked: "Settings", here: "ContainerPaths", crew: "Crew") -> str:
     from container.monitor import command  # noqa: PLC0415
 
     return command.run(asked, here.resources(), crew)

@@ -29,7 +29,7 @@ from typing import Any
 
 from container.monitor.capture import Window
 from container.runtime.errors import UsageError
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 _INPUT = "/opt/ml/processing/input"
 _SOURCE = f"{_INPUT}/baseline_dataset_input"
@@ -74,14 +74,14 @@ class Settings:
         return self.captured and not self.partials and not self.truth
 
 
-def read(environment: Mapping[str, str], layout: Layout) -> Settings:
+def read(environment: Mapping[str, str], layout: ContainerPaths) -> Settings:
     """Read the environment; refuse what can't be done."""
     statistics, constraints = _baseline(environment, layout)
     captured, header = _format(environment.get("dataset_format", _FORMAT))
     partials = environment.get("partial_source")
     settings = Settings(
-        source=layout.moved(environment.get("dataset_source", _SOURCE)),
-        output=layout.moved(environment.get("output_path", _OUTPUT)),
+        source=layout.rebase(environment.get("dataset_source", _SOURCE)),
+        output=layout.rebase(environment.get("output_path", _OUTPUT)),
         header=header,
         captured=captured,
         statistics=statistics,
@@ -94,7 +94,7 @@ def read(environment: Mapping[str, str], layout: Layout) -> Settings:
         handed_over=layout.metrics if _publishes(environment) else None,
         threshold=_threshold(environment.get("comparison_threshold", str(THRESHOLD))),
         minimum=_minimum(environment.get("minimum_records", str(_MINIMUM))),
-        partials=layout.moved(partials) if partials else None,
+        partials=layout.rebase(partials) if partials else None,
         truth=_truth(environment, layout),
     )
     _check(settings)
@@ -114,23 +114,23 @@ def _check(settings: Settings) -> None:
         raise UsageError("publish_cloudwatch_metrics must be Disabled: a baseline has no metrics to publish")
 
 
-def _baseline(environment: Mapping[str, str], layout: Layout) -> tuple[Path | None, Path | None]:
+def _baseline(environment: Mapping[str, str], layout: ContainerPaths) -> tuple[Path | None, Path | None]:
     statistics, constraints = environment.get("baseline_statistics"), environment.get("baseline_constraints")
     if bool(statistics) != bool(constraints) and environment.get("analysis_type") != "MODEL_QUALITY":
         raise UsageError("baseline_statistics and baseline_constraints belong together: set both or none")
     return (
-        layout.moved(statistics) if statistics else None,
-        layout.moved(constraints) if constraints else None,
+        layout.rebase(statistics) if statistics else None,
+        layout.rebase(constraints) if constraints else None,
     )
 
 
-def _truth(environment: Mapping[str, str], layout: Layout) -> Path | None:
+def _truth(environment: Mapping[str, str], layout: ContainerPaths) -> Path | None:
     analysis = environment.get("analysis_type", _ANALYSES[0])
     if analysis not in _ANALYSES:
         raise UsageError(f"analysis_type is {analysis}, and must be {' or '.join(_ANALYSES)}")
     if analysis == _ANALYSES[0]:
         return None
-    return layout.moved(environment.get("ground_truth_source", _TRUTH))
+    return layout.rebase(environment.get("ground_truth_source", _TRUTH))
 
 
 def _publishes(environment: Mapping[str, str]) -> bool:

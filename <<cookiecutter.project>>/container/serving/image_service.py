@@ -19,7 +19,7 @@ import orjson
 
 from container.images import decode, image_statistics
 from container.images.dataset import ENCODED
-from container.images.decode import PictureError
+from container.images.decode import ImageError
 from container.payload import negotiation
 from container.payload.errors import Refusal, shown
 from container.payload.negotiation import JSON
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from container.model_artifact import Artefact
+    from container.model_artifact import ModelArtifact
 
 TYPES = ("image/png", "image/jpeg", "image/jpg", "application/x-image")
 MOST_PICTURES = 100  # of a request: as many small ones as a body holds would take minutes
@@ -44,7 +44,7 @@ STATUS = {"too-many-pixels": 413}
 class PictureService(Service):
     """Answer requests about pictures with one loaded model."""
 
-    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+    def __init__(self, artefact: ModelArtifact, most: int = MAX_ANSWER) -> None:
         super().__init__(artefact, most)
         self.side = artefact.schema.side or 0
 
@@ -119,6 +119,6 @@ def _decoded(row: Any, number: int) -> bytes:
 def _picture(body: bytes, row: int) -> Image.Image:
     try:
         return decode.decode(body)
-    except PictureError as error:
+    except ImageError as error:
         status = STATUS.get(error.reason, 400)
         raise Refusal(status, f"picture-{error.reason}", f"picture {row}: {error}", row) from None

@@ -12,7 +12,7 @@ from container.payload.responses import Answers, content_type, count_headers
 from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
-    from container.model_artifact import Artefact
+    from container.model_artifact import ModelArtifact
     from container.runtime.typing import FloatArray
 
 TEXT = frozenset({negotiation.JSON, negotiation.CSV})  # the forms that most requests have
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 class Service(ABC):
     """Answer requests with one loaded model; knows nothing of sockets."""
 
-    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+    def __init__(self, artefact: ModelArtifact, most: int = MAX_ANSWER) -> None:
         """Answer in at most so many bytes."""
         self.artefact = artefact
         self.form: Headers = [
@@ -64,7 +64,7 @@ class Service(ABC):
 class TableService(Service):
     """Answer requests about rows of a table."""
 
-    def __init__(self, artefact: Artefact, most: int = MAX_ANSWER) -> None:
+    def __init__(self, artefact: ModelArtifact, most: int = MAX_ANSWER) -> None:
         super().__init__(artefact, most)
         self.predict = artefact.model.predict
         self.requests = Requests(artefact.schema, number_parser.reader(len(artefact.schema.features)))

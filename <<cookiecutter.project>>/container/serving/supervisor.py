@@ -13,9 +13,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container.runtime import paths
 from container.runtime.errors import UserError
 from container.runtime.log import log
+from container.runtime.paths import ContainerPaths
 from container.serving.settings import Settings, limit_threads
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def serve() -> None:
     listener = _bind(settings)
     from container.serving import worker  # noqa: PLC0415  numpy counts its threads when it is imported
 
-    service = worker.prepare(paths.current().model, settings.max_answer)
+    service = worker.prepare(ContainerPaths.current().model, settings.max_answer)
     port = listener.getsockname()[1]
     loaded = service.artefact
     log("loaded", model=loaded.name, port=port, seconds=time.monotonic() - started)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from container.model_artifact import Artefact
+    from container.model_artifact import ModelArtifact
     from container.serving.settings import Settings
     from container.serving.supervisor import Leash
 
@@ -159,7 +159,7 @@ def prepare(model: Path, max_answer: int) -> Service:
     return service
 
 
-def _service(loaded: Artefact, max_answer: int) -> Service:
+def _service(loaded: ModelArtifact, max_answer: int) -> Service:
     """Return what answers for a model of tables, or of pictures, whose decoder only that one loads."""
     if loaded.schema.workload == TABULAR:
         return TableService(loaded, max_answer)

@@ -23,7 +23,7 @@ from container.monitor.baseline import add_columns
 from container.monitor.response_rows import confidences
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 from container.payload.responses import Answers
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 COUNT = 600
 FORMS = (JSON, CSV, JSON_LINES, NPY)
@@ -89,7 +89,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(base: Path, **environment: str) -> str:
-    place = Layout(base)
+    place = ContainerPaths(base)
     return command.run(settings.read(environment, place), place.resources(), [])
 
 

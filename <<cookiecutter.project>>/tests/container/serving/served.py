@@ -15,7 +15,7 @@ import numpy as np
 from container import model_artifact, serving
 from container.data.schema import Feature, Schema, Target
 from container.inference.native import library, linear
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 from container.serving import http_protocol, worker
@@ -85,14 +85,14 @@ def _misbehave(values: set[float]) -> None:
         os._exit(9)
 
 
-def load(directory: Path) -> Artefact:
+def load(directory: Path) -> ModelArtifact:
     """Return the model that the command line names; it stands in for one that was trained."""
     if sys.argv[1] == "broken":
         raise UserError(f"model.json is missing in {directory}")
     schema = SCHEMAS[sys.argv[1]]
     if sys.argv[1] in {"quick", "slow"}:
-        return Artefact(schema, compiled(len(schema.features)), "sum", "compiled", "it is tested")
-    return Artefact(schema, Model(schema), "sum")
+        return ModelArtifact(schema, compiled(len(schema.features)), "sum", "compiled", "it is tested")
+    return ModelArtifact(schema, Model(schema), "sum")
 
 
 def compiled(features: int) -> linear.Line:
