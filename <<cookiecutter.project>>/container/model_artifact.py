@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from container import models
 from container.data.schema import Schema
 from container.inference import litert
-from container.inference.compiled_model import UnsuitableError
+from container.inference.compiled_model import UnsupportedModelError
 from container.inference.native import serialization
 from container.models import Model
 from container.runtime.archive import ArchiveError, unpack
@@ -47,7 +47,7 @@ class ModelArtifact:
 
         It is 0 for a form that computes in 64 bits.
         """
-        return litert.precision(predictions) if self.form == LITERT else 0.0
+        return litert.tolerance(predictions) if self.form == LITERT else 0.0
 
 
 def extract(archive: Path, directory: Path) -> None:
@@ -89,7 +89,7 @@ def load(directory: Path) -> ModelArtifact:
         return ModelArtifact(schema, network, name, LITERT, f"run by LiteRT {litert.version()}")
     try:
         predictor, library = serialization.load(directory, *size)
-    except UnsuitableError as error:
+    except UnsupportedModelError as error:
         reason = ": ".join(filter(None, [str(error), description.get("not_compiled")]))
         model = models.module(name, schema.workload).LOADED.load(directory, schema)
         return ModelArtifact(schema, model, name, "portable", reason)

@@ -17,7 +17,7 @@ from container.data import dataset, metrics
 from container.data.dataset import Dataset
 from container.data.schema import Schema
 from container.inference import compiled_model, litert
-from container.inference.compiled_model import UnsuitableError
+from container.inference.compiled_model import UnsupportedModelError
 from container.inference.native import serialization
 from container.models import DistributedModel, Model, Module
 from container.runtime import failure, process_group
@@ -147,7 +147,7 @@ def _write_serving_form(
         return _compile(model, directory, features, predicted)
     digests = litert.digests(directory)
     converted = litert.load(directory, digests, features.shape[1], (*predicted.shape, 1)[1])
-    litert.compare(converted.predict(features), predicted)
+    litert.assert_close(converted.predict(features), predicted)
     log("converted", runtime=f"LiteRT {litert.version()}", equal_rows=len(predicted))
     return {"digests": digests}
 
@@ -156,7 +156,7 @@ def _compile(model: Model, directory: Path, features: FloatArray, predicted: Flo
     """Write the compiled form of the model, if it predicts equal bits; return the reason if it does not."""
     try:
         compiler = _write_compiled(model, directory, features, predicted)
-    except UnsuitableError as error:
+    except UnsupportedModelError as error:
         (directory / serialization.COMPILED).unlink(missing_ok=True)
         log("warning", message=f"the portable form will serve, which is slower: {error}")
         return {"not_compiled": str(error)}
@@ -165,10 +165,10 @@ def _compile(model: Model, directory: Path, features: FloatArray, predicted: Flo
 
 
 def _write_compiled(model: Model, directory: Path, features: FloatArray, predicted: FloatArray) -> str:
-    serialization.write(directory, compiled_model.of(model))
+    serialization.write(directory, compiled_model.compile_model(model))
     compiled, library = serialization.load(directory, features.shape[1], (*predicted.shape, 1)[1])
     if not np.array_equal(compiled.predict(features), predicted):
-        raise UnsuitableError("the compiled form predicts other numbers than the portable one")
+        raise UnsupportedModelError("the compiled form predicts other numbers than the portable one")
     return library.compiler
 
 

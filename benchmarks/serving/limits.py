@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from container import serving
 from container.serving import worker
-from container.serving.service import Answer, Service
+from container.serving.messages import Response
 
 from benchmarks.serving import subjects
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from container.serving.service import Service
+
 BODY = b'{"predictions":[1.2345678901234567]}'
-ANSWER = Answer(200, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))], BODY)
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(BODY))]
+RESPONSE = Response(200, HEADERS, BODY)
 
 
 def main(mode: str, size: int) -> None:
@@ -28,18 +31,18 @@ def main(mode: str, size: int) -> None:
     rows = subjects.rows(subjects.ASKED, seed=3)
     parts = cycle([rows[start : start + size] for start in range(0, len(rows) - size + 1, size)])
 
-    def constant(*_: Any) -> Answer:
-        return ANSWER
+    def constant(*_: Any) -> Response:
+        return RESPONSE
 
     def prepared(model: Path, max_answer: int) -> Service:
         service = prepare(model, max_answer)
         predict = service.artefact.model.predict
 
-        def kernel(*_: Any) -> Answer:
+        def kernel(*_: Any) -> Response:
             predict(next(parts))
-            return ANSWER
+            return RESPONSE
 
-        service.answer = constant if mode == "constant" else kernel  # type: ignore[assignment]
+        service.respond = constant if mode == "constant" else kernel  # type: ignore[assignment]
         return service
 
     worker.prepare = prepared

@@ -1,4 +1,4 @@
-"""From scores to probabilities, for both forms of a model: a row alone gets the same as among others."""
+"""Activations that turn scores into probabilities, the same for a row alone as for a row among others."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ if TYPE_CHECKING:
 
 
 def softmax(scores: FloatArray) -> FloatArray:
-    """Return (n, classes) probabilities for (classes, n) scores, which it overwrites.
+    """Return (n, classes) probabilities for (classes, n) scores, which are overwritten.
 
-    NumPy's sum, and so scikit-learn's softmax, adds a row's classes in another order when it is alone.
+    NumPy's sum, and so scikit-learn's softmax, adds the classes of a single row in another order than those
+    of many rows, and the last bits differ. Here they are always added one by one.
     """
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)
     totals = scores[0].copy()
-    for each in scores[1:]:
-        totals += each
+    for row in scores[1:]:
+        totals += row
     scores /= totals
     return scores.T

@@ -1,4 +1,4 @@
-"""Support vector machines over oriented gradients: a kernel of views, and products of matrices."""
+"""Support vector machines over histograms of oriented gradients (HOG): kernels, then matrix products."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from container.images import hog
-from container.inference.compiled_model import Form, Predictor
+from container.inference.compiled_model import CompiledModel, CompiledPredictor
 from container.inference.native.linear import probabilities
 
 if TYPE_CHECKING:
@@ -15,76 +15,85 @@ if TYPE_CHECKING:
     from container.runtime.typing import FloatArray
 
 KIND = "gradients"
+CHANNELS = 3
 SHAPE, COLOUR = "shape", "colour"
 SUPPORTS = (SHAPE, f"{SHAPE}_self", COLOUR, f"{COLOUR}_self")
 
 
-def make(side: int, arrays: Arrays) -> Form:
-    """Return the form of a machine: the arrays that `answers` takes."""
+def compile_model(side: int, arrays: Arrays) -> CompiledModel:
+    """Compile a support vector machine for images of side x side pixels, from the arrays of `predict`."""
     logits, scores = arrays["weights"].shape
-    facts = {"features": side * side * 3, "outputs": max(logits, 2), "side": side}
+    metadata = {"features": side * side * CHANNELS, "outputs": max(logits, 2), "side": side}
     counts = {"supports": len(arrays["shape"]), "scores": scores, "logits": logits}
-    return Form(KIND, facts | counts, {name: np.asarray(array, np.float64) for name, array in arrays.items()})
+    doubles = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
+    return CompiledModel(KIND, metadata | counts, doubles)
 
 
-class Gradients(Predictor):
-    """Hold a picture against those that the machine has kept."""
+class HogSvmPredictor(CompiledPredictor):
+    """Compute the kernel between an image and the support vectors, and the scores from it."""
 
-    numbers = ("side", "supports", "scores", "logits")
+    count_fields = ("side", "supports", "scores", "logits")
 
     def check(self) -> None:
-        """Refuse arrays that do not fit one another."""
-        facts = self.facts
-        supports, scores, logits = facts["supports"], facts["scores"], facts["logits"]
+        """Check the shapes of the arrays.
+
+        Raises:
+            ValueError: one of them does not fit.
+        """
+        metadata = self.metadata
+        supports, scores, logits = metadata["supports"], metadata["scores"], metadata["logits"]
         for name, width in ((SHAPE, hog.SHAPE), (COLOUR, hog.COLOUR)):
-            self.expect(name, "<f8", supports, width)
-            self.expect(f"{name}_self", "<f8", supports)
-        self.expect("gamma", "<f8", 2)
-        self.expect("settings", "<f8", 2)
-        self.expect("coefficients", "<f8", supports, scores)
-        self.expect("offsets", "<f8", scores)
-        self.expect("weights", "<f8", logits, scores)
-        self.expect("intercepts", "<f8", logits)
-        side = facts["side"]
-        whole = self.features == side * side * 3 and side % 8 == 0 and self.outputs == max(logits, 2)
-        if not whole or self.arrays["settings"][1] not in {1, 2}:
+            self.check_array(name, "<f8", supports, width)
+            self.check_array(f"{name}_self", "<f8", supports)
+        self.check_array("gamma", "<f8", 2)
+        self.check_array("settings", "<f8", 2)
+        self.check_array("coefficients", "<f8", supports, scores)
+        self.check_array("offsets", "<f8", scores)
+        self.check_array("weights", "<f8", logits, scores)
+        self.check_array("intercepts", "<f8", logits)
+        side = metadata["side"]
+        fits = self.features == side * side * CHANNELS and side % 8 == 0 and self.outputs == max(logits, 2)
+        if not fits or self.arrays["settings"][1] not in {1, 2}:
             raise ValueError("its numbers are none of a machine")
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n, classes) probabilities."""
-        return answers(features, self.facts["side"], self.arrays)
+        return predict(features, self.metadata["side"], self.arrays)
 
 
-def answers(features: FloatArray, side: int, arrays: Arrays) -> FloatArray:
+def predict(features: FloatArray, side: int, arrays: Arrays) -> FloatArray:
     """Return (n, classes) probabilities for (n, side * side * 3) bytes.
 
-    One picture after another, since a product of matrices rounds a row differently among others than alone.
+    Images are computed one by one, since a matrix product rounds a row among others differently than alone.
     """
     logits = np.empty((len(features), len(arrays["intercepts"])))
-    for place, picture in enumerate(np.asarray(features, dtype=np.uint8)):
-        likeness = _likeness(picture, side, arrays)
-        scores = likeness @ arrays["coefficients"] + arrays["offsets"]
-        logits[place] = arrays["weights"] @ scores + arrays["intercepts"]
+    for index, image in enumerate(np.asarray(features, dtype=np.uint8)):
+        scores = _similarity(image, side, arrays) @ arrays["coefficients"] + arrays["offsets"]
+        logits[index] = arrays["weights"] @ scores + arrays["intercepts"]
     return probabilities(logits)
 
 
-def _likeness(picture: Any, side: int, arrays: Arrays) -> FloatArray:
-    """Return (supports,): how alike a picture and each that was kept are in shape and colour."""
-    found = []
-    share, mirrors = arrays["settings"]
+def _similarity(image: Any, side: int, arrays: Arrays) -> FloatArray:
+    """Return (supports,) similarities of an image to the support vectors, in shape and colour together.
+
+    A kernel is the mean over the image's views (shifted and mirrored), divided by the geometric mean of both
+    images' kernels with themselves, so that an image has the similarity 1 to itself.
+    """
+    similarities = []
+    colour_share, mirrors = arrays["settings"]
     for name, views, gamma in zip(
-        (SHAPE, COLOUR), hog.describe(picture[np.newaxis], side), arrays["gamma"], strict=True
+        (SHAPE, COLOUR), hog.describe(image[np.newaxis], side), arrays["gamma"], strict=True
     ):
-        own = views[0, : views.shape[1] * int(mirrors) // hog.MIRRORS]
-        alike = kernel(own, arrays[name], gamma).mean(axis=0)
-        itself = kernel(own, own[:1], gamma).mean()
-        found.append(alike / np.sqrt(itself * arrays[f"{name}_self"]))
-    mixed: FloatArray = (1 - share) * found[0] + share * found[1]
+        used = views[0, : views.shape[1] * int(mirrors) // hog.MIRRORS]
+        to_supports = kernel(used, arrays[name], gamma).mean(axis=0)
+        to_itself = kernel(used, used[:1], gamma).mean()
+        similarities.append(to_supports / np.sqrt(to_itself * arrays[f"{name}_self"]))
+    mixed: FloatArray = (1 - colour_share) * similarities[0] + colour_share * similarities[1]
     return mixed
 
 
 def kernel(left: FloatArray, right: FloatArray, gamma: float) -> FloatArray:
     """Return (l, r): exp(-gamma · squared distance) of (l, d) and (r, d)."""
     squares = (left**2).sum(axis=1)[:, np.newaxis] + (right**2).sum(axis=1)
-    alike: FloatArray = np.exp(-gamma * np.maximum(squares - 2 * left @ right.T, 0))
-    return alike
+    similarities: FloatArray = np.exp(-gamma * np.maximum(squares - 2 * left @ right.T, 0))
+    return similarities

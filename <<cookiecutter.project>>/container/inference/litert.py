@@ -1,6 +1,6 @@
-"""Neural networks as LiteRT: a small interpreter runs what `train` converted, without TensorFlow.
+"""Neural networks run by LiteRT, a small interpreter of the networks that `train` has converted.
 
-It counts in 32 bits. A row alone gets the same answer as among others.
+TensorFlow is not needed. LiteRT computes in 32 bits, and predicts the same for a row alone as among others.
 """
 
 from __future__ import annotations
@@ -22,63 +22,72 @@ if TYPE_CHECKING:
     from container.runtime.typing import FloatArray
 
 PORTABLE, CONVERTED = "saved_model", "model.tflite"
-LARGEST = 1e30  # of an input: differences from a mean, times a scale, stay numbers of 32 bits
-AT_ONCE, NUMBERS_AT_ONCE = 1024, 2**18  # rows, so that a large request takes no more memory than a small one
-TOLERANCE = 1e-5  # of the largest answer
+MAX_INPUT = 1e30  # inputs are clipped, so that (input - mean) * scale stays finite in 32 bits
+# Rows, and numbers in them, that are predicted at a time, which bounds the memory of a large request.
+MAX_BATCH_ROWS, MAX_BATCH_NUMBERS = 1024, 2**18
+RELATIVE_TOLERANCE = 1e-5  # of the largest prediction
 
 
 class LiteRT:
     """Predict with a converted network."""
 
     def __init__(self, content: bytes, features: int, outputs: int) -> None:
-        """Take a converted network; refuse by `ValueError` one of other rows or answers."""
-        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415  not every project has it
+        """Take a converted network for rows of `features` numbers and `outputs` classes (or 1).
+
+        Raises:
+            ValueError: the network takes other rows, or has other outputs.
+        """
+        from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - not every project installs it
 
         self.features, self.outputs = features, outputs
         self.interpreter: Any = Interpreter(model_content=content, num_threads=1)
-        (given,), (made,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
-        for found, width in ((given, features), (made, outputs)):
-            if found["dtype"] is not np.float32 or found["shape_signature"].tolist() != [-1, width]:
-                raise ValueError(f"{found['name']} does not hold rows of {width} numbers")
-        self.given, self.made = given["index"], made["index"]
-        self.rows = 0  # that its memory is laid out for
-        self.lock = threading.Lock()
+        (source,), (result,) = self.interpreter.get_input_details(), self.interpreter.get_output_details()
+        for tensor, width in ((source, features), (result, outputs)):
+            if tensor["dtype"] is not np.float32 or tensor["shape_signature"].tolist() != [-1, width]:
+                raise ValueError(f"{tensor['name']} does not hold rows of {width} numbers")
+        self.input, self.output = source["index"], result["index"]
+        self.allocated_rows = 0
+        self.lock = threading.Lock()  # an interpreter has one set of tensors
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities for (n, n_features) rows."""
-        rows = narrowed(features)
-        answers = np.empty((len(rows), self.outputs))
+        rows = to_float32(features)
+        predictions = np.empty((len(rows), self.outputs))
         with self.lock:
-            step = rows_at_once(self.features)
+            step = batch_rows(self.features)
             for start in range(0, len(rows), step):
-                answers[start : start + step] = self._run(rows[start : start + step])
-        return answers if self.outputs > 1 else answers[:, 0]
+                predictions[start : start + step] = self._run(rows[start : start + step])
+        return predictions if self.outputs > 1 else predictions[:, 0]
 
     def _run(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        if len(rows) != self.rows:
-            self.interpreter.resize_tensor_input(self.given, rows.shape)
+        if len(rows) != self.allocated_rows:
+            self.interpreter.resize_tensor_input(self.input, rows.shape)
             self.interpreter.allocate_tensors()
-            self.rows = len(rows)
-        self.interpreter.set_tensor(self.given, rows)
+            self.allocated_rows = len(rows)
+        self.interpreter.set_tensor(self.input, rows)
         self.interpreter.invoke()
-        answers: NDArray[np.float32] = self.interpreter.get_tensor(self.made)
-        return answers
+        predictions: NDArray[np.float32] = self.interpreter.get_tensor(self.output)
+        return predictions
 
 
-def narrowed(features: FloatArray) -> NDArray[np.float32]:
-    """Return rows as both forms of a network take them: in 32 bits, NaN for missing."""
-    if features.dtype.kind == "u":  # the bytes of pictures, of which 64 bits would take eight times as much
+def to_float32(features: FloatArray) -> NDArray[np.float32]:
+    """Return rows as both forms of a network take them: clipped, in 32 bits, NaN for missing."""
+    if features.dtype.kind == "u":  # an image's bytes: `np.clip` would turn each into 8 bytes first
         return features.astype(np.float32)
-    return np.clip(features, -LARGEST, LARGEST).astype(np.float32)
+    return np.clip(features, -MAX_INPUT, MAX_INPUT).astype(np.float32)
 
 
-def rows_at_once(features: int) -> int:
-    """Return how many rows of so many numbers are predicted together: of pictures few, of tables many."""
-    return max(1, min(AT_ONCE, NUMBERS_AT_ONCE // max(1, features)))
+def batch_rows(features: int) -> int:
+    """Return how many rows of `features` numbers are predicted at a time: few images, or many table rows."""
+    return max(1, min(MAX_BATCH_ROWS, MAX_BATCH_NUMBERS // max(1, features)))
 
 
 def version() -> str:
-    """Return the version of the interpreter. Raises `UserError` where it is not installed."""
+    """Return the version of the interpreter.
+
+    Raises:
+        UserError: the interpreter is not installed.
+    """
     try:
         return importlib.metadata.version("ai-edge-litert")
     except importlib.metadata.PackageNotFoundError as error:
@@ -89,12 +98,16 @@ def version() -> str:
 
 
 def digests(directory: Path) -> dict[str, str]:
-    """Return the digest of each form of a network that is in a directory."""
+    """Return the SHA-256 digest of each form of a network that a directory has, by its name."""
     return {name: _digest(directory / name) for name in (PORTABLE, CONVERTED) if (directory / name).exists()}
 
 
 def load(directory: Path, known: dict[str, str], features: int, outputs: int) -> LiteRT:
-    """Load a converted network. Raises `UserError` when it is missing, or is not what `train` wrote."""
+    """Load the converted network of a directory; `known` are the digests that `train` has recorded.
+
+    Raises:
+        UserError: the network is missing, or has another digest, number of features or outputs.
+    """
     version()
     if not (directory / CONVERTED).is_file():
         raise UserError(f"{CONVERTED} is missing: 'train' writes it")
@@ -107,20 +120,24 @@ def load(directory: Path, known: dict[str, str], features: int, outputs: int) ->
         raise UserError(f"{CONVERTED} is damaged, or disagrees with schema.json: {error}") from error
 
 
-def precision(answers: FloatArray) -> float:
-    """Return by how much answers may differ between forms and machines, which add in other orders."""
-    return TOLERANCE * float(np.abs(answers).max(initial=0.0))
+def tolerance(predictions: FloatArray) -> float:
+    """Return how far predictions may differ between machines, which add numbers in other orders."""
+    return RELATIVE_TOLERANCE * float(np.abs(predictions).max(initial=0.0))
 
 
-def compare(converted: FloatArray, portable: FloatArray) -> None:
-    """Refuse answers of the two forms that differ by more than 32 bits explain."""
-    if not np.allclose(converted, portable, rtol=0, atol=precision(portable)):
+def assert_close(converted: FloatArray, portable: FloatArray) -> None:
+    """Check that the two forms of a network predict the same, within `tolerance`.
+
+    Raises:
+        UserError: they differ by more.
+    """
+    if not np.allclose(converted, portable, rtol=0, atol=tolerance(portable)):
         far = float(np.abs(converted - portable).max())
         raise UserError(f"{CONVERTED} predicts other numbers than {PORTABLE}: they differ by up to {far:g}")
 
 
 def _digest(path: Path) -> str:
-    files = sorted(each for each in path.rglob("*") if each.is_file()) if path.is_dir() else [path]
+    files = sorted(child for child in path.rglob("*") if child.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
     for file in files:
         content = file.read_bytes()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from container.inference.litert import rows_at_once
+from container.inference.litert import batch_rows
 from container.models._keras import framework
 from container.models._network import TrainingConfig, refuse_infinite
 from container.runtime.process_group import ProcessGroup
@@ -116,7 +116,7 @@ def _signature(network: Any) -> list[Any]:
 def _held_out_loss(network: Any, loss: Any, held_out: Rows, group: ProcessGroup) -> float:
     """Return the mean loss of the held-out rows, equal on every host; each computes its share of the sum."""
     features, target = (each[group.rank :: group.size] for each in held_out)
-    step = rows_at_once(features.shape[1])
+    step = batch_rows(features.shape[1])
     partial = sum(
         float(loss(target[start : start + step], network(features[start : start + step], training=False)))
         for start in range(0, len(features), step)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from container.data.schema import Schema
-from container.inference.litert import CONVERTED, PORTABLE, narrowed, rows_at_once
+from container.inference.litert import CONVERTED, PORTABLE, batch_rows, to_float32
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
@@ -92,8 +92,8 @@ def load_for(schema: Schema, directory: Path, width_name: str) -> Any:
 def predict(call: Any, features: FloatArray) -> FloatArray:
     """Return the (n, outputs) predictions of a network or of a signature for (n, n_inputs)."""
     tensorflow, _ = framework()
-    rows = narrowed(features)
-    step = rows_at_once(rows.shape[1])
+    rows = to_float32(features)
+    step = batch_rows(rows.shape[1])
     parts = [rows[start : start + step] for start in range(0, len(rows), step)]
     predictions = [call(tensorflow.constant(part))[OUTPUT].numpy() for part in parts]
     return np.concatenate(predictions).astype(np.float64)

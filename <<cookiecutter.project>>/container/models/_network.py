@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from container.data.schema import Schema
-from container.inference.litert import LARGEST
+from container.inference.litert import MAX_INPUT
 from container.models._keras import INPUT, OUTPUT, framework
 from container.runtime.typing import FloatArray
 
@@ -79,7 +79,7 @@ def _scales(rows: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.
     wide = np.where(there, rows, 0.0).astype(np.float64)
     mean = wide.sum(axis=0) / count
     deviation = np.sqrt((np.where(there, wide - mean, 0.0) ** 2).sum(axis=0) / count)
-    least = np.maximum(np.abs(mean) * np.finfo(np.float32).eps, 1 / LARGEST)
+    least = np.maximum(np.abs(mean) * np.finfo(np.float32).eps, 1 / MAX_INPUT)
     scale = np.where(deviation > least, 1 / np.maximum(deviation, least), 0.0)
     return mean.astype(np.float32), scale.astype(np.float32)
 

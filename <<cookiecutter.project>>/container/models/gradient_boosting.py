@@ -8,7 +8,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from container.data.schema import Schema
 from container.inference.activations import softmax
-from container.inference.compiled_model import Form
+from container.inference.compiled_model import CompiledModel
 from container.inference.native import boosting
 from container.inference.native.serialization import PORTABLE
 from container.models._estimator import Estimator, descends, in_range, threads_for
@@ -59,9 +59,9 @@ class GradientBoosting(Estimator):
             return super().predict(features)
         return softmax(np.ascontiguousarray(self.estimator.decision_function(features).T))
 
-    def compiled(self) -> Form:
+    def compiled(self) -> CompiledModel:
         """Return the trees as flat arrays."""
-        return boosting.make(self.estimator)
+        return boosting.compile_model(self.estimator)
 
     def verify(self) -> None:
         """Check the trees too, since scikit-learn follows their nodes unchecked.

@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from container.data.schema import Schema
-from container.inference.compiled_model import Form
+from container.inference.compiled_model import CompiledModel
 from container.inference.native import linear
 from container.inference.native.linear import probabilities
 from container.models._estimator import Estimator
@@ -51,7 +51,7 @@ class LinearModel(Estimator):
         scores += offsets
         return probabilities(scores) if self.classifies else scores[:, 0]
 
-    def compiled(self) -> Form:
+    def compiled(self) -> CompiledModel:
         """Return the weights as flat arrays."""
         weights, offsets = self._coefficients()
         numeric, categorical = _indices(self.schema)
@@ -66,7 +66,7 @@ class LinearModel(Estimator):
             "levels": [self.schema.features[index].levels for index in categorical],
         }
         parts |= {"weights": weights, "offsets": offsets, "largest": [MAX_INPUT]}
-        return linear.make(len(self.schema.features), parts, classifies=self.classifies)
+        return linear.compile_model(len(self.schema.features), parts, classifies=self.classifies)
 
     def _coefficients(self) -> tuple[FloatArray, FloatArray]:
         """Return (scores, inputs) weights and (scores,) offsets."""

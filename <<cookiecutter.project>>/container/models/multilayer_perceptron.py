@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from container.data.schema import Schema
-from container.inference.litert import LARGEST, narrowed
+from container.inference.litert import MAX_INPUT, to_float32
 from container.models import _distributed, _keras, _network
 from container.runtime.log import log
 from container.runtime.process_group import ProcessGroup
@@ -101,10 +101,10 @@ class MultilayerPerceptron:
         _keras.set_deterministic(self.seed)
         architecture, config = self.hyperparameters.split()
         mean, deviation = (0.0, 1.0) if self.classifies else _mean_and_deviation(target)
-        rows = narrowed(features)
+        rows = to_float32(features)
         network = _network.build(self.schema, architecture, rows)
         held_out = (
-            None if validation is None else (narrowed(validation[0]), (validation[1] - mean) / deviation)
+            None if validation is None else (to_float32(validation[0]), (validation[1] - mean) / deviation)
         )
         epochs = train(
             network, config, (rows, (target - mean) / deviation), held_out, classes=self.classifies
@@ -140,7 +140,7 @@ def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> Multi
 def _mean_and_deviation(target: FloatArray) -> tuple[float, float]:
     """Return the mean and the standard deviation of the target, by which the network's scores are scaled."""
     largest = float(np.abs(target).max())
-    if largest > LARGEST:
+    if largest > MAX_INPUT:
         raise ValueError(f"the target has the number {largest:g}, and TensorFlow computes in 32 bits")
     return float(target.mean()), float(target.std()) or 1.0
 

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from container.data.schema import Schema
-from container.inference.compiled_model import Form
+from container.inference.compiled_model import CompiledModel
 from container.inference.native import forest
 from container.inference.native.serialization import PORTABLE
 from container.models._estimator import Estimator, descends, in_range
@@ -45,9 +45,9 @@ class RandomForest(Estimator):
         """Return (n,) numbers or (n, classes) probabilities for (n, n_features)."""
         return super().predict(_clipped(features))
 
-    def compiled(self) -> Form:
+    def compiled(self) -> CompiledModel:
         """Return the forest as flat arrays."""
-        return forest.make(self.estimator)
+        return forest.compile_model(self.estimator)
 
     def verify(self) -> None:
         """Check the trees too, since scikit-learn follows their nodes unchecked.

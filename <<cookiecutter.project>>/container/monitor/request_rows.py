@@ -1,7 +1,6 @@
-"""The rows of captured requests, into a profile: read as the endpoint reads them (serving/requests.py)."""
+"""The rows of captured requests, into a profile: read as the endpoint reads them (payload/requests.py)."""
 
 import base64
-import importlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -18,13 +17,13 @@ from container.monitor.capture import Counts, Event, Side
 from container.monitor.profile import MOST_OTHERS, TableProfile
 from container.monitor.response_rows import confidences
 from container.payload import npy
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, content_type
 from container.payload.requests import csv_rows, is_header, json_rows
 
 _NUMBERS = frozenset({int, float})  # bool is a type of its own here
 _NOTHING = type(None)
-_UNREADABLE = (Refusal, ValueError, KeyError, TypeError, AttributeError)
+_UNREADABLE = (RequestError, ValueError, KeyError, TypeError, AttributeError)
 _MARKS = (b'"', b"\r", "\ufeff".encode())  # rows without these have their cells between commas
 
 
@@ -183,11 +182,10 @@ class Rows:
 
 def measured(data: str, encoding: str, observed: str) -> list[tuple[float | None, ...]]:
     """Return the statistics of the pictures that a request holds; raise what an unreadable one raises."""
-    # Tables are analysed without what reads pictures.
-    pictures = importlib.import_module("container.serving.image_service")
+    from container.payload import images  # noqa: PLC0415 - tables are analysed without an image decoder
+
     body = base64.b64decode(data, validate=True) if encoding == "BASE64" else data.encode()
-    found: list[tuple[float | None, ...]] = pictures.measured(body, observed.encode())
-    return found
+    return [*images.measure(body, observed.encode())]
 
 
 @lru_cache(maxsize=256)
@@ -195,7 +193,7 @@ def _header(observed: str) -> str:
     """Return the content type's `header` parameter; a type that was configured as CSV may have any name."""
     try:
         return content_type(observed.encode())[1]
-    except Refusal:
+    except RequestError:
         return ""
 
 

@@ -9,11 +9,11 @@ import orjson
 
 from container.monitor.capture import Side
 from container.payload import npy
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.payload.negotiation import JSON, JSON_LINES, NPY, content_type
 from container.payload.requests import csv_rows, json_lines
 
-UNREADABLE = (Refusal, ValueError, KeyError, TypeError, AttributeError, IndexError)
+UNREADABLE = (RequestError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 def cells(given: Side) -> Sequence[Any]:

@@ -1,4 +1,7 @@
-"""A small request's text to its predictions in one call: a quick model takes less than several do."""
+"""The fast path of small requests: parse the text and predict in one call of the C library.
+
+For a quick model, several calls would take longer than the prediction.
+"""
 
 from __future__ import annotations
 
@@ -7,50 +10,51 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from container.inference import compiled_model
-from container.inference.compiled_model import COUNT, Native
-from container.inference.native import library
+from container.inference.compiled_model import UINT64, NativePredictor, is_overridden_with
+from container.inference.native.load import load
 
 if TYPE_CHECKING:
     from container.inference.native.library import Library
     from container.runtime.typing import FloatArray
 
-LONGEST, MOST_ROWS = 2048, 16  # bytes and rows of a small request: what is larger gains nothing
+MAX_BYTES, MAX_ROWS = 2048, 16  # of a small request: a larger one gains nothing
 
 
-class Scorer:
-    """Predict the rows of small, plain requests.
+class FastPath:
+    """Predict the rows of small requests that hold plain numbers alone.
 
-    What it returns is overwritten by its next call, which must not come at the same time.
+    The arrays are reused: a result is overwritten by the next call, which must not run at the same time.
     """
 
-    def __init__(self, found: Library, predictor: Native) -> None:
-        self.missing = COUNT()
-        self.answers = np.empty(MOST_ROWS)
-        rows = np.empty((MOST_ROWS, predictor.features))
-        predict = ctypes.cast(getattr(found.quick, predictor.name), ctypes.c_void_p)
-        places = rows.ctypes.data, MOST_ROWS, ctypes.addressof(self.missing), self.answers.ctypes.data
+    def __init__(self, library: Library, predictor: NativePredictor) -> None:
+        self.missing = UINT64()
+        self.predictions = np.empty(MAX_ROWS)
+        rows = np.empty((MAX_ROWS, predictor.features))
+        # Kept, since the library has only their addresses.
         self.model, self.rows = predictor.model, rows
-        self.before = predict, ctypes.addressof(predictor.structure)
-        self.behind = predictor.features, *places
-        self.call = found.quick.score
-        numbers: list[Any] = [COUNT, COUNT, ctypes.c_void_p, COUNT, ctypes.c_void_p, ctypes.c_void_p]
-        self.call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, *numbers]
+        predict = library.function(predictor.predict_function, releases_gil=False)
+        self.before_body = ctypes.cast(predict, ctypes.c_void_p), ctypes.addressof(predictor.structure)
+        addresses = ctypes.addressof(self.missing), self.predictions.ctypes.data
+        self.after_body = predictor.features, rows.ctypes.data, MAX_ROWS, *addresses
+        self.call = library.function("parse_and_predict", releases_gil=False)
+        after: list[Any] = [UINT64, UINT64, ctypes.c_void_p, UINT64, ctypes.c_void_p, ctypes.c_void_p]
+        self.call.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, *after]
         self.call.restype = ctypes.c_int64
 
-    def score(self, body: bytes, *, is_json: bool) -> tuple[FloatArray, int] | None:
-        """Return (n,) predictions and how many values are missing; None for what is not small and plain."""
+    def predict(self, body: bytes, *, is_json: bool) -> tuple[FloatArray, int] | None:
+        """Return (n,) predictions and how many values are missing, or None for a body of another kind."""
         size = len(body)
-        if size > LONGEST:
+        if size > MAX_BYTES:
             return None
-        count = self.call(*self.before, is_json, body, size, *self.behind)
-        return (self.answers[:count], self.missing.value) if count > 0 else None
+        count = self.call(*self.before_body, is_json, body, size, *self.after_body)
+        return (self.predictions[:count], self.missing.value) if count > 0 else None
 
 
-def scorer(model: object) -> Scorer | None:
-    """Return what scores requests for a compiled form whose answers are one number a row; else None."""
-    if not isinstance(model, Native) or not compiled_model.is_aware(
-        model, "is_final", "predict", "fill", "rows"
+def create(model: object) -> FastPath | None:
+    """Return the fast path of a compiled model that predicts one number a row, or None."""
+    # A subclass that overrides how it predicts would not be asked.
+    if not isinstance(model, NativePredictor) or not is_overridden_with(
+        model, "returns_scores", "predict", "predict_into", "to_rows"
     ):
-        return None  # it predicts in its own way, and its base spoke of the base's
-    return Scorer(library.load(), model) if model.is_final else None
+        return None
+    return FastPath(load(), model) if model.returns_scores else None

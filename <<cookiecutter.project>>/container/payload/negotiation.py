@@ -1,17 +1,17 @@
-"""Which form a request has, and which form its caller takes an answer in."""
+"""Content negotiation: the media type of a request, and the one that its caller accepts in the response."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from container.payload.errors import Refusal, shown
+from container.payload.errors import RequestError, quoted
 
 CSV = "text/csv"
 JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 NPY = "application/x-npy"
 SUPPORTED = (JSON, CSV, JSON_LINES, NPY)
-LISTED = f"{', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
+SUPPORTED_TEXT = f"{', '.join(SUPPORTED[:-1])} or {SUPPORTED[-1]}"
 CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 
 
@@ -19,23 +19,25 @@ CHARSETS = frozenset({"", "utf-8", "utf8", "us-ascii", "ascii"})
 def content_type(header: bytes) -> tuple[str, str]:
     """Return a request's media type and its `header` parameter (`present`, `absent` or empty, RFC 4180).
 
-    Raises `Refusal` 415 for a type, or a character set, that is not read here.
+    Raises:
+        RequestError: with status 415, for an unsupported media type or character set.
     """
     name, parameters = _parse(header)
     if name not in SUPPORTED:
-        said = shown(name) if name else "no Content-Type"
-        raise Refusal(415, "unsupported-media-type", f"the request has {said}; send {LISTED}")
+        sent = quoted(name) if name else "no Content-Type"
+        raise RequestError(415, "unsupported-media-type", f"the request has {sent}; send {SUPPORTED_TEXT}")
     charset = parameters.get("charset", "").lower()
     if charset not in CHARSETS:
-        raise Refusal(415, "unsupported-charset", f"the request is in {shown(charset)}; send UTF-8")
+        raise RequestError(415, "unsupported-charset", f"the request is in {quoted(charset)}; send UTF-8")
     return name, parameters.get("header", "").lower()
 
 
 @lru_cache(maxsize=256)
-def answer_type(header: bytes, default: str) -> str:
-    """Return the media type to answer in: the best that `Accept` asks for, `default` where it does not say.
+def response_type(header: bytes, default: str) -> str:
+    """Return the media type that `Accept` prefers, or `default` where it has no preference.
 
-    Raises `Refusal` 406 when the caller takes nothing that is written here.
+    Raises:
+        RequestError: with status 406, the caller accepts none of the supported types.
     """
     if not header:
         return default
@@ -45,24 +47,28 @@ def answer_type(header: bytes, default: str) -> str:
     best = max(weights, key=lambda kind: weights[kind])  # the first, the default, among equals
     if weights[best] > 0:
         return best
-    asked = shown(header.decode("latin-1"))
-    raise Refusal(406, "not-acceptable", f"Accept is {asked}; answers are {LISTED}")
+    accepted = quoted(header.decode("latin-1"))
+    raise RequestError(406, "not-acceptable", f"Accept is {accepted}; answers are {SUPPORTED_TEXT}")
 
 
 @lru_cache(maxsize=256)
-def forms(content: bytes, accept: bytes) -> tuple[str, str, str]:
-    """Return a request's media type, its `header` parameter, and the type to answer in. Raises `Refusal`."""
+def negotiate(content: bytes, accept: bytes) -> tuple[str, str, str]:
+    """Return a request's media type, its `header` parameter, and the media type of the response.
+
+    Raises:
+        RequestError: with status 415 or 406, one of them is not supported.
+    """
     kind, header = content_type(content)
-    return kind, header, answer_type(accept, kind)
+    return kind, header, response_type(accept, kind)
 
 
-def name_of(header: bytes) -> str:
+def media_type(header: bytes) -> str:
     """Return a request's media type, without its parameters."""
     return _parse(header)[0]
 
 
 def _weight(header: bytes, kind: str) -> float:
-    """Return the q-value that an `Accept` header gives a media type: its most specific range decides."""
+    """Return a media type's q-value by an `Accept` header, whose most specific range decides (RFC 9110)."""
     ranges = {name: _quality(parameters) for name, parameters in map(_parse, header.split(b","))}
     family = kind.partition("/")[0] + "/*"
     return next((ranges[name] for name in (kind, family, "*/*") if name in ranges), 0.0)

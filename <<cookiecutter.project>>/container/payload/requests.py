@@ -1,14 +1,15 @@
-"""Requests to rows of numbers: two quick ways for plain numbers, and an equal one for everything else.
+"""Request bodies to rows of numbers: two quick ways for plain numbers, and an equal one for everything else.
 
 text/csv               rows by position, or under a header by name in any order. A first row is a header when
-                       it names a feature and holds no number and no missing value; the content type's
-                       parameter `header=present` or `header=absent` settles it.
+                       it names a feature and has neither a number nor a missing value. The content
+                       type's parameter `header=present` or `header=absent` overrides this.
 application/json       {"instances": [row, ...]}, a bare list of rows, or one row. A row is a list by
                        position, an object by name in any order, or SageMaker's {"features": [...]}.
 application/jsonlines  such a row a line.
 application/x-npy      NumPy's format: rows by position, or one row, of integers or floats. NaN is missing.
 
-By name, a column that is absent is missing, and one that the model does not have is left out and counted.
+In rows by name, the values of an absent column are missing, and columns that the model does not have are
+ignored and counted.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ import orjson
 
 from container.data import values
 from container.payload import npy
-from container.payload.errors import Refusal, shown
-from container.payload.feature_decoder import NUMBER, Column, numbers
+from container.payload.errors import RequestError, quoted
+from container.payload.feature_decoder import NUMBER_TYPES, FeatureDecoder, parse_numbers
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 
 if TYPE_CHECKING:
@@ -34,18 +35,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from container.data.schema import Schema
-    from container.payload.number_parser import Numbers
+    from container.payload.number_parser import NumberParser
     from container.runtime.typing import FloatArray
 
-NAMED = 10  # columns that a message lists
+MAX_LISTED_COLUMNS = 10  # in a message
 BOM = b"\xef\xbb\xbf"
-_ROWS = (list, dict)  # a union of types would be made anew for each request
+_ROW_TYPES = (list, dict)  # for isinstance, which takes longer with `list | dict`
 
 
 class Batch(NamedTuple):
-    """Hold a request's rows as (n, features) float64, and the values in them that were missing or unknown.
+    """Hold a request's rows as (n, features) float64, and counts of their missing and unknown values.
 
-    `extra` counts the columns that a request by name had besides the model's.
+    `extra` counts the columns of rows by name that the model does not have.
     """
 
     rows: FloatArray
@@ -54,65 +55,67 @@ class Batch(NamedTuple):
     extra: int = 0
 
 
-class Requests:
-    """Read request bodies for one schema."""
+class RequestDecoder:
+    """Decode request bodies for one schema; `parser`, if the library is available, takes plain numbers."""
 
-    def __init__(self, schema: Schema, reader: Numbers | None = None) -> None:
-        """Read rows of a schema; the library's reader, where there is one, takes what is plain."""
-        self.columns = [Column(feature) for feature in schema.features]
+    def __init__(self, schema: Schema, parser: NumberParser | None = None) -> None:
+        self.columns = [FeatureDecoder(feature) for feature in schema.features]
         self.names = tuple(feature.name for feature in schema.features)
-        self.places = {name: place for place, name in enumerate(self.names)}
+        self.positions = {name: position for position, name in enumerate(self.names)}
         self.width = len(self.names)
-        self.plain = all(column.numeric for column in self.columns)
-        self.reader = reader if self.plain else None
+        self.is_numeric = all(column.is_numeric for column in self.columns)
+        self.parser = parser if self.is_numeric else None
 
-    def read(self, body: bytes, kind: str, header: str = "") -> Batch:
-        """Return the rows of a request. Raises `Refusal` 400 with what is wrong, and in which row and column.
+    def decode(self, body: bytes, kind: str, header: str = "") -> Batch:
+        """Return the rows of a request.
 
-        `header` is the parameter of the CSV content type: present, absent, or empty to look for one.
+        `header` is the parameter of the CSV content type: present, absent, or empty to look for a header.
+
+        Raises:
+            RequestError: with status 400, and the row and column that it is about.
         """
         if not body or body.isspace():
-            raise Refusal(400, "empty-body", "the request has no body; send at least one row")
+            raise RequestError(400, "empty-body", "the request has no body; send at least one row")
         if kind == NPY:
-            return self._read_array(np.atleast_2d(npy.read(body)))
-        if self.reader is not None and kind != JSON_LINES and header != "present":
-            found = self.reader.json(body) if kind == JSON else self.reader.csv(body)
-            if found is not None:
-                return Batch(*found)
-        return self._read_csv(body, header) if kind == CSV else self._read_rows(json_rows(body, kind))
+            return self._decode_array(np.atleast_2d(npy.read(body)))
+        if self.parser is not None and kind != JSON_LINES and header != "present":
+            parsed = self.parser.parse_json(body) if kind == JSON else self.parser.parse_csv(body)
+            if parsed is not None:
+                return Batch(*parsed)
+        return self._decode_csv(body, header) if kind == CSV else self._decode_rows(json_rows(body, kind))
 
-    def _read_csv(self, body: bytes, header: str) -> Batch:
-        if self.plain and header != "present":
+    def _decode_csv(self, body: bytes, header: str) -> Batch:
+        if self.is_numeric and header != "present":
             rows = self._plain_csv(body)
             if rows is not None:
                 return Batch(rows)
         table = csv_rows(body)
-        if header == "present" or (header != "absent" and is_header(table[0], self.places.keys())):
+        if header == "present" or (header != "absent" and is_header(table[0], self.positions.keys())):
             return self._by_header(table[0], table[1:])
         return self._by_position(table)
 
     def _plain_csv(self, body: bytes) -> FloatArray | None:
         text = body.removesuffix(b"\n")
         if b"\n" not in text:
-            cells = numbers(text)
+            cells = parse_numbers(text)
             return None if cells is None or len(cells) != self.width else _array(cells, self.width)
         commas = self.width - 1
         if any(line.count(b",") != commas for line in text.split(b"\n")):
             return None
-        cells = numbers(text.replace(b"\n", b","))
+        cells = parse_numbers(text.replace(b"\n", b","))
         return None if cells is None else _array(cells, self.width)
 
     def _by_header(self, header: list[str], rows: list[list[str]]) -> Batch:
         names = [name.strip(values.BLANKS) for name in header]
         _check_distinct(names)
         if not rows:
-            raise Refusal(400, "no-rows", "the request has a header and no rows; send at least one row")
+            raise RequestError(400, "no-rows", "the request has a header and no rows; send at least one row")
         self._check_known(names, row=None)
         _check_widths(rows, len(names), "the header")
         sent = dict(zip(names, zip(*rows, strict=True), strict=True))
         absent = ("",) * len(rows)
         cells = [sent.get(name, absent) for name in self.names]
-        return self._encode(cells, len(rows), extra=len(names) - len(self.places.keys() & sent.keys()))
+        return self._encode(cells, len(rows), extra=len(names) - len(self.positions.keys() & sent.keys()))
 
     def _by_position(self, rows: Sequence[Sequence[object]]) -> Batch:
         self._check_widths(rows)
@@ -124,26 +127,26 @@ class Requests:
     def _encode(self, cells: Sequence[Sequence[object]], rows: int, extra: int = 0) -> Batch:
         array = np.empty((rows, self.width), dtype=np.float64)
         missing = unknown = 0
-        for place, column in enumerate(self.columns):
-            array[:, place], column_missing, column_unknown = column.encode(cells[place])
+        for position, column in enumerate(self.columns):
+            array[:, position], column_missing, column_unknown = column.decode(cells[position])
             missing += column_missing
             unknown += column_unknown
         return Batch(array, missing, unknown, extra)
 
-    def _read_array(self, sent: NDArray[Any]) -> Batch:
+    def _decode_array(self, sent: NDArray[Any]) -> Batch:
         self._check_widths(sent)
         rows = np.array(sent, dtype=np.float64, order="C")
         infinite = np.isinf(rows)
         if infinite.any():
-            place, row = np.argwhere(infinite.T)[0].tolist()  # the first by column, as in text
-            raise self.columns[place].refuse_number(str(rows[row, place]), row + 1)
-        if self.plain:
+            position, row = np.argwhere(infinite.T)[0].tolist()  # the first by column, as in text
+            raise self.columns[position].number_error(str(rows[row, position]), row + 1)
+        if self.is_numeric:
             return Batch(rows, int(np.isnan(rows).sum()))
         return self._encode(npy.cells(sent.T), len(rows))
 
-    def _read_rows(self, rows: list[Any]) -> Batch:
+    def _decode_rows(self, rows: list[Any]) -> Batch:
         listed = rows[0].__class__ is list
-        if self.plain:
+        if self.is_numeric:
             plain = self._plain_lists(rows) if listed else self._plain_objects(rows)
             if plain is not None:
                 return Batch(plain)
@@ -155,7 +158,7 @@ class Requests:
         if any(row.__class__ is not list or len(row) != width for row in rows):
             return None
         cells = rows[0] if len(rows) == 1 else list(chain.from_iterable(rows))
-        return _array(cells, width) if NUMBER.issuperset(map(type, cells)) else None
+        return _array(cells, width) if NUMBER_TYPES.issuperset(map(type, cells)) else None
 
     def _plain_objects(self, rows: list[Any]) -> FloatArray | None:
         width, names = self.width, self.names
@@ -165,20 +168,20 @@ class Requests:
             cells = [row[name] for row in rows for name in names]
         except KeyError:
             return None
-        return _array(cells, width) if NUMBER.issuperset(map(type, cells)) else None
+        return _array(cells, width) if NUMBER_TYPES.issuperset(map(type, cells)) else None
 
     def _by_name(self, rows: list[dict[str, Any]]) -> Batch:
         for number, row in enumerate(rows, start=1):
             self._check_known(row, number)
         cells = [[row.get(name) for row in rows] for name in self.names]
-        extra = len(set().union(*rows) - self.places.keys())
+        extra = len(set().union(*rows) - self.positions.keys())
         return self._encode(cells, len(rows), extra)
 
     def _check_known(self, names: Collection[str], row: int | None) -> None:
-        if self.places.keys().isdisjoint(names):
+        if self.positions.keys().isdisjoint(names):
             place = "the header" if row is None else f"row {row}"
             message = f"{place} names none of the model's columns ({_listed(self.names)})"
-            raise Refusal(400, "no-known-column", message, row)
+            raise RequestError(400, "no-known-column", message, row)
 
 
 def _array(cells: list[float], width: int) -> FloatArray:
@@ -186,23 +189,27 @@ def _array(cells: list[float], width: int) -> FloatArray:
 
 
 def csv_rows(body: bytes) -> list[list[str]]:
-    """Return the rows of a CSV body, a header among them, never an empty list. Raises `Refusal` 400."""
+    """Return the rows of a CSV body, with its header if it has one, at least one row.
+
+    Raises:
+        RequestError: with status 400, the body is empty, not UTF-8 or not CSV.
+    """
     try:
         text = body.decode("utf-8-sig")
         rows = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     except UnicodeDecodeError as error:
-        raise Refusal(400, "not-utf-8", f"byte {error.start} of the body is not UTF-8") from None
+        raise RequestError(400, "not-utf-8", f"byte {error.start} of the body is not UTF-8") from None
     except csv.Error as error:
-        raise Refusal(400, "invalid-csv", f"the body is not CSV: {error}") from None
+        raise RequestError(400, "invalid-csv", f"the body is not CSV: {error}") from None
     while rows and not rows[-1]:
         rows.pop()
     if not rows:
-        raise Refusal(400, "empty-body", "the request has no rows; send at least one")
+        raise RequestError(400, "empty-body", "the request has no rows; send at least one")
     return [row or [""] for row in rows]
 
 
 def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
-    """Tell names from values: no cell is a number or missing, and one names a feature."""
+    """Return whether a row is a header: a cell names a feature, and no cell is a number or missing."""
     texts = [cell.strip(values.BLANKS) for cell in cells]
     if names.isdisjoint(texts):
         return False
@@ -210,13 +217,21 @@ def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
 
 
 def json_rows(body: bytes, kind: str = JSON) -> list[Any]:
-    """Return the rows of JSON or JSON lines, arrays or objects, never an empty list. Raises `Refusal` 400."""
+    """Return the rows of JSON or JSON lines, arrays or objects, at least one.
+
+    Raises:
+        RequestError: with status 400, the body is not JSON or has no rows.
+    """
     rows = json_lines(body) if kind == JSON_LINES else _document_rows(body)
     return [_unwrap(row) for row in rows] if _is_wrapped(rows[0]) else rows
 
 
 def json_lines(body: bytes) -> list[Any]:
-    """Return the values of JSON lines, never an empty list. Raises `Refusal` 400."""
+    """Return the values of JSON lines, at least one.
+
+    Raises:
+        RequestError: with status 400, a line is not JSON.
+    """
     lines = body.removeprefix(BOM).rstrip().split(b"\n")
     return [_json(line, f"line {number}", number) for number, line in enumerate(lines, start=1)]
 
@@ -225,7 +240,7 @@ def _json(text: bytes, name: str, row: int | None = None) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise Refusal(400, "invalid-json", f"{name} is not JSON: {error}", row) from None
+        raise RequestError(400, "invalid-json", f"{name} is not JSON: {error}", row) from None
 
 
 def _document_rows(body: bytes) -> list[Any]:
@@ -235,10 +250,12 @@ def _document_rows(body: bytes) -> list[Any]:
     if isinstance(document, dict):
         document = [document]
     if not isinstance(document, list):
-        raise Refusal(400, "no-instances", 'send {"instances": [row, …]}; a row is an array or an object')
+        raise RequestError(
+            400, "no-instances", 'send {"instances": [row, …]}; a row is an array or an object'
+        )
     if not document:
-        raise Refusal(400, "no-rows", "the request has no rows; send at least one")
-    return document if isinstance(document[0], _ROWS) else [document]
+        raise RequestError(400, "no-rows", "the request has no rows; send at least one")
+    return document if isinstance(document[0], _ROW_TYPES) else [document]
 
 
 def _is_wrapped(row: Any) -> bool:
@@ -246,35 +263,35 @@ def _is_wrapped(row: Any) -> bool:
 
 
 def _unwrap(row: Any) -> Any:
-    """Take a row out of SageMaker's `{"features": […]}`."""
+    """Return the row inside SageMaker's `{"features": […]}`."""
     return row["features"] if _is_wrapped(row) else row
 
 
 def _check_alike(rows: list[Any]) -> None:
     kind = type(rows[0])
-    if kind not in _ROWS:
-        raise Refusal(400, "not-a-row", "row 1 is neither an array nor an object", 1)
+    if kind not in _ROW_TYPES:
+        raise RequestError(400, "not-a-row", "row 1 is neither an array nor an object", 1)
     for number, row in enumerate(rows, start=1):
         if type(row) is not kind:
             message = f"row {number} is of another form than row 1; rows are all arrays, or all objects"
-            raise Refusal(400, "mixed-rows", message, number)
+            raise RequestError(400, "mixed-rows", message, number)
 
 
 def _check_distinct(names: list[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            message = f"the header names {shown(name)} twice; a column is sent once"
-            raise Refusal(400, "duplicate-column", message, column=name)
+            message = f"the header names {quoted(name)} twice; a column is sent once"
+            raise RequestError(400, "duplicate-column", message, column=name)
         seen.add(name)
 
 
-def _check_widths(rows: Iterable[Sized], width: int, of_what: str) -> None:
+def _check_widths(rows: Iterable[Sized], width: int, owner: str) -> None:
     for number, row in enumerate(rows, start=1):
         if len(row) != width:
-            message = f"row {number} has {len(row)} values where {of_what} has {width}"
-            raise Refusal(400, "wrong-width", message, number)
+            message = f"row {number} has {len(row)} values where {owner} has {width}"
+            raise RequestError(400, "wrong-width", message, number)
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return ", ".join(names[:MAX_LISTED_COLUMNS]) + (", …" if len(names) > MAX_LISTED_COLUMNS else "")

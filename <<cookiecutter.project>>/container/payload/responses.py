@@ -1,12 +1,12 @@
-"""Predictions to the bytes of an answer: floats in the shortest form that reads back the same.
+"""Response bodies from predictions: floats are written in the shortest form that reads back the same.
 
-application/json       {"predictions": [prediction, ...]}: a number, or of classes
+application/json       {"predictions": [prediction, ...]}; a prediction is a number, or for classes
                        {"label": ..., "probabilities": {class: probability, ...}}
 application/jsonlines  a prediction a line
 text/csv               a line a prediction: a number, or the label and its probability
 application/x-npy      an array of numbers, or (rows, classes) of probabilities in the order of schema.json
 
-An answer has a greatest size, because what carries it to the caller has one.
+The size of a response is limited, since SageMaker's is (limits.py).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 import orjson
 
 from container.payload import npy
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
+from container.payload.limits import MAX_RESPONSE_BYTES
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
-from container.serving.settings import MAX_ANSWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,48 +29,52 @@ if TYPE_CHECKING:
     from container.data.schema import Target
     from container.runtime.typing import FloatArray
 
-NUMBERS = orjson.OPT_SERIALIZE_NUMPY
+SERIALIZE_ARRAYS = orjson.OPT_SERIALIZE_NUMPY
 CONTENT_TYPES = {
     JSON: b"application/json",
     JSON_LINES: b"application/jsonlines",
     CSV: b"text/csv; charset=utf-8",
     NPY: b"application/x-npy",
 }
-CHUNK = 4096  # rows written at a time: bounds the memory of an answer of many rows
-SHORTEST = 0.0  # no number is written in fewer characters
+CHUNK_ROWS = 4096  # written at a time, which bounds the memory that many rows take
+SHORTEST = 0.0  # the number with the fewest characters
 
 
-class Answers:
-    """Write predictions, for a regression or for classes."""
+class ResponseEncoder:
+    """Encode predictions of a regression or of classes, in at most `max_bytes` bytes."""
 
-    def __init__(self, target: Target, most: int = MAX_ANSWER) -> None:
-        """Write at most so many bytes."""
-        self.most = most
+    def __init__(self, target: Target, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        self.max_bytes = max_bytes
         self.labels = tuple(target.classes or ())
         self.csv_labels = [_csv_cell(label) for label in self.labels]
-        self.least = self._least()
+        self.min_row_bytes = self._min_row_bytes()
 
-    def check(self, rows: int, kind: str) -> None:
-        """Raise `Refusal` 413 when no predictions for so many rows fit: they need not be made."""
-        if rows * self.least[kind] - 1 > self.most:
+    def check_rows(self, rows: int, kind: str) -> None:
+        """Check that predictions for so many rows can fit, before they are made.
+
+        Raises:
+            RequestError: with status 413, even the shortest numbers would take too many bytes.
+        """
+        if rows * self.min_row_bytes[kind] - 1 > self.max_bytes:
             raise self._too_large()
 
-    def write(self, predictions: FloatArray, kind: str) -> bytes:
-        """Return the answer's body: (n,) numbers of a regression, or (n, classes) probabilities.
+    def encode(self, predictions: FloatArray, kind: str) -> bytes:
+        """Return the response's body for (n,) numbers of a regression or (n, classes) probabilities.
 
-        Raises `Refusal` 413 for one that is larger than the limit.
+        Raises:
+            RequestError: with status 413, the body is larger than the limit.
         """
-        body = self._write(predictions, kind)
-        if len(body) > self.most:
+        body = self._encode(predictions, kind)
+        if len(body) > self.max_bytes:
             raise self._too_large()
         return body
 
-    def _too_large(self) -> Refusal:
-        message = f"the answer would be larger than {self.most} bytes; send fewer rows at a time"
-        return Refusal(413, "answer-too-large", message)
+    def _too_large(self) -> RequestError:
+        message = f"the answer would be larger than {self.max_bytes} bytes; send fewer rows at a time"
+        return RequestError(413, "answer-too-large", message)
 
-    def _least(self) -> dict[str, int]:
-        """Return the bytes that a row has at least, with what separates it from the next, by media type."""
+    def _min_row_bytes(self) -> dict[str, int]:
+        """Return the bytes of the shortest row with its separator, by media type."""
         number = len(orjson.dumps(SHORTEST))
         if not self.labels:
             return {**dict.fromkeys((JSON, JSON_LINES, CSV), number + 1), NPY: 8}
@@ -79,7 +83,7 @@ class Answers:
         csv_row = min(map(len, self.csv_labels)) + 1 + number
         return {JSON: len(row) + 1, JSON_LINES: len(row) + 1, CSV: csv_row + 1, NPY: 8 * len(self.labels)}
 
-    def _write(self, predictions: FloatArray, kind: str) -> bytes:
+    def _encode(self, predictions: FloatArray, kind: str) -> bytes:
         exact = np.ascontiguousarray(predictions, dtype=np.float64)
         if kind == JSON:
             return b'{"predictions":[%b]}' % (self._json_classes(exact) if self.labels else _numbers(exact))
@@ -90,12 +94,14 @@ class Answers:
         return self._csv_classes(exact) if kind == CSV else b"\n".join(self._lines(exact))
 
     def _json_classes(self, probabilities: FloatArray) -> bytes:
-        chunks = (probabilities[start : start + CHUNK] for start in range(0, len(probabilities), CHUNK))
+        chunks = (
+            probabilities[start : start + CHUNK_ROWS] for start in range(0, len(probabilities), CHUNK_ROWS)
+        )
         return b",".join(orjson.dumps(self._rows(chunk))[1:-1] for chunk in chunks)
 
     def _lines(self, probabilities: FloatArray) -> Iterator[bytes]:
-        for start in range(0, len(probabilities), CHUNK):
-            yield from map(orjson.dumps, self._rows(probabilities[start : start + CHUNK]))
+        for start in range(0, len(probabilities), CHUNK_ROWS):
+            yield from map(orjson.dumps, self._rows(probabilities[start : start + CHUNK_ROWS]))
 
     def _rows(self, probabilities: FloatArray) -> list[dict[str, object]]:
         best = probabilities.argmax(axis=1).tolist()
@@ -117,7 +123,7 @@ class Answers:
 
 
 def _numbers(values: FloatArray) -> bytes:
-    return orjson.dumps(values, option=NUMBERS)[1:-1]
+    return orjson.dumps(values, option=SERIALIZE_ARRAYS)[1:-1]
 
 
 def _csv_cell(text: str) -> bytes:
@@ -126,11 +132,6 @@ def _csv_cell(text: str) -> bytes:
     return cell.getvalue().encode()
 
 
-def content_type(kind: str) -> bytes:
-    """Return the `Content-Type` that an answer of this kind is sent with."""
-    return CONTENT_TYPES[kind]
-
-
 def count_headers(counts: Sequence[tuple[bytes, int]]) -> list[tuple[bytes, bytes]]:
-    """Return a header a count, leaving out those that are 0."""
+    """Return a header for each count that is not 0."""
     return [(name, b"%d" % count) for name, count in counts if count]

@@ -1,4 +1,4 @@
-"""What is answered: paths, methods, limits, counts."""
+"""Requests to responses: paths, methods, limits, counts, and the thread for slow predictions."""
 
 from __future__ import annotations
 
@@ -6,210 +6,209 @@ import asyncio
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from container.payload.errors import Refusal
-from container.serving.log import Limited
-from container.serving.service import Answer
+from container.payload.errors import RequestError
+from container.serving.head_cache import HeadCache
+from container.serving.log import RateLimitedLog
+from container.serving.messages import Job, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from container.serving.http_protocol import Connection, Head, Request
-    from container.serving.service import Headers, Service
+    from container.serving.messages import Headers, Request, Responder
+    from container.serving.service import Service
     from container.serving.settings import Settings
 
-DIRECT_BYTES = 32 * 1024  # a bigger body is scored in the thread, so that /ping is answered meanwhile
-DIRECT_SECONDS = 0.005  # and so are all bodies while small ones take longer than this
-WEIGHT = 0.1  # of the newest request in the moving average
-BUFFERED = 16  # bodies of the greatest size that a worker holds at a time
-OVERLOADED = 503
-
-
-@dataclass(eq=False)
-class Job:
-    """Hold a request that the thread works on or will, until it is answered or given up, and who asked."""
-
-    request: Request | None
-    size: int
-    connection: Connection
-    started: float
+MAX_DIRECT_BYTES = 32 * 1024  # a larger body goes to the thread, so that /ping is answered meanwhile
+MAX_DIRECT_SECONDS = 0.005  # all bodies go to the thread while small ones take longer on average
+NEWEST_WEIGHT = 0.1  # of the newest request in the moving average
+MAX_BUFFERED_BODIES = 16  # bodies of the greatest size that a worker buffers at a time
 
 
 class Application:
-    """Answer `/ping` and `/invocations`.
+    """Respond to `/ping` and `/invocations`.
 
-    A small request of a quick model is scored in the event loop: a thread would cost more than the work.
-    All else goes through one thread: the loop stays free, and a model never runs twice at a time here.
+    A small request of a quick model is predicted in the event loop, where a thread would cost more than the
+    work. All others go through one thread: the loop stays free, and a process never runs its model twice at a
+    time.
     """
 
-    def __init__(self, service: Service, settings: Settings, on_jam: Callable[[], None]) -> None:
+    def __init__(self, service: Service, settings: Settings, on_stuck: Callable[[], None]) -> None:
         self.service = service
         self.settings = settings
-        self.on_jam = on_jam
+        self.on_stuck = on_stuck
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="predict")
-        self.seconds = 0.0  # a small request takes, as a moving average
-        self.waiting = 0  # requests that are being received in parts or wait for the thread
-        self.threaded = 0  # of those, the ones that were given to the thread
-        self.buffered = 0  # bytes of their bodies
-        self.working = 0.0  # since when the thread scores a request; 0 when it does not
-        self.crowded = False  # no more connections are taken
-        self.stopping = False  # every answer closes its connection
-        self.problems = Limited()
-        # Of requests that came in, for those that begin with the same bytes.
-        self.heads: dict[bytes, Head] = {}
-        self.tick()
+        self.average_seconds = 0.0  # that a small request takes
+        self.waiting = 0  # requests that are being received in parts, or are with the thread
+        self.in_thread = 0  # requests that are with the thread
+        self.buffered = 0  # bytes of the bodies of waiting requests
+        self.predicting_since = 0.0  # in monotonic seconds; 0 while the thread does not predict
+        self.is_full = False  # no more connections are accepted
+        self.stopping = False  # every response closes its connection
+        self.rate_limited = RateLimitedLog()
+        self.head_cache = HeadCache()
+        self.update_clock()
 
-    def tick(self) -> None:
-        """Read the clock, which is done now and then, and not for every request.
+    def update_clock(self) -> None:
+        """Read the clock, twice a second instead of for each request.
 
-        A prediction cannot be stopped. When one takes too long the worker has to go, also if nobody waits.
+        A prediction cannot be stopped. When one takes too long, the worker has to end, even if its caller has
+        gone.
         """
         self.now = time.monotonic()
-        if self.working and self.now - self.working > self.settings.timeout:
-            self.on_jam()
-        self.date = time.strftime("date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime()).encode()
+        if self.predicting_since and self.now - self.predicting_since > self.settings.timeout:
+            self.on_stuck()
+        self.date_header = time.strftime("date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime()).encode()
 
-    def answer(self, request: Request, connection: Connection) -> Answer | Job:
-        """Answer a request, or give it to the thread, after which the connection gets the answer."""
+    def handle(self, request: Request, responder: Responder) -> Response | Job:
+        """Return the response, or the job of the thread, which will deliver the response to the responder."""
         if request.path != b"/invocations" or request.method != b"POST":
-            return self._elsewhere(request)
+            return self._handle_other(request)
         self.service.totals.requests += 1
         try:
-            if len(request.body) > DIRECT_BYTES or self.threaded or self.seconds > DIRECT_SECONDS:
-                return self._give_to_thread(request, connection)
-            return self._measured(request)
-        except Exception as error:  # noqa: BLE001  a fault of the model is an answer, never a dead worker
+            if (
+                len(request.body) > MAX_DIRECT_BYTES
+                or self.in_thread
+                or self.average_seconds > MAX_DIRECT_SECONDS
+            ):
+                return self._submit(request, responder)
+            return self._respond_timed(request)
+        except Exception as error:  # noqa: BLE001 - an error of the model is a response, and never ends the worker
             return self._failure(error)
 
-    def abandon(self, job: Job) -> None:
-        """Forget a job whose caller has gone: it is not begun, if it has not been."""
+    def cancel(self, job: Job) -> None:
+        """Cancel a job whose caller has gone: it is not begun, if it has not been."""
         job.request = None
 
-    def give_up(self) -> Answer:
-        """Count a request whose time is over; return the answer."""
+    def time_out(self) -> Response:
+        """Count a request that took too long, and return its response."""
         self.service.totals.failed += 1
         message = f"no answer within {self.settings.timeout} seconds; send fewer rows at a time"
-        return self._refused(Refusal(503, "timeout", message))
+        return self._rejection(RequestError(503, "timeout", message))
 
-    def refuse_early(self, refusal: Refusal) -> Answer:
-        """Count a request that was refused before it had come in whole; return the answer."""
+    def reject_early(self, error: RequestError) -> Response:
+        """Count a request that is rejected before it has arrived completely, and return its response."""
         totals = self.service.totals
         totals.requests += 1
-        if refusal.code == "request-timeout":
+        if error.code == "request-timeout":
             totals.failed += 1
         else:
             totals.refused += 1
-        return self._refused(refusal)
+        return self._rejection(error)
 
-    def hold(self, size: int, *, begins: bool) -> Refusal | None:
-        """Account for more of a body that comes in parts; return a refusal when this is too much."""
-        full = begins and self.waiting >= self.settings.queue
-        self.waiting += begins
+    def reserve(self, size: int, *, is_first: bool) -> RequestError | None:
+        """Account for `size` more bytes of a body that comes in parts; return an error for too many."""
+        is_full = is_first and self.waiting >= self.settings.queue
+        self.waiting += is_first
         self.buffered += size
-        return _overloaded() if full or self.buffered > BUFFERED * self.settings.max_body else None
+        return _overloaded() if is_full or self.buffered > self._max_buffered() else None
 
     def release(self, size: int) -> None:
-        """Account for a body that is complete, answered or given up."""
+        """Account for a body of `size` reserved bytes that is complete, answered or cancelled."""
         self.waiting -= 1
         self.buffered -= size
 
-    def too_large(self) -> Refusal:
-        """Return the refusal of a body above the limit."""
+    def too_large(self) -> RequestError:
+        """Return the error for a body above the limit."""
         limit = self.settings.max_body
-        return Refusal(
-            413, "too-large", f"the request is larger than {limit} bytes; send fewer rows at a time"
-        )
+        message = f"the request is larger than {limit} bytes; send fewer rows at a time"
+        return RequestError(413, "too-large", message)
 
-    def _give_to_thread(self, request: Request, connection: Connection) -> Job:
-        job = Job(request, len(request.body), connection, self.now)
-        if (refusal := self.hold(job.size, begins=True)) is not None:
+    def _max_buffered(self) -> int:
+        return MAX_BUFFERED_BODIES * self.settings.max_body
+
+    def _submit(self, request: Request, responder: Responder) -> Job:
+        job = Job(request, len(request.body), responder, self.now)
+        if (error := self.reserve(job.size, is_first=True)) is not None:
             self.release(job.size)
-            raise refusal
-        self.threaded += 1
+            raise error
+        self.in_thread += 1
         loop = asyncio.get_running_loop()
-        self.thread.submit(self._work, job).add_done_callback(
+        self.thread.submit(self._run, job).add_done_callback(
             lambda result: loop.call_soon_threadsafe(self._finish, job, result)
         )
         return job
 
-    def _work(self, job: Job) -> Answer | None:
-        """Score a job in the thread; nothing of one that nobody waits for any more."""
+    def _run(self, job: Job) -> Response | None:
+        """Respond to a job in the thread, unless it is cancelled."""
         request = job.request
         if request is None:
             return None
-        self.working = time.monotonic()
+        self.predicting_since = time.monotonic()
         try:
-            return self._measured(request) if job.size <= DIRECT_BYTES else self._score(request)
+            return self._respond_timed(request) if job.size <= MAX_DIRECT_BYTES else self._respond(request)
         finally:
-            self.working = 0.0
+            self.predicting_since = 0.0
 
-    def _finish(self, job: Job, result: Future[Answer | None]) -> None:
-        """Deliver what the thread has done, if anyone still waits for it."""
+    def _finish(self, job: Job, result: Future[Response | None]) -> None:
+        """Deliver the thread's response, if the caller still waits for it."""
         self.release(job.size)
-        self.threaded -= 1
+        self.in_thread -= 1
         if job.request is None:
             return
         try:
-            answer = result.result()
-        except Exception as error:  # noqa: BLE001  a fault of the model is an answer, never a dead worker
-            answer = self._failure(error)
-        if answer is not None:
-            job.connection.deliver(job, answer)
+            response = result.result()
+        except Exception as error:  # noqa: BLE001 - an error of the model is a response, and never ends the worker
+            response = self._failure(error)
+        if response is not None:
+            job.responder.deliver(job, response)
 
-    def _score(self, request: Request) -> Answer:
+    def _respond(self, request: Request) -> Response:
         headers = request.headers
-        return self.service.answer(
+        return self.service.respond(
             request.body, headers.get(b"content-type", b""), headers.get(b"accept", b"")
         )
 
-    def _measured(self, request: Request) -> Answer:
+    def _respond_timed(self, request: Request) -> Response:
         started = time.perf_counter()
-        answer = self._score(request)
-        self.seconds += WEIGHT * (time.perf_counter() - started - self.seconds)
-        return answer
+        response = self._respond(request)
+        self.average_seconds += NEWEST_WEIGHT * (time.perf_counter() - started - self.average_seconds)
+        return response
 
-    def _failure(self, error: Exception) -> Answer:
+    def _failure(self, error: Exception) -> Response:
         totals = self.service.totals
-        if isinstance(error, Refusal):
+        if isinstance(error, RequestError):
             totals.refused += 1
-            return self._refused(error)
+            return self._rejection(error)
         totals.failed += 1
-        self.problems.log("failed", error=f"{type(error).__name__}: {error}", at=_place(error))
-        return _error(Refusal(500, "model-error", "the model failed on this request; its log says why"))
+        self.rate_limited.log("failed", error=f"{type(error).__name__}: {error}", at=_location(error))
+        message = "the model failed on this request; its log says why"
+        return _error_response(RequestError(500, "model-error", message))
 
-    def _refused(self, refusal: Refusal) -> Answer:
-        self.problems.log("refused", status=refusal.status, code=refusal.code, message=refusal.message)
-        answer = _error(refusal)
-        if refusal.status == OVERLOADED:
-            answer.headers.append((b"retry-after", b"1"))
-        return answer
+    def _rejection(self, error: RequestError) -> Response:
+        self.rate_limited.log("refused", status=error.status, code=error.code, message=error.message)
+        response = _error_response(error)
+        if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers.append((b"retry-after", b"1"))
+        return response
 
-    def _elsewhere(self, request: Request) -> Answer:
+    def _handle_other(self, request: Request) -> Response:
         allowed = {b"/ping": b"GET", b"/invocations": b"POST"}.get(request.path)
         if allowed is None:
-            return _error(Refusal(404, "not-found", "there are GET /ping and POST /invocations"))
+            message = "there are GET /ping and POST /invocations"
+            return _error_response(RequestError(404, "not-found", message))
         if request.method == allowed:
-            return Answer(200, [(b"content-length", b"0"), *self.service.form], b"")
-        answer = _error(
-            Refusal(405, "method-not-allowed", f"{request.path.decode()} takes {allowed.decode()}")
-        )
-        answer.headers.append((b"allow", allowed))
-        return answer
+            return Response(200, [(b"content-length", b"0"), *self.service.form_headers], b"")
+        message = f"{request.path.decode()} takes {allowed.decode()}"
+        response = _error_response(RequestError(405, "method-not-allowed", message))
+        response.headers.append((b"allow", allowed))
+        return response
 
 
-def _error(refusal: Refusal) -> Answer:
-    body = refusal.body()
+def _error_response(error: RequestError) -> Response:
+    body = error.body()
     headers: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    return Answer(refusal.status, headers, body)
+    return Response(error.status, headers, body)
 
 
-def _overloaded() -> Refusal:
-    return Refusal(503, "overloaded", "more requests wait than this server takes; try again later")
+def _overloaded() -> RequestError:
+    message = "more requests wait than this server takes; try again later"
+    return RequestError(503, "overloaded", message)
 
 
-def _place(error: Exception) -> str:
+def _location(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{frame.filename}:{frame.lineno}"

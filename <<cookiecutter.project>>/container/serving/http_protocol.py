@@ -1,8 +1,8 @@
 """HTTP/1.1 on one connection, between llhttp's parser and the application.
 
-A framework's tasks, queues and dictionaries for each request cost several times what a linear model does.
-What is here is what two paths need, and every limit is enforced while a request arrives: of its head, of its
-body, of its time, and of what waits beside it.
+The tasks, queues and dictionaries of a framework would cost several times what a linear model does for each
+request. This module has only what two paths need. It enforces every limit while a request arrives: of its
+head, its body, its time, and of the memory that all requests take together.
 """
 
 from __future__ import annotations
@@ -10,175 +10,152 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import httptools
 
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.runtime.log import log
-from container.serving.service import Answer
+from container.serving.messages import Request, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from container.serving.application import Application
+    from container.serving.messages import Job
 
-    from container.serving.application import Application, Job
-
-MAX_HEAD = 64 * 1024  # bytes of a request's line and headers, behind the packet that it begins in
-FRAMING = 8  # bytes that one of a body may take when it is sent in chunks
-HEAD_SECONDS = 10.0  # in which a request's line and headers come: they fit into a packet or a few
-LINGER = 2.0  # seconds in which a refused caller may read the answer while it still sends
-KEEP_ALIVE = 75.0  # seconds that an idle connection is kept: longer than callers' pools keep theirs
-CROWDED = 2.0  # and when no more are taken: others wait for its place
-DRAINED = 10  # times the greatest size: what a refused caller may still send before it is cut off
-IDLE, HEAD, BODY = range(3)  # what of a request has come
-END_OF_HEAD = b"\r\n\r\n"
-MOST_HEADS, LONGEST_HEAD = 256, 4096  # that are remembered, and the bytes of one
-# A head with one of these is never remembered.
-NEVER_KNOWN = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"connection"})
-OFFER = frozenset({b"upgrade", b"connection", b"http2-settings"})  # of another protocol
-# They may follow a header's value. The parser leaves them on, and refuses a tab behind chunked.
+MAX_HEAD_BYTES = 64 * 1024  # of a request's line and headers, without the packet that they begin in
+MAX_FRAMING_RATIO = 8  # bytes received for one byte of a body that is sent in chunks
+MAX_DRAIN_RATIO = 10  # times the greatest body: a rejected request that is larger closes its connection
+HEAD_TIMEOUT = 10.0  # seconds; a request's line and headers fit into one packet or a few
+CLOSE_TIMEOUT = 2.0  # seconds in which a caller that still sends may read the last response
+KEEP_ALIVE = 75.0  # seconds of an idle connection: longer than the pools of clients keep theirs
+KEEP_ALIVE_WHEN_FULL = 2.0  # seconds, while others wait to be accepted
+IDLE, HEAD, BODY = range(3)  # the part of a request that is arriving
+UPGRADE_HEADERS = frozenset({b"upgrade", b"connection", b"http2-settings"})
+# They may follow a header's value. The parser leaves them on, and rejects a tab behind chunked.
 BLANKS = b" \t"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-LINES = {
-    status: f"HTTP/1.1 {status} {reason}\r\n".encode()
-    for status, reason in {
-        200: "OK",
-        400: "Bad Request",
-        404: "Not Found",
-        405: "Method Not Allowed",
-        406: "Not Acceptable",
-        408: "Request Timeout",
-        413: "Content Too Large",
-        415: "Unsupported Media Type",
-        431: "Request Header Fields Too Large",
-        500: "Internal Server Error",
-        503: "Service Unavailable",
-    }.items()
+RENAMED = {413: "Content Too Large"}  # in RFC 9110; Python before 3.13 has the former phrase
+STATUS_LINES = {
+    status.value: f"HTTP/1.1 {status.value} {RENAMED.get(status.value, status.phrase)}\r\n".encode()
+    for status in HTTPStatus
 }
 
 
-class Request(NamedTuple):
-    """Hold one request that has come in whole."""
-
-    method: bytes
-    path: bytes
-    headers: Mapping[bytes, bytes]
-    body: bytes
-    keeps: bool  # the connection, for a further request
-    started: float
-
-
-class Head(NamedTuple):
-    """Hold what the parser made of a request's line and headers, and the length of the body behind them."""
-
-    method: bytes
-    path: bytes
-    headers: Mapping[bytes, bytes]
-    length: int
-
-
-class Refused(NamedTuple):
-    """Hold a request that was refused before it had come in whole, and its answer."""
+class Rejected(NamedTuple):
+    """Hold a request that was rejected before it had arrived completely, and its response."""
 
     request: Request
-    answer: Answer
+    response: Response
 
 
 class Connection(asyncio.Protocol):
-    """Read requests one after another, and answer them in their order."""
+    """Read requests one after another, and respond to them in their order.
+
+    The connection is in the set `connections` from its start to its end.
+    """
 
     transport: asyncio.Transport
     parser: httptools.HttpRequestParser | None
 
-    def __init__(self, application: Application, everyone: set[Connection]) -> None:
-        """Belong to everyone until the connection is lost."""
+    def __init__(self, application: Application, connections: set[Connection]) -> None:
         self.application = application
-        self.everyone = everyone
+        self.connections = connections
         self.settings = application.settings
-        self.since = application.now  # when the present state began, by the application's coarse clock
+        # Of the connection.
+        self.state_since = application.now  # by the application's coarse clock
+        self.is_closing = False  # nothing that arrives is read any more
+        self.is_half_closed = False  # the caller has closed its side
+        self.is_write_paused = False  # the caller does not read its responses
+        self.job: Job | None = None  # the request that is with the thread
+        self.queue: deque[Request | Rejected] = deque()  # those that arrived after it
+        # Of the request that is arriving.
         self.stage = IDLE
-        self.url, self.headers, self.parts = b"", dict[bytes, bytes](), list[bytes]()
-        self.whole = b""  # what came in last, if a request began with it
-        self.size = self.received = self.buffered = 0  # bytes of the body, of all behind the first packet
-        self.held = False  # what is buffered counts among what all connections hold
+        self.url, self.headers, self.body_parts = b"", dict[bytes, bytes](), list[bytes]()
+        self.packet = b""  # that the request began with, while it is the only one
+        self.body_size = self.received = 0  # bytes: of the body, and of all packets but the first
+        self.reserved: int | None = None  # bytes of the body that the application accounts for
         self.started = 0.0
-        self.keeps = True
-        self.refused = False  # the request that is coming in: what is left of it is dropped
-        self.offers = False  # the request that is coming in: another protocol
-        self.job: Job | None = None  # the request that the thread has
-        self.queue: deque[Request | Refused] = deque()  # those that came in behind it
-        self.ending = False  # nothing that comes in is read any more
-        self.half = False  # the caller has closed its side
-        self.stalled = False  # the caller does not read its answers
+        self.keep_alive = True
+        self.is_rejected = False  # the rest of the request is dropped
+        self.offers_upgrade = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        self.transport = cast("asyncio.Transport", transport)  # uvloop's has another base
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's has another base class
         self.parser = httptools.HttpRequestParser(self)
-        self.everyone.add(self)
+        self.connections.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Give up what the caller will not read any more."""
+        """Cancel the requests whose responses nobody will read."""
         del error
-        self.everyone.discard(self)
-        self.parser = None  # whose callbacks hold this object
-        self.ending = True
+        self.connections.discard(self)
+        self.parser = None  # it refers back to this object
+        self.is_closing = True
         self.queue.clear()
-        self._leave()
+        self._release()
         if self.job is not None:
-            self.application.abandon(self.job)
+            self.application.cancel(self.job)
 
     def data_received(self, data: bytes) -> None:
-        """Parse; requests that are complete are answered meanwhile."""
-        if self.ending or self.parser is None:
+        """Parse a packet; the parser's callbacks respond to requests that are complete.
+
+        Raises:
+            Exception: a callback has failed, as it would without the parser in between.
+        """
+        if self.is_closing or self.parser is None:
             return
         if self.stage == IDLE:
-            if self._take_known(data):
+            started = time.perf_counter() if self.settings.access_log else 0.0
+            request = self.application.head_cache.find(data, started)
+            if request is not None:  # `HeadCache` says why the parser need not see it
+                self.state_since = self.application.now
+                self._accept(request)
                 return
-            self.whole = data
+            self.packet = data
         else:
-            self.whole = b""
+            self.packet = b""
             self.received += len(data)
         try:
             self._parse(data)
         except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None  # a fault of ours, and not of the request
+            raise error.__context__ or error from None  # a fault of this module, not of the request
         except httptools.HttpParserError:
-            self._refuse(Refusal(400, "invalid-http", "the request is not HTTP/1.1"), keeps=False)
-        if self.stage != IDLE and not self.ending:
-            self._wait_for_more()
+            self._reject(RequestError(400, "invalid-http", "the request is not HTTP/1.1"), keep_alive=False)
+        if self.stage != IDLE and not self.is_closing:
+            self._check_limits()
 
     def eof_received(self) -> bool:
-        """Answer a caller that only closed its side."""
-        self.half = True
+        """Keep the connection open for responses to a caller that has closed only its side."""
+        self.is_half_closed = True
         return self.job is not None or bool(self.queue)
 
     def pause_writing(self) -> None:
-        """Read nothing more from a caller who does not read."""
-        self.stalled = True
-        self.since = self.application.now
+        """Stop reading from a caller who does not read."""
+        self.is_write_paused = True
+        self.state_since = self.application.now
         self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Go on."""
-        self.stalled = False
+        """Read again."""
+        self.is_write_paused = False
         if not (self.queue or self.transport.is_closing()):
             self.transport.resume_reading()
 
     def on_message_begin(self) -> None:
         """Start a request."""
-        self.since = self.application.now
+        self.state_since = self.application.now
         self.started = time.perf_counter() if self.settings.access_log else 0.0
-        self.stage, self.refused, self.offers, self.keeps = HEAD, False, False, True
-        self.url, self.headers, self.parts = b"", {}, []
-        self.size = self.received = 0
+        self.stage, self.is_rejected, self.offers_upgrade, self.keep_alive = HEAD, False, False, True
+        self.url, self.headers, self.body_parts = b"", {}, []
+        self.body_size = self.received = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; one that stands behind a body in chunks says nothing that is still to be heard."""
+        """Take a header; one in the trailer of a chunked body comes too late to matter, and is ignored."""
         if self.stage == HEAD:
             name = name.lower()
             if name == b"transfer-encoding" and name in self.headers:
@@ -186,245 +163,226 @@ class Connection(asyncio.Protocol):
             self.headers[name] = value
 
     def on_headers_complete(self) -> None:
-        """Refuse what is declared too large before it is sent."""
-        assert self.parser is not None  # noqa: S101  it is calling
+        """Reject a body that is declared too large before it is sent."""
+        assert self.parser is not None  # noqa: S101 - it calls this method
         self.stage = BODY
-        self.since = self.application.now
-        self.offers = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
-        if self.offers:
-            return  # the request begins anew, without the offer
-        current = self.parser.get_http_version() == "1.1"
-        self.keeps = current and self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        self.state_since = self.application.now
+        self.offers_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self.offers_upgrade:
+            return  # `_parse` begins the request again without the offer
+        is_current = self.parser.get_http_version() == "1.1"
+        self.keep_alive = is_current and self.parser.should_keep_alive() and not self.parser.should_upgrade()
         if self.headers.get(b"transfer-encoding", b"chunked").rstrip(BLANKS).lower() != b"chunked":
-            self._refuse(Refusal(400, "invalid-http", "of transfer encodings, chunked is read"), keeps=False)
+            error = RequestError(400, "invalid-http", "of transfer encodings, chunked is read")
+            self._reject(error, keep_alive=False)
             return
-        declared = self.declared()
+        declared = self._declared_size()
         if declared > self.settings.max_body:
-            drained = declared <= DRAINED * self.settings.max_body and b"expect" not in self.headers
-            self._refuse(self.application.too_large(), keeps=self.keeps and drained)
-        elif b"expect" in self.headers and current and not (self.queue or self.job or self.ending):
+            # A caller that waits for 100 Continue may not send the body, so its end could not be found.
+            drains = declared <= MAX_DRAIN_RATIO * self.settings.max_body and b"expect" not in self.headers
+            self._reject(self.application.too_large(), keep_alive=self.keep_alive and drains)
+        elif b"expect" in self.headers and is_current and not (self.queue or self.job or self.is_closing):
             self.transport.write(CONTINUE)
 
     def on_body(self, part: bytes) -> None:
         """Take a part of the body."""
-        if self.refused:
+        if self.is_rejected:
             return
-        self.size += len(part)
-        if self.size > self.settings.max_body:
-            self._refuse(self.application.too_large(), keeps=False)
+        self.body_size += len(part)
+        if self.body_size > self.settings.max_body:
+            self._reject(self.application.too_large(), keep_alive=False)
             return
-        self.parts.append(part)
+        self.body_parts.append(part)
 
     def on_message_complete(self) -> None:
-        """Answer the request, or put it behind the one that is being answered."""
-        if self.offers:
+        """Respond to the request, or queue it behind the one that is with the thread."""
+        if self.offers_upgrade:
             return
         self.stage = IDLE
-        self.since = self.application.now
-        if self.held:
-            self._leave()
-        if not (self.refused or self.ending):
+        self.state_since = self.application.now
+        if self.reserved is not None:
+            self._release()
+        if not (self.is_rejected or self.is_closing):
             request = self._request()
-            self._remember(request)
-            self._take(request)
+            self.application.head_cache.add(self.packet, request, self._declared_size())
+            self._accept(request)
 
-    def declared(self) -> int:
-        """Return the length that the request says its body has, 0 when it does not say."""
-        length = self.headers.get(b"content-length", b"").rstrip(BLANKS)
-        return int(length) if length.isdigit() else 0
-
-    def answer(self, request: Request, answer: Answer) -> None:
-        """Send an answer."""
-        closes = not request.keeps or self.application.stopping
-        headers = [*answer.headers, (b"connection", b"close")] if closes else answer.headers
-        lines = [LINES[answer.status], self.application.date]
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines += (b"\r\n", b"" if request.method == b"HEAD" else answer.body)
-        self.transport.write(b"".join(lines))
-        if request.started:
-            self._log(request, answer.status)
-        if closes:
-            self.close()
-
-    def deliver(self, job: Job, answer: Answer) -> None:
-        """Send the answer that the thread gave, and go on with the requests behind it."""
+    def deliver(self, job: Job, response: Response) -> None:
+        """Send the response of the thread, and continue with the requests that arrived after it."""
         self.job = None
-        self.since = self.application.now
+        self.state_since = self.application.now
         request, job.request = job.request, None
-        assert request is not None  # noqa: S101  it is answered once
-        self.answer(request, answer)
-        while self.queue and self.job is None and not self.ending:
+        assert request is not None  # noqa: S101 - a job is delivered once
+        self._send(request, response)
+        while self.queue and self.job is None and not self.is_closing:
             self._begin(self.queue.popleft())
-        if self.queue or self.job is not None or self.ending:
+        if self.queue or self.job is not None or self.is_closing:
             return
-        if self.half:
-            self.close()
-        elif not self.stalled:
+        if self.is_half_closed:
+            self._close()
+        elif not self.is_write_paused:
             self.transport.resume_reading()
 
-    def close(self) -> None:
-        """End the connection when its last answer is sent; who still sends gets a moment to read it."""
-        if self.ending:
-            return
-        self.ending, self.since = True, self.application.now
-        if self.stage == IDLE or self.half:
-            self.transport.close()
-        elif not self.transport.is_closing():
-            self.transport.write_eof()
-
-    def retire(self) -> None:
-        """Close now, or after the request that is under way."""
+    def close_when_idle(self) -> None:
+        """Close now, or after the request that is arriving or being answered."""
         if self.stage == IDLE and self.job is None and not self.queue:
-            self.close()
+            self._close()
 
-    def sweep(self) -> None:
-        """End what has taken too long; called now and then, for a timer a request would cost too much."""
+    def enforce_timeouts(self) -> None:
+        """End what has taken too long; called twice a second, since a timer for each request costs more."""
         now = self.application.now
-        if self.job is not None and not (self.ending or self.stalled):
+        if self.job is not None and not (self.is_closing or self.is_write_paused):
             if now - self.job.started > self.settings.timeout:
-                self.deliver(self.job, self.application.give_up())
+                self.deliver(self.job, self.application.time_out())
             return
-        patience = self._patience()
-        if now - self.since <= patience:
+        timeout = self._timeout()
+        if now - self.state_since <= timeout:
             return
-        if self.ending or self.stalled:
+        if self.is_closing or self.is_write_paused:
             self.transport.abort()
-        elif self.stage == IDLE or self.refused:
-            self.close()
+        elif self.stage == IDLE or self.is_rejected:
+            self._close()
         else:
-            what = "request's head" if self.stage == HEAD else "request"
-            message = f"the {what} was not complete within {patience:g} seconds"
-            self._refuse(Refusal(408, "request-timeout", message), keeps=False)
+            part = "request's head" if self.stage == HEAD else "request"
+            message = f"the {part} was not complete within {timeout:g} seconds"
+            self._reject(RequestError(408, "request-timeout", message), keep_alive=False)
 
-    def _patience(self) -> float:
+    def _timeout(self) -> float:
         """Return how many seconds the present state may last."""
         timeout = self.settings.timeout
-        if self.ending and self.stage != IDLE and not self.stalled:
-            return LINGER
-        if self.ending or self.stalled:
+        if self.is_closing and self.stage != IDLE and not self.is_write_paused:
+            return CLOSE_TIMEOUT
+        if self.is_closing or self.is_write_paused:
             return timeout
         if self.stage == IDLE:
-            return CROWDED if self.application.crowded else KEEP_ALIVE
-        return min(HEAD_SECONDS, timeout) if self.stage == HEAD else timeout
+            return KEEP_ALIVE_WHEN_FULL if self.application.is_full else KEEP_ALIVE
+        return min(HEAD_TIMEOUT, timeout) if self.stage == HEAD else timeout
 
     def _parse(self, data: bytes) -> None:
-        """Parse what came in.
+        """Parse a packet.
 
-        Behind the head of a request that offers another protocol, the parser stops: it takes what follows for
-        that protocol. Such an offer is ignored, as HTTP allows, and the request may have a body. So the head
-        is parsed again without the offer, and then what follows.
+        After the head of a request that offers another protocol, the parser stops: it takes the rest for that
+        protocol. Such an offer is ignored, as HTTP allows, and the request may have a body. So the head is
+        parsed again without the offer, and then the rest.
         """
         rest: bytes | memoryview = data
         while self.parser is not None:
             try:
                 self.parser.feed_data(rest)
             except httptools.HttpParserUpgrade as upgrade:
-                if not self.offers or self.ending:
-                    return  # CONNECT, whose connection closes behind the answer, or behind the last request
+                if not self.offers_upgrade or self.is_closing:
+                    return  # CONNECT, or behind the last request: the connection closes after the response
                 rest = memoryview(rest)[upgrade.args[0] :]
             else:
                 return
-            self.whole = b""  # what is remembered is a head that came in like this
-            head = self._without_offer(self.parser)
+            self.packet = b""  # the head that is parsed now is not the one that arrived
+            head = self._head_without_offer(self.parser)
             self.parser = httptools.HttpRequestParser(self)
             self.parser.feed_data(head)
 
-    def _without_offer(self, parser: httptools.HttpRequestParser) -> bytes:
+    def _head_without_offer(self, parser: httptools.HttpRequestParser) -> bytes:
         """Return the head that the parser has read, as HTTP/1.x without an offer of another protocol."""
         lines = [b"%b %b HTTP/%b" % (parser.get_method(), self.url, parser.get_http_version().encode())]
-        lines += [b"%b: %b" % header for header in self.headers.items() if header[0] not in OFFER]
+        lines += [b"%b: %b" % header for header in self.headers.items() if header[0] not in UPGRADE_HEADERS]
         if not parser.should_keep_alive():
             lines.append(b"connection: close")
         return b"\r\n".join((*lines, b"", b""))
 
-    def _take(self, item: Request | Refused) -> None:
-        """Answer a request in its turn."""
+    def _accept(self, item: Request | Rejected) -> None:
+        """Respond to a request in its turn."""
         if self.job is None and not self.queue:
             self._begin(item)
             return
         self.queue.append(item)
         self.transport.pause_reading()
 
-    def _begin(self, item: Request | Refused) -> None:
-        if isinstance(item, Refused):
-            self.answer(*item)
+    def _begin(self, item: Request | Rejected) -> None:
+        if isinstance(item, Rejected):
+            self._send(*item)
             return
-        result = self.application.answer(item, self)
-        if isinstance(result, Answer):
-            self.answer(item, result)
+        result = self.application.handle(item, self)
+        if isinstance(result, Response):
+            self._send(item, result)
         else:
             self.job = result
 
+    def _send(self, request: Request, response: Response) -> None:
+        closes = not request.keep_alive or self.application.stopping
+        headers = [*response.headers, (b"connection", b"close")] if closes else response.headers
+        lines = [STATUS_LINES[response.status], self.application.date_header]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines += (b"\r\n", b"" if request.method == b"HEAD" else response.body)
+        self.transport.write(b"".join(lines))
+        if request.started:
+            _log(request, response.status)
+        if closes:
+            self._close()
+
+    def _close(self) -> None:
+        """Close when the last response is sent; a caller that still sends gets a moment to read it.
+
+        A socket that is closed with unread data sends a reset, on which the caller's system may drop the
+        response.
+        """
+        if self.is_closing:
+            return
+        self.is_closing, self.state_since = True, self.application.now
+        if self.stage == IDLE or self.is_half_closed:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.transport.write_eof()
+
     def _request(self) -> Request:
-        assert self.parser is not None  # noqa: S101  it is calling
-        body = self.parts[0] if len(self.parts) == 1 else b"".join(self.parts)
-        self.parts = []
+        assert self.parser is not None  # noqa: S101 - it calls on_message_complete
+        body = self.body_parts[0] if len(self.body_parts) == 1 else b"".join(self.body_parts)
+        self.body_parts = []
         method, path = self.parser.get_method(), self.url
         if path != b"/invocations":
             path = _path(path)
-        return Request(method, path, self.headers, body, self.keeps, self.started)
+        return Request(method, path, self.headers, body, self.keep_alive, self.started)
 
-    def _take_known(self, data: bytes) -> bool:
-        """Take a whole request whose head came before, byte for byte: the parser would say the same again."""
-        end = data.find(END_OF_HEAD) + len(END_OF_HEAD)
-        head = self.application.heads.get(data[:end])
-        if head is None or len(data) != end + head.length:
-            return False
-        self.since = self.application.now
-        started = time.perf_counter() if self.settings.access_log else 0.0
-        self._take(Request(head.method, head.path, head.headers, data[end:], keeps=True, started=started))
-        return True
+    def _declared_size(self) -> int:
+        """Return the content-length in bytes, or 0 without one."""
+        length = self.headers.get(b"content-length", b"").rstrip(BLANKS)
+        return int(length) if length.isdigit() else 0
 
-    def _remember(self, request: Request) -> None:
-        """Remember the head of a request that came in at once, and by itself."""
-        whole, heads, size = self.whole, self.application.heads, len(request.body)
-        end = len(whole) - size
-        if (
-            not request.keeps
-            or not 0 < end <= LONGEST_HEAD
-            or whole.find(END_OF_HEAD) != end - len(END_OF_HEAD)
-        ):
+    def _reject(self, error: RequestError, *, keep_alive: bool) -> None:
+        """Respond to a request before it is complete; the rest of it is dropped."""
+        self.is_rejected, self.body_parts = True, []
+        self._release()
+        if self.is_closing:
+            return  # the request is behind the last one that gets a response
+        request = Request(b"", b"", self.headers, b"", keep_alive, self.started)
+        self._accept(Rejected(request, self.application.reject_early(error)))
+
+    def _check_limits(self) -> None:
+        """Check the size of a request that comes in parts, and reserve memory for its body."""
+        if self.is_rejected:
             return
-        if self.declared() != size or not NEVER_KNOWN.isdisjoint(request.headers):
-            return
-        if len(heads) >= MOST_HEADS:
-            heads.clear()
-        heads[whole[:end]] = Head(request.method, request.path, request.headers, size)
-
-    def _refuse(self, refusal: Refusal, *, keeps: bool) -> None:
-        """Answer a request before it is complete; what is left of it is dropped."""
-        self.refused, self.parts = True, []
-        self._leave()
-        if self.ending:
-            return  # it came behind the last that is answered here
-        request = Request(b"", b"", self.headers, b"", keeps, self.started)
-        self._take(Refused(request, self.application.refuse_early(refusal)))
-
-    def _wait_for_more(self) -> None:
-        """Account for a request that comes in parts."""
-        if self.refused:
-            return
-        if self.received > MAX_HEAD + FRAMING * self.size:
-            message = f"what the request has besides its body is larger than {MAX_HEAD} bytes"
-            self._refuse(Refusal(431, "head-too-large", message), keeps=False)
+        if self.received > MAX_HEAD_BYTES + MAX_FRAMING_RATIO * self.body_size:
+            message = f"what the request has besides its body is larger than {MAX_HEAD_BYTES} bytes"
+            self._reject(RequestError(431, "head-too-large", message), keep_alive=False)
             return
         if self.stage == HEAD:
             return
-        refusal = self.application.hold(self.size - self.buffered, begins=not self.held)
-        self.held, self.buffered = True, self.size
-        if refusal is not None:
-            self._refuse(refusal, keeps=self.keeps)
+        error = self.application.reserve(
+            self.body_size - (self.reserved or 0), is_first=self.reserved is None
+        )
+        self.reserved = self.body_size
+        if error is not None:
+            self._reject(error, keep_alive=self.keep_alive)
 
-    def _leave(self) -> None:
-        if self.held:
-            self.application.release(self.buffered)
-            self.held, self.buffered = False, 0
+    def _release(self) -> None:
+        if self.reserved is not None:
+            self.application.release(self.reserved)
+            self.reserved = None
 
-    def _log(self, request: Request, status: int) -> None:
-        seconds = f"{time.perf_counter() - request.started:.6f}"
-        method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
-        log("request", method=method, path=path, status=status, seconds=seconds)
+
+def _log(request: Request, status: int) -> None:
+    seconds = f"{time.perf_counter() - request.started:.6f}"
+    method, path = request.method.decode("latin-1"), request.path.decode("latin-1")
+    log("request", method=method, path=path, status=status, seconds=seconds)
 
 
 def _path(url: bytes) -> bytes:

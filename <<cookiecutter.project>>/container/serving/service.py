@@ -1,27 +1,28 @@
-"""A request passes through decode, predict, encode."""
+"""Services: a request's body is decoded, predicted and encoded, by a service for each kind of model."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from container.payload import fast_path, negotiation, number_parser
-from container.payload.requests import Requests
-from container.payload.responses import Answers, content_type, count_headers
-from container.serving.settings import MAX_ANSWER
+from container.payload.limits import MAX_RESPONSE_BYTES
+from container.payload.requests import RequestDecoder
+from container.payload.responses import CONTENT_TYPES, ResponseEncoder, count_headers
+from container.serving.messages import Response
 
 if TYPE_CHECKING:
     from container.model_artifact import ModelArtifact
     from container.runtime.typing import FloatArray
+    from container.serving.messages import Headers
 
-TEXT = frozenset({negotiation.JSON, negotiation.CSV})  # the forms that most requests have
-Headers = list[tuple[bytes, bytes]]
+FAST_TYPES = frozenset({negotiation.JSON, negotiation.CSV})
 
 
 @dataclass(slots=True)
 class Totals:
-    """Count what one process has answered."""
+    """Count the requests of one process, and their rows and values. The names are keys of the log."""
 
     requests: int = 0
     rows: int = 0
@@ -31,30 +32,28 @@ class Totals:
     unknown: int = 0
 
 
-class Answer(NamedTuple):
-    """Hold what goes back to the caller."""
-
-    status: int
-    headers: Headers
-    body: bytes
-
-
 class Service(ABC):
-    """Answer requests with one loaded model; knows nothing of sockets."""
+    """Respond to requests with one loaded model, independently of HTTP connections.
 
-    def __init__(self, artefact: ModelArtifact, most: int = MAX_ANSWER) -> None:
-        """Answer in at most so many bytes."""
+    A response has at most `max_bytes` bytes.
+    """
+
+    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
         self.artefact = artefact
-        self.form: Headers = [
+        self.form_headers: Headers = [
             (b"x-serving-form", artefact.form.encode()),
-            (b"x-serving-form-reason", _header(artefact.reason)),
+            (b"x-serving-form-reason", _header_value(artefact.reason)),
         ]
-        self.answers = Answers(artefact.schema.target, most)
+        self.encoder = ResponseEncoder(artefact.schema.target, max_bytes)
         self.totals = Totals()
 
     @abstractmethod
-    def answer(self, body: bytes, content: bytes, accept: bytes) -> Answer:
-        """Score a body of a `Content-Type` and write it as `Accept` asks. Raises `Refusal`."""
+    def respond(self, body: bytes, content_type: bytes, accept: bytes) -> Response:
+        """Return the predictions for a body of a `Content-Type`, encoded as `Accept` asks.
+
+        Raises:
+            RequestError: the request cannot be read, or the response cannot be written.
+        """
 
     @abstractmethod
     def warm_up(self) -> None:
@@ -62,22 +61,30 @@ class Service(ABC):
 
 
 class TableService(Service):
-    """Answer requests about rows of a table."""
+    """Respond to requests with rows of a table."""
 
-    def __init__(self, artefact: ModelArtifact, most: int = MAX_ANSWER) -> None:
-        super().__init__(artefact, most)
+    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        super().__init__(artefact, max_bytes)
         self.predict = artefact.model.predict
-        self.requests = Requests(artefact.schema, number_parser.reader(len(artefact.schema.features)))
-        self.scorer = fast_path.scorer(artefact.model) if self.requests.plain else None
+        parser = number_parser.create(len(artefact.schema.features))
+        self.decoder = RequestDecoder(artefact.schema, parser)
+        self.fast_path = fast_path.create(artefact.model) if self.decoder.is_numeric else None
 
-    def answer(self, body: bytes, content: bytes, accept: bytes) -> Answer:
-        """Score a body of a `Content-Type` and write it as `Accept` asks. Raises `Refusal`."""
-        kind, header, answer_kind = negotiation.forms(content, accept)
-        rows, missing, unknown, extra, predicted = self._predict(body, kind, header, answer_kind)
-        written = self.answers.write(predicted, answer_kind)
+    def respond(self, body: bytes, content_type: bytes, accept: bytes) -> Response:
+        """Return the predictions for a body of a `Content-Type`, encoded as `Accept` asks.
+
+        Raises:
+            RequestError: the request cannot be read, or the response cannot be written.
+        """
+        kind, header, response_kind = negotiation.negotiate(content_type, accept)
+        rows, missing, unknown, extra, predictions = self._predict(body, kind, header, response_kind)
+        encoded = self.encoder.encode(predictions, response_kind)
         totals = self.totals
         totals.rows += rows
-        headers = [(b"content-type", content_type(answer_kind)), (b"content-length", b"%d" % len(written))]
+        headers = [
+            (b"content-type", CONTENT_TYPES[response_kind]),
+            (b"content-length", b"%d" % len(encoded)),
+        ]
         if missing or unknown or extra:
             totals.missing += missing
             totals.unknown += unknown
@@ -88,27 +95,27 @@ class TableService(Service):
                     (b"x-extra-columns", extra),
                 )
             )
-        return Answer(200, headers, written)
+        return Response(200, headers, encoded)
 
     def _predict(
-        self, body: bytes, kind: str, header: str, answer_kind: str
+        self, body: bytes, kind: str, header: str, response_kind: str
     ) -> tuple[int, int, int, int, FloatArray]:
-        """Return how many rows there are, how much is missing, unknown and extra, and the predictions."""
-        if self.scorer is not None and kind in TEXT and header != "present":
-            found = self.scorer.score(body, is_json=kind == negotiation.JSON)
-            if found is not None:
-                predicted, missing = found
-                return len(predicted), missing, 0, 0, predicted
-        batch = self.requests.read(body, kind, header)
-        self.answers.check(len(batch.rows), answer_kind)
+        """Return the numbers of rows, of missing and unknown values and of extra columns, and predictions."""
+        if self.fast_path is not None and kind in FAST_TYPES and header != "present":
+            predicted = self.fast_path.predict(body, is_json=kind == negotiation.JSON)
+            if predicted is not None:
+                predictions, missing = predicted
+                return len(predictions), missing, 0, 0, predictions
+        batch = self.decoder.decode(body, kind, header)
+        self.encoder.check_rows(len(batch.rows), response_kind)
         return len(batch.rows), batch.missing, batch.unknown, batch.extra, self.predict(batch.rows)
 
     def warm_up(self) -> None:
-        """Score a row of missing values, so that the first caller does not pay for lazy imports."""
-        self.answer(b",".join([b"NA"] * self.requests.width), b"text/csv", b"")
+        """Predict a row of missing values, so that the first caller does not pay for lazy imports."""
+        self.respond(b",".join([b"NA"] * self.decoder.width), b"text/csv", b"")
         self.totals = Totals()
 
 
-def _header(text: str) -> bytes:
-    """Return a text as a header's value: printable ASCII, in one line."""
-    return bytes(byte if 32 <= byte < 127 else 63 for byte in " ".join(text.split()).encode())  # noqa: PLR2004
+def _header_value(text: str) -> bytes:
+    """Return a text in one line of printable ASCII, with ? for all other characters."""
+    return bytes(byte if 32 <= byte < 127 else 63 for byte in " ".join(text.split()).encode())  # noqa: PLR2004 - printable ASCII, and ?

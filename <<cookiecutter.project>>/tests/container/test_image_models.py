@@ -80,7 +80,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         model.save(directory)
         schema_of(classes).write(directory / model_artifact.SCHEMA)
         if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
-            serialization.write(directory, compiled_model.of(model))
+            serialization.write(directory, compiled_model.compile_model(model))
         facts = {"version": 1, "model": name, "digests": litert.digests(directory)}
         (directory / model_artifact.MODEL).write_text(json.dumps(facts))
         return directory
@@ -166,7 +166,7 @@ def test_another_number_of_classes_is_refused(written: Written, tmp_path: Path, 
 
 def test_flat_arrays_of_another_size_are_refused(written: Written, tmp_path: Path) -> None:
     written(MACHINE, 2, tmp_path)
-    with pytest.raises(compiled_model.UnsuitableError, match="disagree"):
+    with pytest.raises(compiled_model.UnsupportedModelError, match="disagree"):
         serialization.load(tmp_path, schema_of(2).width + 3, 2)
 
 
@@ -175,7 +175,7 @@ def test_a_large_request_is_answered_in_parts(written: Written, tmp_path: Path) 
     """Protects the memory of an endpoint, and the answers on both sides of where a request is cut."""
     served = written(NETWORK, 2, tmp_path)
     images: Any = drawn(2, 12, 3)[0]
-    assert litert.rows_at_once(images.shape[1]) < 480
+    assert litert.batch_rows(images.shape[1]) < 480
     assert np.array_equal(served.predict(np.tile(images, (40, 1))), np.tile(served.predict(images), (40, 1)))
 
 

@@ -230,11 +230,11 @@ def test_an_artefact_without_litert_says_what_is_missing(
 def test_whoever_predicts_in_its_own_way_serves_so(name: str) -> None:
     """Protects a user's model that is made from one of ours: its base's compiled form would pass it over."""
     model, *_ = trained(name, "regression")
-    assert compiled_model.of(model).kind
+    assert compiled_model.compile_model(model).kind
     made = copy.copy(model)
     made.__class__ = type("Own", (type(model),), {"predict": type(model).predict})
-    with pytest.raises(compiled_model.UnsuitableError, match="predicts in its own way"):
-        compiled_model.of(made)
+    with pytest.raises(compiled_model.UnsupportedModelError, match="predicts in its own way"):
+        compiled_model.compile_model(made)
 
 
 @pytest.mark.parametrize(("old", "new"), deprecated_names.MODELS.items())

@@ -134,7 +134,7 @@ def test_both_forms_are_equal(
     random = np.random.default_rng(seed)
     _keras.set_deterministic(seed)
     architecture = _network.Architecture(layers, int(random.integers(1, 70)), 0.0, 16)
-    network = _network.build(schema, architecture, litert.narrowed(table(schema, random, 100, missing)))
+    network = _network.build(schema, architecture, litert.to_float32(table(schema, random, 100, missing)))
     classes = schema.target.classes is not None
     finished = _network.export(network, 0.5, 2.0, classes=classes)
     directory = tmp_path_factory.mktemp("model")

@@ -16,8 +16,7 @@ from jsonata import Jsonata
 from container.__main__ import COMMANDS
 from container.data import metrics
 from container.data.schema import Target
-from container.payload import negotiation
-from container.serving import image_service
+from container.payload import images, negotiation
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline import run_pipeline
@@ -45,7 +44,7 @@ Template = dict[str, Any]
 
 @pytest.mark.parametrize(
     ("workload", "read"),
-    [("tabular", {*negotiation.SUPPORTED}), ("image", {negotiation.JSON, *image_service.TYPES})],
+    [("tabular", {*negotiation.SUPPORTED}), ("image", {negotiation.JSON, *images.IMAGE_TYPES})],
 )
 def test_a_registered_model_names_all_that_the_container_reads_and_writes(
     workload: str, read: set[str]

@@ -2,11 +2,12 @@
 
 import sys
 
-from container.inference.native import library
+from container.inference.native.library import BUILT, UnavailableError
+from container.inference.native.load import load
 from container.runtime.log import log
 
 if __name__ == "__main__":
     try:
-        log("built", compiler=library.load().compiler, directory=library.BUILT)
-    except library.UnavailableError as error:
+        log("built", compiler=load().compiler, directory=BUILT)
+    except UnavailableError as error:
         sys.exit(f"error: {error}")

@@ -1,4 +1,4 @@
-"""Build the C library with the compiler that is there: the system's, else that of the ziglang package."""
+"""The build of the C library, by the system's compiler or else by the one in the ziglang package."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from container.inference.native.library import (
     LIBRARY,
     RECORD,
     UnavailableError,
-    is_whole,
+    is_intact,
     key,
     sources,
 )
@@ -27,59 +27,63 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 COMPILERS = ("gcc", "clang", "cc")
-PATIENCE = 300  # seconds; zig compiles its own runtime at the first call
+TIMEOUT_SECONDS = 300  # zig compiles its own runtime at the first call
 
 
 def build(built: Path, environment: Mapping[str, str]) -> None:
-    """Compile into a directory of its own, which takes its place as a whole. Raises `UnavailableError`."""
+    """Compile the library into `built / key()`, which appears with all its files at once.
+
+    Raises:
+        UnavailableError: there is no compiler, the compiler fails, or the directory cannot be written.
+    """
     command, name = _compiler(environment)
     try:
         built.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=built, prefix=".partial-") as folder:
-            made = Path(folder) / "library"
-            made.mkdir()
+            staged = Path(folder) / "library"
+            staged.mkdir()
             zig = {"ZIG_GLOBAL_CACHE_DIR": folder, "ZIG_LOCAL_CACHE_DIR": folder}
-            _compile(command, name, made, {**environment, **zig})
-            for path in (built, made, *made.iterdir()):
-                path.chmod(0o755)  # whatever the umask is: for all to read, and for the owner alone to write
-            _move(made, built / key())
+            _compile(command, name, staged, {**environment, **zig})
+            for path in (built, staged, *staged.iterdir()):
+                path.chmod(0o755)  # by any umask, all may read and only the owner may write: see `read`
+            _move(staged, built / key())
     except OSError as error:
         raise UnavailableError(f"{built} cannot be written: {error.strerror}") from error
 
 
 def _compiler(environment: Mapping[str, str]) -> tuple[list[str], str]:
-    """Return the command of the first compiler that is there, and its name."""
+    """Return the command of the first compiler that is found, and its name."""
     for name in COMPILERS:
-        found = shutil.which(name, path=environment.get("PATH", os.defpath))
-        if found:
-            return [found], name
+        path = shutil.which(name, path=environment.get("PATH", os.defpath))
+        if path:
+            return [path], name
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc", "-fno-sanitize=undefined"], "ziglang"
-    wanted = ", ".join(COMPILERS)
-    raise UnavailableError(f"there is no compiler: {wanted} are not on the PATH, ziglang is not installed")
+    names = ", ".join(COMPILERS)
+    raise UnavailableError(f"there is no compiler: {names} are not on the PATH, ziglang is not installed")
 
 
-def _compile(command: Sequence[str], name: str, made: Path, environment: Mapping[str, str]) -> None:
-    target = made / LIBRARY
+def _compile(command: Sequence[str], name: str, staged: Path, environment: Mapping[str, str]) -> None:
+    target = staged / LIBRARY
     arguments = [*command, *FLAGS, "-o", str(target), *map(str, sources()), "-lm"]
     try:
-        done = subprocess.run(
-            arguments, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        completed = subprocess.run(
+            arguments, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnavailableError(f"{name} does not run: {error}") from error
-    if done.returncode:
-        raise UnavailableError(f"{name} failed: {' '.join(done.stderr.split())[:500]}")
+    if completed.returncode:
+        raise UnavailableError(f"{name} failed: {' '.join(completed.stderr.split())[:500]}")
     record = {"compiler": name, "sha256": hashlib.sha256(target.read_bytes()).hexdigest()}
-    (made / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (staged / RECORD).write_text(json.dumps(record) + "\n", encoding="utf-8")
 
 
-def _move(made: Path, directory: Path) -> None:
-    """Put a build in its place, unless another process put one there meanwhile."""
+def _move(staged: Path, directory: Path) -> None:
+    """Rename a build to its place, unless another process has put an intact one there meanwhile."""
     try:
-        made.rename(directory)
+        staged.rename(directory)
     except OSError:
-        if is_whole(directory):
+        if is_intact(directory):
             return
         shutil.rmtree(directory)
-        made.rename(directory)
+        staged.rename(directory)

@@ -1,4 +1,4 @@
-"""Random forests: eight bytes a node, half of them a threshold as precise as what it is compared with."""
+"""Random forests: eight bytes a node, of which four are a threshold in the precision of the features."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from container.inference import compiled_model
-from container.inference.compiled_model import Form, Native, UnsuitableError
+from container.inference.compiled_model import (
+    CompiledModel,
+    NativePredictor,
+    UnsupportedModelError,
+)
 from container.inference.native import trees
 from container.inference.native.trees import MISSING_LEFT, Tree
 
@@ -17,14 +20,18 @@ if TYPE_CHECKING:
     from container.runtime.typing import FloatArray
 
 Slots = NDArray[np.uint64]
-BITS = 29  # of a node are for its feature and for how far ahead its children are
+NODE_BITS = 29  # of a node, for its feature and the distance to its children
 KIND = "forest"
 
 
-def make(forest: Any) -> Form:
-    """Return the form of a trained RandomForestRegressor or -Classifier, whose nodes were verified.
+def compile_model(forest: Any) -> CompiledModel:
+    """Compile a trained RandomForestRegressor or -Classifier, whose nodes must be consistent.
 
-    Trees compare floats: a threshold is the greatest float that is not above scikit-learn's double.
+    scikit-learn compares features of 32 bits with thresholds of 64. The greatest float that is not above such
+    a threshold splits these features the same way.
+
+    Raises:
+        UnsupportedModelError: a tree has too many nodes for the bits of a slot.
     """
     features, estimators = int(forest.n_features_in_), [each.tree_ for each in forest.estimators_]
     outputs = int(estimators[0].value[0].size)
@@ -41,12 +48,12 @@ def make(forest: Any) -> Form:
     arrays: Arrays = {"slots": np.concatenate(slots), "roots": np.array(roots, dtype=np.uint64)}
     if outputs > 1:
         arrays["values"] = np.concatenate(values)
-    facts = {"features": features, "outputs": outputs, "trees": len(estimators)}
-    return Form(KIND, facts | {"leaves": leaves, "feature_bits": feature_bits}, arrays)
+    metadata = {"features": features, "outputs": outputs, "trees": len(estimators)}
+    return CompiledModel(KIND, metadata | {"leaves": leaves, "feature_bits": feature_bits}, arrays)
 
 
 def _leaf_contents(tree: Any, outputs: int, leaves: int) -> Slots:
-    """Return what each node's slot holds if it is a leaf: its value, or the number of its row of values."""
+    """Return each node's slot if the node is a leaf: its value, or the index of its row of values."""
     if outputs == 1:
         return np.ascontiguousarray(tree.value[:, 0, 0]).view(np.uint64)
     return np.cumsum(tree.children_left == -1).astype(np.uint64) + np.uint64(leaves) - np.uint64(1)
@@ -54,20 +61,20 @@ def _leaf_contents(tree: Any, outputs: int, leaves: int) -> Slots:
 
 def _slots(tree: Any, contents: Slots, feature_bits: int) -> Slots:
     leaf = tree.children_left == -1
-    if leaf[0]:  # every row goes to the left of infinity, and finds the same on both sides
+    if leaf[0]:  # an inner root whose two children are this leaf, since trees.c starts at an inner node
         node = _pack(
             np.array([np.inf], dtype=np.float32), np.array([2]), feature_bits, np.array([0]), np.array([7])
         )
         return np.concatenate([node, np.zeros(1, np.uint64), contents, contents])
-    places = trees.place(Tree(tree.children_left, tree.children_right, leaf, tree.n_node_samples))
-    inner = places.inner
-    if places.ahead.max() >= 2 ** (BITS - feature_bits):
-        raise UnsuitableError("a tree is too large for the compiled form of so many features")
-    flags = places.flags + tree.missing_go_to_left[inner].astype(bool) * MISSING_LEFT
-    slots = np.zeros(places.slots, dtype=np.uint64)
-    slots[places.slot[leaf]] = contents[leaf]
-    slots[places.slot[inner]] = _pack(
-        _floats(tree.threshold[inner]), places.ahead, feature_bits, tree.feature[inner], flags
+    layout = trees.lay_out(Tree(tree.children_left, tree.children_right, leaf, tree.n_node_samples))
+    inner = layout.inner
+    if layout.ahead.max() >= 2 ** (NODE_BITS - feature_bits):
+        raise UnsupportedModelError("a tree is too large for the compiled form of so many features")
+    flags = layout.flags + tree.missing_go_to_left[inner].astype(bool) * MISSING_LEFT
+    slots = np.zeros(layout.slots, dtype=np.uint64)
+    slots[layout.slot[leaf]] = contents[leaf]
+    slots[layout.slot[inner]] = _pack(
+        _floats(tree.threshold[inner]), layout.ahead, feature_bits, tree.feature[inner], flags
     )
     return slots
 
@@ -84,42 +91,41 @@ def _floats(thresholds: FloatArray) -> NDArray[np.float32]:
     return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
-class Forest(Native):
-    """Average trees, for a regression or for classes."""
+class ForestPredictor(NativePredictor):
+    """Average the values of trees, for a regression or for classes."""
 
-    name = "forest_predict"
-    pointers = ("slots", "roots", "values")
-    numbers = ("trees", "features", "outputs", "leaves", "feature_bits")
-
-    def __init__(self, *given: Any) -> None:
-        """Take a form; refuse one in which a walk would lead outside."""
-        super().__init__(*given)
-        if not compiled_model.sound(self.calls.forest_is_sound, self.model, len(self.arrays["slots"])):
-            raise ValueError("a tree's node points outside of it")
+    predict_function = "forest_predict"
+    validate_function = "forest_is_valid"
+    array_fields = ("slots", "roots", "values")
+    count_fields = ("trees", "features", "outputs", "leaves", "feature_bits")
 
     def check(self) -> None:
-        """Refuse arrays that do not fit one another."""
-        facts, roots = self.facts, self.arrays["roots"]
-        self.expect("slots", "<u8", len(self.arrays["slots"]))
-        self.expect("roots", "<u8", facts["trees"] + 1)
-        counts = (facts["trees"], self.features, self.outputs)
-        if not 1 <= facts["feature_bits"] < BITS or min(counts) < 1:
+        """Check the arrays' shapes, and each index in them but the slots' (`forest_is_valid` checks these).
+
+        Raises:
+            ValueError: one of them does not fit.
+        """
+        metadata, roots = self.metadata, self.arrays["roots"]
+        self.check_array("slots", "<u8", len(self.arrays["slots"]))
+        self.check_array("roots", "<u8", metadata["trees"] + 1)
+        counts = (metadata["trees"], self.features, self.outputs)
+        if not 1 <= metadata["feature_bits"] < NODE_BITS or min(counts) < 1:
             raise ValueError("its numbers are none of a forest")
         if roots[0] != 0 or roots[-1] != len(self.arrays["slots"]) or (roots[1:] <= roots[:-1]).any():
             raise ValueError("its trees do not follow one another")
         if (self.outputs > 1) != ("values" in self.arrays):
             raise ValueError("its leaves do not fit the number of its outputs")
         if self.outputs > 1:
-            self.expect("values", "<f8", facts["leaves"], self.outputs)
+            self.check_array("values", "<f8", metadata["leaves"], self.outputs)
 
     @property
-    def is_final(self) -> bool:
-        """Tell whether this is a regression."""
+    def returns_scores(self) -> bool:
+        """Return whether the forest has one output, as a regression's."""
         return bool(self.outputs == 1)
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers, or (n, outputs)."""
-        rows = self.rows(features)
-        answers = np.empty((len(rows), self.outputs))
-        self.fill(rows, answers)
-        return answers if self.outputs > 1 else answers[:, 0]
+        rows = self.to_rows(features)
+        means = np.empty((len(rows), self.outputs))
+        self.predict_into(rows, means)
+        return means if self.outputs > 1 else means[:, 0]

@@ -1,7 +1,8 @@
-"""The C library of this folder's sources: only what was built, where nobody else can write, is loaded.
+"""The C library of this folder's sources, loaded only when nobody else could have written it.
 
-Each build has a directory of its own, named by what went into it, so that neither older sources' nor another
-kind of machine's library is loaded. The library's own digest stands beside it.
+Each build has a directory of its own, named by a digest of the sources, the compiler's options and the
+machine's type, so that a library of older sources or of another machine is never loaded. A record beside the
+library holds the library's own digest.
 """
 
 from __future__ import annotations
@@ -13,61 +14,57 @@ import os
 import stat
 import sys
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
+from typing import Any
 
 SOURCE = Path(__file__).parent
 BUILT = SOURCE / "built"
 LIBRARY, RECORD = "library.so", "library.json"
-# A sum's last bit is scikit-learn's only when no multiplication is fused with it.
+# Without contraction: a multiplication that is fused with a sum rounds differently than scikit-learn does.
 FLAGS = ("-std=c11", "-O2", "-g0", "-fPIC", "-shared", "-ffp-contract=off", "-fno-fast-math")
-OTHERS = stat.S_IWGRP | stat.S_IWOTH
+WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
 class UnavailableError(Exception):
-    """Say in one line why there is no library on this machine, and what would help."""
+    """The library is not available on this machine; the text says why, and what would help, in one line."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """Hold the loaded library and the name of the compiler that built it.
+    """Hold the loaded library, once for each way to call it, and the name of the compiler that built it."""
 
-    `quick` calls keep Python's lock, for what takes less time than to give it up and to get it back.
-    """
-
-    calls: ctypes.CDLL
-    quick: ctypes.PyDLL
+    releasing_gil: ctypes.CDLL
+    holding_gil: ctypes.PyDLL
     compiler: str
 
+    def function(self, name: str, *, releases_gil: bool) -> Any:
+        """Return a function of the library.
 
-@cache
-def load() -> Library:
-    """Return the library; build it where it is missing and there is a compiler. Raises `UnavailableError`."""
-    try:
-        return read(BUILT)
-    except UnavailableError:
-        from container.inference.native import build  # noqa: PLC0415  an image's server never needs it
-
-        build.build(BUILT, os.environ)
-    return read(BUILT)
+        A call that takes less time than releasing Python's lock and getting it back should keep the lock.
+        """
+        return getattr(self.releasing_gil if releases_gil else self.holding_gil, name)
 
 
 def read(built: Path) -> Library:
-    """Load what was built into a directory. Raises `UnavailableError`."""
+    """Load the library from the directory `built`.
+
+    Raises:
+        UnavailableError: it is missing or damaged, or somebody else may write it.
+    """
     directory = built / key()
     for path in (built, directory, directory / LIBRARY, directory / RECORD):
         _check_owner(path)
-    if not is_whole(directory):
+    if not is_intact(directory):
         raise UnavailableError(f"{directory / LIBRARY} is not the library that was built: remove {directory}")
     try:
-        calls, quick = ctypes.CDLL(str(directory / LIBRARY)), ctypes.PyDLL(str(directory / LIBRARY))
+        name = str(directory / LIBRARY)
+        return Library(ctypes.CDLL(name), ctypes.PyDLL(name), str(_record(directory)["compiler"]))
     except OSError as error:
         raise UnavailableError(f"the library cannot be loaded: {error}") from error
-    return Library(calls, quick, str(_record(directory)["compiler"]))
 
 
 def key() -> str:
-    """Return a name for what these sources make on this kind of machine."""
+    """Return the name of the directory for these sources, on this type of machine."""
     digest = hashlib.sha256(" ".join((*FLAGS, sys.platform, os.uname().machine)).encode())
     for path in sources():
         digest.update(path.read_bytes())
@@ -79,8 +76,8 @@ def sources() -> list[Path]:
     return sorted(SOURCE.glob("*.c"))
 
 
-def is_whole(directory: Path) -> bool:
-    """Tell whether a directory's library has the digest that stands beside it."""
+def is_intact(directory: Path) -> bool:
+    """Return whether a directory's library has the digest that its record names."""
     try:
         content = (directory / LIBRARY).read_bytes()
         return bool(_record(directory)["sha256"] == hashlib.sha256(content).hexdigest())
@@ -90,10 +87,11 @@ def is_whole(directory: Path) -> bool:
 
 def _check_owner(path: Path) -> None:
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         raise UnavailableError(f"{path} is missing: python -m container.inference.native builds it") from None
-    if stat.S_ISLNK(found.st_mode) or found.st_uid not in {0, os.geteuid()} or found.st_mode & OTHERS:
+    is_foreign = stat.S_ISLNK(status.st_mode) or status.st_uid not in {0, os.geteuid()}
+    if is_foreign or status.st_mode & WRITABLE_BY_OTHERS:
         raise UnavailableError(f"others may write {path}, so it is not loaded: remove it")
 
 

@@ -1,11 +1,18 @@
 /* Trees as flat arrays: many walks at a time, so that the waits for memory overlap.
 
-   A tree's root is its first slot. The two children of a node stand side by side, after it, so every step goes
-   forward and each walk ends. What a child is, a node or a leaf, is said by its parent.
+   Layout: a tree is a run of slots in one array, and its root is its first slot. The two children of a node are
+   neighbours, and come after the node by `ahead` slots: the right child's index is the left one's plus one, a step
+   needs no branch, every step goes forward, and so each walk ends. A node's flags say which of its children are
+   leaves, since a leaf's slot is nothing but its value. Trees that are a single leaf get a root above it (Python).
+
+   Memory: the caller owns every array, and checks the arrays' shapes and the roots before the first call (`check` in
+   forest.py and boosting.py). `forest_is_valid` and `boosting_is_valid` then check each node once, so that the walks
+   themselves need no check. Rows are (count, features) doubles, C-contiguous; `answers` has room for all results.
+   Work space is allocated and freed within a call, and several threads may call at once.
 
    Sums are scikit-learn's: the values of the trees are added one by one, in their order. Compile without
-   contraction of floating-point operations, or the last bits differ. No operator of C that shifts to the left
-   is used: two angle brackets begin a placeholder of the template. */
+   contraction of floating-point operations, or the last bits differ. Shifts to the left are written as
+   multiplications: two angle brackets begin a placeholder of the template. */
 
 #include <math.h>
 #include <stddef.h>
@@ -13,37 +20,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows are taken so many at a time that they stay near together with a tree, which then is read once for all. */
-enum { WALKS = 16, ITEMS = 8192, INPUTS = 65536 };
+enum {
+    WALKS = 16,    /* at a time: about as many loads as a processor can have under way */
+    ITEMS = 8192,  /* (tree, row) pairs whose leaves are kept before they are added */
+    INPUTS = 65536 /* numbers in a block of rows: they stay in the cache together with a tree, which is read once */
+};
 enum { UNSEEN, NODE, LEAF };
 enum { LEFT_IS_LEAF = 1, RIGHT_IS_LEAF = 2, MISSING_LEFT = 4, CATEGORICAL = 8 };
 
-/* A forest's slot: a leaf is a double, or the number of its row in `values`. A node is, from the lowest bit, a
-   float threshold (32 bits), three flags, the feature (`feature_bits`) and how far ahead its children are. */
+/* A forest's slot: a leaf is a double, or the index of its row in `values`. A node is, from the lowest bit, a float
+   threshold (32 bits), three flags, the feature (`feature_bits`) and how many slots ahead its children are. */
 typedef struct {
     const uint64_t *slots;
-    const uint64_t *roots; /* and behind the last, the number of slots */
+    const uint64_t *roots; /* (trees + 1,): the first slot of each tree, then the number of slots */
     const double *values;  /* (leaves, outputs), or NULL: one output, in the slots */
     uint64_t trees, features, outputs, leaves, feature_bits;
 } Forest;
 
-/* A boosted tree's slot: a leaf is its value. A node has a threshold or, when categorical, a set of codes. */
+/* A boosted tree's slot: a leaf has its value. A node has a threshold or, when categorical, the index of a set. */
 typedef struct {
     union {
         double number;
         uint64_t set;
     } value;
-    uint32_t feature; /* times 16, plus flags */
-    uint32_t ahead;
+    uint32_t feature; /* times 16, plus the four flags */
+    uint32_t ahead; /* slots from here to the left child */
 } Slot;
 
 typedef struct {
     const Slot *slots;
-    const uint64_t *roots;
+    const uint64_t *roots;     /* (trees + 1,), as a forest's */
     const double *baseline;    /* (outputs,) */
     const uint32_t *sets;      /* (number of sets, 8): the codes that go left, a bit each */
-    const uint64_t *code_from; /* (features + 1,): where a feature's codes begin; none for a number */
-    const uint16_t *codes;     /* a category's code by its number; UNKNOWN for none */
+    const uint64_t *code_from; /* (features + 1,): where a feature's codes begin; a number has none */
+    const uint16_t *codes;     /* (codes,): a category's code by its number, or UNKNOWN */
     uint64_t trees, features, outputs, set_count;
 } Boosting;
 
@@ -62,53 +72,56 @@ static inline float threshold_of(uint64_t slot) {
     return value;
 }
 
-/* Mark a node's children as what it says they are; refuse those that are outside, or another node's. */
-static int mark(uint8_t *seen, uint64_t at, uint64_t ahead, uint64_t end, unsigned flags) {
+/* Mark a node's children as the kind that its flags say; return 0 when they are outside, or have another parent. */
+static int mark_children(uint8_t *marks, uint64_t at, uint64_t ahead, uint64_t end, unsigned flags) {
     uint64_t child = at + ahead;
-    if (ahead == 0 || child + 1 >= end || seen[child] != UNSEEN || seen[child + 1] != UNSEEN) return 0;
-    seen[child] = flags & LEFT_IS_LEAF ? LEAF : NODE;
-    seen[child + 1] = flags & RIGHT_IS_LEAF ? LEAF : NODE;
+    if (ahead == 0 || child + 1 >= end || marks[child] != UNSEEN || marks[child + 1] != UNSEEN) return 0;
+    marks[child] = flags & LEFT_IS_LEAF ? LEAF : NODE;
+    marks[child + 1] = flags & RIGHT_IS_LEAF ? LEAF : NODE;
     return 1;
 }
 
-/* Tell whether every walk stays inside and ends; `seen` holds a zero a slot. */
-int forest_is_sound(const Forest *forest, uint8_t *seen) {
+/* Return 1 when every walk stays inside its tree and reads a slot as what it is; `marks` holds a zero for each slot.
+   A parent comes before its children, so one pass in the order of the slots has marked a node before it is read. */
+int forest_is_valid(const Forest *forest, uint8_t *marks) {
     uint64_t features = ((uint64_t)UINT32_MAX + 1) >> (32 - forest->feature_bits);
     for (uint64_t tree = 0; tree < forest->trees; tree++) {
         uint64_t start = forest->roots[tree], end = forest->roots[tree + 1];
         if (start >= end) return 0;
-        seen[start] = NODE;
+        marks[start] = NODE;
         for (uint64_t at = start; at < end; at++) {
             uint64_t slot = forest->slots[at], high = slot >> 32;
-            if (seen[at] == LEAF && forest->values && slot >= forest->leaves) return 0;
-            if (seen[at] != NODE) continue;
+            if (marks[at] == LEAF && forest->values && slot >= forest->leaves) return 0;
+            if (marks[at] != NODE) continue;
             if (((high >> 3) & (features - 1)) >= forest->features) return 0;
-            if (!mark(seen, at, high >> (3 + forest->feature_bits), end, (unsigned)high)) return 0;
+            if (!mark_children(marks, at, high >> (3 + forest->feature_bits), end, (unsigned)high)) return 0;
         }
     }
     return 1;
 }
 
-int boosting_is_sound(const Boosting *model, uint8_t *seen) {
+/* As forest_is_valid, and every set of categories that a node names exists, as do the codes of its feature. */
+int boosting_is_valid(const Boosting *model, uint8_t *marks) {
     for (uint64_t tree = 0; tree < model->trees; tree++) {
         uint64_t start = model->roots[tree], end = model->roots[tree + 1];
         if (start >= end) return 0;
-        seen[start] = NODE;
+        marks[start] = NODE;
         for (uint64_t at = start; at < end; at++) {
             const Slot *slot = model->slots + at;
-            if (seen[at] != NODE) continue;
+            if (marks[at] != NODE) continue;
             if (slot->feature / 16 >= model->features) return 0;
             if (slot->feature & CATEGORICAL) {
                 if (slot->value.set >= model->set_count) return 0;
                 if (model->code_from[slot->feature / 16] == model->code_from[slot->feature / 16 + 1]) return 0;
             }
-            if (!mark(seen, at, slot->ahead, end, slot->feature)) return 0;
+            if (!mark_children(marks, at, slot->ahead, end, slot->feature)) return 0;
         }
     }
     return 1;
 }
 
-/* Begin the next walk, in the place `walk` of those under way: through the present tree, for the present row. */
+/* Begin the next walk as number `walk` of those under way: through the present tree, for the present row. The
+   macros use the locals of a walk_ function, which differ in their types. */
 #define BEGIN(walk, model)                                  \
     at[walk] = (model)->slots + (model)->roots[tree];       \
     row_of[walk] = inputs + row * (model)->features;        \
@@ -118,7 +131,20 @@ int boosting_is_sound(const Boosting *model, uint8_t *seen) {
         tree++;                                             \
     }
 
-/* Walk `trees` trees, from the first, for `rows` rows; leaves[tree * rows + row] is where each walk ended. */
+/* After walk number `walk` has ended: begin the next one in its place, or put the last one under way there. */
+#define CONTINUE(walk, model)            \
+    if (next < items) {                  \
+        BEGIN(walk, model)               \
+    } else {                             \
+        active--;                        \
+        at[walk] = at[active];           \
+        row_of[walk] = row_of[active];   \
+        item_of[walk] = item_of[active]; \
+        walk--;                          \
+    }
+
+/* Walk `trees` trees, from number `first`, for `rows` rows; leaves[tree * rows + row] gets the leaf of each walk.
+   Inlined twice: rows without a missing value (`missing` is 0) take a shorter loop. */
 static inline __attribute__((always_inline)) void walk_forest(
     const Forest *forest, uint64_t first, uint64_t trees, const float *inputs, uint64_t rows, uint64_t *leaves, int missing) {
     const uint64_t *at[WALKS];
@@ -140,26 +166,19 @@ static inline __attribute__((always_inline)) void walk_forest(
             at[walk] += (high >> shift) + right;
             if (!((high >> right) & LEFT_IS_LEAF)) continue;
             leaves[item_of[walk]] = *at[walk];
-            if (next < items) {
-                BEGIN(walk, forest)
-                continue;
-            }
-            active--;
-            at[walk] = at[active];
-            row_of[walk] = row_of[active];
-            item_of[walk] = item_of[active];
-            walk--;
+            CONTINUE(walk, forest)
         }
     }
 }
 
-static uint64_t rows_at_a_time(uint64_t count, uint64_t features) {
+/* Return how many of `count` rows make a block. */
+static uint64_t block_rows(uint64_t count, uint64_t features) {
     uint64_t most = features < INPUTS / WALKS ? INPUTS / features : WALKS;
     most = most < ITEMS ? most : ITEMS;
     return count < most ? count : most;
 }
 
-/* Round rows as scikit-learn's trees do, held inside of what a float can be; tell whether a value is missing. */
+/* Round rows to floats as scikit-learn's trees do, clipped to their range; return whether a value is missing. */
 static int to_floats(const double *rows, uint64_t count, float *inputs) {
     int missing = 0;
     for (uint64_t at = 0; at < count; at++) {
@@ -172,6 +191,7 @@ static int to_floats(const double *rows, uint64_t count, float *inputs) {
     return missing;
 }
 
+/* Add the values of (trees, rows) leaves to (rows, outputs) sums, tree by tree. */
 static void add_leaves(const Forest *forest, const uint64_t *leaves, uint64_t trees, uint64_t rows, double *sums) {
     if (!forest->values) {
         for (uint64_t tree = 0; tree < trees; tree++)
@@ -186,9 +206,9 @@ static void add_leaves(const Forest *forest, const uint64_t *leaves, uint64_t tr
         }
 }
 
-/* Average the trees for (count, features) rows into (count, outputs) answers; -1 when memory is short. */
+/* Average the trees for (count, features) rows into (count, outputs) answers; return -1 when memory is short. */
 int forest_predict(const Forest *forest, const double *rows, uint64_t count, double *answers) {
-    uint64_t leaves[ITEMS], most = rows_at_a_time(count, forest->features);
+    uint64_t leaves[ITEMS], most = block_rows(count, forest->features);
     float *inputs = malloc(most * forest->features * sizeof *inputs + 1);
     if (!inputs) return -1;
     memset(answers, 0, count * forest->outputs * sizeof *answers);
@@ -208,12 +228,13 @@ int forest_predict(const Forest *forest, const double *rows, uint64_t count, dou
     return 0;
 }
 
-/* Tell whether a code is in a set; a code is below 256. */
-static inline int holds(const uint32_t *sets, uint64_t set, double code) {
+/* Return whether a code, which is below 256, is in a set. */
+static inline int contains(const uint32_t *sets, uint64_t set, double code) {
     uint32_t bit = (uint32_t)code;
     return (sets[set * 8 + bit / 32] >> (bit % 32)) & 1;
 }
 
+/* As walk_forest; leaves are values. In `plain` rows nothing is missing and no feature is categorical. */
 static inline __attribute__((always_inline)) void walk_boosting(
     const Boosting *model, uint64_t first, uint64_t trees, const double *inputs, uint64_t rows, double *leaves, int plain) {
     const Slot *at[WALKS];
@@ -231,25 +252,17 @@ static inline __attribute__((always_inline)) void walk_boosting(
             uint32_t right;
             if (plain) right = !(value <= slot->value.number);
             else if (value != value) right = !(high & MISSING_LEFT);
-            else if (high & CATEGORICAL) right = !holds(model->sets, slot->value.set, value);
+            else if (high & CATEGORICAL) right = !contains(model->sets, slot->value.set, value);
             else right = !(value <= slot->value.number);
             at[walk] = slot + slot->ahead + right;
             if (!((high >> right) & LEFT_IS_LEAF)) continue;
             leaves[item_of[walk]] = at[walk]->value.number;
-            if (next < items) {
-                BEGIN(walk, model)
-                continue;
-            }
-            active--;
-            at[walk] = at[active];
-            row_of[walk] = row_of[active];
-            item_of[walk] = item_of[active];
-            walk--;
+            CONTINUE(walk, model)
         }
     }
 }
 
-/* Put codes in the place of categories, and NaN in that of unknown ones; tell whether all are plain numbers. */
+/* Replace categories by codes, and unknown ones by NaN; return whether there are numbers alone, none of them NaN. */
 static int to_codes(const Boosting *model, const double *rows, uint64_t count, double *inputs) {
     int plain = 1;
     for (uint64_t row = 0; row < count; row++)
@@ -269,10 +282,11 @@ static int to_codes(const Boosting *model, const double *rows, uint64_t count, d
     return plain;
 }
 
-/* Add the trees for (count, features) rows to their baseline; answers are (outputs, count). -1: memory is short. */
+/* Add the trees for (count, features) rows to the baseline, into (outputs, count) answers; return -1 when memory is
+   short. The trees of several outputs take turns. */
 int boosting_predict(const Boosting *model, const double *rows, uint64_t count, double *answers) {
     double leaves[ITEMS];
-    uint64_t most = rows_at_a_time(count, model->features);
+    uint64_t most = block_rows(count, model->features);
     double *inputs = malloc(most * model->features * sizeof *inputs + 1);
     if (!inputs) return -1;
     for (uint64_t output = 0; output < model->outputs; output++)
@@ -294,7 +308,7 @@ int boosting_predict(const Boosting *model, const double *rows, uint64_t count, 
     return 0;
 }
 
-/* Turn the sums of two classes into (count, 2) probabilities, as scipy's expit does. */
+/* Turn the sums of the second of two classes into (count, 2) probabilities, as scipy's expit does. */
 void logistic(const double *sums, uint64_t count, double *answers) {
     for (uint64_t row = 0; row < count; row++) {
         double second = 1.0 / (1.0 + exp(-sums[row]));

@@ -1,4 +1,4 @@
-"""Where a tree's nodes stand: children side by side, and close to their parent where most rows come by."""
+"""The order of a tree's nodes in memory: siblings are neighbours, and near their parent on frequent paths."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEFT_IS_LEAF, RIGHT_IS_LEAF, MISSING_LEFT, CATEGORICAL = 1, 2, 4, 8  # as in tre
 
 
 class Tree(NamedTuple):
-    """Hold a tree's shape, a number a node: its children, whether it is a leaf, how many rows came by."""
+    """Hold a tree's shape as (nodes,) arrays: children, whether a node is a leaf, its training rows."""
 
     left: Numbers
     right: Numbers
@@ -23,8 +23,14 @@ class Tree(NamedTuple):
     rows: NDArray[np.integer[Any]]
 
 
-class Places(NamedTuple):
-    """Say where nodes go: `slot` of every node, and for each of `inner` how far `ahead` its children are."""
+class Layout(NamedTuple):
+    """Hold where the nodes of a tree go.
+
+    `slot` is (nodes,): the slot of every node. `inner` lists the inner nodes in the order of their slots;
+    `ahead` and `flags` are of these: the distance to their children in slots, and the flags of trees.c.
+    `slots` is how many slots the tree takes. The second one is left empty, so that pairs of siblings begin at
+    even slots, which share a cache line.
+    """
 
     slot: Numbers
     inner: Numbers
@@ -33,10 +39,11 @@ class Places(NamedTuple):
     slots: int
 
 
-def place(tree: Tree) -> Places:
-    """Place a tree whose root is no leaf: the root first, a pair of children for each inner node in turn.
+def lay_out(tree: Tree) -> Layout:
+    """Lay out a tree whose root is an inner node: the root, then a pair of children for each inner node.
 
-    After a node's own pair comes that of its child with more rows, so that a walk tends to stay close by.
+    A node's own pair is followed by the pair of its child with more training rows, so that most walks read
+    neighbouring memory.
     """
     inner = _walk_order(tree)
     pairs = 2 + 2 * np.arange(len(inner))
@@ -44,11 +51,11 @@ def place(tree: Tree) -> Places:
     slot[tree.left[inner]] = pairs
     slot[tree.right[inner]] = pairs + 1
     flags = tree.leaf[tree.left[inner]] * LEFT_IS_LEAF + tree.leaf[tree.right[inner]] * RIGHT_IS_LEAF
-    return Places(slot, inner, pairs - slot[inner], flags, 2 + 2 * len(inner))
+    return Layout(slot, inner, pairs - slot[inner], flags, 2 + 2 * len(inner))
 
 
 def _walk_order(tree: Tree) -> Numbers:
-    """Return the inner nodes: each before what is under its larger child, and that before the other's."""
+    """Return the inner nodes in preorder, where the child with more training rows comes first."""
     levels = list(_levels(tree))
     under = np.zeros(len(tree.leaf), dtype=np.int64)  # inner nodes, itself included
     for level in reversed(levels):

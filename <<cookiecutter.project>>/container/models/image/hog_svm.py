@@ -14,7 +14,7 @@ from skops import io
 from container.data.schema import Schema
 from container.images import hog
 from container.inference import hog_svm as form
-from container.inference.compiled_model import Form
+from container.inference.compiled_model import CompiledModel
 from container.inference.hog_svm import COLOUR, SHAPE, kernel
 from container.inference.native.serialization import PORTABLE
 from container.inference.native.tensor_file import Arrays
@@ -76,11 +76,11 @@ class HogSvm:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n, classes) probabilities."""
-        return form.answers(features, self._side, self.arrays)
+        return form.predict(features, self._side, self.arrays)
 
-    def compiled(self) -> Form:
+    def compiled(self) -> CompiledModel:
         """Return the learned arrays as a compiled model."""
-        return form.make(self._side, self.arrays)
+        return form.compile_model(self._side, self.arrays)
 
     def save(self, directory: Path) -> None:
         """Write the learned arrays."""
@@ -96,7 +96,7 @@ class HogSvm:
         with load_errors():
             arrays = {name: np.asarray(array) for name, array in io.load(directory / PORTABLE).items()}
             model = cls(schema, Hyperparameters(), 0, arrays)
-            wrong = form.make(model._side, arrays).facts["outputs"] != model._outputs
+            wrong = form.compile_model(model._side, arrays).metadata["outputs"] != model._outputs
         if wrong:
             raise UserError(f"{PORTABLE} and schema.json disagree on the classes")
         return model

@@ -22,12 +22,12 @@ from container.monitor import command, settings
 from container.monitor.baseline import add_columns
 from container.monitor.response_rows import confidences
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
-from container.payload.responses import Answers
+from container.payload.responses import ResponseEncoder
 from container.runtime.paths import ContainerPaths
 
 COUNT = 600
 FORMS = (JSON, CSV, JSON_LINES, NPY)
-ANSWERS = Answers(Target("label", "multiclass", ("a", 'b, "c"', "d")))
+ANSWERS = ResponseEncoder(Target("label", "multiclass", ("a", 'b, "c"', "d")))
 SURE, UNSURE = (0.9, 0.97), (0.5, 0.7)  # between which confidence lies
 
 
@@ -56,7 +56,7 @@ def record(number: int, asked: dict[str, str], answered: dict[str, str]) -> str:
 def answer(form: str, *sure: float) -> dict[str, str]:
     """Give an answer in a form of the endpoint's, captured as SageMaker does: as text what it is told of."""
     rows = [[(1 - each) / 4, each, (1 - each) * 3 / 4] for each in sure]
-    body = ANSWERS.write(np.array(rows), form)
+    body = ANSWERS.encode(np.array(rows), form)
     if form in {JSON, CSV}:
         return side(body.decode(), form.rpartition("/")[2].upper(), form)
     return side(base64.b64encode(body).decode(), "BASE64", form)

@@ -16,8 +16,8 @@ from container.data.schema import Feature, Schema, Target
 from container.monitor.capture import Counts
 from container.monitor.profile import MOST_OTHERS, ColumnProfile, TableProfile
 from container.monitor.request_rows import Rows
-from container.payload.errors import Refusal
-from container.payload.requests import Requests
+from container.payload.errors import RequestError
+from container.payload.requests import RequestDecoder
 from tests.container.monitor.captured import side
 
 NAMES = ("x", "y", "c")
@@ -239,8 +239,8 @@ def test_what_the_endpoint_answers_is_what_is_profiled(sent: dict[str, str]) -> 
     """As many rows, and the same numbers in the numeric columns."""
     kind = {"CSV": "text/csv", "JSON": "application/json"}[sent["encoding"]]
     try:
-        batch = Requests(schema()).read(sent["data"].encode(), kind)
-    except (Refusal, UnicodeEncodeError):
+        batch = RequestDecoder(schema()).decode(sent["data"].encode(), kind)
+    except (RequestError, UnicodeEncodeError):
         return
     profile, counts = profiled(sent)
     assert profile.rows == len(batch.rows)

@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[2]
-PATIENCE = 15.0
+TIMEOUT_SECONDS = 15.0
 
 
 class Server:
@@ -57,7 +57,7 @@ class Server:
 
     def wait_for(self, condition: Callable[[], Any]) -> None:
         """Wait until something is true; fail with the log when it does not come."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
             assert time.monotonic() < deadline, self.log
             time.sleep(0.01)
@@ -70,7 +70,7 @@ class Server:
 
     def connect(self) -> http.client.HTTPConnection:
         """Open a connection of its own."""
-        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
 
     def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> "Reply":
         """Send one request on a new connection."""
@@ -86,14 +86,14 @@ class Server:
 
     def raw(self, content: bytes) -> bytes:
         """Send bytes and return all that comes back until the server closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_SECONDS) as connection:
             connection.sendall(content)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
     def stop(self) -> int:
         """Ask the parent to end; return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 class Reply:
@@ -123,14 +123,14 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     for server in servers:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.process.pid, signal.SIGKILL)
-        server.process.wait(PATIENCE)
+        server.process.wait(TIMEOUT_SECONDS)
 
 
 @pytest.fixture(scope="module")
 def serve(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., contextlib.AbstractContextManager[Server]]:
-    """Return what runs a server for as long as a context lasts."""
+    """Return a context manager that runs a server."""
 
     @contextlib.contextmanager
     def run(*arguments: str, **environment: str) -> Iterator[Server]:
@@ -139,14 +139,14 @@ def serve(
             yield server.ready()
         finally:
             server.process.kill()
-            server.process.wait(PATIENCE)
+            server.process.wait(TIMEOUT_SECONDS)
 
     return run
 
 
 @pytest.fixture
 def pair(serve: Any) -> Iterator[tuple[Server, Server]]:
-    """Start a server that takes the quick ways, and one that takes none."""
+    """Start a server that takes the fast paths, and one that takes none."""
     script, limits = str(HERE / "served.py"), {"MODEL_SERVER_WORKERS": "1", "MAX_CONTENT_LENGTH": "3000"}
     with serve(script, "quick", **limits) as quick, serve(script, "slow", **limits) as slow:
         yield quick, slow

@@ -14,11 +14,12 @@ import numpy as np
 
 from container import model_artifact, serving
 from container.data.schema import Feature, Schema, Target
-from container.inference.native import library, linear
+from container.inference.native import linear
+from container.inference.native.load import load as load_library
 from container.model_artifact import ModelArtifact
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
-from container.serving import http_protocol, worker
+from container.serving import head_cache, worker
 from container.serving.service import TableService
 
 ODD = 1e6
@@ -57,7 +58,7 @@ class Model:
         return cls(schema)
 
     def predict(self, features: FloatArray) -> FloatArray:
-        """Misbehave when told to, else answer."""
+        """Predict, or misbehave for the values that ask for it."""
         if sys.argv[1] == "dying":
             os._exit(7)
         if features[:, 0].max() > ODD:
@@ -86,7 +87,7 @@ def _misbehave(values: set[float]) -> None:
 
 
 def load(directory: Path) -> ModelArtifact:
-    """Return the model that the command line names; it stands in for one that was trained."""
+    """Return the model that the command line names, in place of a trained one."""
     if sys.argv[1] == "broken":
         raise UserError(f"model.json is missing in {directory}")
     schema = SCHEMAS[sys.argv[1]]
@@ -95,23 +96,23 @@ def load(directory: Path) -> ModelArtifact:
     return ModelArtifact(schema, Model(schema), "sum")
 
 
-def compiled(features: int) -> linear.Line:
-    """Return the same sum as the library gives it."""
+def compiled(features: int) -> linear.LinearPredictor:
+    """Return a compiled model of the same sum."""
     scales = {"fill": np.zeros(features), "mean": np.zeros(features), "scale": np.ones(features)}
     whole = {"numbers": np.arange(features), "categories": [], "levels": []}
     weights = {"weights": np.arange(1.0, 1.0 + features)[None], "offsets": [0.0], "largest": [np.inf]}
-    form = linear.make(features, whole | scales | weights, classifies=False)
-    return linear.Line(library.load(), form.facts, form.arrays)
+    model = linear.compile_model(features, whole | scales | weights, classifies=False)
+    return linear.LinearPredictor(load_library(), model.metadata, model.arrays)
 
 
 def prepare(model: Path, max_answer: int) -> TableService:
-    """Return a service that takes the quick ways, or none of them."""
+    """Return a service that takes the fast paths, or none of them."""
     service = TableService(model_artifact.load(model), max_answer)
-    assert service.scorer is not None
+    assert service.fast_path is not None
     if sys.argv[1] == "slow":
-        service.scorer = service.requests.reader = None
-        service.requests.plain = False
-        http_protocol.LONGEST_HEAD = 0
+        service.fast_path = service.decoder.parser = None
+        service.decoder.is_numeric = False
+        head_cache.MAX_CACHED_BYTES = 0
     return service
 
 

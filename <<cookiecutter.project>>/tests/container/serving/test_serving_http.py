@@ -106,7 +106,7 @@ def test_a_failing_model_is_a_500_without_its_insides(shared: Any) -> None:
 def test_a_too_large_body_is_refused_before_it_is_sent(shared: Any) -> None:
     head = b"POST /invocations HTTP/1.1\r\nhost: x\r\ncontent-type: text/csv\r\nexpect: 100-continue\r\n"
     reply = shared.raw(head + b"content-length: 100000000\r\n\r\n")
-    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert reply.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
     assert b"too-large" in reply
 
 
@@ -129,7 +129,7 @@ def test_a_large_request_is_answered_whole(shared: Any) -> None:
 
 
 def test_an_answer_above_the_limit_is_refused(shared: Any) -> None:
-    """Protects callers behind a function, whose answer has a limit: they are asked for fewer rows."""
+    """Protects callers behind a function, whose response has a limit: the error asks for fewer rows."""
     reply = shared.predict("c\n" + "0.1\n" * 320_000)
     assert (reply.status, reply.json["error"]["code"]) == (413, "answer-too-large")
     assert reply.json["error"]["message"].endswith("6291456 bytes; send fewer rows at a time")
@@ -186,7 +186,7 @@ def test_ping_says_which_form_serves_and_why(shared: Any) -> None:
 
 
 def test_requests_in_one_packet_are_answered_in_their_order(shared: Any) -> None:
-    """Also behind one that a thread scores, and with a refusal among them."""
+    """Also after one that the thread predicts, and with an error among them."""
     bodies = (b"1,0,0,0,0,0,0,0", SLOW_BODY, b"2,0,0,0,0,0,0,0", b"x", b"3,0,0,0,0,0,0,0")
     *first, last = bodies
     reply = shared.raw(b"".join(map(sent, first)) + sent(last, b"connection: close"))
@@ -303,14 +303,14 @@ def test_a_large_body_behind_an_offer_arrives_whole(shared: Any, chunk: int) -> 
 
 def test_an_offer_lets_nothing_be_larger(shared: Any) -> None:
     reply = shared.raw(HEAD + OFFER + b"content-length: 100000000\r\n\r\n")
-    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert reply.startswith(b"HTTP/1.1 413 Content Too Large\r\n")
 
 
 def test_a_client_that_offers_http_2_is_answered(shared: Any) -> None:
     """Protects `curl --http2`, where this machine has it."""
     curl = shutil.which("curl")
     if curl is None or "HTTP2" not in subprocess.check_output([curl, "--version"], text=True):
-        pytest.skip("there is no curl that speaks HTTP/2")
+        pytest.skip("curl with HTTP/2 is missing")
     rows = "\n".join([LINE] * 20_000)
     command = [curl, "-sS", "--http2", f"http://127.0.0.1:{shared.port}/invocations"]
     options = ["-H", "content-type: text/csv", "--data-binary", "@-", "-w", "\n%{http_code}"]
@@ -320,7 +320,7 @@ def test_a_client_that_offers_http_2_is_answered(shared: Any) -> None:
 
 
 def test_http_2_without_an_offer_is_refused(shared: Any) -> None:
-    """Its first bytes are not a request of HTTP/1.1."""
+    """Its first bytes are not an HTTP/1.1 request."""
     ((status, body),) = bodies(shared.raw(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
     assert (status, json.loads(body)["error"]["code"]) == (b"400", "invalid-http")
 
@@ -343,7 +343,7 @@ def test_a_head_request_gets_no_body(shared: Any) -> None:
 
 
 def test_a_caller_that_reads_nothing_holds_no_more_than_its_own_answers(shared: Any) -> None:
-    """Protects memory: who does not read is not read from, and others are served."""
+    """Protects memory: the server stops reading from a caller that does not read, and serves the others."""
     body = "\n".join(["1,2,3,4,5,6,7,8"] * 2000).encode()
     with socket.create_connection(("127.0.0.1", shared.port), timeout=1) as connection:
         with pytest.raises(TimeoutError):  # noqa: PT012  it is the sending that stops
@@ -354,7 +354,7 @@ def test_a_caller_that_reads_nothing_holds_no_more_than_its_own_answers(shared: 
 
 
 def test_a_head_that_came_before_is_no_more_than_its_bytes(shared: Any) -> None:
-    """Protects what is remembered of heads: a body may be cut, another request may follow or differ."""
+    """Protects the cache of heads: a body may be cut, another request may follow or differ."""
     body, other = b"1,0,0,0,0,0,0,0", b"2,0,0,0,0,0,0,0"
     with socket.create_connection(("127.0.0.1", shared.port), timeout=15) as connection:
         received = connection.makefile("rb")
@@ -435,7 +435,7 @@ def test_what_comes_behind_the_last_request_is_not_answered(shared: Any, last: b
 
 
 def test_headers_behind_a_body_change_nothing(shared: Any) -> None:
-    """Protects the meaning of a request: proxies do not look at a trailer."""
+    """Protects the meaning of a request: proxies do not inspect a trailer."""
     chunk = b"%x\r\n%b\r\n0\r\n" % (len(LINE), LINE.encode())
     trailer = b"content-type: image/png\r\naccept: image/png\r\n\r\n"
     reply = shared.raw(CHUNKED + b"connection: close\r\n\r\n" + chunk + trailer)

@@ -16,7 +16,9 @@ import pytest
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 from container.inference import compiled_model, litert
-from container.inference.native import library, serialization
+from container.inference.native import serialization
+from container.inference.native.library import UnavailableError
+from container.inference.native.load import load
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
 from container.runtime.typing import FloatArray
 
@@ -92,7 +94,7 @@ def train(name: str, target: Target, directory: Path) -> FloatArray:
     (directory / model_artifact.MODEL).write_text(json.dumps(description))
     if model_artifact.framework(directory) == model_artifact.TENSORFLOW:
         return model_artifact.load(directory).predict(encoded(rows(MANY)))
-    serialization.write(directory, compiled_model.of(model))
+    serialization.write(directory, compiled_model.compile_model(model))
     return model.predict(encoded(rows(MANY)))
 
 
@@ -163,7 +165,7 @@ def exact(answer: bytes, kind: str, target: Target) -> list[Any]:
 @pytest.mark.parametrize("accept", SUPPORTED)
 @pytest.mark.parametrize("request_form", REQUESTS)
 def test_the_server_answers_what_the_model_predicts(served: Served, request_form: str, accept: str) -> None:
-    """To the last bit, for many rows and for each of some alone."""
+    """To the last bit, for many rows, and for single ones."""
     kind, write = REQUESTS[request_form]
     expected: list[Any] = served.expected.tolist()
     if served.target.classes and accept == CSV:
@@ -183,9 +185,9 @@ def test_what_is_missing_or_unknown_is_counted_in_every_form(served: Served, req
 
 
 def test_its_compiled_form_serves(served: Served) -> None:
-    """Protects what the others show: the two forms of a model are compared, and not one with itself."""
+    """Protects the other tests: the two forms of a model are compared, and not one with itself."""
     try:
-        library.load()
-    except library.UnavailableError as error:
+        load()
+    except UnavailableError as error:
         pytest.skip(str(error))
     assert served.server.ask("GET", "/ping").headers["x-serving-form"] in {"compiled", "litert"}

@@ -1,4 +1,4 @@
-"""An endpoint of pictures: what it takes, how it answers, and what it refuses."""
+"""Protects: the requests that an image endpoint accepts, its responses and its errors."""
 
 import base64
 import importlib.util
@@ -56,7 +56,7 @@ def model_of(name: str, directory: Path) -> models.Model:
     directory.mkdir(parents=True)
     model.save(directory)
     if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
-        serialization.write(directory, compiled_model.of(model))
+        serialization.write(directory, compiled_model.compile_model(model))
     SCHEMA.write(directory / model_artifact.SCHEMA)
     facts = {"version": 1, "model": name, "digests": litert.digests(directory)}
     (directory / model_artifact.MODEL).write_text(json.dumps(facts))
@@ -129,7 +129,7 @@ def test_csv_is_the_label_and_its_confidence(endpoint: Server) -> None:
 
 
 def test_json_holds_one_picture_or_many(endpoint: Server) -> None:
-    """As TensorFlow Serving has it, or without its wrappings; the same answers as one by one."""
+    """As for TensorFlow Serving, or without its wrapping objects; the same predictions as one by one."""
     bodies = [encoded(drawn(label, 2000 + label)) for label in (0, 1)]
     texts = [base64.b64encode(body).decode() for body in bodies]
     alone = [endpoint.predict(body, "image/png").json["predictions"][0] for body in bodies]
@@ -180,7 +180,7 @@ PNG = encoded(drawn(0, 0))
 def test_what_is_no_request_is_refused(  # noqa: PLR0913, PLR0917  a case
     endpoint: Server, body: bytes, kind: str, accept: str, status: int, code: str
 ) -> None:
-    """The caller is told what is wrong, and the next one is answered."""
+    """The caller gets an error that says what is wrong, and the next caller a prediction."""
     headers = {"accept": accept} if accept else {}
     reply = endpoint.predict(body, kind, **headers)
     assert (reply.status, reply.json["error"]["code"]) == (status, code)
@@ -188,5 +188,5 @@ def test_what_is_no_request_is_refused(  # noqa: PLR0913, PLR0917  a case
 
 
 def test_the_compiled_form_is_what_serves(model: tuple[models.Model, Path]) -> None:
-    """So an endpoint starts without what trained it, and workers of a machine share the arrays' memory."""
+    """An endpoint starts without its training library, and the workers share the memory of the arrays."""
     assert model_artifact.load(model[1] / "model").form in {"compiled", "litert"}

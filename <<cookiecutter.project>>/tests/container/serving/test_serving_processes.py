@@ -78,7 +78,7 @@ def test_workers_end_when_their_parent_is_killed(start: Start, *, busy: bool) ->
 
 
 def test_few_connections_are_shared_by_the_workers(start: Start) -> None:
-    """Protects the use of all processors: callers keep their connections, and who accepts one serves it."""
+    """Protects the use of all processors: a connection stays with the worker that accepts it."""
     server = start("numeric", MODEL_SERVER_WORKERS="2").ready()
     connections = [server.connect() for _ in range(8)]
     for connection in connections:
@@ -122,7 +122,7 @@ def test_a_model_that_hangs_is_a_503_and_a_new_worker(start: Start) -> None:
 
 
 def test_a_model_that_hangs_is_replaced_also_when_its_caller_has_gone(start: Start) -> None:
-    """Protects later callers: whoever gives up sooner than the server leaves the model behind."""
+    """Protects later callers: a caller that closes before the timeout leaves its prediction running."""
     server = start("numeric", MODEL_SERVER_WORKERS="1", MODEL_SERVER_TIMEOUT="1").ready()
     with contextlib.closing(server.connect()) as connection:
         body = SLOW_BIG.replace(SLOW, HANG)
@@ -133,7 +133,7 @@ def test_a_model_that_hangs_is_replaced_also_when_its_caller_has_gone(start: Sta
 
 
 def test_requests_of_callers_that_have_gone_do_not_pile_up(start: Start) -> None:
-    """Protects memory: what waits behind a slow request counts until the thread has passed over it."""
+    """Protects memory: requests behind a slow one count until the thread has reached them."""
     server = start("numeric", MODEL_SERVER_WORKERS="1", MODEL_SERVER_QUEUE="3").ready()
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(server.predict, SLOW_BIG.replace(SLOW, SLOWER))
@@ -151,7 +151,7 @@ def test_requests_of_callers_that_have_gone_do_not_pile_up(start: Start) -> None
 
 
 def test_waiting_bodies_take_a_bounded_memory(start: Start) -> None:
-    """Protects memory: many large bodies are refused before they are as many as small ones may be."""
+    """Protects memory: large bodies are limited by their bytes, below the number of small ones."""
     bodies = [SLOW_BIG.replace(SLOW, SLOWER), *[SLOW_BIG.replace(SLOW, PLAIN)] * 24]
     most = str(len(bodies[0]))
     server = start("numeric", MODEL_SERVER_WORKERS="1", MAX_CONTENT_LENGTH=most).ready()
@@ -161,7 +161,7 @@ def test_waiting_bodies_take_a_bounded_memory(start: Start) -> None:
 
 
 def test_what_no_answer_would_fit_is_not_scored(start: Start) -> None:
-    """Protects the thread: scoring would fail here, which a request of fewer rows shows."""
+    """Protects the thread: a prediction would fail here, as a request of fewer rows shows."""
     server = start("numeric", MODEL_SERVER_WORKERS="1", MODEL_SERVER_MAX_ANSWER="2000").ready()
     assert server.predict("\n".join([RAISE] * 500)).status == 500
     refused = server.predict("\n".join([RAISE] * 501))
@@ -192,7 +192,7 @@ def test_big_requests_leave_ping_alone_and_do_not_queue_up(start: Start) -> None
 
 
 def test_what_keeps_a_server_from_starting_is_one_line(start: Start) -> None:
-    """Protects the reason: a port in use, a missing model, workers that die at once, a bad setting."""
+    """Protects the error's text: a port in use, a missing model, workers that end at once, a bad setting."""
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = str(taken.getsockname()[1])
         servers = [
@@ -224,7 +224,7 @@ def test_classes_are_answered_with_probabilities(start: Start) -> None:
 
 
 def test_the_command_serves_a_trained_model_to_the_last_bit(start: Start, tmp_path: Path) -> None:
-    """Protects the whole way: the artefact in <base>/model, the command, the answer that `predict` gives."""
+    """Protects the whole path: the artefact in <base>/model, the command, and its predictions."""
     schema = Schema(
         Target("y", "regression"),
         (Feature("size", "numeric"), Feature("sex", "categorical", ("F", "I", "M"))),

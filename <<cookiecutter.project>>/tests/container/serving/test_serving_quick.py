@@ -1,4 +1,4 @@
-"""Protects: the server's quick ways answer as the slow ones do: the same bytes, counts and refusals."""
+"""Protects: the server's fast paths respond as the slow one does: with the same bytes, counts and errors."""
 
 import copy
 import re
@@ -13,14 +13,16 @@ from hypothesis import given, settings
 
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
-from container.inference.native import library, serialization
+from container.inference.native import serialization
+from container.inference.native.library import UnavailableError
+from container.inference.native.load import load
 from container.payload import fast_path
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.serving.service import TableService
 
 try:
-    library.load()
-except library.UnavailableError as unavailable:
+    load()
+except UnavailableError as unavailable:
     pytest.skip(str(unavailable), allow_module_level=True)
 
 SCHEMA = Schema(Target("y", "regression"), tuple(Feature(name, "numeric") for name in ("a", "b", "0")))
@@ -38,12 +40,12 @@ Pair: TypeAlias = tuple[TableService, TableService]
 ENDS = st.sampled_from(["\n", "\r\n", "\n\n", " \n", "\r"])
 
 
-# A network answers by LiteRT, which has no such ways.
+# LiteRT runs networks, without these fast paths.
 @pytest.fixture(
     scope="module", params=[name for name in models.available() if name != "multilayer_perceptron"]
 )
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    """Return a service that takes the quick ways, and one that takes none."""
+    """Return a service that takes the fast paths, and one that takes none."""
     directory = tmp_path_factory.mktemp("model")
     random = np.random.default_rng(6)
     rows = random.normal(size=(80, 3))
@@ -59,17 +61,17 @@ def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         f'{{"version": 1, "model": "{request.param}"}}', encoding="utf-8"
     )
     quick, slow = TableService(model_artifact.load(directory)), TableService(model_artifact.load(directory))
-    assert quick.scorer is not None
-    slow.scorer = slow.requests.reader = None
+    assert quick.fast_path is not None
+    slow.fast_path = slow.decoder.parser = None
     slow.predict = module.LOADED.load(directory, SCHEMA).predict
     return quick, slow
 
 
 def outcome(service: TableService, body: bytes, kind: bytes, accept: bytes = b"") -> Any:
     try:
-        return service.answer(body, kind, accept)
-    except Refusal as refusal:
-        return vars(refusal)
+        return service.respond(body, kind, accept)
+    except RequestError as error:
+        return vars(error)
 
 
 @settings(max_examples=150)
@@ -102,7 +104,7 @@ def test_rows_of_json(services: Pair, rows: list[list[str]], form: str) -> None:
 @settings(max_examples=50)
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 3).map(list), min_size=1, max_size=40))
 def test_rows_of_numbers(services: Pair, rows: list[list[float]]) -> None:
-    """Protects sizes on both sides of what a small request is."""
+    """Protects requests on both sides of the fast path's limits."""
     quick, slow = services
     for body, kind in (
         ("\n".join(",".join(map(repr, row)) for row in rows), b"text/csv"),
@@ -116,12 +118,12 @@ def vars_of(service: TableService) -> list[int]:
     return [totals.rows, totals.missing, totals.unknown]
 
 
-@pytest.mark.parametrize("part", ["predict", "fill", "rows"])
-def test_who_predicts_in_its_own_way_is_asked_itself(services: Pair, part: str) -> None:
-    """Protects a predictor that is made from one of ours, and does more than its base."""
+@pytest.mark.parametrize("part", ["predict", "predict_into", "to_rows"])
+def test_an_overridden_prediction_is_not_bypassed(services: Pair, part: str) -> None:
+    """Protects a subclass of a predictor, which does more than its base class."""
     model: Any = copy.copy(services[0].artefact.model)
     model.__class__ = type("Own", (type(model),), {part: getattr(type(model), part)})
-    assert fast_path.scorer(model) is None
+    assert fast_path.create(model) is None
 
 
 def table(rows: list[list[str]]) -> bytes:
@@ -160,7 +162,7 @@ def messages(draw: st.DrawFn) -> tuple[bytes, int]:
 
 
 def test_on_the_wire(pair: tuple[Any, Any]) -> None:
-    """Protects status, headers, body and counts of each request, also of one whose head came before."""
+    """Protects status, headers, body and counts of each request, also of one whose head is cached."""
 
     @settings(max_examples=100, deadline=None)
     @given(st.lists(messages(), min_size=1, max_size=4), st.integers(1, 3))

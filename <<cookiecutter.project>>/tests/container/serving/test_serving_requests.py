@@ -1,4 +1,4 @@
-"""Protects: every form of a request gives the numbers that `Feature.encode` gives; all else is refused."""
+"""Protects: every form of a request is decoded to the numbers of `Feature.encode`, or is an error."""
 
 import csv
 import io
@@ -13,9 +13,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis.extra import numpy as arrays
 
 from container.data.schema import Feature, Schema, Target
-from container.payload.errors import Refusal
+from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
-from container.payload.requests import Batch, Requests
+from container.payload.requests import Batch, RequestDecoder
 
 TARGET = Target("y", "regression")
 NUMERIC = Schema(TARGET, tuple(Feature(name, "numeric") for name in ("rooms", "age", "income")))
@@ -65,7 +65,7 @@ REQUESTS = SCHEMAS.flatmap(lambda schema: st.tuples(st.just(schema), tables(sche
 
 
 def encoded(schema: Schema, table: list[list[str]]) -> np.ndarray[Any, Any] | None:
-    """Return what `prepare` and training would have made of the cells; None when they would refuse one."""
+    """Return the numbers that `prepare` and training would encode, or None when they would reject a cell."""
     try:
         rows = [
             [feature.encode(cell) for feature, cell in zip(schema.features, row, strict=True)]
@@ -85,7 +85,7 @@ def check(schema: Schema, table: list[list[str]], body: bytes, kind: str, header
     expected = encoded(schema, table)
     outcome = attempt(schema, body, kind, header)
     if expected is None:
-        assert isinstance(outcome, Refusal)
+        assert isinstance(outcome, RequestError)
         assert outcome.status == 400
         assert outcome.row is not None
         assert outcome.column in {feature.name for feature in schema.features}
@@ -95,10 +95,10 @@ def check(schema: Schema, table: list[list[str]], body: bytes, kind: str, header
     assert outcome.missing + outcome.unknown >= int(np.isnan(expected).sum())
 
 
-def attempt(schema: Schema, body: bytes, kind: str, header: str = "") -> Batch | Refusal:
+def attempt(schema: Schema, body: bytes, kind: str, header: str = "") -> Batch | RequestError:
     try:
-        return Requests(schema).read(body, kind, header)
-    except Refusal as refusal:
+        return RequestDecoder(schema).decode(body, kind, header)
+    except RequestError as refusal:
         return refusal
 
 
@@ -158,7 +158,7 @@ def test_json_numbers_are_the_same_float64(rows: list[list[float]]) -> None:
     for instances in (rows, named):
         lines = b"\n".join(map(orjson.dumps, instances))
         for body, kind in ((orjson.dumps({"instances": instances}), JSON), (lines, JSON_LINES)):
-            assert bits(Requests(NUMERIC).read(body, kind).rows) == bits(np.array(rows))
+            assert bits(RequestDecoder(NUMERIC).decode(body, kind).rows) == bits(np.array(rows))
 
 
 VALUES = st.recursive(
@@ -199,7 +199,7 @@ def test_any_bytes_are_read_or_refused(schema: Schema, body: bytes, kind: str, h
 
 def read_or_refuse(schema: Schema, body: bytes, kind: str, header: str = "") -> None:
     outcome = attempt(schema, body, kind, header)
-    if isinstance(outcome, Refusal):
+    if isinstance(outcome, RequestError):
         assert outcome.status == 400
         assert orjson.loads(outcome.body())["error"]["message"]
         return
@@ -209,7 +209,7 @@ def read_or_refuse(schema: Schema, body: bytes, kind: str, header: str = "") -> 
 
 
 def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
-    return Requests(schema).read(text.encode(), kind, header)
+    return RequestDecoder(schema).decode(text.encode(), kind, header)
 
 
 @pytest.mark.parametrize(
@@ -250,15 +250,15 @@ def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
 def test_what_is_wrong_is_named_with_its_row_and_column(
     schema: Schema, kind: str, text: str, expected: tuple[str, int | None, str | None]
 ) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         read(schema, text, kind)
     refusal = caught.value
     assert refusal.status == 400
     assert (refusal.code, refusal.row, refusal.column) == expected
 
 
-def test_a_header_is_told_from_values() -> None:
-    """Protects detection: names of columns are no numbers, and a category's text alone makes no header."""
+def test_a_header_is_distinguished_from_values() -> None:
+    """Protects detection: a number that names a column is not a header, nor a category named as a column."""
     assert read(MIXED, "town,size\n2,1.5").rows[0, :3].tolist()[::2] == [1.5, 1.0]
     assert read(MIXED, "1.5,sex,2,no,True,2024-01-01").unknown == 1  # a value that is called like a column
     named_by_numbers = Schema(TARGET, (Feature("0", "numeric"), Feature("1", "numeric")))
@@ -319,7 +319,7 @@ def test_forms_of_json_lines(text: str) -> None:
     ],
 )
 def test_a_line_of_json_is_a_row(text: str, code: str, row: int) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         read(NUMERIC, text, JSON_LINES)
     assert (caught.value.status, caught.value.code, caught.value.row) == (400, code, row)
 
@@ -344,7 +344,7 @@ def test_arrays_are_what_the_text_of_their_numbers_is(
     by_column: bool,  # noqa: FBT001
     version: tuple[int, int],
 ) -> None:
-    """Also other byte orders, sizes and layouts; NaN is a missing value, and nothing infinite gets in."""
+    """Also other byte orders, sizes and layouts; NaN is a missing value, and infinity is an error."""
     body = npy(np.asfortranarray(array) if by_column else array, version)
     rows = np.atleast_2d(array)
     outcome, text = (
@@ -352,8 +352,8 @@ def test_arrays_are_what_the_text_of_their_numbers_is(
         to_csv([[*map(repr, row)] for row in rows.tolist()], csv.QUOTE_MINIMAL, "\n"),
     )
     expected = attempt(NUMERIC, text, CSV)
-    if isinstance(expected, Refusal):
-        assert isinstance(outcome, Refusal)
+    if isinstance(expected, RequestError):
+        assert isinstance(outcome, RequestError)
         assert (outcome.code, outcome.column) == ("not-finite", expected.column)
         return
     assert isinstance(outcome, Batch)
@@ -363,10 +363,10 @@ def test_arrays_are_what_the_text_of_their_numbers_is(
 
 def test_numbers_of_an_array_find_their_category() -> None:
     array = np.array([[1.5, 0, 2, 0, 0, 2024], [math.nan, math.nan, 7, 0, 0, 0]])
-    batch = Requests(MIXED).read(npy(array), NPY)
+    batch = RequestDecoder(MIXED).decode(npy(array), NPY)
     assert batch.rows[:, 2].tolist() == [1.0, 3.0]
     assert batch.missing == 2
-    assert Requests(MIXED).read(npy(array[:1].astype(int)), NPY).rows[:, 2].tolist() == [1.0]
+    assert RequestDecoder(MIXED).decode(npy(array[:1].astype(int)), NPY).rows[:, 2].tolist() == [1.0]
 
 
 class Boom:
@@ -377,7 +377,7 @@ class Boom:
 
 
 def claimed(shape: str, kind: str = "<f8", numbers: bytes = b"") -> bytes:
-    """Write a file whose header says what it likes."""
+    """Write a file with any header."""
     header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
     return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + numbers
 
@@ -412,9 +412,9 @@ def claimed(shape: str, kind: str = "<f8", numbers: bytes = b"") -> bytes:
     ],
 )
 def test_an_array_is_numbers_and_as_many_as_came(body: bytes, code: str) -> None:
-    """Protects the process: nothing is unpickled, and no room is made for what only a header says."""
-    with pytest.raises(Refusal) as caught:
-        Requests(NUMERIC).read(body, NPY)
+    """Protects the process: nothing is unpickled, and no memory is allocated by a header alone."""
+    with pytest.raises(RequestError) as caught:
+        RequestDecoder(NUMERIC).decode(body, NPY)
     assert (caught.value.status, caught.value.code) == (400, code)
 
 

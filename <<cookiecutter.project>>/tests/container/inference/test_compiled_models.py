@@ -1,4 +1,4 @@
-"""Protects: a compiled form predicts what scikit-learn does, to the last bit, and reads nothing outside."""
+"""Protects: a compiled model predicts as scikit-learn does, to the last bit, and reads inside its arrays."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -14,14 +14,16 @@ from threadpoolctl import threadpool_limits
 
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
-from container.inference.compiled_model import UnsuitableError
-from container.inference.native import forest, library, serialization, tensor_file
+from container.inference.compiled_model import UnsupportedModelError
+from container.inference.native import forest, serialization, tensor_file
+from container.inference.native.library import UnavailableError
+from container.inference.native.load import load
 from container.models import Model
 from container.runtime.typing import FloatArray
 
 try:
-    LIBRARY = library.load()
-except library.UnavailableError as unavailable:
+    LIBRARY = load()
+except UnavailableError as unavailable:
     pytest.skip(str(unavailable), allow_module_level=True)
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -29,7 +31,7 @@ ODD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e308, -1e308, LARGEST, 1e-320, 0.5)
 KINDS = st.sampled_from(["numeric", "numeric", "categorical"])
 TASKS = st.sampled_from(["regression", "binary", "multiclass"])
 LEVELS = 6
-# A network is compiled by LiteRT: test_multilayer_perceptron.py holds it to its portable form.
+# LiteRT runs networks: test_multilayer_perceptron.py compares its predictions with the portable form's.
 NAMES = [name for name in models.available() if name != "multilayer_perceptron"]
 
 
@@ -61,7 +63,7 @@ def table(schema: Schema, random: np.random.Generator, rows: int, missing: float
 
 
 def target(schema: Schema, random: np.random.Generator, rows: FloatArray) -> FloatArray:
-    """Return a target that depends on the rows, in which every class stands."""
+    """Return a target that depends on the rows, in which every class occurs."""
     score = np.nan_to_num(rows) @ random.normal(size=rows.shape[1]) + random.normal(size=len(rows)) / 4
     count = len(schema.target.classes or ())
     if not count:
@@ -84,8 +86,8 @@ def trained(name: str, schema: Schema, random: np.random.Generator, missing: flo
     return model
 
 
-def strange(schema: Schema, random: np.random.Generator, rows: int) -> FloatArray:
-    """Return rows with what training never saw: extremes, unknown categories, and what is no category."""
+def unseen(schema: Schema, random: np.random.Generator, rows: int) -> FloatArray:
+    """Return rows that training never saw: extremes, unknown categories, and odd numbers."""
     made = table(schema, random, rows, 0.2)
     odd = random.random(made.shape) < 0.1
     made[odd] = random.choice(ODD[3:], int(odd.sum()))
@@ -96,9 +98,9 @@ def strange(schema: Schema, random: np.random.Generator, rows: int) -> FloatArra
 
 
 def by_scikit_learn(model: Any, rows: FloatArray) -> FloatArray:
-    held = rows if "Hist" in type(model.estimator).__name__ else np.clip(rows, -LARGEST, LARGEST)
+    clipped = rows if "Hist" in type(model.estimator).__name__ else np.clip(rows, -LARGEST, LARGEST)
     predict = model.estimator.predict_proba if model.classifies else model.estimator.predict
-    return np.asarray(predict(held))
+    return np.asarray(predict(clipped))
 
 
 def bits(numbers: FloatArray) -> list[int]:
@@ -125,7 +127,7 @@ def test_both_forms_are_equal_to_the_last_bit(
     model.save(directory)
     serialization.write(directory, model.compiled())
     predictor, _ = serialization.load(directory, len(schema.features), len(schema.target.classes or (0,)))
-    rows = strange(schema, random, int(random.integers(65, 150)))
+    rows = unseen(schema, random, int(random.integers(65, 150)))
     expected = model.predict(rows)
     if name != "linear_model":
         assert bits(expected) == bits(by_scikit_learn(model, rows))
@@ -151,8 +153,8 @@ def test_forests_of_several_outputs_and_of_single_leaves(
     labels = np.round(rows @ random.normal(size=(3, outputs)) * (levels - 1), 2)
     model = RandomForestRegressor(n_estimators=20, max_leaf_nodes=most_leaves, random_state=0)
     model.fit(rows, labels if outputs > 1 else labels[:, 0])
-    form = forest.make(model)
-    predictor = forest.Forest(LIBRARY, form.facts, form.arrays)
+    compiled = forest.compile_model(model)
+    predictor = forest.ForestPredictor(LIBRARY, compiled.metadata, compiled.arrays)
     thresholds = np.concatenate([tree.tree_.threshold for tree in model.estimators_])
     near = np.concatenate([np.nextafter(thresholds, way) for way in (-np.inf, np.inf)] + [thresholds])
     asked = random.choice(near, (200, 3))
@@ -161,7 +163,7 @@ def test_forests_of_several_outputs_and_of_single_leaves(
 
 
 def test_a_set_of_many_categories_has_its_bits(tmp_path: Path) -> None:
-    """Protects categories beyond the first 32, whose bits stand in another number."""
+    """Protects categories beyond the first 32, whose bits are in another word."""
     levels = tuple(f"level {number}" for number in range(200))
     schema = Schema(Target("y", "regression"), (Feature("x", "numeric"), Feature("c", "categorical", levels)))
     random = np.random.default_rng(5)
@@ -197,20 +199,20 @@ def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_the_compiled_form_serves_and_says_why(saved: Path) -> None:
     loaded = model_artifact.load(saved)
-    assert (loaded.form, loaded.reason) == ("compiled", f"built by {library.load().compiler}")
+    assert (loaded.form, loaded.reason) == ("compiled", f"built by {LIBRARY.compiler}")
 
 
 def test_a_form_that_was_made_from_another_model_does_not_serve(saved: Path) -> None:
     """Protects against answers of a model that has been replaced."""
     with (saved / serialization.PORTABLE).open("ab") as file:
         file.write(b" ")
-    with pytest.raises(UnsuitableError, match="was made from another"):
+    with pytest.raises(UnsupportedModelError, match="was made from another"):
         serialization.load(saved, 3, 3)
 
 
 def test_a_form_that_does_not_fit_the_schema_does_not_serve(saved: Path) -> None:
     for features, outputs in ((2, 3), (3, 2)):
-        with pytest.raises(UnsuitableError, match="disagree"):
+        with pytest.raises(UnsupportedModelError, match="disagree"):
             serialization.load(saved, features, outputs)
 
 
@@ -231,7 +233,7 @@ def test_without_its_form_the_portable_model_serves(saved: Path) -> None:
 def test_a_damaged_form_is_refused_or_harmless(saved: Path) -> None:
     """Protects the process: whatever the file says, no walk leads outside of it, and each one ends."""
     whole = (saved / serialization.COMPILED).read_bytes()
-    facts, _ = tensor_file.read(saved / serialization.COMPILED)
+    metadata, _ = tensor_file.read(saved / serialization.COMPILED)
     head = len(whole.partition(b"\n")[0])
     random = np.random.default_rng(11)
     rows = random.normal(size=(70, 3)) * 3
@@ -239,7 +241,7 @@ def test_a_damaged_form_is_refused_or_harmless(saved: Path) -> None:
     refused = 0
     for _ in range(400):
         damaged = bytearray(whole)
-        start = head if random.random() < 0.9 else head - len(str(facts)) * 3
+        start = head if random.random() < 0.9 else head - len(str(metadata)) * 3
         for place in random.integers(max(0, start), len(whole), random.integers(1, 40)):
             damaged[place] = random.choice([0, 1, 7, 255, int(random.integers(0, 256))])
         replaced = saved / "replaced"
@@ -247,7 +249,7 @@ def test_a_damaged_form_is_refused_or_harmless(saved: Path) -> None:
         replaced.replace(saved / serialization.COMPILED)  # mapped files are never written
         try:
             predictor, _ = serialization.load(saved, 3, 3)
-        except UnsuitableError:
+        except UnsupportedModelError:
             refused += 1
             continue
         with np.errstate(all="ignore"):
@@ -256,12 +258,12 @@ def test_a_damaged_form_is_refused_or_harmless(saved: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fact"),
+    ("name", "value"),
     [("features", 2**64 + 3), ("trees", 1.5), ("outputs", "3"), ("leaves", 10**9), ("feature_bits", 40)],
 )
-def test_numbers_that_do_not_fit_the_arrays_are_refused(name: str, fact: Any) -> None:
+def test_numbers_that_do_not_fit_the_arrays_are_refused(name: str, value: Any) -> None:
     random = np.random.default_rng(2)
     rows = random.normal(size=(50, 3))
-    form = forest.make(RandomForestRegressor(n_estimators=3).fit(rows, rows))
+    compiled = forest.compile_model(RandomForestRegressor(n_estimators=3).fit(rows, rows))
     with pytest.raises(ValueError, match=r"whole number|none of a forest|should be"):
-        forest.Forest(LIBRARY, form.facts | {name: fact}, form.arrays)
+        forest.ForestPredictor(LIBRARY, compiled.metadata | {name: value}, compiled.arrays)

@@ -1,4 +1,4 @@
-"""Protects: no library but one of our own making is loaded, and without a compiler all works, if slower."""
+"""Protects: only a library that this user has built is loaded; without one all works, but slower."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def built(tmp_path: Path) -> Path:
 
 
 def test_what_was_built_is_loaded(built: Path) -> None:
-    assert library.read(built).calls.forest_predict
+    assert library.read(built).function("forest_predict", releases_gil=True)
 
 
 def test_a_second_build_changes_nothing(built: Path) -> None:
@@ -49,7 +49,7 @@ def test_what_others_may_write_is_not_loaded(built: Path, place: str) -> None:
 
 
 def test_a_link_is_not_loaded(built: Path) -> None:
-    """Protects against a library that stands somewhere else, where others may write."""
+    """Protects against a library in another directory, where others may write."""
     path = built / library.key() / LIBRARY
     path.rename(built / "elsewhere.so")
     path.symlink_to(built / "elsewhere.so")
@@ -63,7 +63,7 @@ def test_another_library_than_was_built_is_not_loaded_but_built_anew(built: Path
     with pytest.raises(UnavailableError, match="is not the library that was built"):
         library.read(built)
     build.build(built, os.environ)
-    assert library.read(built).calls.forest_predict
+    assert library.read(built).function("forest_predict", releases_gil=True)
 
 
 def test_a_library_of_other_sources_is_not_loaded(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,14 +95,14 @@ def test_without_a_compiler_training_warns_and_the_portable_form_predicts(tmp_pa
     )
     facts = json.loads((base / "model/model.json").read_bytes())
     assert facts["not_compiled"].startswith("there is no compiler")
-    said = _run(
+    completed = _run(
         program,
         base,
         "from container import model_artifact; from pathlib import Path; "
         f"a = model_artifact.load(Path({str(base / 'model')!r})); "
         "print(a.form, a.predict(__import__('numpy').zeros((1, 2))))",
     )
-    assert said.stdout.startswith("portable ["), said.stderr
+    assert completed.stdout.startswith("portable ["), completed.stderr
 
 
 def _run(program: Path, base: Path, code: str) -> Any:
@@ -127,6 +127,6 @@ def _training_job(base: Path) -> Path:
 
 
 def test_the_record_names_the_compiler(built: Path) -> None:
-    """Protects the log and /ping, which say what built the library that serves."""
+    """Protects the log and /ping, which name the compiler of the library that serves."""
     record = json.loads((built / library.key() / RECORD).read_bytes())
     assert record["compiler"] == library.read(built).compiler

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 
 from container.payload import number_parser
 
-READER = number_parser.reader(1)
-if READER is None:
-    pytest.skip("there is no library on this machine", allow_module_level=True)
+PARSER = number_parser.create(1)
+if PARSER is None:
+    pytest.skip("the library is not available on this machine", allow_module_level=True)
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 # Close to the middle between two doubles, where a careless reader rounds to the wrong side.
@@ -39,21 +39,21 @@ NUMBERS = st.one_of(
 @given(st.lists(NUMBERS, min_size=1, max_size=30))
 @settings(max_examples=300)
 def test_a_number_is_exact_or_left_to_the_slower_reader(texts: list[str]) -> None:
-    assert READER is not None
+    assert PARSER is not None
     for each in texts:
-        found = READER.csv(each.encode())
+        found = PARSER.parse_csv(each.encode())
         if found is not None:
             assert struct.pack("d", found[0][0, 0]) == struct.pack("d", float(each))
 
 
 @given(st.lists(st.floats(-1000, 1000), min_size=1, max_size=30))
 def test_ordinary_numbers_are_read(numbers: list[float]) -> None:
-    """Protects speed: what programs write is never left to the slower reader."""
-    assert READER is not None
+    """Protects speed: numbers as programs write them are never left to the slower reader."""
+    assert PARSER is not None
     ordinary = [round(number, 6) for number in numbers]
     for body, found in (
-        ("\n".join(map(repr, ordinary)), READER.csv),
-        (f'{{"instances": {[[number] for number in ordinary]}}}', READER.json),
+        ("\n".join(map(repr, ordinary)), PARSER.parse_csv),
+        (f'{{"instances": {[[number] for number in ordinary]}}}', PARSER.parse_json),
     ):
         rows = found(body.encode())
         assert rows is not None
@@ -65,6 +65,6 @@ def test_ordinary_numbers_are_read(numbers: list[float]) -> None:
 )
 def test_what_is_cut_is_left_to_the_slower_reader(body: bytes) -> None:
     """Protects against reading behind the end."""
-    assert READER is not None
-    assert READER.csv(body) is None
-    assert READER.json(body) is None
+    assert PARSER is not None
+    assert PARSER.parse_csv(body) is None
+    assert PARSER.parse_json(body) is None
