@@ -1,4 +1,4 @@
-"""Turn tables, or pictures, into a schema and reproducible train, validation, test and baseline data."""
+"""Turn tables, or images, into a schema and reproducible train, validation, test and baseline data."""
 
 import json
 import os
@@ -15,10 +15,11 @@ from container.data import infer, split, tables
 from container.data.infer import Column, Facts, Source, Verdict
 from container.data.schema import IMAGE, TABULAR, Schema
 from container.data.split import SplitSettings
-from container.runtime import environment, paths
+from container.runtime import environment
 from container.runtime.environment import Variable
 from container.runtime.errors import UserError
 from container.runtime.log import log
+from container.runtime.paths import ContainerPaths
 
 SPLIT = "split"
 
@@ -45,16 +46,16 @@ def main() -> None:
     Raises:
         UserError: the settings or the data can't be used.
     """
-    place = paths.current()
+    paths = ContainerPaths.current()
     if environment.read(Workload, os.environ).name == IMAGE:
         from container.images import prepare as images  # noqa: PLC0415 - tables need no image libraries
 
-        images.run(os.environ, place)
+        images.run(os.environ, paths)
         return
-    if len(place.resources().hosts) > 1:
+    if len(paths.resources().hosts) > 1:
         raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")
     settings = environment.read(Settings, os.environ)
-    prepare(settings, place.processing_input / "data", place.processing_output)
+    prepare(settings, paths.processing_input / "data", paths.processing_output)
 
 
 def prepare(settings: Settings, directory: Path, output: Path) -> None:

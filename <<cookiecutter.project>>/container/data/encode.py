@@ -16,7 +16,7 @@ from container.runtime.typing import FloatArray
 
 
 @dataclass(frozen=True)
-class Rows:
+class TabularDataset:
     """Hold a prepared table: its text, and the same as numbers."""
 
     text: pl.DataFrame
@@ -29,12 +29,12 @@ class Rows:
         """Return a row as a request."""
         return line(self.text.row(row)[1:])
 
-    def seen_by(self, ours: Schema, theirs: Schema) -> FloatArray:
+    def features_for(self, ours: Schema, theirs: Schema) -> FloatArray:
         """Return the features that a model of another schema sees; refuse one that needs other columns."""
         return encode(rearranged(self.text, ours, theirs), theirs, "test.csv")
 
 
-def read(directory: Path, schema: Schema) -> Rows:
+def read(directory: Path, schema: Schema) -> TabularDataset:
     """Read the prepared CSV file of a directory; refuse one that does not fit the schema."""
     path = tables.find(directory, tables.CSV)[0]
     table = tables.judge(path, directory)
@@ -44,7 +44,9 @@ def read(directory: Path, schema: Schema) -> Rows:
     if not table.rows:
         raise UserError(f"{table.name}: there are no rows below the header")
     text = tables.scan(table).collect()
-    return Rows(text, encode(text, schema, table.name), _encode_target(text["0"], schema.target, table.name))
+    return TabularDataset(
+        text, encode(text, schema, table.name), _encode_target(text["0"], schema.target, table.name)
+    )
 
 
 def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:

@@ -24,6 +24,11 @@ class Target:
     task: Task
     classes: tuple[str, ...] | None = None
 
+    @classmethod
+    def of_classes(cls, name: str, classes: tuple[str, ...]) -> "Target":
+        """Return a target of two classes or more."""
+        return cls(name, "binary" if len(classes) == 2 else "multiclass", classes)  # noqa: PLR2004 - a pair
+
     @cached_property
     def codes(self) -> dict[str, int]:
         """Return each class's number; a boolean is known in any case."""
@@ -86,7 +91,7 @@ class Feature:
 class Schema:
     """Hold a table's target and features, in the order of the model's input.
 
-    Pictures have no columns: `side` is that of the square, in pixels, that the model sees of each.
+    Images have no columns: `side` is that of the square, in pixels, that the model sees of each.
     """
 
     target: Target
@@ -100,7 +105,7 @@ class Schema:
 
     @property
     def width(self) -> int:
-        """Return how many numbers the model sees of a row, or of a picture in three colours."""
+        """Return how many numbers the model sees of a row, or of an image in three colours."""
         return len(self.features) if self.side is None else self.side * self.side * 3
 
     @property

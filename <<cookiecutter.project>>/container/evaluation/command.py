@@ -11,13 +11,13 @@ import polars as pl
 
 from container import model_artifact
 from container.data import dataset, metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import IMAGE
 from container.evaluation import champion, golden, importance, learning_curve, quality
 from container.images import CONFIDENCE
-from container.model_artifact import Artefact
-from container.runtime import paths
+from container.model_artifact import ModelArtifact
 from container.runtime.log import log
+from container.runtime.paths import ContainerPaths
 from container.runtime.typing import FloatArray
 
 Report = dict[str, Any]
@@ -29,9 +29,9 @@ class Inputs:
 
     source: Path  # of the processing inputs, each in a directory of its own
     directory: Path  # of the unpacked model
-    model: Artefact
-    train: Examples
-    test: Examples
+    model: ModelArtifact
+    train: Dataset
+    test: Dataset
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Explanations:
 
 def main() -> None:
     """Evaluate the model of a processing job."""
-    place = paths.current()
+    place = ContainerPaths.current()
     with tempfile.TemporaryDirectory() as unpacked:
         inputs = load(place.processing_input, Path(unpacked))
         predictions = predict(inputs)

@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import Target
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.typing import FloatArray
 
 VERSION = 1
 MAX_REQUESTS = 100
 
 
-def requests(model: Artefact, test: Examples, predicted: FloatArray) -> dict[str, Any]:
+def requests(model: ModelArtifact, test: Dataset, predicted: FloatArray) -> dict[str, Any]:
     """Return golden.json: up to 100 evenly spaced test rows with their true labels and the model's answers.
 
     `predicted` are (n,) numbers or (n, classes) probabilities of the n test rows. "precision" is by how much
@@ -31,7 +31,7 @@ def requests(model: Artefact, test: Examples, predicted: FloatArray) -> dict[str
     return {
         "version": VERSION,
         "content_type": test.content_type,
-        "precision": model.precision(predicted),
+        "precision": model.tolerance(predicted),
         "requests": golden,
     }
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from container.data import metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import TABULAR
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.log import log
 from container.runtime.typing import FloatArray
 
@@ -20,7 +20,7 @@ MAX_ROWS, MIN_ROWS = 1_000, 100
 MAX_PREDICTIONS = 500_000  # a table of a thousand features is the widest that is explained
 
 
-def measure(loaded: Artefact, test: Examples) -> dict[str, Any] | None:
+def measure(loaded: ModelArtifact, test: Dataset) -> dict[str, Any] | None:
     """Return each feature's importance in the shape of SageMaker Clarify's analysis.
 
     The result is None for images, whose features are pixels, and for a table that is too wide.
@@ -43,7 +43,7 @@ def rows_to_predict(available: int, width: int) -> int:
 
 
 def _document(
-    loaded: Artefact, features: FloatArray, labels: FloatArray, random: np.random.Generator
+    loaded: ModelArtifact, features: FloatArray, labels: FloatArray, random: np.random.Generator
 ) -> dict[str, Any]:
     target = loaded.schema.target
     scores = metrics.scores(labels, loaded.predict(features), target)

@@ -9,9 +9,9 @@ from threadpoolctl import threadpool_limits
 
 from container import model_artifact
 from container.data import metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import TABULAR, Schema
-from container.model_artifact import Artefact, Predicts
+from container.model_artifact import ModelArtifact, Predictor
 from container.runtime.log import log
 
 VERSION = 1
@@ -26,7 +26,7 @@ def applies(directory: Path, schema: Schema) -> bool:
     return schema.workload == TABULAR and model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN
 
 
-def measure(directory: Path, loaded: Artefact, train: Examples, validation: Examples) -> dict[str, Any]:
+def measure(directory: Path, loaded: ModelArtifact, train: Dataset, validation: Dataset) -> dict[str, Any]:
     """Return points: a number of training rows, and the metrics on these rows and on the validation rows.
 
     Models are trained on a twenty-seventh, a ninth and a third of the rows, or of a sample of 30,000 (fewer
@@ -37,7 +37,7 @@ def measure(directory: Path, loaded: Artefact, train: Examples, validation: Exam
         return _measure(directory, loaded, train, validation)
 
 
-def _measure(directory: Path, loaded: Artefact, train: Examples, validation: Examples) -> dict[str, Any]:
+def _measure(directory: Path, loaded: ModelArtifact, train: Dataset, validation: Dataset) -> dict[str, Any]:
     order = np.random.Generator(np.random.PCG64(0)).permutation(len(train.target))
     sample = order[: min(MAX_ROWS, MAX_CELLS // loaded.schema.width)]
     points = []
@@ -51,12 +51,12 @@ def _measure(directory: Path, loaded: Artefact, train: Examples, validation: Exa
 
 
 def _trained(
-    directory: Path, schema: Schema, train: Examples, validation: Examples, rows: NDArray[np.int64]
-) -> Predicts | None:
+    directory: Path, schema: Schema, train: Dataset, validation: Dataset, rows: NDArray[np.int64]
+) -> Predictor | None:
     labels = train.target[rows]
     if len(rows) < MIN_ROWS or not set(range(len(schema.target.classes or ()))) <= set(labels.tolist()):
         return None
-    model = model_artifact.untrained(directory, schema)
+    model = model_artifact.build_untrained(directory, schema)
     try:
         model.fit(train.features[rows], labels, (validation.features, validation.target))
     except ValueError as error:
@@ -66,7 +66,7 @@ def _trained(
 
 
 def _point(
-    model: Predicts, schema: Schema, train: Examples, validation: Examples, rows: NDArray[np.int64]
+    model: Predictor, schema: Schema, train: Dataset, validation: Dataset, rows: NDArray[np.int64]
 ) -> dict[str, Any]:
     return {
         "training": metrics.scores(train.target[rows], model.predict(train.features[rows]), schema.target),

@@ -16,13 +16,12 @@ import os
 from container.monitor import worker_pool
 from container.monitor.settings import Settings
 from container.monitor.worker_pool import WorkerPool
-from container.runtime import paths
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 
 def main() -> None:
     """Do what the environment asks for; leave the outcome as the job's exit message."""
-    place = paths.current()
+    place = ContainerPaths.current()
     settings = Settings.read(os.environ, place)
     outcome = _run_parallel(settings, place) if settings.is_parallel else _run(settings, place, [])
     place.message.parent.mkdir(parents=True, exist_ok=True)
@@ -30,7 +29,7 @@ def main() -> None:
     print(f"monitor: {outcome}", flush=True)  # noqa: T201 - the log of a job is its output
 
 
-def _run_parallel(settings: Settings, place: Layout) -> str:
+def _run_parallel(settings: Settings, place: ContainerPaths) -> str:
     # The processes share the processors, so that one thread is enough for each. Polars reads the variable at
     # its import, which happens in _run.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
@@ -38,7 +37,7 @@ def _run_parallel(settings: Settings, place: Layout) -> str:
         return _run(settings, place, pool)
 
 
-def _run(settings: Settings, place: Layout, pool: WorkerPool) -> str:
+def _run(settings: Settings, place: ContainerPaths, pool: WorkerPool) -> str:
     from container.monitor import command  # noqa: PLC0415 - the processes of the pool import it at the same time
 
     return command.run(settings, place.resources(), pool)

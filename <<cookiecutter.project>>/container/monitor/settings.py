@@ -29,7 +29,7 @@ from container.monitor.window import Window
 from container.runtime import environment
 from container.runtime.environment import Variable
 from container.runtime.errors import UsageError
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 DRIFT_THRESHOLD = 0.1  # the analyzer's
 _INPUT = Path("/opt/ml/processing/input")
@@ -96,7 +96,7 @@ class Settings:
     ground_truth: Annotated[Path | None, Variable("ground_truth_source")] = None
 
     @classmethod
-    def read(cls, variables: Mapping[str, str], place: Layout) -> "Settings":
+    def read(cls, variables: Mapping[str, str], place: ContainerPaths) -> "Settings":
         """Read environment variables; paths below /opt/ml move to the job's base directory.
 
         Raises:
@@ -107,8 +107,8 @@ class Settings:
         ground_truth = (settings.ground_truth or _GROUND_TRUTH) if is_quality else None
         settings = replace(
             settings,
-            source=place.moved(str(settings.source)),
-            output=place.moved(str(settings.output)),
+            source=place.rebase(str(settings.source)),
+            output=place.rebase(str(settings.output)),
             statistics=_rebase(settings.statistics, place),
             constraints=_rebase(settings.constraints, place),
             partial_source=_rebase(settings.partial_source, place),
@@ -124,8 +124,8 @@ class Settings:
         return self.captured and not self.partial_source and not self.ground_truth
 
 
-def _rebase(path: Path | None, place: Layout) -> Path | None:
-    return place.moved(str(path)) if path else None
+def _rebase(path: Path | None, place: ContainerPaths) -> Path | None:
+    return place.rebase(str(path)) if path else None
 
 
 def _check(settings: Settings) -> None:

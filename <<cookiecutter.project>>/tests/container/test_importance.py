@@ -8,10 +8,10 @@ import pytest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from container.data.encode import Rows
+from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
 from container.evaluation import importance
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.typing import FloatArray
 
 NUMBER, CLASSES = Target("y", "regression"), Target("y", "binary", ("no", "yes"))
@@ -32,11 +32,13 @@ class Fitted:
         return made
 
 
-def rows(target: Target, count: int = 900) -> Rows:
+def rows(target: Target, count: int = 900) -> TabularDataset:
     random = np.random.default_rng(2)
     features = random.normal(size=(count, 3))
     score = features @ [0.0, 1.0, 3.0] + random.normal(size=count) / 2
-    return Rows(pl.DataFrame(), features, score if target.classes is None else (score > 0).astype(np.float64))
+    return TabularDataset(
+        pl.DataFrame(), features, score if target.classes is None else (score > 0).astype(np.float64)
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_importances_are_those_of_scikit_learn(
     """Protects size, order and sign; other shuffles differ by a few deviations of the repeats' mean."""
     given = rows(target)
     estimator.fit(given.features, given.target)
-    loaded = Artefact(Schema(target, FEATURES), Fitted(estimator), "linear")
+    loaded = ModelArtifact(Schema(target, FEATURES), Fitted(estimator), "linear")
     document = importance.measure(loaded, given)
     assert document is not None
     assert document == importance.measure(loaded, given)
@@ -85,6 +87,6 @@ def test_what_can_not_be_explained_is_left_out(schema: str, capsys: pytest.Captu
     """A pixel has no meaning as a feature, and each of 1,001 features would get too few rows."""
     wide = Schema(NUMBER, tuple(Feature(f"f{number}", "numeric") for number in range(1001)))
     chosen = {"pictures": replace(wide, features=(), side=8), "wide": wide}[schema]
-    loaded = Artefact(chosen, Fitted(LinearRegression()), "any")
+    loaded = ModelArtifact(chosen, Fitted(LinearRegression()), "any")
     assert importance.measure(loaded, rows(NUMBER)) is None
     assert ("1001 features are too many" in capsys.readouterr().out) == (schema == "wide")

@@ -9,34 +9,38 @@ import pytest
 
 from container import model_artifact, models
 from container.data import metrics
-from container.data.encode import Rows
+from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
 from container.evaluation import learning_curve
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 
 NUMBER, CLASSES = Target("y", "regression"), Target("y", "binary", ("no", "yes"))
 
 
-def rows(target: Target, count: int, seed: int, width: int = 8) -> Rows:
+def rows(target: Target, count: int, seed: int, width: int = 8) -> TabularDataset:
     random = np.random.default_rng(seed)
     features = random.normal(size=(count, width))
     score = features.sum(axis=1) + random.normal(size=count)
-    return Rows(pl.DataFrame(), features, score if target.classes is None else (score > 4).astype(np.float64))
+    return TabularDataset(
+        pl.DataFrame(), features, score if target.classes is None else (score > 4).astype(np.float64)
+    )
 
 
-def trained(directory: Path, target: Target, train: Rows, validation: Rows) -> Artefact:
+def trained(
+    directory: Path, target: Target, train: TabularDataset, validation: TabularDataset
+) -> ModelArtifact:
     """Train the linear model as a job does, and load it."""
     schema = Schema(
         target, tuple(Feature(f"f{place}", "numeric") for place in range(train.features.shape[1]))
     )
-    module = models.module("linear_regression")
+    module = models.module("linear_model")
     model = module.create(schema, module.Hyperparameters(), 3)
     model.fit(train.features, train.target, (validation.features, validation.target))
     model.save(directory)
     schema.write(directory / model_artifact.SCHEMA)
     facts = {
         "version": model_artifact.VERSION,
-        "model": "linear_regression",
+        "model": "linear_model",
         "hyperparameters": {},
         "seed": 3,
     }
@@ -54,7 +58,7 @@ def test_points_are_what_the_model_scores_when_it_learns_from_so_many_rows(tmp_p
     assert [point["rows"] for point in points] == [100, 300, 900, 2700]
     last = metrics.scores(validation.target, loaded.predict(validation.features), NUMBER)
     assert points[-1]["validation"] == last
-    again = model_artifact.untrained(tmp_path, loaded.schema)
+    again = model_artifact.build_untrained(tmp_path, loaded.schema)
     again.fit(train.features, train.target, (validation.features, validation.target))
     assert np.array_equal(again.predict(validation.features), loaded.predict(validation.features))
     whole = metrics.scores(train.target, loaded.predict(train.features), NUMBER)

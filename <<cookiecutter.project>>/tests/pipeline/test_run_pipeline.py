@@ -239,7 +239,7 @@ def test_refuses_settings_with_the_rule(
 def test_pictures_are_told_from_tables(table: dict[str, Any]) -> None:
     """The jobs and the governor take the same for data, and only the container's monitor reads pictures."""
     table["data"] |= {"workload": "image", "image_size": 64}
-    table["model"]["name"] = "oriented_gradients"
+    table["model"]["name"] = "hog_svm"
     settings = run_pipeline.read_section(run_pipeline.Settings, table, "")
     run_pipeline.check_together(settings)
     table["stages"]["prepare"] = JOB | {"instance_count": 3}
@@ -251,7 +251,7 @@ def test_pictures_are_told_from_tables(table: dict[str, Any]) -> None:
         run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
     table["model"]["name"] = "gradient_boosting"
     table["monitor"] = {}
-    with pytest.raises(run_pipeline.SettingsError, match=r"container/models/image has .*oriented_gradients"):
+    with pytest.raises(run_pipeline.SettingsError, match=r"container/models/image has .*hog_svm"):
         run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
 
 

@@ -24,7 +24,7 @@ from container.monitor.response_rows import read_confidences
 from container.monitor.settings import Settings
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 from container.payload.responses import ResponseEncoder
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 COUNT = 600
 FORMS = (JSON, CSV, JSON_LINES, NPY)
@@ -90,7 +90,7 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(base: Path, **environment: str) -> str:
-    place = Layout(base)
+    place = ContainerPaths(base)
     return command.run(Settings.read(environment, place), place.resources(), [])
 
 
