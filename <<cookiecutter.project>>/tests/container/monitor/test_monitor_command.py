@@ -303,3 +303,17 @@ def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> N
     )
     assert done.stdout == f"monitor: {left(base)['message']}"
     assert left(base)["summary"]["status"] == "CompletedWithViolations"
+
+
+def test_processes_start_before_libraries_are_imported() -> None:
+    """Protects the setting of Polars' threads, which it reads at its import, and the start of the processes."""
+    code = (
+        "import sys, container.monitor; sys.exit(not {'numpy', 'polars', 'sklearn'}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def test_data_is_compared_without_scikit_learn() -> None:
+    """Protects a comparison of data from the second that scikit-learn's import takes."""
+    code = "import sys, container.monitor.command; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
