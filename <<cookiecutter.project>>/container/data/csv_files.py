@@ -17,7 +17,7 @@ BOM = b"\xef\xbb\xbf"
 _QUOTED = re.compile(rb'(?<![^,\n])"(?:[^"]|"")*+"(?=[,\r\n])')
 
 
-def judge(path: Path, name: str) -> tuple[tuple[str, ...], int]:
+def inspect(path: Path, name: str) -> tuple[tuple[str, ...], int]:
     """Return a file's columns and how many rows it has; refuse what no table holds by the first such line."""
     columns: tuple[str, ...] = ()
     rows, line = 0, 1

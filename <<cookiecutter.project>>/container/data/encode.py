@@ -37,7 +37,7 @@ class TabularDataset:
 def read(directory: Path, schema: Schema) -> TabularDataset:
     """Read the prepared CSV file of a directory; refuse one that does not fit the schema."""
     path = tables.find(directory, tables.CSV)[0]
-    table = tables.judge(path, directory)
+    table = tables.inspect(path, directory)
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:
         raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")

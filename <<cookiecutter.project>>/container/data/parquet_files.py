@@ -18,7 +18,7 @@ _KINDS: dict[str, tuple[type[pl.DataType], ...]] = {
 }
 
 
-def judge(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, ...], int]:
+def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, ...], int]:
     """Return a file's columns, their types and how many rows it has; refuse what can't be read."""
     try:
         types = pl.read_parquet_schema(path)

@@ -74,7 +74,7 @@ class Feature:
         if self.kind == "numeric":
             return _finite(text, self.name)
         if self.kind == "date":
-            moment = values.seconds(text, self.format or values.DATE_FORMATS[0])
+            moment = values.parse_timestamp(text, self.format or values.DATE_FORMATS[0])
             return math.nan if moment is None else moment
         code = self.codes.get(text)
         if code is not None:

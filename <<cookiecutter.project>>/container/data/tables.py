@@ -66,13 +66,13 @@ def present(directory: Path, *suffixes: str) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
-def judge(path: Path, root: Path) -> Table:
+def inspect(path: Path, root: Path) -> Table:
     """Read a file once and refuse what no table holds, naming the file and where it is at fault."""
     name = path.relative_to(root).as_posix()
     if _is_parquet(path):
-        columns, types, rows = parquet_files.judge(path, name)
+        columns, types, rows = parquet_files.inspect(path, name)
         return Table(path, name, columns, rows, types)
-    return Table(path, name, *csv_files.judge(path, name))
+    return Table(path, name, *csv_files.inspect(path, name))
 
 
 def scan(table: Table, order: tuple[str, ...] | None = None) -> pl.LazyFrame:
@@ -110,7 +110,7 @@ def whole(column: pl.Expr) -> pl.Expr:
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 
-def meaning(column: pl.Expr, *, text: bool = True) -> pl.Expr:
+def canonicalize(column: pl.Expr, *, text: bool = True) -> pl.Expr:
     """Return a stripped cell in the one spelling of what it stands for, whichever program wrote it.
 
     That of 1, 1.0 and 1e0 is 1, that of every missing value is empty, and ISO dates have no trailing zeros.

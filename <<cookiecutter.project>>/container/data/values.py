@@ -36,7 +36,7 @@ def number(text: str) -> float | None:
     return None if math.isnan(value) or "_" in text or not text.isascii() else value
 
 
-def seconds(text: str, style: str) -> float | None:
+def parse_timestamp(text: str, style: str) -> float | None:
     """Read a date or a time of one of DATE_FORMATS as seconds since 1970 in UTC, else None."""
     found = _SHAPES[style].fullmatch(text)
     if found is None:

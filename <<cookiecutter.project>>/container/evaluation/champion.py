@@ -1,4 +1,4 @@
-"""The champion, production's model, on the test rows of the model that is to take its place."""
+"""The champion, production's model, measured on the test rows of the model that may replace it."""
 
 import tempfile
 from pathlib import Path
@@ -10,13 +10,16 @@ from container.data.dataset import Dataset
 from container.data.schema import Schema
 from container.runtime.errors import UserError, is_full
 
-LONGEST_FAULT = 300  # it stands in a file that a state machine reads
+MAX_FAULT = 300  # characters: a state machine reads the file that contains them
 
 
 def measure(archive: Path, schema: Schema, test: Dataset) -> dict[str, Any]:
     """Return {"metrics": …} on the test rows, or {"fault": …}, a line on why the two can't be compared.
 
-    Whatever is wrong with the champion, which other code made of other data, is no fault of the new model.
+    The champion was made by other code of other data: an error of the champion does not fail the new model.
+
+    Raises:
+        OSError: this machine's disk is full.
     """
     try:
         with tempfile.TemporaryDirectory() as unpacked:
@@ -27,10 +30,10 @@ def measure(archive: Path, schema: Schema, test: Dataset) -> dict[str, Any]:
     except UserError as error:
         return {"fault": _line(str(error))}
     except Exception as error:
-        if is_full(error):  # this machine's fault, by which a worse model would take the champion's place
+        if is_full(error):  # as a fault of the champion it would let a worse model take its place
             raise
         return {"fault": _line(f"{type(error).__name__}: {error}")}
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:LONGEST_FAULT]
+    return " ".join(text.split())[:MAX_FAULT]

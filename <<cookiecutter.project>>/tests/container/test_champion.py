@@ -1,4 +1,4 @@
-"""Production's model is measured on the new model's test rows, or it is said why it can't be."""
+"""Production's model is measured on the new model's test rows, or the reason why it can't be is reported."""
 
 import errno
 import json
@@ -63,7 +63,7 @@ def packed(path: Path) -> Path:
     "features", [(SIZE, COLOUR, DAY), (DAY, SIZE, COLOUR), (SIZE, COLOUR), (Feature("more", "numeric"), SIZE)]
 )
 def test_a_champion_is_measured_on_the_same_rows(tmp_path: Path, features: tuple[Feature, ...]) -> None:
-    """Columns go by their names; those that only the new model has are none of its business."""
+    """Columns are selected by name; columns that only the new model has are ignored."""
     own = Schema(SCHEMA.target, features)
     archive = made(own, tmp_path / "champion")
     wanted = Schema(SCHEMA.target, (*SCHEMA.features, Feature("more", "numeric")))
@@ -97,8 +97,8 @@ def test_a_champion_with_a_former_name_is_measured(tmp_path: Path) -> None:
         (replace(SCHEMA, target=Target("z", "regression")), "it predicts 'y', a number, and the new model"),
     ],
 )
-def test_what_cannot_be_compared_is_told(tmp_path: Path, given: Schema, fault: str) -> None:
-    """A column or a target that is another one ends in a sentence that names it."""
+def test_what_cannot_be_compared_is_reported(tmp_path: Path, given: Schema, fault: str) -> None:
+    """A sentence names the column or the target that differs."""
     archive = made(SCHEMA, tmp_path / "champion")
     found = champion.measure(archive, given, table(SCHEMA))
     assert fault in found["fault"]
@@ -106,7 +106,7 @@ def test_what_cannot_be_compared_is_told(tmp_path: Path, given: Schema, fault: s
 
 @pytest.mark.parametrize("broken", ["missing", "cut", "older", "another"])
 def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, broken: str) -> None:
-    """What other code left is told in one line, whatever it is."""
+    """Whatever other code has written, the fault is one line."""
     archive = made(SCHEMA, tmp_path / "champion")
     if broken == "missing":
         archive.unlink()
@@ -118,12 +118,12 @@ def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, br
         archive = packed(tmp_path / "champion")
     found = champion.measure(archive, SCHEMA, table(SCHEMA))
     assert found.keys() == {"fault"}
-    assert 0 < len(found["fault"]) <= champion.LONGEST_FAULT
+    assert 0 < len(found["fault"]) <= champion.MAX_FAULT
     assert "\n" not in found["fault"]
 
 
-def test_a_model_that_breaks_is_told(tmp_path: Path) -> None:
-    """An exception that nobody foresaw is a fault of the champion, with its name."""
+def test_a_model_that_breaks_is_reported(tmp_path: Path) -> None:
+    """An unexpected exception is a fault of the champion, with its name."""
     made(SCHEMA, tmp_path / "champion")
     (tmp_path / "champion" / "model.skops").write_bytes(b"no model")
     found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA))
@@ -131,7 +131,7 @@ def test_a_model_that_breaks_is_told(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_not_a_fault_of_the_champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The challenger would win for want of a comparison."""
+    """The new model would win without a comparison."""
 
     def extract(_: Path, into: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(into))

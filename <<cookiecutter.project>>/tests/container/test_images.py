@@ -27,7 +27,8 @@ from container.evaluation import command as evaluate
 from container.images import CONFIDENCE, STATISTICS, dataset, decode, image_statistics, sources
 from container.images.decode import ImageError
 from container.images.prepare import Settings, prepare, run
-from container.monitor import command, settings
+from container.monitor import command
+from container.monitor.settings import Settings as MonitorSettings
 from container.runtime.environment import read
 from container.runtime.errors import UserError
 from container.runtime.paths import ContainerPaths
@@ -420,7 +421,7 @@ def test_the_evaluation_adds_the_models_confidence_to_the_baseline(
         (given / split).symlink_to(out / split)
     wanted = {"dataset_source": str(out / "baseline"), "output_path": str(given / "baseline")}
     place = ContainerPaths(tmp_path)
-    command.run(settings.read(wanted, place), place.resources(), [])
+    command.run(MonitorSettings.read(wanted, place), place.resources(), [])
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     evaluate.main()
     left = tmp_path / "processing" / "output" / "evaluation"

@@ -1,4 +1,4 @@
-"""What a model looks at is what it loses by."""
+"""The importance of a feature is what the model's score loses without it."""
 
 from dataclasses import replace
 
@@ -72,7 +72,7 @@ def test_importances_are_those_of_scikit_learn(
 
 
 def test_rows_are_few_and_fewer_in_a_wide_table() -> None:
-    """Protects the evaluation's time: what is predicted anew is bounded, whatever the table."""
+    """Protects the evaluation's time: the number of predictions is bounded for every table."""
     assert [importance.rows_to_predict(10**6, width) for width in (1, 100, 500, 1000)] == [
         1000,
         1000,
@@ -84,7 +84,7 @@ def test_rows_are_few_and_fewer_in_a_wide_table() -> None:
 
 @pytest.mark.parametrize("schema", ["pictures", "wide"])
 def test_what_can_not_be_explained_is_left_out(schema: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Pixels are no features that mean something, and of a thousand and one each would get too few rows."""
+    """A pixel has no meaning as a feature, and each of 1,001 features would get too few rows."""
     wide = Schema(NUMBER, tuple(Feature(f"f{number}", "numeric") for number in range(1001)))
     chosen = {"pictures": replace(wide, features=(), side=8), "wide": wide}[schema]
     loaded = ModelArtifact(chosen, Fitted(LinearRegression()), "any")

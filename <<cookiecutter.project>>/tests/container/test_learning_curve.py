@@ -1,4 +1,4 @@
-"""What a model would score with fewer rows, measured by training it on them."""
+"""The learning curve has the scores of models that are trained on fewer rows."""
 
 import json
 from pathlib import Path
@@ -49,7 +49,7 @@ def trained(
 
 
 def test_points_are_what_the_model_scores_when_it_learns_from_so_many_rows(tmp_path: Path) -> None:
-    """Protects rows and scores: more rows teach more, and the last point is the model that was trained."""
+    """Protects rows and scores: more rows give better scores, and the last point is the trained model."""
     train, validation = rows(NUMBER, 2700, 1), rows(NUMBER, 500, 2)
     loaded = trained(tmp_path, NUMBER, train, validation)
     found = learning_curve.measure(tmp_path, loaded, train, validation)
@@ -69,19 +69,19 @@ def test_points_are_what_the_model_scores_when_it_learns_from_so_many_rows(tmp_p
 
 
 def test_rows_are_few_in_a_large_and_in_a_wide_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects the evaluation's time; the trained model says how many rows there were."""
+    """Protects the evaluation's time; the point of the trained model has the number of all rows."""
     train, validation = rows(NUMBER, 2700, 1), rows(NUMBER, 100, 2)
     loaded = trained(tmp_path, NUMBER, train, validation)
-    monkeypatch.setattr(learning_curve, "MOST_CELLS", 8 * 1350)
+    monkeypatch.setattr(learning_curve, "MAX_CELLS", 8 * 1350)
     points = learning_curve.measure(tmp_path, loaded, train, validation)["points"]
     assert [point["rows"] for point in points] == [150, 450, 2700]
-    monkeypatch.setattr(learning_curve, "MOST_ROWS", 540)
+    monkeypatch.setattr(learning_curve, "MAX_ROWS", 540)
     points = learning_curve.measure(tmp_path, loaded, train, validation)["points"]
     assert [point["rows"] for point in points] == [180, 2700]
 
 
 def test_too_few_rows_and_rows_without_every_class_give_no_point(tmp_path: Path) -> None:
-    """Protects small tables: what can't be learned is left out, and the model itself is always there."""
+    """Protects small tables: a point without enough rows is left out, the trained model's never."""
     train, validation = rows(CLASSES, 900, 1), rows(CLASSES, 100, 2)
     order = np.random.Generator(np.random.PCG64(0)).permutation(900)
     train.target[:] = 0
@@ -92,7 +92,7 @@ def test_too_few_rows_and_rows_without_every_class_give_no_point(tmp_path: Path)
 
 
 def test_networks_and_pictures_have_no_curve(tmp_path: Path) -> None:
-    """They take too long to learn again."""
+    """Training them again takes too long."""
     table, pictures = Schema(NUMBER, (Feature("f", "numeric"),)), Schema(CLASSES, (), 8)
     assert learning_curve.applies(tmp_path, table)
     assert not learning_curve.applies(tmp_path, pictures)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container.data import levels
+from container.data import value_counts
 from container.data.schema import Schema
 from container.data.split import SplitSettings
 from container.prepare import Settings, prepare
@@ -317,7 +317,7 @@ def test_many_texts_are_counted_as_few_are(
     """Protects the commonest categories of a column with more texts than are held at once, ties and all."""
     lines = table("x,c,y", lambda n: f"{n},{text(n)},{n / 3}", range(600))
     few = run(tmp_path / "few", {"a.csv": lines})
-    monkeypatch.setattr(levels, "MAX_COUNTED", 40)
+    monkeypatch.setattr(value_counts, "MAX_COUNTED", 40)
     many = run(tmp_path / "many", {"a.csv": lines})
     assert schema_of(many) == schema_of(few)
     assert report_of(many) == report_of(few)

@@ -12,7 +12,7 @@ _COUNTS = pl.Schema({TEXT: pl.String, TIMES: pl.Int64})
 
 
 @dataclass(frozen=True)
-class Levels:
+class ValueCounts:
     """Hold how many different texts there are, and how often each of the commonest stands there.
 
     These are none when each text of many stands there once, and else all or as many as were asked for.
@@ -22,15 +22,15 @@ class Levels:
     commonest: dict[str, int]
 
 
-def count(texts: pl.LazyFrame, present: int, distinct: int, wanted: int) -> Levels:
+def count(texts: pl.LazyFrame, present: int, distinct: int, wanted: int) -> ValueCounts:
     """Count the texts of a column called TEXT, of which so many are present and about so many distinct."""
     if distinct > MAX_COUNTED:
         return _count_many(texts, present, wanted)
     counted = _counted(texts)
-    return Levels(counted.height, _levels(_commonest(counted, wanted)))
+    return ValueCounts(counted.height, _levels(_commonest(counted, wanted)))
 
 
-def _count_many(texts: pl.LazyFrame, present: int, wanted: int) -> Levels:
+def _count_many(texts: pl.LazyFrame, present: int, wanted: int) -> ValueCounts:
     """Count texts by their hashes, which take eight bytes each, and then the commonest by themselves."""
     hashes, done = np.empty(present, dtype=np.uint64), 0
     for batch in texts.select(pl.col(TEXT).hash()).collect_batches(maintain_order=False):
@@ -39,12 +39,12 @@ def _count_many(texts: pl.LazyFrame, present: int, wanted: int) -> Levels:
     hashes.sort()
     distinct = 1 + int(np.count_nonzero(hashes[1:] != hashes[:-1]))
     if distinct == present:
-        return Levels(distinct, {})
+        return ValueCounts(distinct, {})
     frequent, found = _frequent(hashes, wanted), pl.DataFrame(schema=_COUNTS)
     for some in np.array_split(frequent, 1 + len(frequent) // MAX_COUNTED):
         counted = _counted(texts.filter(pl.col(TEXT).hash().is_in(pl.Series(some).implode())))
         found = _commonest(pl.concat([found, counted]), wanted)
-    return Levels(distinct, _levels(found))
+    return ValueCounts(distinct, _levels(found))
 
 
 def _frequent(hashes: NDArray[np.uint64], wanted: int) -> NDArray[np.uint64]:
