@@ -48,7 +48,7 @@ def assign(
     `validation` and `test` are fractions of the rows. Each class is divided in proportion, to within a row.
     """
     # A row's key is a pseudo-random number made of its hash and the seed. Of each class the rows with the
-    # smallest keys test, the next ones validate, and the others train. So a row's split depends on its values,
+    # smallest keys test, the next ones validate, the others train. So a row's split depends on its values,
     # not on its position, and hardly on the other rows: when rows are added, almost no row that has trained
     # becomes a test row, and a later model can be compared with an earlier one on its test rows. A threshold
     # on the key (key / 2**64 < fraction) would not depend on other rows at all, but would miss the fractions
@@ -68,7 +68,7 @@ def assign(
 
 
 def _smallest(keys: NDArray[np.uint64], among: NDArray[np.bool_], count: int) -> NDArray[np.bool_]:
-    """Return (n,) marks of the `count` rows with the smallest keys among marked rows, of equal ones the first."""
+    """Return (n,) marks of `count` marked rows: those with the smallest keys, of equal keys the first."""
     if not count:
         return np.zeros_like(among)
     greatest = _ranked(keys[among], count)
@@ -85,7 +85,7 @@ def _ranked(keys: NDArray[np.uint64], rank: int) -> np.uint64:
 
 
 def _shares(counts: NDArray[np.int64], fraction: float) -> NDArray[np.int64]:
-    """Return how many rows of each class make up a fraction; rounding errors do not add up over classes."""
+    """Return how many rows of each class make up a fraction, so that the sums over classes are right too."""
     millionths = round(fraction * 1_000_000)
     ends = (np.cumsum(counts) * millionths + 500_000) // 1_000_000
     return np.asarray(np.diff(ends, prepend=0))
