@@ -136,5 +136,5 @@ def _numbers(cells: pl.Series, column: str, name: str) -> FloatArray:
     wrong = (read["there"] & (read["value"].is_null() | read["value"].is_infinite())).arg_true()
     if len(wrong):
         row = int(wrong[0])
-        raise UserError(f"{name}: row {row + 1}: '{column}' is '{cells[row]}', which is no finite number")
+        raise UserError(f"{name}: row {row + 1}: '{column}' is '{cells[row]}', which is not a finite number")
     return read["value"].fill_null(np.nan).to_numpy()

@@ -290,7 +290,7 @@ def _infer_classes(table: InspectedTable, counts: ValueCounts, *, integers: bool
 
 def _refuse_text(table: InspectedTable, position: str, why: str) -> None:
     where, text = _first_text(table, position)
-    raise UserError(f"{where}: '{table.source.name(position)}' is '{text}', which is no number, and {why}")
+    raise UserError(f"{where}: '{table.source.name(position)}' is '{text}', which is not a number, and {why}")
 
 
 def _first_text(table: InspectedTable, position: str) -> tuple[str, str]:

@@ -216,7 +216,7 @@ def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.M
         trained("multilayer_perceptron", "regression")
 
 
-def test_an_artefact_without_litert_says_what_is_missing(
+def test_an_artifact_without_litert_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects who serves a network by an image that was made for scikit-learn."""

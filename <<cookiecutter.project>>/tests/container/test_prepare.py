@@ -108,12 +108,12 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "text among numbers": (
         {"a.csv": table("x,y", lambda n: f"{n},{'oops' if n == 7 else n / 8}")},
         "auto",
-        "a.csv: row 8: 'y' is 'oops', which is no number",
+        "a.csv: row 8: 'y' is 'oops', which is not a number",
     ),
     "text in a regression": (
         {"a.csv": table("x,y", lambda n: f"{n},{'ab'[n % 2]}")},
         "regression",
-        "a.csv: row 1: 'y' is 'a', which is no number, and TASK is regression",
+        "a.csv: row 1: 'y' is 'a', which is not a number, and TASK is regression",
     ),
     "too many classes": (
         {"a.csv": table("x,y", lambda n: f"{n},id{n}")},
