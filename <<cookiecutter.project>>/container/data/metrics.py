@@ -144,7 +144,7 @@ def _area(positive: NDArray[np.bool_], score: FloatArray) -> float:
     """Return the share of pairs of a positive and a negative row in which the positive one scores higher."""
     count, others = int(positive.sum()), int((~positive).sum())
     _, group, sizes = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = np.cumsum(sizes) - (sizes - 1) / 2  # equal scores share the middle of their ranks
+    ranks = np.cumsum(sizes) - (sizes - 1) / 2  # equal scores have the mean of their ranks
     return float((ranks[group][positive].sum() - count * (count + 1) / 2) / (count * others))
 
 

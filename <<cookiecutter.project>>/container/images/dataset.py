@@ -43,7 +43,7 @@ class ImageDataset:
             UserError: that model has other labels, or is not a model of images.
         """
         if theirs.target != ours.target or theirs.side is None:
-            raise UserError("it tells other labels apart, or does not look at pictures")
+            raise UserError("it has other labels, or is not a model of images")
         return _features(self.files, theirs.side)
 
 

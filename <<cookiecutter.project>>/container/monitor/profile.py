@@ -71,7 +71,7 @@ class ColumnProfile:
     def categories(self) -> dict[str, int]:
         """Return the counted texts when they can be categories: few, and not dates, which do not recur."""
         dates = bool(self.texts) and any(
-            all(values.seconds(text, style) is not None for text in self.texts)
+            all(values.parse_timestamp(text, style) is not None for text in self.texts)
             for style in values.DATE_FORMATS
         )
         return {} if dates or (self.truncated and not self.known_texts) else self.texts

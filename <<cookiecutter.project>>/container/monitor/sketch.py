@@ -11,7 +11,7 @@ import datasketches
 import numpy as np
 from numpy.typing import NDArray
 
-from container.data.split import mixed
+from container.data.split import splitmix64
 from container.runtime.typing import FloatArray
 
 # The analyzer's parameters of a KLL sketch (Karnin, Lang and Liberty 2016). The library shrinks lower levels
@@ -131,7 +131,7 @@ class Distinct:
 
 def hashes(numbers: FloatArray) -> HashArray:
     """Return (n,) hashes of (n,) numbers, equal for equal numbers on every machine."""
-    return mixed((numbers + 0.0).view(np.uint64))  # -0.0 + 0.0 is 0.0, which has other bits
+    return splitmix64((numbers + 0.0).view(np.uint64))  # -0.0 + 0.0 is 0.0, which has other bits
 
 
 def ranks(levels: list[FloatArray], points: FloatArray) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ def batches(source: Path, *, header: bool) -> Iterator[pl.DataFrame]:
 
 def _columns(path: Path, source: Path, *, header: bool) -> tuple[str, ...]:
     if header:
-        return tables.judge(path, source).columns
+        return tables.inspect(path, source).columns
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             first = next(csv.reader(lines), [])

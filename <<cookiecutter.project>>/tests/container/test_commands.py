@@ -196,7 +196,7 @@ def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> No
 
 @NEEDS_TENSORFLOW
 def test_a_champion_may_be_of_another_framework(jobs: Jobs) -> None:
-    """Protects projects that go from forests to networks: each artefact says by its files what it is."""
+    """Protects projects that go from forests to networks: each artifact says by its files what it is."""
     jobs.prepare(make_table("regression"), "label")
     jobs.train(model="linear_model")
     jobs.evaluate()
@@ -224,7 +224,7 @@ def test_a_former_name_trains_with_a_warning(jobs: Jobs) -> None:
 
 
 def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None:
-    """Protects MetricDefinitions, which match these lines, and the record in the artefact."""
+    """Protects MetricDefinitions, which match these lines, and the record in the artifact."""
     jobs.prepare(make_table("regression"), "label")
     done = jobs.train(model="linear_model", alpha="0.5")
     model = jobs.root / "train/model"

@@ -2,6 +2,8 @@
 
 import copy
 import importlib.metadata
+import importlib.util
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from container.models import Model, _keras
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
+README = Path(models.__file__).with_name("README.md")
 FEATURES = (
     Feature("size", "numeric"),
     Feature("colour", "categorical", ("blue", "green", "red"), other=True),
@@ -213,7 +216,7 @@ def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.M
         trained("multilayer_perceptron", "regression")
 
 
-def test_an_artefact_without_litert_says_what_is_missing(
+def test_an_artifact_without_litert_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects who serves a network by an image that was made for scikit-learn."""
@@ -269,3 +272,23 @@ def test_a_users_hyperparameter_may_have_a_former_name() -> None:
         shift: float = 0.1
 
     assert models.rename_hyperparameters("convolutional_network", Own, {"shift": "1"}) == {"shift": "1"}
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_the_example_of_the_readme_is_a_model(tmp_path: Path, task: str) -> None:
+    """Protects users who begin with the example: it trains, is saved and loads as it is written there."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "nearest_neighbours.py").write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("nearest_neighbours", tmp_path / "nearest_neighbours.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    schema = Schema(TARGETS[task], FEATURES)
+    features, target = rows(task)
+    hyperparameters = models.parse_hyperparameters(module.Hyperparameters, {"n_neighbors": "7"})
+    model = module.create(schema, hyperparameters, 0)
+    model.fit(features, target, None)
+    model.save(tmp_path)
+    expected = model.predict(features)
+    assert np.array_equal(module.LOADED.load(tmp_path, schema).predict(features), expected)

@@ -66,7 +66,7 @@ def trained(task: str, **hyperparameters: Any) -> tuple[Any, Schema, FloatArray,
 
 
 def written(model: Model, schema: Schema, directory: Path) -> Path:
-    """Write an artefact as `train` does."""
+    """Write an artifact as `train` does."""
     directory.mkdir(exist_ok=True)
     model.save(directory)
     schema.write(directory / model_artifact.SCHEMA)
@@ -238,13 +238,13 @@ def test_weights_that_grow_beyond_all_numbers_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of a small artefact."""
+    """Return the directory of a small artifact."""
     model, schema, *_ = trained("multiclass", **SMALL)
     return written(model, schema, tmp_path_factory.mktemp("saved") / "model")
 
 
 def copied(saved: Path, directory: Path) -> Path:
-    """Return a copy of an artefact, and its schema."""
+    """Return a copy of an artifact, and its schema."""
     subprocess.run(["cp", "-R", saved, directory], check=True)
     return directory / saved.name
 
@@ -291,7 +291,7 @@ def test_damaged_networks_are_refused(saved: Path) -> None:
 
 
 def test_a_scikit_learn_model_stays_one(tmp_path: Path) -> None:
-    """Protects projects that change their model: each artefact says by its files what it is."""
+    """Protects projects that change their model: each artifact says by its files what it is."""
     schema = Schema(TARGETS["regression"], FEATURES)
     features, target = rows("regression")
     module = models.module("linear_model")

@@ -111,9 +111,9 @@ class ConvolutionalNetwork:
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         """Return the images and labels to train on, and those to calibrate with."""
-        images, labels = self._pictures(features), target.astype(np.int64)
+        images, labels = self._reshape(features), target.astype(np.int64)
         if validation is not None and len(validation[1]):
-            return (images, labels), (self._pictures(validation[0]), validation[1].astype(np.int64))
+            return (images, labels), (self._reshape(validation[0]), validation[1].astype(np.int64))
         order = np.random.Generator(np.random.PCG64(self.seed)).permutation(len(labels))
         count = len(order) // CALIBRATION_PART
         held_out, trained = order[:count], order[count:]
@@ -124,7 +124,7 @@ class ConvolutionalNetwork:
             )
         return (images[trained], labels[trained]), (images[held_out], labels[held_out])
 
-    def _pictures(self, features: FloatArray) -> NDArray[np.uint8]:
+    def _reshape(self, features: FloatArray) -> NDArray[np.uint8]:
         side = self.schema.side or 0
         return features.astype(np.uint8).reshape(-1, side, side, 3)
 

@@ -24,6 +24,7 @@ from container.runtime.log import log
 from container.runtime.typing import FloatArray
 
 BATCH = 64  # images whose views are described together
+MIN_IMAGES = 10  # that `max_images` may allow
 FOLDS = 5  # of the cross-validation whose scores calibrate the probabilities
 
 
@@ -63,7 +64,7 @@ class HogSvm:
         chosen = self._sample(len(target))
         images, labels = np.asarray(features[chosen], dtype=np.uint8), target[chosen].astype(np.int64)
         gram, kept = self._gram(images)
-        binary = len(self.schema.target.classes or ()) == 2  # noqa: PLR2004
+        binary = len(self.schema.target.classes or ()) == 2  # noqa: PLR2004 - a pair
         one_hot = (
             (labels == 1)[:, np.newaxis] if binary else labels[:, np.newaxis] == np.arange(self._outputs)
         )
@@ -160,7 +161,7 @@ class HogSvm:
         After Platt, "Probabilistic Outputs for Support Vector Machines" (1999), for several classes.
         """
         folds = min(FOLDS, int(np.bincount(labels).min()))
-        if folds < 2:  # noqa: PLR2004
+        if folds < 2:  # noqa: PLR2004 - one fold leaves nothing out
             raise UserError("a class has one image to train on, and at least two are needed")
         scores = np.empty(one_hot.shape)
         parts = StratifiedKFold(folds, shuffle=True, random_state=self.seed)
@@ -183,8 +184,8 @@ def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> HogSv
         or not 0 <= settings.colour_share <= 1
     ):
         raise UserError("C, shape_gamma and colour_gamma must be above 0, and colour_share from 0 to 1")
-    if settings.max_images < 10:  # noqa: PLR2004
-        raise UserError("max_images must be at least 10")
+    if settings.max_images < MIN_IMAGES:
+        raise UserError(f"max_images must be at least {MIN_IMAGES}")
     return HogSvm(schema, hyperparameters, seed, {})
 
 
