@@ -102,7 +102,7 @@ class WaitingExecution:
 
 @given(st.integers(1, 6), st.sampled_from(["SUPERSEDED", "QUEUED"]))
 def test_a_stage_has_one_execution_at_a_time(count: int, mode: str) -> None:
-    """A superseded stage lets the newest execution in, a queued one all in order, never two at a time."""
+    """SUPERSEDED lets the newest execution in, QUEUED lets all in, and neither lets two in at a time."""
     transition, inside = transitions.StageTransition(mode), WaitingExecution("inside")
     assert transition.enter(inside)
     entered: list[str] = []
