@@ -1,4 +1,4 @@
-"""Alarms: what data points say, what missing ones say, and who is told."""
+"""Alarms: their states by data points and by missing ones, and their notifications."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def rule(periods: int, needed: int, missing: str) -> Any:
     return evaluation.Rule("Sum", "GreaterThanThreshold", 0.0, periods, needed, missing, ignore_few=False)
 
 
-def points(told: str) -> list[Any]:
+def points(pattern: str) -> list[Any]:
     """Read a line of AWS's tables, oldest first: 0 within, X beyond, - missing."""
     values = {"0": evaluation.Datapoint(0.0), "X": evaluation.Datapoint(1.0), "-": None}
-    return [values[each] for each in reversed(told.split())]
+    return [values[each] for each in reversed(pattern.split())]
 
 
 @pytest.mark.parametrize(
-    ("needed", "told", "expected"),
+    ("needed", "pattern", "expected"),
     [
         (3, "0 - X - X", ["OK", "OK", "OK", "OK"]),
         (3, "0 - - - -", ["OK", "OK", "OK", "OK"]),
@@ -44,15 +44,15 @@ def points(told: str) -> list[Any]:
         (2, "- - - X -", ["ALARM", KEEP, "ALARM", "OK"]),
     ],
 )
-def test_missing_data_counts_as_in_awss_tables(needed: int, told: str, expected: list[str]) -> None:
+def test_missing_data_counts_as_in_awss_tables(needed: int, pattern: str, expected: list[str]) -> None:
     """Three evaluation periods, five looked at, with every treatment of missing data."""
     assert rule(3, needed, "missing").evaluation_range == 5
-    assert [rule(3, needed, each).state(points(told), KEEP) for each in TREATMENTS] == expected
+    assert [rule(3, needed, each).state(points(pattern), KEEP) for each in TREATMENTS] == expected
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.floats(0.01, 1.0))
 def test_a_percentile_is_one_of_the_values(values: list[float], share: float) -> None:
-    """So many of the values are not above it, however the values were stored."""
+    """That share of the values is not above it, however the values were stored."""
     samples = [evaluation.Sample(1, value, value, value) for value in values]
     found = evaluation.percentile(samples, share)
     assert found in values
@@ -60,7 +60,7 @@ def test_a_percentile_is_one_of_the_values(values: list[float], share: float) ->
 
 
 def test_a_percentile_of_few_samples_changes_no_state() -> None:
-    """A p99 says something from a thousand samples on, when the alarm is told to ignore fewer."""
+    """A p99 counts from a thousand samples on, when the alarm ignores fewer."""
     alarm = {
         "ExtendedStatistic": "p99",
         "EvaluateLowSampleCountPercentile": "ignore",
@@ -130,10 +130,10 @@ def test_an_alarm_sees_its_own_dimensions_and_clears_by_itself(fast: Any, alarm:
 
 
 def test_a_change_of_state_is_told(fast: Any, alarm: Callable[..., str]) -> None:
-    """EventBridge and SNS are told of ALARM, as AWS words it."""
-    queue = fast.sqs.create_queue(QueueName=fast.unique("told"))["QueueUrl"]
+    """EventBridge and SNS are notified of ALARM, in the words of AWS."""
+    queue = fast.sqs.create_queue(QueueName=fast.unique("notified"))["QueueUrl"]
     arn = fast.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    topic = fast.sns.create_topic(Name=fast.unique("told"))["TopicArn"]
+    topic = fast.sns.create_topic(Name=fast.unique("notified"))["TopicArn"]
     fast.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     name = alarm(AlarmActions=[topic])
     pattern = {

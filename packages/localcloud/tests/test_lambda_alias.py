@@ -1,4 +1,4 @@
-"""Lambda: an alias routes by weight whoever calls it, metrics tell versions apart, errors have names."""
+"""Lambda: an alias routes every caller by weight, metrics distinguish versions, errors have names."""
 
 from __future__ import annotations
 
@@ -200,7 +200,7 @@ def test_metrics_tell_versions_apart(fast: Any, function: str) -> None:
 
 
 def test_an_error_has_the_name_of_its_exception(fast: Any, function: str) -> None:
-    """Invoke and a state machine's Catch see it, and the worker that raised goes on."""
+    """Invoke and a state machine's Catch see it, and the worker that raised continues."""
     _, before = invoke(fast, function, qualifier="1")
     found, error = invoke(fast, function, "raise", "1")
     assert found["FunctionError"] == "Unhandled"
@@ -215,7 +215,7 @@ def test_an_error_has_the_name_of_its_exception(fast: Any, function: str) -> Non
 
 
 def test_a_synchronous_request_has_its_limit(fast: Any, uncounted: str) -> None:
-    """At 6 MB a request is executed; a byte more is refused, runs nothing and is no error of the function."""
+    """At 6 MB a request is executed; a byte more is refused, and not an error of the function."""
     most = 6_291_456
     payload = b'{"order": "", "more": "%b"}' % (b"a" * (most - 25))
     assert len(payload) == most
@@ -274,9 +274,9 @@ def test_a_worker_ends_with_its_cloud(tmp_path: Path) -> None:
     root = tmp_path / "project"
     root.mkdir()
     cloud = process.start(project_at(root))
-    client, told = cloud.client("lambda"), tmp_path / "pid"
+    client, pid = cloud.client("lambda"), tmp_path / "pid"
     source = (
-        f"import os, pathlib, time\ndef handler(event, context):\n    pathlib.Path({str(told)!r}).write_text("
+        f"import os, pathlib, time\ndef handler(event, context):\n    pathlib.Path({str(pid)!r}).write_text("
     )
     client.create_function(
         FunctionName="endless",
@@ -288,11 +288,11 @@ def test_a_worker_ends_with_its_cloud(tmp_path: Path) -> None:
     )
     client.invoke(FunctionName="endless", InvocationType="Event")
     deadline = time.monotonic() + 20
-    while not told.exists() or not told.read_text():
+    while not pid.exists() or not pid.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(cloud.pid, signal.SIGKILL)
-    while alive(int(told.read_text())):
+    while alive(int(pid.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.stop(project_at(root))
