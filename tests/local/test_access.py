@@ -275,9 +275,14 @@ def test_an_access_key_is_shown_by_nothing() -> None:
     assert first.secret not in shown
 
 
+LIST_BUCKETS = 'import boto3; print(*[one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]])'
+
+
 def test_the_printed_variables_work_in_a_shell(open_cloud: Any, local_folder: Path) -> None:
-    """`up` on a cloud that runs prints the lines with which the AWS CLI reaches it."""
-    shell = f'eval "$({sys.executable} -m local up | grep export)"; exec {sys.executable} -m awscli s3 ls'
+    """`up` on a cloud that runs prints the lines with which any AWS client reaches it."""
+    shell = (
+        f"eval \"$({sys.executable} -m local up | grep export)\"; exec {sys.executable} -c '{LIST_BUCKETS}'"
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     paths = {"PYTHONPATH": str(local_folder.parent)}
     done = subprocess.run(
@@ -342,11 +347,12 @@ TEMPLATE = {
 
 
 def test_functions_and_builds_have_the_key_and_no_file_or_command_shows_it(open_cloud: Any) -> None:
-    """A function's calls, sessions and answers to CloudFormation are let in, and so is a build's `aws`."""
+    """A function's calls, sessions and answers to CloudFormation are let in, and a build's commands."""
     rig = open_cloud
     rig.client("cloudformation").create_stack(StackName="own", TemplateBody=json.dumps(TEMPLATE))
     codebuild = rig.client("codebuild")
-    commands = ["aws s3 ls", "python -m awscli sts get-caller-identity", "false"]
+    identity = 'import boto3; print(boto3.client("sts").get_caller_identity()["Arn"])'
+    commands = [f"python -c '{LIST_BUCKETS}'", f"python3 -c '{identity}'", "false"]
     spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": commands}}}) + "\n"
     project = json.loads(CODE_RUNNING) | {"name": "own", "source": {"type": "NO_SOURCE", "buildspec": spec}}
     codebuild.create_project(**project)

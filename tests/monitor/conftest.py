@@ -18,7 +18,7 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold a baseline's folder, and the rows that were not learned from, every cell as text."""
+    """Hold a baseline's folder, and the validation and test rows, every cell as text."""
 
     baseline: Path
     rows: pl.DataFrame
@@ -28,7 +28,7 @@ def prepared(table: str, target: str, folder: Path) -> Prepared:
     data, output, baseline = folder / "data", folder / "prepared", folder / "baseline"
     data.mkdir()
     (data / table).write_bytes((SHARED_DATA / table).read_bytes())
-    prepare.prepare(prepare.Settings(target, "auto", 0, 0.15, 0.2), data, output)
+    prepare.prepare(prepare.Settings(target), data, output)
     command.run(Settings(output / "baseline", baseline), ResourceConfig(), [])
     parts = [
         pl.read_csv(output / name / f"{name}.csv", infer_schema=False) for name in ("validation", "test")

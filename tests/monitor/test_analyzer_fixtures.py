@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from container.data import metrics
 from container.data.schema import Target
-from container.evaluation.command import quality
+from container.evaluation.quality import quality
 from container.monitor import command
 from container.monitor.files import render
-from container.monitor.quality import Baseline, check, suggest, thresholds_of
+from container.monitor.quality import QualityBaseline, check, suggest, thresholds_of
 from container.monitor.settings import Settings
 from container.runtime.paths import ResourceConfig
 
@@ -64,7 +64,7 @@ def test_constraints_are_the_analyzers_byte_for_byte(ours: Path) -> None:
 
 
 def test_fields_stand_in_the_analyzers_order(statistics: Document, theirs: Document) -> None:
-    """With the newer analyzer's two fields between them."""
+    """The newer analyzer's two fields are between them."""
     assert list(statistics) == list(theirs)
     for mine, its in zip(statistics["features"], theirs["features"], strict=True):
         assert list(mine) == list(its)
@@ -74,7 +74,7 @@ def test_fields_stand_in_the_analyzers_order(statistics: Document, theirs: Docum
 
 
 def test_exact_statistics_equal_the_analyzers(statistics: Document, theirs: Document) -> None:
-    """Digit for digit."""
+    """All digits are the same."""
     assert statistics["version"] == theirs["version"]
     assert statistics["dataset"] == theirs["dataset"]
     for mine, its in zip(statistics["features"], theirs["features"], strict=True):
@@ -104,7 +104,7 @@ def test_distributions_equal_the_analyzers(statistics: Document, theirs: Documen
 
 
 def test_table_with_a_header_has_the_analyzers_rows_and_types(tmp_path: Path) -> None:
-    """All that the analyzer left of this one, besides a model's quality, is the count of its rows."""
+    """The analyzer's file for this table has the number of rows alone, besides a model's quality."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "baseline.csv").write_bytes((MODEL_QUALITY / "baseline_dataset.csv").read_bytes())
@@ -139,7 +139,7 @@ def test_table_with_a_header_has_the_analyzers_rows_and_types(tmp_path: Path) ->
 def test_data_is_held_to_the_analyzers_own_baseline(
     case: str, expected: list[Document], tmp_path: Path
 ) -> None:
-    """Its files are read as they are; the table is the one that they were made of."""
+    """The analyzer's files are read as they are, and the table is the one that they were made from."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "rows.csv").write_bytes((DATA_QUALITY / "baseline_dataset.csv").read_bytes())
@@ -155,7 +155,7 @@ def test_data_is_held_to_the_analyzers_own_baseline(
 
 @pytest.fixture(scope="module")
 def predictions() -> tuple[Array, Array]:
-    """Read the labels and the predictions that the analyzer judged, as a regression of 0 and 1."""
+    """Read the labels and the predictions of the analyzer's files, a regression of 0 and 1."""
     with (MODEL_QUALITY / "baseline_dataset.csv").open() as file:
         rows = list(csv.DictReader(file))
     labels, predicted = (np.array([float(row[name]) for row in rows]) for name in ("Label", "Prediction"))
@@ -173,7 +173,7 @@ def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array
     mine = quality(labels, predicted, Target("Label", "regression"))
     assert list(mine) == list(theirs)
     assert mine["dataset"] == theirs["dataset"]
-    # With labels of 0 there is no mape.
+    # Labels of 0 have no mape.
     assert list(mine["regression_metrics"]) == [*theirs["regression_metrics"], "explained_variance"]
     turned = metrics.regression(predicted, labels)
     for name, its in theirs["regression_metrics"].items():
@@ -186,12 +186,14 @@ def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array
 
 
 @pytest.fixture(scope="module")
-def judged() -> Baseline:
-    return Baseline.of(json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json")
+def judged() -> QualityBaseline:
+    return QualityBaseline.from_document(
+        json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json"
+    )
 
 
-def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: Baseline) -> None:
-    """Suggested from its statistics."""
+def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: QualityBaseline) -> None:
+    """They are suggested from its statistics."""
     assert render(suggest(judged)) == (MODEL_QUALITY / "good_cases/constraints.json").read_text()
 
 
@@ -206,7 +208,7 @@ def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: Baseline
     ],
 )
 def test_model_is_held_to_the_analyzers_own_constraints(
-    case: str, expected: list[str], judged: Baseline
+    case: str, expected: list[str], judged: QualityBaseline
 ) -> None:
     """The bad case's file has a threshold that was made wrong by hand."""
     constraints = json.loads((MODEL_QUALITY / case / "constraints.json").read_text())

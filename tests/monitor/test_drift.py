@@ -1,4 +1,4 @@
-"""On real tables the monitor is silent when nothing has happened, and says what has when something did."""
+"""On real tables the monitor reports each change of the data, and nothing where there is not a change."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 from container.monitor import baseline_file, checks, command
-from container.monitor.baseline_file import Column, Config, Expectation, Reference
+from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation, MonitoringConfig
 from container.monitor.constraints import suggest
-from container.monitor.partial import Partial
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
 from container.monitor.settings import Settings
 from container.runtime.paths import ResourceConfig
@@ -25,32 +25,35 @@ if TYPE_CHECKING:
 TABLE = pl.read_csv(SHARED_DATA / "california_housing.csv", infer_schema=False).drop("MedHouseVal")
 
 
-def profiled(rows: pl.DataFrame, known: dict[str, frozenset[str]] | None = None) -> Partial:
-    profile = TableProfile(known=known or {})
+def profiled(rows: pl.DataFrame, known: dict[str, frozenset[str]] | None = None) -> PartialProfile:
+    profile = TableProfile(known_texts=known or {})
     profile.update(rows)
-    profile.settle()
-    return Partial(profile)
+    profile.finalize()
+    return PartialProfile(profile)
 
 
-def baseline_of(rows: pl.DataFrame) -> Reference:
-    """Return the baseline that the files of a suggestion hold, without writing 200 of them."""
+def baseline_of(rows: pl.DataFrame) -> Baseline:
+    """Return the baseline of the suggested files, without writing them 200 times."""
     columns = profiled(rows).profile.columns.values()
-    return Reference(
+    return Baseline(
         rows.height,
-        {each.name: Column(each.present, each.quantiles.levels(), each.categories) for each in columns},
-        {each.name: Expectation(suggest(each), Config()) for each in columns},
+        {
+            each.name: BaselineColumn(each.present, each.quantiles.levels(), each.categories)
+            for each in columns
+        },
+        {each.name: Expectation(suggest(each), MonitoringConfig()) for each in columns},
     )
 
 
 def test_no_drift_is_reported_on_random_halves() -> None:
-    """200 of them, one against the other, at the default threshold: not one alarm, in eight columns each."""
+    """200 pairs of halves have no violation at the default threshold, in eight columns each."""
     generator, table = np.random.default_rng(11), TABLE.cast(pl.Float64)
     false_alarms = []
     for _ in range(200):
         order = generator.permutation(table.height)
         one, other = table[order[: table.height // 2]], table[order[table.height // 2 :]]
         baseline = baseline_of(one)
-        finding = checks.compare(profiled(other, baseline.known), baseline, minimum=500)
+        finding = checks.compare(profiled(other, baseline.known_texts), baseline, minimum=500)
         false_alarms += finding.violations
         assert len(finding.drift) == TABLE.width
     assert false_alarms == []
@@ -59,14 +62,16 @@ def test_no_drift_is_reported_on_random_halves() -> None:
 @pytest.mark.parametrize("feature", TABLE.columns)
 @pytest.mark.parametrize("direction", [-0.5, 0.5])
 def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: str, direction: float) -> None:
-    """In 1,000 records, of any one column, and in no other column: in 40 draws each."""
+    """1,000 records with one shifted column have a violation in it alone, in 40 samples for each column."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     deviation = float(TABLE[feature].cast(pl.Float64).std())  # type: ignore[arg-type]
     generator = np.random.default_rng(5)
     for _ in range(40):
         rows = housing.rows[generator.choice(housing.rows.height, 1000, replace=False)]
         shifted = (rows[feature].cast(pl.Float64) + direction * deviation).cast(pl.String)
-        finding = checks.compare(profiled(rows.with_columns(shifted), baseline.known), baseline, minimum=500)
+        finding = checks.compare(
+            profiled(rows.with_columns(shifted), baseline.known_texts), baseline, minimum=500
+        )
         drifted = [
             each for each in finding.violations if each.constraint_check_type == "baseline_drift_check"
         ]
@@ -74,19 +79,19 @@ def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: s
 
 
 def test_few_records_never_alarm(housing: Prepared) -> None:
-    """A hundred windows of the least size, of which the analyzer is said to call many a drift."""
+    """A hundred windows of the smallest size have none; the analyzer is known to report many of them."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     generator = np.random.default_rng(6)
     for _ in range(100):
         rows = housing.rows[generator.choice(housing.rows.height, 500, replace=False)]
-        assert checks.compare(profiled(rows, baseline.known), baseline, minimum=500).violations == []
+        assert checks.compare(profiled(rows, baseline.known_texts), baseline, minimum=500).violations == []
 
 
 Rows = list[dict[str, Any]]
 
 
 def numbers(rows: pl.DataFrame) -> Rows:
-    """Return rows as a caller's program has them: numbers, whole ones among them, and texts."""
+    """Return rows as a caller's program has them: numbers, some of them whole, and texts."""
     return [{name: as_json(cell) for name, cell in row.items()} for row in rows.iter_rows(named=True)]
 
 
@@ -137,7 +142,7 @@ def test_every_scenario_gives_exactly_its_own_check(  # noqa: PLR0913, PLR0917
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
-    """From the captured requests of 1,000 rows, several a request, to the file of violations."""
+    """1,000 rows, several a request, are captured, and the file of violations is read."""
     prepared: Prepared = request.getfixturevalue(table)
     sample = numbers(prepared.rows.sample(1000, seed=1))
     assert violations(prepared, sample, form, tmp_path / "before") == []
@@ -171,7 +176,7 @@ def violations(
 
 
 def test_requests_that_endpoints_captured_for_real_are_read(tmp_path: Path) -> None:
-    """Two endpoints of 69 columns in CSV, and one that was asked for images, which are no table."""
+    """Two endpoints have 69 columns in CSV, and one has images, which are not a table."""
     row = ",".join(["1"] * 69)
     source, output = tmp_path / "source", tmp_path / "baseline"
     source.mkdir()

@@ -123,7 +123,8 @@ def deliver(rig: Rig, *, local: Path) -> None:
 @contextmanager
 def watching(rig: Rig, parameter: str) -> Iterator[list[dict[str, Any]]]:
     """Collect the values that a parameter takes."""
-    over, values = Event(), []
+    over = Event()
+    values: list[dict[str, Any]] = []
 
     def watch() -> None:
         client = rig.cloud().client("ssm")

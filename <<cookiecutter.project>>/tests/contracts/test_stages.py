@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from jsonata import Jsonata
 
+from container.__main__ import COMMANDS
 from container.data import metrics
 from container.data.schema import Target
 from container.payload import images, negotiation
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline.rules import MAX_FEATURE_LENGTH
-from scripts.lint.__main__ import machines_in, read_template, walk
+from scripts.templates.read import machines_in, read_template, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = {
@@ -35,9 +36,6 @@ MACHINES = {
     path.name.partition(".")[0]: json.loads(path.read_text(encoding="utf-8"))
     for path in (ROOT / "stacks").glob("*.asl.json")
 }
-COMMANDS = set(
-    re.findall(r'"(\w+)": "container\.', (ROOT / "container" / "__main__.py").read_text(encoding="utf-8"))
-)
 Template = dict[str, Any]
 
 
@@ -155,7 +153,7 @@ def changed(content: Any, path: list[Any], value: Any) -> Any:
 # State machine and container
 
 
-def command_faults(machines: dict[str, dict[str, Any]], known: set[str]) -> Iterator[str]:
+def command_faults(machines: dict[str, dict[str, Any]], known: Collection[str]) -> Iterator[str]:
     """Say which job runs a command that the container lacks, and which command nothing runs."""
     run = {"train", "serve"}  # SageMaker's own words for training jobs and endpoints
     for _, inner in (one for machine in machines.values() for one in machines_in(machine, "")):
@@ -166,7 +164,7 @@ def command_faults(machines: dict[str, dict[str, Any]], known: set[str]) -> Iter
                 run.add(command)
                 if command not in known:
                     yield f"{name} runs {command}, which the container lacks"
-    yield from (f"nothing runs {command}" for command in sorted(known - run))
+    yield from (f"nothing runs {command}" for command in sorted(set(known) - run))
 
 
 def test_the_state_machine_runs_commands_of_the_container() -> None:

@@ -16,7 +16,7 @@ from pipeline.inputs import AUTOMATIC_REASONS
 from pipeline.reader import read_section, read_settings
 from pipeline.run import Run
 from pipeline.settings import Settings
-from scripts.lint.__main__ import expressions, machines_in, read_template
+from scripts.templates.read import expressions, machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}
@@ -241,7 +241,7 @@ def job_environments(rendered: Content) -> dict[str, Content]:
 def command_code(command: str) -> str:
     """Give the code of a command of the container."""
     main = (ROOT / "container" / "__main__.py").read_text(encoding="utf-8")
-    (module,) = re.findall(rf'"{command}": "container\.(\w+)', main)
+    (module,) = re.findall(rf"def _{command}\(\) -> None:\n    from container\.(\w+)", main)
     folders = (module, *READERS.get(command, ()))
     paths = (
         (ROOT / "container").glob(f"{module}.py"),
@@ -252,7 +252,7 @@ def command_code(command: str) -> str:
 
 def environment_faults(given: Content, code: str) -> Iterator[str]:
     """Say which variables are set and not read, or read and not set, and which SageMaker refuses."""
-    read = set(re.findall(r'environment(?:\.get\(|, )"(\w+)"', code))
+    read = set(re.findall(r'(?:Variable|_fraction)\("(\w+)"', code))
     yield from (f"{name} is set, and nobody reads it" for name in sorted(given.keys() - read))
     yield from (f"{name} is read, and nobody sets it" for name in sorted(read - given.keys()))
     yield from (

@@ -92,14 +92,13 @@ class Shell:
 
 
 def write_programs(directory: Path) -> None:
-    """Write the programs of a build image that run in this Python: python, pip, aws."""
+    """Write the programs of a build image that run this Python: python, python3 and pip."""
     directory.mkdir(parents=True)
     python = shlex.quote(sys.executable)
     programs = {
         "python": python,
         "python3": python,
         "pip": f"{python} -m pip",
-        "aws": f"{python} -m awscli",
     }
     for name, command in programs.items():
         path = directory / name
