@@ -172,22 +172,22 @@ class Rig:
         found = self.s3.list_objects_v2(Bucket=BUCKET, Prefix=prefix).get("Contents", [])
         return [item["Key"] for item in found]
 
-    def training(self, told: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    def training(self, hyperparameters: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
         """Return a training job's request."""
         return {
             "TrainingJobName": self.unique("train"),
             "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
             "RoleArn": ROLE,
-            "HyperParameters": told or {},
+            "HyperParameters": hyperparameters or {},
             "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/training"},
             "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
             "StoppingCondition": {"MaxRuntimeInSeconds": 60},
             **more,
         }
 
-    def trained(self, told: dict[str, str] | None = None, **more: Any) -> Any:
+    def trained(self, hyperparameters: dict[str, str] | None = None, **more: Any) -> Any:
         """Run a training job to its end and return its description."""
-        request = self.training(told, **more)
+        request = self.training(hyperparameters, **more)
         self.sagemaker.create_training_job(**request)
         return self.ended(request["TrainingJobName"])
 

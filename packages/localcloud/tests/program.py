@@ -1,4 +1,4 @@
-"""The stand-in for a project's container: a program that keeps SageMaker's contract and does what it is told.
+"""The stand-in for a project's container: a program that keeps SageMaker's contract.
 
 Tests copy it to container/__main__.py. Hyperparameters (processing: the environment) tell a job what to do, a
 request's body tells the server.
@@ -62,20 +62,20 @@ def serve() -> None:
 
 def train() -> None:
     """Write a model, its tree and environment in it, and end as the hyperparameters say."""
-    told = json.loads((BASE / "input/config/hyperparameters.json").read_text())
+    parameters = json.loads((BASE / "input/config/hyperparameters.json").read_text())
     sys.stdout.write("validation_rmse=0.75;\nvalidation_rmse=0.5;\n")
     host = current_host("input/config")
     tree = {path.relative_to(BASE).as_posix(): path.read_text() for path in BASE.rglob("*") if path.is_file()}
     (BASE / "model/seen.json").write_text(json.dumps({"tree": tree, "environment": dict(os.environ)}))
     (BASE / f"model/{host}").touch()
-    if host in told.get("fails", ""):
+    if host in parameters.get("fails", ""):
         (BASE / "output/failure").write_text(f"{host} has no memory left")
         sys.exit(1)
-    if "stubborn" in told:
+    if "stubborn" in parameters:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(float(told.get("sleep", "0")))
-    if "fail" in told:
-        (BASE / "output/failure").write_text(told["fail"])
+    time.sleep(float(parameters.get("sleep", "0")))
+    if "fail" in parameters:
+        (BASE / "output/failure").write_text(parameters["fail"])
         sys.exit(1)
 
 
@@ -104,7 +104,7 @@ def monitor() -> None:
     baseline = {name: moved(given[f"baseline_{name}"]).read_text() for name in ("statistics", "constraints")}
     seen = {"environment": given, "lines": captured, "baseline": baseline}
     (output / "seen.json").write_text(json.dumps(seen))
-    violation = {"feature_name": "x", "constraint_check_type": "data_type_check", "description": "as told"}
+    violation = {"feature_name": "x", "constraint_check_type": "data_type_check", "description": "as ordered"}
     (output / "constraint_violations.json").write_text(json.dumps({"violations": [violation]}))
     names = {
         "Endpoint": "sagemaker_endpoint_name",
@@ -128,7 +128,7 @@ def current_host(folder: str) -> str:
 
 
 def moved(path: str) -> Path:
-    """Return where a path of the container stands here."""
+    """Return the local path of a path of the container."""
     return BASE / Path(path).relative_to("/opt/ml")
 
 

@@ -133,9 +133,9 @@ def test_an_alarm_reads_its_own_dimensions_and_recovers_without_data(
 
 def test_a_change_of_state_is_notified(fast: Any, alarm: Callable[..., str]) -> None:
     """EventBridge and SNS are notified of ALARM, in the words of AWS."""
-    queue = fast.sqs.create_queue(QueueName=fast.unique("told"))["QueueUrl"]
+    queue = fast.sqs.create_queue(QueueName=fast.unique("notified"))["QueueUrl"]
     arn = fast.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    topic = fast.sns.create_topic(Name=fast.unique("told"))["TopicArn"]
+    topic = fast.sns.create_topic(Name=fast.unique("notified"))["TopicArn"]
     fast.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     name = alarm(AlarmActions=[topic])
     pattern = {

@@ -112,9 +112,9 @@ def test_a_payload_above_lambdas_limit_is_refused_both_ways(fast: Any, api: str)
     url = fast.cloud.local_url(fast.outputs(api)["Url"])
     headers = {**signed(fast), "accept": "*/*"}
     assert ask(url, bytes(4_700_000), headers)[0] == 200
-    status, body, told = ask(url, bytes(4_800_000), headers)
+    status, body, refusal = ask(url, bytes(4_800_000), headers)
     assert (status, json.loads(body)) == (413, {"message": "Request Too Long"})
-    assert told["x-amzn-errortype"] == "BadRequestException"
+    assert refusal["x-amzn-errortype"] == "BadRequestException"
     status, body, _ = ask(url, b"large", headers)
     assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
 
@@ -130,6 +130,6 @@ def test_an_api_has_its_limits(fast: Any, api: str) -> None:
 
 
 def test_only_an_apis_address_has_a_local_one(fast: Any) -> None:
-    """What is no stage's address is refused, and named."""
+    """An address that is not a stage's is refused, and named."""
     with pytest.raises(Exception, match=r"https://example\.com/x is not the address"):
         fast.cloud.local_url("https://example.com/x")

@@ -48,7 +48,7 @@ def test_no_browser_and_no_foreign_name_is_answered(rig: Any, headers: dict[str,
 
 
 def test_a_browser_reaches_ministack_no_more_than_ours(rig: Any) -> None:
-    """The refusal stands before everything, CORS preflights included."""
+    """The refusal comes before everything, CORS preflights included."""
     connection = http.client.HTTPConnection("127.0.0.1", rig.cloud.port, timeout=5)
     connection.request("OPTIONS", "/bucket", headers={"Origin": "https://attacker.example"})
     answer = connection.getresponse()

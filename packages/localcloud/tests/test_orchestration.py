@@ -38,8 +38,8 @@ def task(resource: str, arguments: Any, **more: Any) -> dict[str, Any]:
     )
 
 
-def train(rig: Any, told: dict[str, str] | None = None, **more: Any) -> tuple[str, dict[str, Any]]:
-    request = rig.training(told)
+def train(rig: Any, hyperparameters: dict[str, str] | None = None, **more: Any) -> tuple[str, dict[str, Any]]:
+    request = rig.training(hyperparameters)
     return request["TrainingJobName"], task("sagemaker:createTrainingJob.sync", request, **more)
 
 

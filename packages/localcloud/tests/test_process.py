@@ -56,7 +56,7 @@ def wait_until(gone: Any, seconds: float = 3.0) -> None:
 
 
 def test_starting_is_safe_to_repeat_and_to_race(stopping: Path) -> None:
-    """Whoever starts, and however many at once, there is one cloud, and stopping it ends it."""
+    """However many processes start it at once, there is one cloud, and stopping it ends it."""
     with ThreadPoolExecutor(3) as pool:
         clouds = list(pool.map(process.start, [project_at(stopping)] * 3))
     assert len({cloud.pid for cloud in clouds}) == 1
@@ -132,7 +132,7 @@ def test_a_stopped_cloud_leaves_no_function(stopping: Path) -> None:
 
 
 class Worker:
-    """Stands for a function's worker."""
+    """A stand-in for a function's worker."""
 
 
 def test_a_function_that_starts_while_the_cloud_stops_ends_with_it() -> None:

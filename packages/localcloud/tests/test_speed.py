@@ -95,11 +95,11 @@ def test_a_state_machine_measures_what_it_waits_for(fast: Any) -> None:
         lambda: fast.stepfunctions.describe_execution(executionArn=execution),
         lambda seen: seen["status"] != "RUNNING",
     )
-    told = json.loads(ended["output"])
-    assert told.pop("Waited") >= 60_000
-    now = datetime.fromisoformat(told.pop("Now"))
+    output = json.loads(ended["output"])
+    assert output.pop("Waited") >= 60_000
+    now = datetime.fromisoformat(output.pop("Now"))
     assert ended["startDate"] <= now <= datetime.now(UTC)
-    assert told == {"Apart": 75_000, "Same": "2026-01-31T01:02:03.456Z", "Day": "2026/01/31"}
+    assert output == {"Apart": 75_000, "Same": "2026-01-31T01:02:03.456Z", "Day": "2026/01/31"}
 
 
 def test_a_schedule_does_not_pile_up(fast: Any) -> None:
@@ -146,7 +146,7 @@ def test_a_crons_clock_runs_faster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_waiting_ends_with_its_event() -> None:
-    """Whoever waits on the clock is woken by the event."""
+    """A wait on the clock ends with the event."""
     event = threading.Event()
     event.set()
     assert clock.Clock(1.0).wait(event, 60.0)

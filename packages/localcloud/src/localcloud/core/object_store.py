@@ -46,7 +46,7 @@ class DataError(Exception):
     """Data can't be moved; the text becomes the job's failure reason."""
 
 
-def parse_uri(uri: str) -> tuple[str, str]:
+def _parse_uri(uri: str) -> tuple[str, str]:
     """Return the bucket and the key of an s3:// address.
 
     Raises:
@@ -73,7 +73,7 @@ def parse_url(url: str) -> tuple[str, str]:
 
 def keys_under(uri: str) -> list[str]:
     """Return the keys that begin with the address's key, in order, without folder markers."""
-    bucket, prefix = parse_uri(uri)
+    bucket, prefix = _parse_uri(uri)
     keys = ministack.object_keys(bucket) or {}
     return sorted(key for key in keys if key.startswith(prefix) and not key.endswith("/"))
 
@@ -84,7 +84,7 @@ def fetch(uri: str) -> bytes:
     Raises:
         DataError: it does not exist.
     """
-    bucket, key = parse_uri(uri)
+    bucket, key = _parse_uri(uri)
     content = ministack.get_object(bucket, key)
     if content is None:
         raise DataError(f"NoSuchKey (404): The specified key does not exist: {uri}")
@@ -97,7 +97,7 @@ def objects_of_prefix(uri: str) -> list[Object]:
     Raises:
         DataError: the prefix has no objects.
     """
-    bucket, prefix = parse_uri(uri)
+    bucket, prefix = _parse_uri(uri)
     keys = keys_under(uri)
     if not keys:
         raise DataError(no_objects(uri))
@@ -165,7 +165,7 @@ def write(into: Path, name: str, content: bytes) -> None:
 
 def upload(uri: str, content: bytes, kms_key: str | None = None) -> None:
     """Store an object whole; it appears with its last byte."""
-    bucket, key = parse_uri(uri)
+    bucket, key = _parse_uri(uri)
     headers = {"content-type": "application/octet-stream"}
     if kms_key:
         headers["x-amz-server-side-encryption"] = "aws:kms"

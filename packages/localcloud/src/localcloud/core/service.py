@@ -39,7 +39,7 @@ class Resource:
     delete: Callable[[str, Json], None]
 
 
-def nothing() -> None:
+def _nothing() -> None:
     """Do nothing."""
 
 
@@ -59,5 +59,5 @@ class Service:
     tasks: Mapping[str, Task] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
     target: Target | None = None
-    install: Callable[[], None] = nothing
-    close: Callable[[], None] = nothing
+    install: Callable[[], None] = _nothing
+    close: Callable[[], None] = _nothing

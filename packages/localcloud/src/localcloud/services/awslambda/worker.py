@@ -166,7 +166,7 @@ def _invoke(original: Call, worker: Any, *arguments: Any, **named: Any) -> Json:
     reason="the program marks where the output of an invocation ends",
 )
 def _read_output(_original: Call, worker: Any) -> str:
-    return output(worker._stderr_queue)  # noqa: SLF001 - the lines of a worker have no public name
+    return _output(worker._stderr_queue)  # noqa: SLF001 - the lines of a worker have no public name
 
 
 @patch(
@@ -204,7 +204,7 @@ def _execute_warm(  # noqa: PLR0913, PLR0917 - the state, and ministack's signat
     return {**_named(result, invocation, request_id, func), INIT_SECONDS: invocation.init_seconds}
 
 
-def output(lines: queue.Queue[str]) -> str:
+def _output(lines: queue.Queue[str]) -> str:
     """Return the lines that an invocation wrote, up to the line that ends its output."""
     deadline, taken = time.monotonic() + OUTPUT_TIMEOUT, []
     while (left := deadline - time.monotonic()) > 0:
