@@ -61,7 +61,7 @@ def policy_faults(template: dict[str, Any]) -> Iterator[str]:
                 trust = length(properties["AssumeRolePolicyDocument"])
                 own = sum(length(policy["PolicyDocument"]) for policy in properties.get("Policies", []))
                 if trust > MAX_TRUST_LENGTH:
-                    yield f"{name} has a trust policy of {trust} characters, and {MAX_TRUST_LENGTH} are allowed"
+                    yield f"{name} has a trust policy of {trust} characters, but {MAX_TRUST_LENGTH} fit"
                 if own > MAX_POLICY_LENGTH:
                     yield f"{name} has policies of {own} characters, and {MAX_POLICY_LENGTH} are allowed"
 
