@@ -188,9 +188,6 @@ def test_a_server_that_can_not_be_started_fails(tmp_path: Path) -> None:
     assert instance.failed == f"{NO_SPACE}: log; free some space and run again."
 
 
-# On a disk that is really full
-
-
 def large_model() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
