@@ -18,7 +18,7 @@ from hypothesis import settings as hypothesis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A slow machine does not make a property false, so there is no deadline.
+# A slow machine does not make a property false, so examples have unlimited time.
 hypothesis.register_profile("template", deadline=None)
 hypothesis.load_profile("template")
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""A table that is larger than the memory it is prepared in (`make test-large`)."""
+"""Preparation of a table that is larger than the memory (`make test-large`)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 PRODUCT = Path(__file__).resolve().parents[2] / "<<cookiecutter.project>>"
 PARTS, ROWS_A_PART = 55, 250_000
 SIZE = 2 * 1000**3
-MOST_MEMORY = 1000**3
+MAX_MEMORY_BYTES = 1000**3
 CITIES = np.array([f"city {number}" for number in range(2000)])
 KINDS = np.array(["red", "green", "blue", "", "NA"])
 
 
 def part(number: int) -> pl.DataFrame:
-    """Make rows of what tables hold: numbers, dates, few texts, many, a text of each row's own."""
+    """Return typical rows: numbers, dates, texts with few values, with many, and unique texts."""
     random = np.random.Generator(np.random.PCG64(number))
     numbers = np.arange(number * ROWS_A_PART, (number + 1) * ROWS_A_PART)
     floats = random.normal(size=(6, ROWS_A_PART)).round(9)
@@ -58,7 +58,7 @@ def write_parquet(folder: Path) -> None:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:
-    """Lend a folder that is not kept: it gets gigabytes."""
+    """Yield a folder that is removed afterwards, since it gets gigabytes."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
@@ -74,8 +74,10 @@ def base(tmp_path: Path) -> Iterator[Path]:
         ),
     ],
 )
-def test_two_gigabytes_are_prepared_in_one_of_memory(base: Path, write: Callable[[Path], None]) -> None:
-    """Protects jobs on the smallest machines: what `prepare` keeps of a row is a few bytes."""
+def test_two_gigabytes_are_prepared_in_one_gigabyte_of_memory(
+    base: Path, write: Callable[[Path], None]
+) -> None:
+    """Protects jobs on the smallest machines: `prepare` keeps a few bytes of each row."""
     data = base / "processing" / "input" / "data"
     data.mkdir(parents=True)
     write(data)
@@ -85,7 +87,9 @@ def test_two_gigabytes_are_prepared_in_one_of_memory(base: Path, write: Callable
     _, status, used = os.wait4(job.pid, 0)
     job.returncode = os.waitstatus_to_exitcode(status)
     peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    told = f"{PARTS * ROWS_A_PART} rows in {time.monotonic() - began:.0f} s, {peak / 1000**2:.0f} MB at most"
-    print(f"\n{write.__name__}: {told}")  # noqa: T201  who runs it wants to know
+    summary = (
+        f"{PARTS * ROWS_A_PART} rows in {time.monotonic() - began:.0f} s, {peak / 1000**2:.0f} MB at most"
+    )
+    print(f"\n{write.__name__}: {summary}")  # noqa: T201 - the result of this test
     assert job.returncode == 0
-    assert peak < MOST_MEMORY
+    assert peak < MAX_MEMORY_BYTES
