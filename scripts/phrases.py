@@ -1,6 +1,6 @@
 """List the phrases that the style guide avoids, with their places: `make phrases`.
 
-docs/style.md names a plain form for each of them.
+docs/style.md has a plain form for each phrase.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 access: Any = importlib.import_module("localcloud.core.access")
-front: Any = importlib.import_module("localcloud.core.gateway")
+gateway: Any = importlib.import_module("localcloud.core.gateway")
 private: Any = importlib.import_module("localcloud.core.private_files")
 process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
@@ -249,7 +249,7 @@ def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
     )
     headers = [(b"host", b"localhost")]
     scope = {"type": "websocket", "path": "/a", "query_string": credential.encode(), "headers": headers}
-    asyncio.run(front.Front(backend, (), guard)(scope, receive, send))
+    asyncio.run(gateway.Gateway(backend, (), guard)(scope, receive, send))
     assert (len(heard), sent) == ((1, []) if known else (0, ["websocket.close"]))
 
 
@@ -275,9 +275,14 @@ def test_an_access_key_is_never_printed() -> None:
     assert first.secret not in shown
 
 
+LIST_BUCKETS = 'import boto3; print(*[one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]])'
+
+
 def test_the_printed_variables_work_in_a_shell(open_cloud: Any, local_folder: Path) -> None:
-    """`up` on a running cloud prints the lines with which the AWS CLI reaches the cloud."""
-    shell = f'eval "$({sys.executable} -m local up | grep export)"; exec {sys.executable} -m awscli s3 ls'
+    """`up` on a running cloud prints the lines with which any AWS client reaches the cloud."""
+    shell = (
+        f"eval \"$({sys.executable} -m local up | grep export)\"; exec {sys.executable} -c '{LIST_BUCKETS}'"
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     paths = {"PYTHONPATH": str(local_folder.parent)}
     done = subprocess.run(
@@ -342,11 +347,12 @@ TEMPLATE = {
 
 
 def test_functions_and_builds_have_the_key_and_no_file_or_command_shows_it(open_cloud: Any) -> None:
-    """Requests of functions and their sessions are accepted, and those of a build's `aws`."""
+    """Requests of functions and their sessions are accepted, and those of a build's commands."""
     rig = open_cloud
     rig.client("cloudformation").create_stack(StackName="own", TemplateBody=json.dumps(TEMPLATE))
     codebuild = rig.client("codebuild")
-    commands = ["aws s3 ls", "python -m awscli sts get-caller-identity", "false"]
+    identity = 'import boto3; print(boto3.client("sts").get_caller_identity()["Arn"])'
+    commands = [f"python -c '{LIST_BUCKETS}'", f"python3 -c '{identity}'", "false"]
     spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": commands}}}) + "\n"
     project = json.loads(CODE_RUNNING) | {"name": "own", "source": {"type": "NO_SOURCE", "buildspec": spec}}
     codebuild.create_project(**project)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 commands: Any = importlib.import_module("local.__main__")
-endpoints: Any = importlib.import_module("localcloud.services.sagemaker.endpoints")
+instances: Any = importlib.import_module("localcloud.services.sagemaker.instance")
 process: Any = importlib.import_module("localcloud.core.process")
 projects: Any = importlib.import_module("local.project")
 runs: Any = importlib.import_module("local.run")
@@ -183,11 +183,11 @@ def test_an_endpoint_whose_server_cannot_be_started_fails(tmp_path: Path) -> Non
         raise OSError(errno.ENOSPC, NO_SPACE, "log")
 
     context = SimpleNamespace(spawn=spawn, entrypoint=lambda: ["serve"])
-    endpoint = SimpleNamespace(context=context, base=tmp_path, log=tmp_path / "log", health_check=1.0)
-    instance = endpoints.Instance(endpoint, {})
+    settings = instances.ServerSettings(context, tmp_path, tmp_path / "log", {}, 1.0)
+    instance = instances.Instance(settings)
     instance.begin()
     for thread in threading.enumerate():
-        if "_keep" in thread.name:
+        if "_keep_running" in thread.name:
             thread.join(10)
     assert instance.failed == f"{NO_SPACE}: log; free some space and run again."
 

@@ -26,7 +26,7 @@ KINDS = np.array(["red", "green", "blue", "", "NA"])
 
 
 def part(number: int) -> pl.DataFrame:
-    """Return typical rows: numbers, dates, texts with few values, with many, and unique texts."""
+    """Return rows with numbers, dates, and texts of few, many and all distinct values."""
     random = np.random.Generator(np.random.PCG64(number))
     numbers = np.arange(number * ROWS_A_PART, (number + 1) * ROWS_A_PART)
     floats = random.normal(size=(6, ROWS_A_PART)).round(9)
@@ -58,7 +58,7 @@ def write_parquet(folder: Path) -> None:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:
-    """Yield a folder that is removed afterwards, since it gets gigabytes."""
+    """Return a folder that is removed at the end, since its files have gigabytes."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
@@ -77,7 +77,7 @@ def base(tmp_path: Path) -> Iterator[Path]:
 def test_two_gigabytes_are_prepared_in_one_gigabyte_of_memory(
     base: Path, write: Callable[[Path], None]
 ) -> None:
-    """Protects jobs on the smallest machines: `prepare` keeps a few bytes of each row."""
+    """Protects jobs on the smallest instances: `prepare` keeps a few bytes for each row."""
     data = base / "processing" / "input" / "data"
     data.mkdir(parents=True)
     write(data)
@@ -87,9 +87,9 @@ def test_two_gigabytes_are_prepared_in_one_gigabyte_of_memory(
     _, status, used = os.wait4(job.pid, 0)
     job.returncode = os.waitstatus_to_exitcode(status)
     peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    summary = (
+    result = (
         f"{PARTS * ROWS_A_PART} rows in {time.monotonic() - began:.0f} s, {peak / 1000**2:.0f} MB at most"
     )
-    print(f"\n{write.__name__}: {summary}")  # noqa: T201 - the result of this test
+    print(f"\n{write.__name__}: {result}")  # noqa: T201 - the figures are the result
     assert job.returncode == 0
     assert peak < MAX_MEMORY_BYTES

@@ -1,4 +1,4 @@
-"""The pages that describe the code are compared with it."""
+"""Comparison of the pages that describe the code with the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def script(name: str) -> Any:
 
 
 def test_the_pictures_are_those_of_the_code() -> None:
-    """Protects a reader from a picture that is older than the code; `make architecture` draws it anew."""
+    """Protects readers from pictures that are older than the code; `make architecture` draws them anew."""
     architecture = script("architecture")
     page = architecture.PAGE.read_text(encoding="utf-8")
     assert page.count("```mermaid") == len(architecture.PICTURES)

@@ -1,4 +1,4 @@
-"""The wheel that projects install is the source of packages/localcloud, and is pinned by its hash."""
+"""Comparison of the wheel in vendor/ with the source of packages/localcloud, and with its pinned hash."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REMEDY = "`make wheel` builds it"
 
 @pytest.fixture(scope="module")
 def wheel() -> Path:
-    """Name the one wheel."""
+    """Return the path of the only wheel."""
     (found,) = (PRODUCT / "vendor").glob("*.whl")
     return found
 
@@ -39,7 +39,7 @@ def version() -> str:
 
 
 def test_the_wheel_has_the_files_of_the_source(wheel: Path) -> None:
-    """Protects a user from another local cloud than the one that was tested."""
+    """Protects users from a local cloud that was not tested."""
     source = {
         path.relative_to(PACKAGE / "src").as_posix(): path.read_bytes()
         for path in (PACKAGE / "src").rglob("*")
@@ -56,7 +56,7 @@ def test_the_wheel_has_the_files_of_the_source(wheel: Path) -> None:
 
 
 def test_the_wheel_declares_what_the_source_does(wheel: Path, version: str) -> None:
-    """Protects dependencies and version: an installer keeps what it has of the same version."""
+    """Protects dependencies and version: an installer does not replace a package of the same version."""
     declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -68,7 +68,7 @@ def test_the_wheel_declares_what_the_source_does(wheel: Path, version: str) -> N
 
 
 def test_projects_pin_the_wheel_by_its_hash(wheel: Path, version: str) -> None:
-    """Protects an installation from another package of this name."""
+    """Protects an installation from another package of the same name."""
     text = (PRODUCT / "local" / "requirements.txt").read_text(encoding="utf-8")
     pin = re.search(r"^sagemaker-localcloud==(\S+) \\\n    --hash=sha256:(\S+)$", text, re.MULTILINE)
     assert pin, REMEDY
@@ -76,6 +76,6 @@ def test_projects_pin_the_wheel_by_its_hash(wheel: Path, version: str) -> None:
 
 
 def test_model_archives_are_checked_alike_in_the_container_and_here() -> None:
-    """Protects a rule that two distributions need, neither of which may import the other."""
+    """Protects a rule of two distributions, neither of which may import the other."""
     container = (PRODUCT / "container" / "runtime" / "archive.py").read_bytes()
     assert container == (PACKAGE / "src" / "localcloud" / "core" / "model_archive.py").read_bytes()

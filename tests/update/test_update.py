@@ -123,7 +123,8 @@ def deliver(rig: Rig, *, local: Path) -> None:
 @contextmanager
 def watching(rig: Rig, parameter: str) -> Iterator[list[dict[str, Any]]]:
     """Collect the values that a parameter takes."""
-    over, values = Event(), []
+    over = Event()
+    values: list[dict[str, Any]] = []
 
     def watch() -> None:
         client = rig.cloud().client("ssm")
@@ -151,7 +152,7 @@ def test_a_project_of_the_earlier_release_is_updated_and_delivers(edited: Rig) -
     deliver(edited, local=PRODUCT)
     production = Production(edited)
     old = production.serving()
-    watermark = production.client("ssm").get_parameter(Name=f"/{NAME}/watermark")["Parameter"]["Value"]
+    watermark = production.client("ssm").get_parameter(Name=f"/{NAME}/data-watermark")["Parameter"]["Value"]
 
     cruft("update", "--skip-apply-ask", "--allow-untracked-files", cwd=edited.root)
     assert git(edited.root, "diff", "--name-only", "--diff-filter=U") == "", "unmerged files"

@@ -11,8 +11,8 @@ import pytest
 
 from container import data
 from local import prediction
-from scripts.lint import variants
-from scripts.lint.__main__ import read_template, template_paths
+from scripts.templates import variants
+from scripts.templates.read import read_template, template_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,8 @@ def size_faults(name: str, template: dict[str, Any], size: int) -> Iterator[str]
 
 def policy_faults(template: dict[str, Any]) -> Iterator[str]:
     """List the roles whose policies are longer than IAM allows, in any variant of the template."""
-    for values in variants.variants(template):
-        for name, resource in variants.settled(template, values)["Resources"].items():
+    for values in variants.variant_values(template):
+        for name, resource in variants.resolve(template, values)["Resources"].items():
             if resource["Type"] == "AWS::IAM::Role":
                 properties = resource["Properties"]
                 trust = length(properties["AssumeRolePolicyDocument"])

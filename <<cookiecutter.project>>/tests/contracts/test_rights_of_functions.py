@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from container.payload import images, negotiation
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline.rules import MAX_FEATURE_LENGTH
-from scripts.lint.__main__ import machines_in, read_template, walk
+from scripts.templates.read import machines_in, read_template, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

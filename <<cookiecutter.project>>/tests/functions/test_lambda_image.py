@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.functions.aws import KEYS, Call, Reply, model_error, serving
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Settings of a project and arguments of a run, for the tests of pipeline/."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pipeline.parameters import render
 from pipeline.reader import read_section, read_settings
 from pipeline.run import Run, option_name
 from pipeline.settings import Settings
+from tests.pipeline.aws import Aws, serve
 
 EXECUTION_ID = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 LONGEST_PROJECT = "p" * 16
@@ -82,3 +83,9 @@ def arguments(project_file: Path, tmp_path: Path) -> list[str]:
     """Return the command's arguments; the files go to the folder `build` beside project.toml."""
     given = [text for name, value in vars(RUN).items() for text in (option_name(name), value)]
     return [*given, "--project-file", str(project_file), "--output-dir", str(tmp_path / "build")]
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    """Stand in for S3 and CodePipeline."""
+    yield from serve(Aws())

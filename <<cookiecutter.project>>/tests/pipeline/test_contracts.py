@@ -16,7 +16,7 @@ from pipeline.inputs import AUTOMATIC_REASONS
 from pipeline.reader import read_section, read_settings
 from pipeline.run import Run
 from pipeline.settings import Settings
-from scripts.lint.__main__ import expressions, machines_in, read_template
+from scripts.templates.read import expressions, machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}

@@ -16,7 +16,7 @@ from functions.api.settings import Settings
 from pipeline import dashboard
 from pipeline.errors import SettingsError
 from pipeline.reader import read_settings
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.contracts.test_stages import BY_ALIAS, PUBLISHED
 from tests.pipeline.conftest import RUN
 

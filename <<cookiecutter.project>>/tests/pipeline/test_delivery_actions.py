@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.settings import Data
 from scripts.delivery import deploy
-from scripts.lint.variants import transforms
+from scripts.templates.variants import transform_names
 from tests.pipeline.delivery import (
     RESOURCES,
     ROOT,
@@ -101,7 +101,7 @@ def capabilities(template: dict[str, Any]) -> set[str]:
     roles = [one for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Role"]
     assert not any("RoleName" in role["Properties"] for role in roles)
     found = {"CAPABILITY_IAM"} if roles else set()
-    return found | ({"CAPABILITY_AUTO_EXPAND"} if transforms(template) else set())
+    return found | ({"CAPABILITY_AUTO_EXPAND"} if transform_names(template) else set())
 
 
 def invocation_faults(pipeline: list[dict[str, Any]]) -> Iterator[str]:

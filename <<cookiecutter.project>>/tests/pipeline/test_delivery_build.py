@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from pipeline.run import Run
+from tests.pipeline.aws import Aws
 from tests.pipeline.delivery import (
     EXECUTION_ID,
     RESOURCES,
@@ -42,7 +43,7 @@ def test_the_buildspec_calls_existing_targets() -> None:
     calls = [re.fullmatch(r"make (--jobs \d+ )?--file pipeline/build\.mk ([a-z ]+)", one) for one in commands]
     called = [target for call in calls if call for target in call[2].split()]
     assert all(calls)
-    assert called == ["image", "render", "package"]
+    assert called == ["setup", "image", "package", "render"]
     assert set(called) <= set(re.findall(r"(?m)^([a-z]+):", MAKEFILE))
     assert BUILDSPEC["artifacts"]["base-directory"] == "build"
     assert RESOURCES["BuildProject"]["Properties"]["Source"]["BuildSpec"] == "pipeline/buildspec.yml"
@@ -108,11 +109,11 @@ def test_a_missing_or_unused_variable_of_the_build_is_reported() -> None:
 def test_the_build_reads_the_variables_of_its_execution_from_codepipeline() -> None:
     """CodePipeline does not escape values in the JSON of the action, so no variable may occur there."""
     for kind in SOURCES:
-        assert (
-            "#{variables." not in find_action(stages(kind), "Build")["Configuration"]["EnvironmentVariables"]
-        )
-    (asked,) = re.findall(r"\$\(AWS\) codepipeline ([a-z-]+) --pipeline-name \"(\S+)\"", MAKEFILE)
-    assert asked == ("get-pipeline-execution", "$(PROJECT)-pipeline")
+        configuration = find_action(stages(kind), "Build")["Configuration"]
+        assert "#{variables." not in configuration["EnvironmentVariables"]
+    assert re.findall(r'--pipeline "(\S+)" --execution "(\S+)"', MAKEFILE) == [
+        ("$(PROJECT)-pipeline", "$(PIPELINE_EXECUTION_ID)")
+    ]
     (allowed,) = [one for one in statements("BuildRole") if "codepipeline" in json.dumps(one["Action"])]
     name = substitute(RESOURCES["Pipeline"]["Properties"]["Name"]["Fn::Sub"], source_parameters("S3"))
     assert allowed["Action"] == "codepipeline:GetPipelineExecution"
@@ -134,14 +135,8 @@ ENVIRONMENT = {
 
 
 def make(folder: Path, *targets: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run targets of build.mk in a copy of the source; `aws` is replaced by `echo`."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        **ENVIRONMENT,
-        "PYTHON": sys.executable,
-        "AWS": "echo",
-        **changed,
-    }
+    """Run targets of build.mk in a copy of the source."""
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "PYTHON": sys.executable, **changed}
     command = ["make", "--file", "pipeline/build.mk", *targets]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -150,14 +145,14 @@ def make(folder: Path, *targets: str, **changed: str) -> subprocess.CompletedPro
 def source(tmp_path: Path, project_file: Path) -> Path:
     """Link the folders that the build reads, beside the project's own project.toml."""
     assert project_file.parent == tmp_path
-    for folder in ("pipeline", "scripts", "stacks", "container"):
+    for folder in ("pipeline", "scripts", "stacks", "container", "functions"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 
 
-def test_an_existing_image_is_not_built(source: Path, rendered: dict[str, Any]) -> None:
+def test_an_existing_image_is_not_built(source: Path, rendered: dict[str, Any], aws: Aws) -> None:
     """With IMAGE_URI the build needs no Docker, and its other results are the same."""
-    done = make(source, "image", "render")
+    done = make(source, "image", "render", **aws.environment)
     assert done.returncode == 0, done.stderr
     files = {path.name: path for path in (source / "build").glob("*.json")}
     assert files.keys() == rendered.keys()
@@ -165,7 +160,7 @@ def test_an_existing_image_is_not_built(source: Path, rendered: dict[str, Any]) 
     assert (parameters["ImageUri"], parameters["ApiPackage"]) == ("local/house:latest", "zip")
 
 
-def test_no_variable_of_an_execution_breaks_the_build(source: Path) -> None:
+def test_no_variable_of_an_execution_breaks_the_build(source: Path, aws: Aws) -> None:
     """Quotes, line breaks and shell syntax are passed on unchanged."""
     reason = "say \"no\"\n$(touch ran) `touch ran` 'so' \\ é"
     variables = [
@@ -174,41 +169,62 @@ def test_no_variable_of_an_execution_breaks_the_build(source: Path) -> None:
     ]
     declared = {entry["Name"] for entry in RESOURCES["Pipeline"]["Properties"]["Variables"]}
     assert declared == {each["name"] for each in variables}
-    (source / "variables.json").write_text(json.dumps(variables), encoding="utf-8")
-    program = source / "aws"
-    program.write_text('#!/bin/sh\ncat "$(dirname "$0")/variables.json"\n', encoding="utf-8")
-    program.chmod(0o755)
-    done = make(source, "image", "render", AWS=str(program), DATA_VERSION="", REASON="")
+    aws.variables = variables
+    done = make(source, "image", "render", DATA_VERSION="", REASON="", **aws.environment)
     assert done.returncode == 0, done.stderr
     started = json.loads((source / "build" / "workflow-input.json").read_text(encoding="utf-8"))
     assert (started["Reason"], started["DataVersion"]) == (reason, '"; exit 1')
     assert not (source / "ran").exists()
+    assert f"asked {ENVIRONMENT['PROJECT']}-pipeline {EXECUTION_ID}" in aws.calls
 
 
-def test_a_missing_image_stops_the_build(source: Path) -> None:
+def test_a_missing_image_stops_the_build(source: Path, aws: Aws) -> None:
     """Without Docker, repository or address the build fails, and renders nothing."""
     done = make(
         source, "image", IMAGE_URI="", REPOSITORY_URI="1.dkr.ecr.eu-central-1.example/p", PATH="/usr/bin:/bin"
     )
     assert done.returncode != 0
     assert not (source / "build" / "deploy-model-prd.json").exists()
-    done = make(source, "image", "render", IMAGE_URI="", REPOSITORY_URI="")
+    done = make(source, "image", "render", IMAGE_URI="", REPOSITORY_URI="", **aws.environment)
     assert done.returncode != 0
     assert "IMAGE_URI" in done.stderr
 
 
-def test_a_pipeline_delivers_its_own_project_only(source: Path) -> None:
+def test_a_pipeline_delivers_its_own_project_only(source: Path, aws: Aws) -> None:
     """Its roles have no rights for a project of another name, which would fail much later."""
-    done = make(source, "image", "render", PROJECT="another")
+    done = make(source, "image", "render", PROJECT="another", **aws.environment)
     assert done.returncode != 0
     assert "this pipeline delivers another" in done.stderr
 
 
-def test_every_stack_is_packaged(source: Path) -> None:
-    """`make package` packages each template once, into the folder of the artifacts."""
-    done = make(source, "--dry-run", "package")
-    asked = re.findall(r"--template-file stacks/(\S+) --output-template-file build/(\S+)", done.stdout)
-    assert sorted(asked) == sorted((name, name) for name in STACKS)
+def test_every_stack_is_packaged(source: Path, aws: Aws) -> None:
+    """`make package` writes each template into the folder of the artifacts, and only uploads the rest."""
+    done = make(source, "package", **aws.environment)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (source / "build").glob("*.yml")} == STACKS.keys()
+    assert {call.partition(" ")[0] for call in aws.calls} == {"HEAD", "PUT"}
+    uploaded = len(list((source / "stacks").glob("*.asl.json"))) + len(["functions"])
+    assert len(aws.objects) == uploaded
+    assert all(path.startswith(f"/{ENVIRONMENT['ARTIFACT_BUCKET']}/packages/") for path in aws.objects)
+
+
+def test_setup_installs_nothing_if_the_packages_exist(source: Path) -> None:
+    """CodeBuild's images have the packages, so a build in a VPC without internet access needs no index."""
+    done = make(source, "setup", PIP_INDEX_URL="http://127.0.0.1:9", PIP_RETRIES="0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_setup_installs_missing_packages_as_pinned(source: Path) -> None:
+    """Packages are installed with hashes and as wheels only, from the requirements of the build."""
+    program = source / "python"
+    program.write_text('#!/bin/sh\n[ "$1" != -c ] && echo "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    done = make(source, "setup", PYTHON=str(program))
+    assert done.returncode == 0, done.stderr
+    assert {"--require-hashes", "--only-binary"} <= set(done.stdout.split())
+    (file,) = re.findall(r"--requirement (\S+)", done.stdout)
+    pinned = set(re.findall(r"(?m)^([a-z-]+)==", (source / file).read_text(encoding="utf-8")))
+    assert {"botocore", "pyyaml"} <= pinned
 
 
 def build_variables(given: dict[str, str]) -> dict[str, str]:
@@ -216,11 +232,11 @@ def build_variables(given: dict[str, str]) -> dict[str, str]:
     return {entry["Name"]: resolve(entry["Value"], given) for entry in entries}
 
 
-def test_settings_of_the_organization_reach_every_stack(source: Path) -> None:
+def test_settings_of_the_organization_reach_every_stack(source: Path, aws: Aws) -> None:
     """Network, file system, boundary and tags pass from pipeline.yml through the build to the stacks."""
     own = ("SUBNET_IDS", "SECURITY_GROUP_IDS", "EFS_ACCESS_POINT_ARN", "PERMISSIONS_BOUNDARY_ARN", "TAGS")
     variables = build_variables(organization_parameters("S3"))
-    done = make(source, "image", "render", **{name: variables[name] for name in own})
+    done = make(source, "image", "render", **{name: variables[name] for name in own}, **aws.environment)
     assert done.returncode == 0, done.stderr
     files = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (source / "build").glob("*.json")

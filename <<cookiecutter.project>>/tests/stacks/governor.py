@@ -12,7 +12,7 @@ from typing import Any
 
 from jsonata import Jsonata
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8"))

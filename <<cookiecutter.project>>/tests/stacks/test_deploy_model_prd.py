@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.lint import variants
-from scripts.lint.__main__ import read_template
+from scripts.templates import variants
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,8 @@ IMAGE = {"ApiPackage": "image", "LambdaImageUri": "000000000000.dkr.ecr.eu-centr
 
 @cache
 def source() -> str:
-    """Return the template as `aws cloudformation package` leaves it, as JSON."""
-    return json.dumps(variants.packaged(read_template(PATH)))
+    """Return the template as packaging leaves it, as JSON."""
+    return json.dumps(variants.with_packages(read_template(PATH)))
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def transformed(template: dict[str, Any] | None = None, /, **parameters: str) ->
     """Translate the template with its defaults, values for the rest, and these parameters."""
     given = template or json.loads(source())
     values = {name: entry["Default"] for name, entry in given["Parameters"].items() if "Default" in entry}
-    return variants.transformed(given, {**values, **GIVEN, **parameters})
+    return variants.transform_sam(given, {**values, **GIVEN, **parameters})
 
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:

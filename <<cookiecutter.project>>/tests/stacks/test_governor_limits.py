@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.stacks.governor import (
     AGAIN,
     CAP,

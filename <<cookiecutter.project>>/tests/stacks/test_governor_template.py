@@ -3,7 +3,7 @@
 import json
 import re
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.stacks.governor import (
     ANSWERED,
     LONGEST_PROJECT,

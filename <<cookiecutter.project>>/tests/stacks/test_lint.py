@@ -9,14 +9,10 @@ from typing import Any
 
 import pytest
 
-from scripts.lint import variants
-from scripts.lint.__main__ import (
-    machine_faults,
-    read_template,
-    substitution_faults,
-    template_paths,
-    variant_faults,
-)
+from scripts.lint.command import variant_faults
+from scripts.lint.machines import machine_faults, substitution_faults
+from scripts.templates import variants
+from scripts.templates.read import read_template, template_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "workflow.asl.json").read_text(encoding="utf-8"))
@@ -38,11 +34,15 @@ def test_the_projects_own_state_machines_have_no_faults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["StartAt"], "Nowhere", "'Nowhere', which is no state"),
-        (["States", "WriteManifest", "Next"], "Prepared", "'Prepared', which is no state"),
+        (["StartAt"], "Nowhere", "'Nowhere', which is not a state"),
+        (["States", "WriteManifest", "Next"], "Prepared", "'Prepared', which is not a state"),
         (["States", "CheckQualityGate", "Default"], "Refuse", "nothing leads to 'RejectModel'"),
-        (["States", "CheckQualityGate", "Choices", 1, "Next"], "CopyFile", "'CopyFile', which is no state"),
-        (["States", "EvaluateModel", "Catch", 0, "Next"], "Gone", "'Gone', which is no state"),
+        (
+            ["States", "CheckQualityGate", "Choices", 1, "Next"],
+            "CopyFile",
+            "'CopyFile', which is not a state",
+        ),
+        (["States", "EvaluateModel", "Catch", 0, "Next"], "Gone", "'Gone', which is not a state"),
         (
             ["States", "RunBaselineAndTraining", "Branches", 1, "StartAt"],
             "FailTraining",
@@ -98,12 +98,14 @@ def test_a_broken_substitution_is_found(tmp_path: Path, file: str, old: str, new
 def test_every_side_of_every_condition_and_every_value_is_tried(name: str) -> None:
     """A side that no variant has would be deployed unseen."""
     template = TEMPLATES[name]
-    tried = variants.variants(template)
+    tried = variants.variant_values(template)
     for condition, content in template.get("Conditions", {}).items():
-        assert {variants.decided(template, content, values) for values in tried} == {True, False}, condition
+        assert {variants.condition_holds(template, content, values) for values in tried} == {True, False}, (
+            condition
+        )
     for parameter, rule in template["Parameters"].items():
         allowed = set(map(str, rule.get("AllowedValues", [])))
-        assert allowed <= {values[parameter] for values in variants.enumerated(template)}, parameter
+        assert allowed <= {values[parameter] for values in variants.allowed_values(template)}, parameter
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -111,9 +113,9 @@ def test_a_variant_is_resolved(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     """It holds no condition, and no reference to a resource that it lacks."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", variants.REGION)
     template = TEMPLATES[name]
-    for values in variants.variants(template):
-        made = variants.transformed(template, values) if "Transform" in template else template
-        left = variants.settled(made, values)
+    for values in variants.variant_values(template):
+        made = variants.transform_sam(template, values) if "Transform" in template else template
+        left = variants.resolve(made, values)
         text = json.dumps(left)
         assert not [word for word in ("Fn::If", '"Condition": "', "AWS::NoValue") if word in text]
         named = set(re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', text))

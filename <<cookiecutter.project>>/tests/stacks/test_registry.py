@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.stacks.asl import choose, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import machines_in
+from scripts.templates.read import machines_in
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINES = sorted((ROOT / "stacks").glob("*.asl.json"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIO = read_template(ROOT / "pipeline" / "studio.yml")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import machines_in, read_template
+from scripts.templates.read import machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = {

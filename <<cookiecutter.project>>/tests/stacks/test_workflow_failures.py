@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.lint.__main__ import walk
+from scripts.templates.read import walk
 from tests.stacks.asl import evaluate
 from tests.stacks.workflow import MACHINE, STATES, TASKS, UUID
 

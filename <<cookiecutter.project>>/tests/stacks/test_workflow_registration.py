@@ -9,7 +9,7 @@ import botocore.session
 import pytest
 from botocore.validate import ParamValidator
 
-from scripts.lint.__main__ import read_template, walk
+from scripts.templates.read import read_template, walk
 from tests.stacks.asl import evaluate
 from tests.stacks.workflow import CONTEXT, REPORTS, ROOT, SETTINGS, STATES, UUID, copies
 

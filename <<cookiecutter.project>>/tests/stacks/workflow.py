@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.lint.__main__ import machines_in
+from scripts.templates.read import machines_in
 from tests.stacks import asl
 from tests.stacks.asl import evaluate
 

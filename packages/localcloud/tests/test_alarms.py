@@ -46,7 +46,7 @@ def points(told: str) -> list[Any]:
 )
 def test_missing_data_counts_as_in_awss_tables(needed: int, told: str, expected: list[str]) -> None:
     """Three evaluation periods, five looked at, with every treatment of missing data."""
-    assert rule(3, needed, "missing").looked_at == 5
+    assert rule(3, needed, "missing").evaluation_range == 5
     assert [rule(3, needed, each).state(points(told), KEEP) for each in TREATMENTS] == expected
 
 

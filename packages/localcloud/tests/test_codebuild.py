@@ -166,12 +166,14 @@ def test_artifacts_that_are_not_there_fail_the_build(
 def test_tools_reach_this_cloud_alone(
     rig: Any, build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`aws` and `python` are there, bound to the local cloud, without anything of the user's AWS."""
+    """boto3 and `python` are there, bound to the local cloud, without anything of the user's AWS."""
     monkeypatch.setenv("AWS_PROFILE", "production")
-    query = "--query 'length(Contents)'"
+    count = (
+        'import boto3; print(boto3.client("s3").list_objects_v2(Bucket="%s", Prefix="model/")["KeyCount"])'
+    )
     done = build(
         commands(
-            f"COUNT=$(aws s3api list-objects-v2 --bucket {rig.bucket} --prefix model/ {query})",
+            f"COUNT=$(python -c '{count % rig.bucket}')",
             "PLACE=$(python -c 'import os; print(os.environ[\"AWS_ENDPOINT_URL\"], os.getcwd())')",
             "PROFILE=${AWS_PROFILE-none}",
             env={"exported-variables": ["COUNT", "PLACE", "PROFILE", "IMAGE_URI"]},

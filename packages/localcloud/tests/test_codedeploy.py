@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 clock: Any = import_module("localcloud.core.clock")
 deployment: Any = import_module("localcloud.services.codedeploy.deployment")
+models: Any = import_module("localcloud.services.codedeploy.models")
 
 FUNCTION = """
 import os
@@ -252,7 +253,7 @@ def test_an_alarm_on_the_new_version_stops_the_canary(stack: Stack) -> None:
 def test_a_deployment_can_be_stopped(stack: Stack, by: str) -> None:
     """A hook that says nothing is waited for, until somebody stops the deployment or cancels the update."""
     stack.deploy(f"silent {by}", {"Before": ""}, wait=False)
-    info = stack.rig.until(stack.deployment, lambda seen: seen["status"] == "InProgress")
+    info = stack.rig.until(stack.deployment, lambda seen: seen and seen["status"] == "InProgress")
     time.sleep(1.0)
     assert stack.events(info["deploymentId"])["BeforeAllowTraffic"] == "InProgress"
     if by == "CodeDeploy":
@@ -269,19 +270,23 @@ def test_a_deployment_can_be_stopped(stack: Stack, by: str) -> None:
 def test_a_silent_hook_is_waited_for_an_hour() -> None:
     """The hour is AWS's; the time of a hook that still runs comes on top, undivided."""
     running = [True] * 5
-    platform = SimpleNamespace(
+    target = SimpleNamespace(
         invoke_hook=lambda *_: None,
-        running=lambda _: bool(running) and running.pop(),
-        alarming=lambda _: [],
-        tell=lambda *_: None,
-        roll_back=lambda _: None,
+        is_running=lambda _: bool(running) and running.pop(),
+        active_alarms=lambda _: [],
+        notify=lambda *_: None,
     )
-    target = deployment.Target("function", "live", "1", "2")
     silent = deployment.Deployment(
-        {}, target, {"BeforeAllowTraffic": "hook"}, platform, clock.Clock(36_000.0), lambda: False
+        {},
+        models.AliasUpdate("function", "live", "1", "2"),
+        {"BeforeAllowTraffic": "hook"},
+        target,
+        clock.Clock(36_000.0),
+        lambda: False,
+        lambda _: None,
     )
     began = time.monotonic()
-    with pytest.raises(deployment.DeploymentError, match="has not told how it ended"):
+    with pytest.raises(models.DeploymentError, match="has not reported its status"):
         silent.run()
     assert (silent.status, silent.error.code) == ("Failed", "TIMEOUT")
     assert 0.1 + 5 * 0.05 <= time.monotonic() - began < 5

@@ -1,4 +1,4 @@
-"""The rules of pipelines by themselves: structures, expressions, gates, the time that an approval has."""
+"""The rules of pipelines by themselves: structures, expressions, transitions, an approval's timeout."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 declaration = importlib.import_module("localcloud.services.codepipeline.declaration")
 expressions = importlib.import_module("localcloud.services.codepipeline.expressions")
 errors = importlib.import_module("localcloud.services.codepipeline.errors")
-gates = importlib.import_module("localcloud.services.codepipeline.stage_transitions")
+transitions = importlib.import_module("localcloud.services.codepipeline.stage_transitions")
 approval = importlib.import_module("localcloud.services.codepipeline.actions.approval")
-work = importlib.import_module("localcloud.services.codepipeline.action_context")
+action_context = importlib.import_module("localcloud.services.codepipeline.action_context")
 clock = importlib.import_module("localcloud.core.clock")
 ServiceError: Any = importlib.import_module("localcloud.core.errors").ServiceError
 
@@ -69,7 +69,7 @@ def pipeline(*stages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_structure_that_does_not_hold_is_refused(raw: dict[str, Any], reason: str) -> None:
-    """AWS's rules, and what nothing here could run, are told before anything runs."""
+    """A structure that breaks a rule of AWS, or that can't run here, is refused before anything runs."""
     with pytest.raises(ServiceError, match=reason):
         declaration.parse(raw)
 
@@ -85,42 +85,42 @@ def test_a_namespace_is_known_after_its_action_only() -> None:
 
 @given(st.text(max_size=20), st.text(alphabet="abcXYZ09@_-", min_size=1, max_size=9), st.text(max_size=9))
 def test_values_are_put_in_as_they_are(around: str, name: str, value: str) -> None:
-    """No text is changed but the expression, and a value is not looked at again."""
+    """Only the expression is replaced, and its value is not resolved again."""
     text = around.replace("#{", "")
     whole = f"{text}#{{space.{name}}}{text}"
-    assert expressions.resolved(whole, {"space": {name: value}}) == f"{text}{value}{text}"
+    assert expressions.resolve(whole, {"space": {name: value}}) == f"{text}{value}{text}"
     with pytest.raises(errors.ActionError, match="can't be resolved"):
-        expressions.resolved(whole, {"space": {}})
+        expressions.resolve(whole, {"space": {}})
 
 
-class One:
-    """An execution at a gate."""
+class WaitingExecution:
+    """An execution that waits before a stage."""
 
     def __init__(self, name: str) -> None:
         self.name, self.superseded, self.stopping = name, False, False
 
 
 @given(st.integers(1, 6), st.sampled_from(["SUPERSEDED", "QUEUED"]))
-def test_a_gate_lets_in_one_at_a_time(count: int, mode: str) -> None:
-    """Of those that wait the newest enters, or all in their order; nobody enters beside another."""
-    gate, inside = gates.Gate(mode), One("inside")
-    assert gate.enter(inside)
+def test_a_stage_has_one_execution_at_a_time(count: int, mode: str) -> None:
+    """The newest of the waiting executions enters, or all in their order, and never two at a time."""
+    transition, inside = transitions.StageTransition(mode), WaitingExecution("inside")
+    assert transition.enter(inside)
     entered: list[str] = []
-    ones = [One(str(number)) for number in range(count)]
+    ones = [WaitingExecution(str(number)) for number in range(count)]
 
-    def go(one: One) -> None:
-        if gate.enter(one):
+    def go(one: WaitingExecution) -> None:
+        if transition.enter(one):
             entered.append(one.name)
-            gate.leave(one)
+            transition.leave(one)
 
     threads = []
     for one in ones:
         threads.append(threading.Thread(target=go, args=(one,)))
         threads[-1].start()
-        while one not in gate.waiting:
+        while one not in transition.waiting:
             pass
     assert not entered
-    gate.leave(inside)
+    transition.leave(inside)
     for thread in threads:
         thread.join(5)
     expected = [one.name for one in ones]
@@ -129,11 +129,11 @@ def test_a_gate_lets_in_one_at_a_time(count: int, mode: str) -> None:
 
 
 def test_an_approval_ends_with_its_time() -> None:
-    """Time goes by the clock of the cloud, and not by this machine's."""
+    """The timeout counts by the cloud's clock, and not by this machine's."""
     declared = declaration.read_action(action("Ask", "Manual", "Approval", timeoutInMinutes=5), "Stage")
-    run = work.ActionRun("Stage", declared, "execution", 1)
-    context = SimpleNamespace(clock=clock.Clock(speed=3000), region="eu-central-1")
-    tools = SimpleNamespace(context=context, connect=None)
-    asked = work.Work("line", run, {}, None, {}, threading.Event(), tools)
+    run = action_context.ActionExecution("Stage", declared, "execution", 1)
+    cloud = SimpleNamespace(clock=clock.Clock(speed=3000), region="eu-central-1")
+    tools = SimpleNamespace(cloud=cloud, connect=None)
+    asked = action_context.ActionContext("line", run, {}, None, {}, threading.Event(), tools)
     with pytest.raises(errors.ActionError, match="Nobody answered within 5 minutes"):
         approval.run(asked)

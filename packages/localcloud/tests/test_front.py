@@ -147,10 +147,12 @@ def test_every_operation_is_one_of_sagemakers(rig: Any) -> None:
     context = importlib.import_module("localcloud.core.context")
     sagemaker = importlib.import_module("localcloud.services.sagemaker.service")
     catalog = importlib.import_module("localcloud.core.service").Service("servicecatalog")
-    made = context.Context(rig.cloud.project)
+    made = context.CloudContext(rig.cloud.project)
     service = sagemaker.service(made, rig.cloud.client, catalog)
     assert set(service.operations) <= set(protocol.model("sagemaker").operation_names)
-    with pytest.raises(rig.sagemaker.exceptions.ClientError, match="not part of the local cloud"):
+    with pytest.raises(
+        rig.sagemaker.exceptions.ClientError, match=r"not part of the local cloud; .*OPERATIONS\.md"
+    ):
         rig.sagemaker.list_monitoring_schedules()
 
 

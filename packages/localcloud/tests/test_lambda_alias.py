@@ -91,9 +91,9 @@ def invoke(rig: Any, name: str, order: str | int = "", qualifier: str = "live") 
 def test_each_invocation_is_drawn_by_weight() -> None:
     """A tenth goes to the new version, within three standard errors; without weights, all to the old."""
     alias = {"FunctionVersion": "1", "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}}}
-    drawn = Counter(executions.drawn(alias) for _ in range(20_000))
+    drawn = Counter(executions.draw(alias) for _ in range(20_000))
     assert abs(drawn["2"] / 20_000 - 0.1) < 4 * math.sqrt(0.1 * 0.9 / 20_000)
-    assert executions.drawn({"FunctionVersion": "1"}) == "1"
+    assert executions.draw({"FunctionVersion": "1"}) == "1"
 
 
 def test_both_versions_answer_and_are_named(fast: Any, function: str) -> None:
@@ -336,7 +336,7 @@ def test_output_costs_no_time(fast: Any, function: str) -> None:
 
 def test_only_an_alias_tells_executed_versions() -> None:
     """A call by a version's number has no ExecutedVersion, as on AWS; one by an alias has."""
-    call = executions.Call("f", "1", "1", by_alias=False, record={})
+    call = executions.Invocation("f", "1", "1", by_alias=False, record={})
     assert call.dimensions[-1] == (("FunctionName", "f"), ("Resource", "f:1"))
-    call = executions.Call("f", "live", "1", by_alias=True, record={})
+    call = executions.Invocation("f", "live", "1", by_alias=True, record={})
     assert call.dimensions[-1] == (("FunctionName", "f"), ("Resource", "f:live"), ("ExecutedVersion", "1"))

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-ministack = importlib.import_module("localcloud.core.ministack")
+patches = importlib.import_module("localcloud.core.patches")
+registration = importlib.import_module("localcloud.services.registration")
 
 
 def machine(rig: Any, states: dict[str, Any], start: str = "Task") -> str:
@@ -233,24 +234,25 @@ def test_a_stack_whose_endpoint_fails_rolls_back(rig: Any) -> None:
 
 
 def test_private_names_of_ministack_are_there() -> None:
-    """Every private name that is used exists in the version that is pinned."""
-    ministack.check()
-    assert importlib.metadata.version("ministack") == ministack.PINNED
+    """Every private name that is used exists in the pinned version, for which each patch was written."""
+    patches.check()
+    assert importlib.metadata.version("ministack") == patches.PINNED
+    assert {each.version for each in patches.patches()} == {patches.PINNED}
 
 
 def test_a_missing_private_name_is_named() -> None:
     """A ministack that has changed is refused at the start, with what is missing and what is needed."""
-    names = {"ministack.app": ("app", "gone"), "ministack.nowhere": ("x",)}
+    names = {"ministack.app": {"app", "gone"}, "ministack.nowhere": {"x"}}
     with pytest.raises(
-        ministack.MissingNameError, match=r"lacks ministack\.app\.gone, ministack\.nowhere.*1\.5\.33"
+        patches.MissingNameError, match=r"lacks ministack\.app\.gone, ministack\.nowhere.*1\.5\.33"
     ):
-        ministack.check(names)
+        patches.check(names)
 
 
 def test_the_pin_is_said_once_more_and_the_same() -> None:
     """The distribution requires the ministack whose private names are used."""
     declared = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
-    assert f"ministack == {ministack.PINNED}" in declared["project"]["dependencies"]
+    assert f"ministack == {patches.PINNED}" in declared["project"]["dependencies"]
 
 
 @pytest.mark.parametrize(("given", "made"), [("", False), ("a,b", True)])

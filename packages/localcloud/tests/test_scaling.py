@@ -165,5 +165,5 @@ def test_target_tracking_counts_as_awss_alarms(
     minutes: list[float | None], present: int, expected: int
 ) -> None:
     """Out after three minutes above the target, in after fifteen below nine tenths; idle ones say nothing."""
-    rule = tracking.Rule(target=100.0, out_cooldown=0.0, in_cooldown=0.0, scales_in=True)
-    assert tracking.wanted(rule, minutes, present) == expected
+    rule = tracking.TargetTrackingPolicy(target=100.0, out_cooldown=0.0, in_cooldown=0.0, scales_in=True)
+    assert tracking.desired_instances(rule, minutes, present) == expected

@@ -17,18 +17,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 clock: Any = import_module("localcloud.core.clock")
+patches: Any = import_module("localcloud.core.patches")
 process: Any = import_module("localcloud.core.process")
-shifting: Any = import_module("localcloud.services.codedeploy.traffic")
+traffic: Any = import_module("localcloud.services.codedeploy.traffic")
 
 
 @given(st.floats(0, 1e6), st.floats(1, 3600))
 def test_a_wait_is_divided(seconds: float, speed: float) -> None:
     """A wait takes its share of this machine's time; looking is never more than a few times a second."""
-    there = clock.Clock(speed)
-    assert there.seconds(seconds) == seconds / speed
-    assert there.there(there.began + there.seconds(seconds)) == pytest.approx(there.began + seconds)
-    assert there.here(there.there(seconds)) == pytest.approx(seconds, abs=1e-3)
-    assert there.interval(seconds) >= clock.SHORTEST
+    fast_clock = clock.Clock(speed)
+    assert fast_clock.seconds(seconds) == seconds / speed
+    assert fast_clock.to_simulated(fast_clock.began + fast_clock.seconds(seconds)) == pytest.approx(
+        fast_clock.began + seconds
+    )
+    assert fast_clock.to_real(fast_clock.to_simulated(seconds)) == pytest.approx(seconds, abs=1e-3)
+    assert fast_clock.interval(seconds) >= clock.SHORTEST
 
 
 def test_a_running_cloud_keeps_its_speed(fast: Any) -> None:
@@ -123,21 +126,23 @@ def test_a_schedule_does_not_pile_up(fast: Any) -> None:
 def test_a_crons_clock_runs_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     """At speed 60 an hourly cron comes every minute, in step with a clock that began with the cloud."""
     schedules: Any = import_module("localcloud.services.events.service")
-    replaced: dict[str, Any] = {}
+    rules: Any = import_module("ministack.services.eventbridge")
 
-    def named(_: str, name: str) -> Any:
-        hourly = lambda _, after: datetime.fromtimestamp((after.timestamp() // 3600 + 1) * 3600, UTC)  # noqa: E731
-        return {"_parse_rate_seconds": lambda _: 60, "_cron_next_fire": hourly}.get(name)
+    def hourly(_: Any, after: datetime) -> datetime:
+        return datetime.fromtimestamp((after.timestamp() // 3600 + 1) * 3600, UTC)
 
-    monkeypatch.setattr(schedules.ministack, "name", named)
-    monkeypatch.setattr(schedules.ministack, "replace", lambda _, name, value: replaced.update({name: value}))
+    monkeypatch.setattr(rules, "_parse_rate_seconds", lambda _: 60)
+    monkeypatch.setattr(rules, "_cron_next_fire", hourly)
+    monkeypatch.setattr(patches, "_restore", [])
     schedules.service(SimpleNamespace(clock=clock.Clock(60.0)), None).install()
     fires = [datetime.now(UTC)]
     for _ in range(3):
-        fires.append(replaced["_cron_next_fire"]((), fires[-1]))
+        fires.append(rules._cron_next_fire((), fires[-1]))  # noqa: SLF001 - the name that ministack calls
     gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(fires[1:])]
     assert gaps == pytest.approx([60.0, 60.0], abs=0.01)
-    assert replaced["_parse_rate_seconds"]("rate(1 minute)") == 1.0
+    assert rules._parse_rate_seconds("rate(1 minute)") == 1.0  # noqa: SLF001 - the name that ministack calls
+    patches.undo()
+    assert rules._cron_next_fire is hourly  # noqa: SLF001 - the name that ministack calls
 
 
 def test_waiting_ends_with_its_event() -> None:
@@ -161,5 +166,5 @@ def test_waiting_ends_with_its_event() -> None:
 )
 def test_configurations_say_how_traffic_moves(config: str, expected: list[tuple[float, float]]) -> None:
     """The steps of CodeDeploy's own configurations for Lambda; others are unknown."""
-    assert [(step.wait, round(step.share, 6)) for step in shifting.steps(config)] == expected
-    assert shifting.steps(f"{config}s or so") is None
+    assert [(step.wait, round(step.share, 6)) for step in traffic.shift_steps(config)] == expected
+    assert traffic.shift_steps(f"{config}s or so") is None

@@ -21,20 +21,20 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         with process.holding(arguments.project) as held:
-            return serve(arguments.project, arguments.speed) if held else process.ALREADY_RUNNING
+            return _serve(arguments.project, arguments.speed) if held else process.ALREADY_RUNNING
     except OSError as error:
         sys.stderr.write(f"error: {explained(error)}\n")
         return 1
 
 
-def serve(project: Project, speed: float) -> int:
+def _serve(project: Project, speed: float) -> int:
     """Bind a free port, prepare the environment that ministack reads on import, and serve."""
     project.record.unlink(missing_ok=True)
-    truncate_log()
-    listener = listening()
+    _truncate_log()
+    listener = _listen()
     cloud = process.Cloud(project, listener.getsockname()[1], os.getpid(), AccessKey.create(), speed)
     private_files.folder(project.state, "tmp")
-    prepared = account.for_cloud(os.environ, project.state, cloud)
+    prepared = _ministack_environment(cloud)
     os.environ.clear()
     os.environ.update(prepared)
     # Only now: ministack reads its environment when it is imported.
@@ -44,7 +44,35 @@ def serve(project: Project, speed: float) -> int:
     return server.run(listener, cloud, register)
 
 
-def listening() -> socket.socket:
+def _ministack_environment(cloud: process.Cloud) -> dict[str, str]:
+    """Return the environment that ministack starts with: loopback only, files in the state, the cloud's key.
+
+    ministack reads it while it is imported, so it must be in place before that.
+    """
+    state = cloud.project.state
+    settings = {
+        "BIND_HOST": "127.0.0.1",
+        "MINISTACK_HOST": "localhost",
+        "GATEWAY_PORT": str(cloud.port),
+        "MINISTACK_REGION": cloud.region,
+        "MINISTACK_ACCOUNT_ID": account.ACCOUNT,
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "0",
+        "S3_PERSIST": "0",
+        "LAMBDA_EXECUTOR": "local",
+        # Wait states and the intervals of Retry.
+        "SFN_WAIT_SCALE": str(1 / cloud.speed),
+        "STATE_DIR": str(state / "state"),
+        "S3_DATA_DIR": str(state / "s3"),
+        "TMPDIR": str(state / "tmp"),
+        # A socket that does not exist keeps ministack from the user's Docker, whose containers it would stop.
+        "DOCKER_HOST": f"unix://{state / 'no-docker.sock'}",
+    }
+    return {**account.without_aws(os.environ), **settings, **cloud.environment}
+
+
+def _listen() -> socket.socket:
     """Return a socket on a free port of the loopback interface."""
     # With the protocol named, asyncio turns Nagle's algorithm off: 40 ms a request otherwise.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -53,8 +81,8 @@ def listening() -> socket.socket:
     return listener
 
 
-def truncate_log() -> None:
-    """Begin the log anew, when the output is one; starting again after a crash must not show the crash."""
+def _truncate_log() -> None:
+    """Empty the log, which is the standard output: a message about this start shows its end."""
     try:
         os.ftruncate(1, 0)
     except OSError:

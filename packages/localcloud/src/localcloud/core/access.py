@@ -1,4 +1,4 @@
-"""Who may call the cloud: the holder of its access key, of which there is a new one each time it starts.
+"""The cloud's access key, a new one for each start, and the check of each request for it.
 
 The access key's id is compared and no signature is verified, so the id is as secret as the secret is.
 """
@@ -30,7 +30,8 @@ REASON = (
 FORM = "application/x-www-form-urlencoded"
 REST_FAULT = "<Error><Code>{}</Code><Message>{}</Message></Error>"
 QUERY_FAULT = f"<ErrorResponse>{REST_FAULT}</ErrorResponse>"
-# Services with REST and XML, or none named; other services without a form or a target have REST and JSON.
+# Services that speak REST and XML, or a request that names none; the rest speak REST and JSON when a request
+# has neither a form nor a target.
 REST_XML = ("", "s3", "route53", "cloudfront")
 
 
@@ -44,8 +45,8 @@ class AccessKey:
     @classmethod
     def create(cls) -> AccessKey:
         """Make a random key; its id is not a number, because ministack takes 12 digits for an account."""
-        own = b32encode(secrets.token_bytes(ID_BYTES)).decode()
-        return cls(f"LOCAL{own}", secrets.token_urlsafe(SECRET_BYTES))
+        identifier = b32encode(secrets.token_bytes(ID_BYTES)).decode()
+        return cls(f"LOCAL{identifier}", secrets.token_urlsafe(SECRET_BYTES))
 
     @property
     def variables(self) -> dict[str, str]:
@@ -79,15 +80,15 @@ class Guard:
     start: str
 
     def denial(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Answer | None:
-        """Return the answer to a request that may not come in, in the protocol of its service."""
+        """Return the answer that refuses a request, in its service's protocol, or None for a valid key."""
         claim = claimed(headers.get("authorization", ""), scope["query_string"])
-        if self._known(claim.id) or (scope.get("method") == "PUT" and self.awaited(scope["path"])):
+        if self._is_valid(claim.id) or (scope.get("method") == "PUT" and self.awaited(scope["path"])):
             return None
-        return denied(headers, scope["path"], claim.service, REASON.format(start=self.start))
+        return _deny(headers, scope["path"], claim.service, REASON.format(start=self.start))
 
-    def _known(self, identifier: str) -> bool:
-        own = hmac.compare_digest(identifier.encode(), self.key.id.encode())
-        return own or (bool(identifier) and self.issued(identifier))
+    def _is_valid(self, identifier: str) -> bool:
+        is_own_key = hmac.compare_digest(identifier.encode(), self.key.id.encode())
+        return is_own_key or (bool(identifier) and self.issued(identifier))
 
 
 def claimed(authorization: str, query: bytes) -> Claim:
@@ -100,25 +101,25 @@ def claimed(authorization: str, query: bytes) -> Claim:
         return Claim(rest, "")
     if scheme == "AWS":
         return Claim(rest.partition(":")[0], "s3")
-    if found := CREDENTIAL.search(rest):
-        return scoped(found[1])
-    given = PRESIGNED.search(query.decode("latin-1"))
-    return scoped(unquote(given[1]) if given else "")
+    if signed := CREDENTIAL.search(rest):
+        return _scope_claim(signed[1])
+    presigned = PRESIGNED.search(query.decode("latin-1"))
+    return _scope_claim(unquote(presigned[1]) if presigned else "")
 
 
-def scoped(credential: str) -> Claim:
-    """Return the claim that a credential makes."""
+def _scope_claim(credential: str) -> Claim:
+    """Return the claim of a credential, which has the service after the date and the region."""
     identifier, *scope = credential.split("/")
     return Claim(identifier, "".join(scope[-2:-1]))
 
 
-def denied(headers: Mapping[str, str], path: str, service: str, reason: str) -> Answer:
+def _deny(headers: Mapping[str, str], path: str, service: str, reason: str) -> Answer:
     """Return 403 in the service's protocol, so that AWS's SDKs find the code and the message."""
     kind = headers.get("content-type", "").partition(";")[0]
     if "x-amz-target" not in headers and kind == FORM:
-        return xml(QUERY_FAULT, "InvalidClientTokenId", reason)
+        return _xml(QUERY_FAULT, "InvalidClientTokenId", reason)
     if "x-amz-target" not in headers and service in REST_XML and not path.startswith("/_"):
-        return xml(REST_FAULT, "InvalidAccessKeyId", reason)
+        return _xml(REST_FAULT, "InvalidAccessKeyId", reason)
     return forbidden("UnrecognizedClientException", reason)
 
 
@@ -128,6 +129,6 @@ def forbidden(code: str, reason: str) -> Answer:
     return 403, headers, json.dumps({"__type": code, "message": reason}).encode()
 
 
-def xml(form: str, code: str, reason: str) -> Answer:
+def _xml(form: str, code: str, reason: str) -> Answer:
     """Return 403 in one of the forms of AWS's XML protocols."""
     return 403, [(b"content-type", b"text/xml")], form.format(code, reason).encode()

@@ -1,4 +1,4 @@
-"""What the cloud and its children see of the environment: never the user's AWS credentials or proxies."""
+"""The environment of the cloud and of its processes, without the user's AWS credentials and proxies."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from localcloud.core.process import Cloud
 
 ACCOUNT = "000000000000"
 NOWHERE = os.devnull
@@ -21,7 +19,8 @@ NO_CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy")
-# What a process needs to start at all; a container would not see the rest of the user's environment either.
+# The variables without which a process may not start; a container would not have the rest of the user's
+# either.
 FOR_JOBS = (
     "PATH",
     "LANG",
@@ -46,34 +45,7 @@ def without_aws(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, **NO_CREDENTIALS}
 
 
-def for_cloud(environment: Mapping[str, str], state: Path, cloud: Cloud) -> dict[str, str]:
-    """Return the environment that ministack starts with: loopback only, its files under `state`, its own key.
-
-    ministack reads it while it is imported, so it must be in place before that.
-    """
-    own = {
-        "BIND_HOST": "127.0.0.1",
-        "MINISTACK_HOST": "localhost",
-        "GATEWAY_PORT": str(cloud.port),
-        "MINISTACK_REGION": cloud.region,
-        "MINISTACK_ACCOUNT_ID": ACCOUNT,
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "PERSIST_STATE": "0",
-        "S3_PERSIST": "0",
-        "LAMBDA_EXECUTOR": "local",
-        # Wait states and the intervals of Retry.
-        "SFN_WAIT_SCALE": str(1 / cloud.speed),
-        "STATE_DIR": str(state / "state"),
-        "S3_DATA_DIR": str(state / "s3"),
-        "TMPDIR": str(state / "tmp"),
-        # A socket that is not there keeps ministack from the user's Docker, whose containers it would stop.
-        "DOCKER_HOST": f"unix://{state / 'no-docker.sock'}",
-    }
-    return {**without_aws(environment), **own, **cloud.environment}
-
-
-def for_job(environment: Mapping[str, str], home: Path, own: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a job or an endpoint's server: a few inherited names, and `own`."""
+def for_job(environment: Mapping[str, str], home: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a job or an endpoint's server: a few inherited names, and `variables`."""
     kept = {key: environment[key] for key in FOR_JOBS if key in environment}
-    return {**kept, "HOME": str(home), "PYTHONUNBUFFERED": "1", **NO_CREDENTIALS, **own}
+    return {**kept, "HOME": str(home), "PYTHONUNBUFFERED": "1", **NO_CREDENTIALS, **variables}

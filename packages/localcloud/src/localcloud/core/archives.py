@@ -1,4 +1,4 @@
-"""Zips of files: what pipelines hand from action to action."""
+"""Zips of files, which the actions of pipelines take and give."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Artifacts are made and read on one machine: what compresses best is not worth its time.
+# Artifacts are written and read on one machine, where better compression is not worth its time.
 LEVEL = 1
 PERMISSIONS = 0o777
 
@@ -19,29 +19,33 @@ class ArchiveError(Exception):
     """An archive can't be read; the text says why."""
 
 
-def packed(files: Iterable[tuple[str, Path]]) -> bytes:
+def pack(files: Iterable[tuple[str, Path]]) -> bytes:
     """Return a zip of files, each under its name within the archive, with its permissions."""
     sink = io.BytesIO()
     with zipfile.ZipFile(
         sink, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL, strict_timestamps=False
-    ) as made:
+    ) as archive:
         for name, path in files:
-            made.write(path, name)
+            archive.write(path, name)
     return sink.getvalue()
 
 
-def packed_text(name: str, text: str) -> bytes:
+def pack_text(name: str, text: str) -> bytes:
     """Return a zip of one file with a text."""
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr(name, text)
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, text)
     return sink.getvalue()
 
 
 def unpack(content: bytes, into: Path) -> None:
-    """Write a zip's files below a directory, never outside it, with their permissions."""
+    """Write a zip's files below a directory, never outside it, with their permissions.
+
+    Raises:
+        ArchiveError: the content is not a zip.
+    """
     into.mkdir(parents=True, exist_ok=True)
-    with opened(content) as archive:
+    with _open(content) as archive:
         for member in archive.infolist():
             # extract() leaves out what would lead outside, and writes links as plain files.
             written = Path(archive.extract(member, into))
@@ -51,14 +55,17 @@ def unpack(content: bytes, into: Path) -> None:
 
 
 def read_member(content: bytes, name: str) -> bytes | None:
-    """Return a file of a zip, or None when it holds no such file."""
-    with opened(content) as archive:
+    """Return a file of a zip, or None when it holds no such file.
+
+    Raises:
+        ArchiveError: the content is not a zip.
+    """
+    with _open(content) as archive:
         return archive.read(name) if name in archive.namelist() else None
 
 
-def opened(content: bytes) -> zipfile.ZipFile:
-    """Open a zip, or raise ArchiveError."""
+def _open(content: bytes) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(io.BytesIO(content))
     except (zipfile.BadZipFile, OSError) as error:
-        raise ArchiveError(f"it is no readable zip archive: {error}") from None
+        raise ArchiveError(f"it is not a readable zip archive: {error}") from None

@@ -1,4 +1,4 @@
-"""Every wait that AWS imposes, in the seconds that AWS takes; the local cloud asks here and nowhere else.
+"""Every wait that AWS imposes, in AWS's seconds; the rest of the local cloud has no such numbers.
 
 At speed N an AWS minute is 60/N seconds of this machine: periods of alarms, intervals of deployments and
 schedules are that much shorter, and an alarm sees what happened within. Timestamps are always real, and so is
@@ -16,22 +16,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import threading
 
-# What AWS gives the user's code, which is no faster here, is never divided: two minutes to a container that
-# is stopped, a minute to an invocation.
-STOP_GRACE = 120.0
-INVOCATION_TIMEOUT = 60.0
+# Limits of the user's code are never divided, because that code is not faster here.
+STOP_GRACE = 120.0  # seconds, between SIGTERM and SIGKILL of a container
+INVOCATION_TIMEOUT = 60.0  # seconds, of a request to an endpoint
 # Observed on AWS as "minutes"; files hold about a minute each.
 CAPTURE_FLUSH = 60.0
 METRICS_FLUSH = 1.0
-# An hour is given to a hook of a deployment to tell how it ended.
+# A hook of a deployment must report its result within an hour.
 HOOK_TIMEOUT = 3600.0
-# Alarms are looked at at least so often, shorter periods more often.
+# Alarms are evaluated at least at this interval.
 ALARM_EVALUATION = 10.0
 SCHEDULER_TICK = 1.0
 SCALING_EVALUATION = 60.0
 # Model Monitor begins within twenty minutes of the hour, which late capture has as well.
 MONITORING_DELAY = 1200.0
-# Of this machine: looking more often would cost more than it shows.
+# Of this machine: polling at a shorter interval would cost more than it is worth.
 SHORTEST = 0.1
 
 
@@ -47,11 +46,11 @@ class Clock:
     speed: float = 1.0
     began: float = field(default_factory=now)
 
-    def there(self, timestamp: float) -> float:
+    def to_simulated(self, timestamp: float) -> float:
         """Return what the clock that runs faster shows at a time of this machine, in epoch seconds both."""
         return self.began + (timestamp - self.began) * self.speed
 
-    def here(self, shown: float) -> float:
+    def to_real(self, shown: float) -> float:
         """Return when, by this machine, the clock that runs faster shows a time."""
         return self.began + (shown - self.began) / self.speed
 
@@ -60,7 +59,7 @@ class Clock:
         return aws_seconds / self.speed
 
     def interval(self, aws_seconds: float) -> float:
-        """Return how long to wait between two looks, never so short that looking is all that is done."""
+        """Return the seconds between two polls, at least SHORTEST."""
         return max(SHORTEST, self.seconds(aws_seconds))
 
     def wait(self, event: threading.Event, aws_seconds: float) -> bool:

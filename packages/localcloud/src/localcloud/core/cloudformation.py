@@ -1,4 +1,4 @@
-"""What became of a stack, for services of ours that make some."""
+"""The state of a stack that a service of ours deploys."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 
 
-def described(cloudformation: Any, stack: str) -> Json:
-    """Describe the stack; nothing when it isn't there."""
+def describe(cloudformation: Any, stack: str) -> Json:
+    """Describe the stack; an empty description means that it does not exist.
+
+    Raises:
+        ClientError: CloudFormation refuses for another reason.
+    """
     try:
         return dict(cloudformation.describe_stacks(StackName=stack)["Stacks"][0])
     except ClientError as error:
@@ -24,25 +28,28 @@ def described(cloudformation: Any, stack: str) -> Json:
         raise
 
 
-def settled(cloudformation: Any, stack: str, wait: Callable[[Callable[[], bool]], None]) -> str | None:
-    """Let `wait` look until nothing is in progress, and return the status; None when there is no stack."""
-    seen: Json = {}
+def wait_until_settled(
+    cloudformation: Any, stack: str, wait: Callable[[Callable[[], bool]], None]
+) -> str | None:
+    """Let `wait` poll until nothing is in progress, and return the status; None for a deleted stack."""
+    status: str | None = None
 
     def over() -> bool:
-        seen["status"] = described(cloudformation, stack).get("StackStatus")
-        return not str(seen["status"]).endswith("_IN_PROGRESS")
+        nonlocal status
+        status = describe(cloudformation, stack).get("StackStatus")
+        return not str(status).endswith("_IN_PROGRESS")
 
     wait(over)
-    return None if seen["status"] == "DELETE_COMPLETE" else seen["status"]
+    return None if status == "DELETE_COMPLETE" else status
 
 
-def cause(cloudformation: Any, stack: str) -> str:
+def failure_reason(cloudformation: Any, stack: str) -> str:
     """Return the reason of the first resource that failed in the last operation."""
     events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
     reason = "no resource gave a reason"
     for event in events:  # the newest first
-        own = event["PhysicalResourceId"] == event["StackId"]
-        if own and event.get("ResourceStatusReason") == "User Initiated":
+        is_of_stack = event["PhysicalResourceId"] == event["StackId"]
+        if is_of_stack and event.get("ResourceStatusReason") == "User Initiated":
             break
         if event["ResourceStatus"].endswith("_FAILED") and event.get("ResourceStatusReason"):
             reason = f"{event['LogicalResourceId']}: {event['ResourceStatusReason']}"

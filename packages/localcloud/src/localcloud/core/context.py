@@ -1,4 +1,4 @@
-"""The context that each service of the local cloud is given: directories, names, containers."""
+"""The context of each service of the local cloud: directories, names, containers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 
 @dataclass(frozen=True)
-class Context:
+class CloudContext:
     """The project, and the clock of its cloud."""
 
     project: Project
     clock: Clock = field(default_factory=Clock)
 
     @classmethod
-    def create(cls, project: Project, clock: Clock) -> Context:
-        """Remove what a killed cloud left of its jobs and endpoints; logs stay."""
+    def create(cls, project: Project, clock: Clock) -> CloudContext:
+        """Return the context, with the remains of a killed cloud's jobs and endpoints removed; logs stay."""
         for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp"):
             shutil.rmtree(project.state / name, ignore_errors=True)
         private_files.folder(project.state, "tmp")
@@ -55,24 +55,30 @@ class Context:
         return f"arn:aws:{service}:{self.region}:{account.ACCOUNT}:{resource}"
 
     def entrypoint(self) -> list[str]:
-        """Return the command that the Dockerfile gives its image, with this Python for `python`."""
+        """Return the command of the Dockerfile's ENTRYPOINT, with this Python for `python`.
+
+        Raises:
+            ServiceError: the Dockerfile can't be read, or has no such line.
+        """
         dockerfile = self.project.dockerfile
         try:
-            found = ENTRYPOINT.findall(dockerfile.read_text(encoding="utf-8"))
-            return with_this_python(json.loads(found[-1]))
+            commands = ENTRYPOINT.findall(dockerfile.read_text(encoding="utf-8"))
+            return _with_this_python(json.loads(commands[-1]))
         except (OSError, IndexError, ValueError):
             raise validation_error(
                 f'{dockerfile} needs a line ENTRYPOINT ["python", …] in JSON form'
             ) from None
 
-    def spawn(self, command: Sequence[str], base: Path, own: Mapping[str, str], log: Path) -> ManagedProcess:
-        """Start the image's command in the project, with `base` for /opt/ml, on a leash."""
-        variables = account.for_job(os.environ, base, {**own, "SAGEMAKER_BASE_DIR": str(base)})
-        variables["TMPDIR"] = str(self.state / "tmp")
-        return ManagedProcess(command, self.project.root, variables, log)
+    def spawn(
+        self, command: Sequence[str], base: Path, variables: Mapping[str, str], log: Path
+    ) -> ManagedProcess:
+        """Start the image's command in the project, with `base` for /opt/ml."""
+        environment = account.for_job(os.environ, base, {**variables, "SAGEMAKER_BASE_DIR": str(base)})
+        environment["TMPDIR"] = str(self.state / "tmp")
+        return ManagedProcess(command, self.project.root, environment, log)
 
 
-def with_this_python(command: Sequence[str]) -> list[str]:
+def _with_this_python(command: Sequence[str]) -> list[str]:
     """Return the command with this interpreter in place of the image's."""
     first, *rest = command
     return [sys.executable if PYTHON.fullmatch(Path(first).name) else first, *rest]

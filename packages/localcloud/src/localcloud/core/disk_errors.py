@@ -17,7 +17,11 @@ LITTLE = 8_000_000  # bytes; a delivery takes several MB
 
 @contextmanager
 def named(path: Path) -> Iterator[None]:
-    """Let an OSError name the file: those of a write name none."""
+    """Let an OSError of the body name the file, which those of a write leave out.
+
+    Raises:
+        OSError: the body has raised it.
+    """
     try:
         yield
     except OSError as error:
@@ -27,7 +31,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def explained(error: Exception) -> str:
-    """Say what went wrong: of an OSError in a sentence with its file, and what to do where that is known."""
+    """Return an error as a sentence: an OSError with its file, and a full disk with the way out."""
     if not isinstance(error, OSError):
         return str(error)
     names = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
@@ -35,10 +39,10 @@ def explained(error: Exception) -> str:
     return f"{reason}; free some space and run again." if error.errno in FULL else f"{reason}."
 
 
-def shortage(place: Path, little: int = LITTLE) -> str:
-    """Say how much is free where files are written, when it is less than so many bytes."""
+def shortage(path: Path, little: int = LITTLE) -> str:
+    """Return a remark on the free space at the path, when it is less than `little` bytes, else nothing."""
     try:
-        free = shutil.disk_usage(place).free
+        free = shutil.disk_usage(path).free
     except OSError as error:
         return f" ({explained(error)})"
-    return f" (only {free // 1000} kB are free in {place}: free some space)" if free < little else ""
+    return f" (only {free // 1000} kB are free in {path}: free some space)" if free < little else ""

@@ -1,10 +1,10 @@
-"""What AWS answers when it refuses, and what keeps the cloud from running."""
+"""Errors: AWS's refusals of requests, failures of tasks and resources, and a cloud that can't run."""
 
 from __future__ import annotations
 
 
 class CloudError(Exception):
-    """The local cloud can't be started, or didn't end."""
+    """The local cloud can't be started, found or stopped."""
 
 
 class ServiceError(Exception):
@@ -17,7 +17,7 @@ class ServiceError(Exception):
 
 
 def validation_error(message: str) -> ServiceError:
-    """Return SageMaker's answer to what it finds wrong, or doesn't find."""
+    """Return SageMaker's refusal of a wrong request, or of one that names a resource which does not exist."""
     return ServiceError("ValidationException", message)
 
 
@@ -25,7 +25,7 @@ class TaskError(Exception):
     """Fails a state machine's task with an error name and a cause."""
 
     def __init__(self, error: str, cause: str) -> None:
-        """Keep what `Catch` and `Retry` look at."""
+        """Keep the name that `Catch` and `Retry` compare, and the cause."""
         super().__init__(error, cause)
         self.error, self.cause = error, cause
 

@@ -1,4 +1,4 @@
-"""The ASGI application in front: refuses browsers and strangers, answers for our services or hands on."""
+"""The ASGI application of the cloud: refuses browsers and callers without a key, and routes the others."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ NOT_ALLOWED = "AccessDeniedException"
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
 
-class Front:
+class Gateway:
     """Route a request to one of our services, or to ministack."""
 
     def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
-        """Take ministack's application, the services that stand before it, and who lets requests in."""
+        """Keep ministack's application, the services that answer before it, and the check of access keys."""
         self._backend, self._guard = backend, guard
         self._services = tuple(services)
         self._json = {
@@ -53,13 +53,13 @@ class Front:
         if scope["type"] == "lifespan":
             await self._backend(scope, self._closing_first(receive), send)
             return
-        headers = decoded(scope["headers"])
-        if refusal := refused(headers) or self._guard.denial(scope, headers):
+        headers = _decode(scope["headers"])
+        if refusal := _refusal(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
         elif scope["type"] == "http" and (handler := self._handler(scope, headers)):
-            body = await read(receive)
+            body = await _read(receive)
             if body is not None:
-                await reply(send, await handler(scope["path"], headers, body))
+                await _reply(send, await handler(scope["path"], headers, body))
         else:
             await self._backend(scope, receive, send)
 
@@ -68,10 +68,12 @@ class Front:
         if service := self._json.get(prefix):
             return protocol.json_route(service)
         if scope["path"] == HEALTH:
-            return health
+            return _health
         return next((route for pattern, route in self._routes if pattern.fullmatch(scope["path"])), None)
 
     def _closing_first(self, receive: Receive) -> Receive:
+        """Return `receive`, which closes our services before ministack hears of the end."""
+
         async def closing() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
@@ -85,16 +87,16 @@ class Front:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        await reply(send, answer)
+        await _reply(send, answer)
 
 
-def decoded(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _decode(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return the headers by their names in lower case."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
 
 
-def refused(headers: Mapping[str, str]) -> Answer | None:
-    """Refuse a request that comes from a web page, or under a name that is not this machine's."""
+def _refusal(headers: Mapping[str, str]) -> Answer | None:
+    """Return the answer that refuses a request of a web page, or under a name that is not this machine's."""
     if any(name in headers for name in BROWSER) or headers.get("user-agent", "").startswith("Mozilla/"):
         return access.forbidden(NOT_ALLOWED, "The local cloud answers no browser.")
     if not HOST.fullmatch(headers.get("host", "")):
@@ -103,7 +105,7 @@ def refused(headers: Mapping[str, str]) -> Answer | None:
     return None
 
 
-async def read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive) -> bytes | None:
     """Return the request's body, or None when the client has gone."""
     parts = []
     while True:
@@ -115,7 +117,7 @@ async def read(receive: Receive) -> bytes | None:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def reply(send: Send, answer: Answer) -> None:
+async def _reply(send: Send, answer: Answer) -> None:
     """Send a whole answer."""
     status, headers, body = answer
     length = (b"content-length", str(len(body)).encode())
@@ -123,6 +125,6 @@ async def reply(send: Send, answer: Answer) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def health(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001  # a route's signature
-    """Say which process answers, so that a stale record is not taken for a running cloud."""
+async def _health(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001 - a route's signature
+    """Answer with the process id, so that a stale record is not taken for a running cloud."""
     return 200, [(b"content-type", b"application/json")], json.dumps({"pid": os.getpid()}).encode()

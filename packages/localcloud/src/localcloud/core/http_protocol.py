@@ -1,7 +1,7 @@
-"""HTTP/1.1 as uvicorn speaks it, also for callers that offer another protocol by `Upgrade`.
+"""HTTP/1.1 as uvicorn speaks it, also for clients that offer another protocol by `Upgrade`.
 
 Java's HttpClient and `curl --http2` offer HTTP/2 with their requests. HTTP lets a server ignore an offer, but
-uvicorn's parser takes what follows such a head for the other protocol, and the request's body would be lost.
+uvicorn's parser takes the bytes after such a head for the other protocol, and would lose the request's body.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ INVALID = "Invalid HTTP request received."
 
 
 class Protocol(HttpToolsProtocol):
-    """Speak WebSocket with who asks for it, and HTTP/1.1 with all others, whatever they offer."""
+    """Speak WebSocket with clients that request it, and HTTP/1.1 with all others, whatever they offer."""
 
-    _offers = False  # the request that is coming in: a protocol that is not spoken here
+    _offers = False  # whether the present request offers a protocol that is not spoken here
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came in, and refuse what is not HTTP/1.1."""
+        """Parse bytes, and refuse those that are not HTTP/1.1."""
         self._unset_keepalive_if_required()
         rest: bytes | memoryview = data
         try:

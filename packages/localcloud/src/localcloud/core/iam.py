@@ -1,4 +1,4 @@
-"""Who may act in a role: the local cloud weighs no permissions, but a role admits whom its policy names."""
+"""The trust policies of roles, which the local cloud checks; it checks no other permissions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def admits(connect: Callable[[str], Any], arn: str, service: str) -> bool:
-    """Whether there is such a role, and the service may assume it."""
+def can_assume(connect: Callable[[str], Any], arn: str, service: str) -> bool:
+    """Whether the role exists, and its policy lets the service assume it."""
     try:
         role = connect("iam").get_role(RoleName=arn.rpartition("/")[2])["Role"]
     except ClientError:
@@ -22,11 +22,11 @@ def admits(connect: Callable[[str], Any], arn: str, service: str) -> bool:
     if isinstance(document, str):
         document = json.loads(unquote(document))
     return role["Arn"] == arn and any(
-        statement["Effect"] == "Allow" and service in listed(statement["Principal"].get("Service", []))
+        statement["Effect"] == "Allow" and service in _listed(statement["Principal"].get("Service", []))
         for statement in document["Statement"]
     )
 
 
-def listed(value: Any) -> list[Any]:
-    """Return a list of what may stand alone."""
+def _listed(value: Any) -> list[Any]:
+    """Return a value that may be a list as a list."""
     return value if isinstance(value, list) else [value]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# A process that asks whether the lock is held has the lock for an instant, so one refusal means nothing.
+# `is_held` takes the lock for an instant, so one refusal does not mean that a cloud holds it.
 TRIES, PAUSE_SECONDS = 20, 0.01
 
 

@@ -1,4 +1,4 @@
-"""Processes of the cloud: each on a leash, so that none outlives it."""
+"""Processes of the cloud, each under a watchdog, so that none outlives the cloud."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 WATCHDOG = Path(__file__).with_name("parent_watchdog.py")
-# How long an orphaned process may take to end by itself before its group is killed.
-ORPHAN_GRACE = 1.5
+# Within this time an orphaned process must end by itself, or its group is killed.
+ORPHAN_GRACE_SECONDS = 1.5
 
 
 class ManagedProcess:
-    """A command on a leash, in a process group of its own, writing into a log file."""
+    """A command under a watchdog, in a process group of its own, writing into a log file."""
 
     def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path) -> None:
         """Start the command; its output is appended to `log` as it comes."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(WATCHDOG), str(ORPHAN_GRACE), *command],
+                [sys.executable, "-I", "-S", str(WATCHDOG), str(ORPHAN_GRACE_SECONDS), *command],
                 cwd=cwd,
                 env=dict(environment),
                 stdin=subprocess.PIPE,
@@ -38,7 +38,7 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """The leash's process id, which is the process group of the command."""
+        """The watchdog's process id, which is the process group of the command."""
         return self._process.pid
 
     @property
@@ -82,6 +82,6 @@ class ManagedProcess:
                 return None
             if self._process.stdin and not self._process.stdin.closed:
                 self._process.stdin.close()
-                # Whatever the command left behind in its group ends with it.
+                # Processes that the command left behind in its group end with it.
                 self.kill()
             return code if code >= 0 else 128 - code

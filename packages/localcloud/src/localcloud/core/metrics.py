@@ -1,4 +1,4 @@
-"""Values on their way into CloudWatch: collected as they come, stored in batches."""
+"""Metrics collected value by value, and stored in CloudWatch in batches."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from localcloud.core.clock import now
 if TYPE_CHECKING:
     from localcloud.core.service import Json
 
-# CloudWatch takes so many values a metric.
-VALUES_MOST = 150
+# PutMetricData takes at most this number of values a metric.
+MAX_VALUES = 150
 Dimensions = tuple[tuple[str, str], ...]
 
 
 class Metric(NamedTuple):
-    """What a value is a value of."""
+    """A metric as CloudWatch identifies it, and its unit."""
 
     namespace: str
     name: str
@@ -29,29 +29,29 @@ class Metric(NamedTuple):
 
 @dataclass
 class Meter:
-    """What was measured since it was last stored; the time of a batch is that of its first value."""
+    """The values since the last flush, stored with the time of the first, in epoch seconds."""
 
     values: dict[Metric, Counter[float]] = field(default_factory=dict)
     began: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, metric: Metric, value: float) -> None:
-        """Take one value."""
+        """Add one value."""
         with self.lock:
             self.began = self.began or now()
             self.values.setdefault(metric, Counter())[value] += 1
 
     def flush(self) -> None:
-        """Store what was measured."""
+        """Store the values in CloudWatch."""
         with self.lock:
             values, began = self.values, self.began
             self.values, self.began = {}, 0.0
         for namespace in {metric.namespace for metric in values}:
             chosen = {metric: counted for metric, counted in values.items() if metric.namespace == namespace}
-            ministack.put_metrics(namespace, data(chosen, began))
+            ministack.put_metrics(namespace, _data(chosen, began))
 
 
-def data(values: dict[Metric, Counter[float]], began: float) -> list[Json]:
+def _data(values: dict[Metric, Counter[float]], began: float) -> list[Json]:
     """Return the values as PutMetricData takes them."""
     return [
         {
@@ -63,11 +63,11 @@ def data(values: dict[Metric, Counter[float]], began: float) -> list[Json]:
             "Counts": [float(count) for _, count in pairs],
         }
         for metric, counted in values.items()
-        for pairs in batches(counted)
+        for pairs in _batches(counted)
     ]
 
 
-def batches(counted: Counter[float]) -> list[list[tuple[float, int]]]:
+def _batches(counted: Counter[float]) -> list[list[tuple[float, int]]]:
     """Return the counted values in lists that CloudWatch takes."""
     pairs = list(counted.items())
-    return [pairs[start : start + VALUES_MOST] for start in range(0, len(pairs), VALUES_MOST)]
+    return [pairs[start : start + MAX_VALUES] for start in range(0, len(pairs), MAX_VALUES)]

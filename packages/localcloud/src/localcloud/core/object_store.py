@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 CHUNK = 4 * 1024 * 1024
 PROBE = 64 * 1024
 GZIP = 31
-# Compressing what does not shrink costs ten times as much as storing it.
+# A block that keeps this share of its size is stored: compressing it costs ten times as much.
 INCOMPRESSIBLE = 0.95
 THREADS = 2
-STORED_MOST = 65_535
+MAX_STORED = 65_535
 # An object's address by the bucket's own name, or below S3's.
 ADDRESS = re.compile(
     r"https://(?:(?P<bucket>[a-z0-9.-]+)\.)?s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?/(?P<path>.+)"
@@ -43,54 +43,74 @@ class Object(NamedTuple):
 
 
 class DataError(Exception):
-    """Data can't be moved; the text is what the job fails with."""
+    """Data can't be moved; the text becomes the job's failure reason."""
 
 
-def split(uri: str) -> tuple[str, str]:
-    """Return the bucket and the key of an s3:// address."""
+def parse_uri(uri: str) -> tuple[str, str]:
+    """Return the bucket and the key of an s3:// address.
+
+    Raises:
+        DataError: it is not such an address.
+    """
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     if not uri.startswith("s3://") or not bucket:
-        raise DataError(f"{uri} is no s3:// address")
+        raise DataError(f"{uri} is not an s3:// address")
     return bucket, key
 
 
-def located(url: str) -> tuple[str, str]:
-    """Return the bucket and the key of an object's https:// address."""
-    found = ADDRESS.fullmatch(url)
-    bucket, _, key = "/".join(part for part in found.groups() if part).partition("/") if found else ("",) * 3
+def parse_url(url: str) -> tuple[str, str]:
+    """Return the bucket and the key of an object's https:// address.
+
+    Raises:
+        DataError: it is not such an address.
+    """
+    match = ADDRESS.fullmatch(url)
+    bucket, _, key = "/".join(part for part in match.groups() if part).partition("/") if match else ("",) * 3
     if not key:
-        raise DataError(f"{url} is no address of an object in S3")
+        raise DataError(f"{url} is not the address of an object in S3")
     return bucket, key
 
 
-def under(uri: str) -> list[str]:
+def keys_under(uri: str) -> list[str]:
     """Return the keys that begin with the address's key, in order, without folder markers."""
-    bucket, prefix = split(uri)
+    bucket, prefix = parse_uri(uri)
     keys = ministack.object_keys(bucket) or {}
     return sorted(key for key in keys if key.startswith(prefix) and not key.endswith("/"))
 
 
 def fetch(uri: str) -> bytes:
-    """Return the content of the object at the address."""
-    bucket, key = split(uri)
+    """Return the content of the object at the address.
+
+    Raises:
+        DataError: it does not exist.
+    """
+    bucket, key = parse_uri(uri)
     content = ministack.get_object(bucket, key)
     if content is None:
         raise DataError(f"NoSuchKey (404): The specified key does not exist: {uri}")
     return content
 
 
-def of_prefix(uri: str) -> list[Object]:
-    """Return every object under a prefix, by its path below the prefix; raise DataError without any."""
-    bucket, prefix = split(uri)
-    keys = under(uri)
+def objects_of_prefix(uri: str) -> list[Object]:
+    """Return every object under a prefix, by its path below the prefix.
+
+    Raises:
+        DataError: the prefix has no objects.
+    """
+    bucket, prefix = parse_uri(uri)
+    keys = keys_under(uri)
     if not keys:
         raise DataError(no_objects(uri))
     return [Object(below(prefix, key), f"s3://{bucket}/{key}") for key in keys]
 
 
-def of_manifest(uri: str) -> list[Object]:
-    """Return the objects that a manifest names (`[{"prefix": "s3://…/"}, "a.csv", …]`)."""
-    prefix, names = manifest(uri)
+def objects_of_manifest(uri: str) -> list[Object]:
+    """Return the objects that a manifest names (`[{"prefix": "s3://…/"}, "a.csv", …]`).
+
+    Raises:
+        DataError: the object is not a manifest.
+    """
+    prefix, names = _read_manifest(uri)
     return [Object(name, prefix + name) for name in names]
 
 
@@ -100,19 +120,19 @@ def download(objects: Iterable[Object], into: Path) -> None:
         write(into, each.name, fetch(each.uri))
 
 
-def manifest(uri: str) -> tuple[str, list[str]]:
+def _read_manifest(uri: str) -> tuple[str, list[str]]:
     """Return the prefix and the names that a manifest file holds."""
     try:
         first, *names = json.loads(fetch(uri))
         prefix = first["prefix"] + ""
         names = [name + "" for name in names]
     except (ValueError, KeyError, TypeError):
-        raise DataError(f'{uri} is no manifest: [{{"prefix": "s3://bucket/path/"}}, "file", …]') from None
+        raise DataError(f'{uri} is not a manifest: [{{"prefix": "s3://bucket/path/"}}, "file", …]') from None
     return prefix, names
 
 
 def no_objects(uri: str) -> str:
-    """Say as SageMaker does that an input is empty."""
+    """Return SageMaker's words for an input without objects."""
     return (
         f'No S3 objects found under S3 URL "{uri}" given in input data source. Please ensure that the bucket '
         "exists in the selected region, that objects exist under that S3 prefix, and that the role has "
@@ -131,7 +151,11 @@ def below(prefix: str, key: str) -> str:
 
 
 def write(into: Path, name: str, content: bytes) -> None:
-    """Write a file below a directory, never outside it."""
+    """Write a file below a directory, never outside it.
+
+    Raises:
+        DataError: the name leads outside.
+    """
     target = (into / name).resolve()
     if not target.is_relative_to(into.resolve()):
         raise DataError(f"{name} would be written outside the job's directory")
@@ -141,7 +165,7 @@ def write(into: Path, name: str, content: bytes) -> None:
 
 def upload(uri: str, content: bytes, kms_key: str | None = None) -> None:
     """Store an object whole; it appears with its last byte."""
-    bucket, key = split(uri)
+    bucket, key = parse_uri(uri)
     headers = {"content-type": "application/octet-stream"}
     if kms_key:
         headers["x-amz-server-side-encryption"] = "aws:kms"
@@ -158,26 +182,26 @@ def upload_directory(directory: Path, uri: str, kms_key: str | None = None) -> N
 
 
 def archive(*directories: Path) -> bytes:
-    """Return directories as one gzipped tar: in chunks, each a gzip member, compressed side by side.
+    """Return directories as one gzipped tar: in chunks, each a gzip member, compressed in parallel.
 
-    Of what has one name in several of them, the last is in it.
+    Of files with one name in several directories, the last is in it.
     """
-    found = {path.relative_to(each).as_posix(): path for each in directories for path in contents(each)}
+    files = {path.relative_to(each).as_posix(): path for each in directories for path in _contents(each)}
     with ThreadPoolExecutor(THREADS) as pool:
-        sink = Members(pool)
+        sink = _Members(pool)
         with tarfile.open(fileobj=sink, mode="w", copybufsize=CHUNK) as tar:  # type: ignore[call-overload]
-            for name, path in found.items():
+            for name, path in files.items():
                 tar.add(path, arcname=name, recursive=False)
         return sink.finish()
 
 
-def contents(directory: Path) -> list[Path]:
-    """Return all below a directory, a directory before what is in it."""
+def _contents(directory: Path) -> list[Path]:
+    """Return all paths below a directory, a directory before its content."""
     return sorted(directory.rglob("*"))
 
 
-class Members:
-    """A file that turns what is written into gzip members, in order."""
+class _Members:
+    """A file that turns the bytes that are written into gzip members, in order."""
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         """Compress in `pool`."""
@@ -188,7 +212,7 @@ class Members:
         self._pending: deque[Future[bytes]] = deque()
 
     def write(self, block: bytes) -> int:
-        """Take a block; what is not compressed yet is bounded."""
+        """Add a block; blocks that are not compressed yet are bounded."""
         self._buffer += block
         self._written += len(block)
         if len(self._buffer) >= CHUNK:
@@ -208,27 +232,27 @@ class Members:
     def _compress(self) -> None:
         if not self._buffer:
             return
-        self._pending.append(self._pool.submit(member, self._buffer))
+        self._pending.append(self._pool.submit(_gzip_member, self._buffer))
         self._buffer = bytearray()
         while len(self._pending) > 2 * THREADS:
             self._parts.append(self._pending.popleft().result())
 
 
-def member(block: bytearray) -> bytes:
+def _gzip_member(block: bytearray) -> bytes:
     """Return a block as a gzip member, stored when it doesn't shrink."""
     sample = block[:PROBE]
     if len(zlib.compress(sample, 1)) >= INCOMPRESSIBLE * len(sample):
-        return stored(block)
+        return _stored(block)
     packer = zlib.compressobj(1, zlib.DEFLATED, GZIP)
     return packer.compress(block) + packer.flush()
 
 
-def stored(block: bytearray) -> bytes:
+def _stored(block: bytearray) -> bytes:
     """Return a block as a gzip member of stored blocks (RFC 1951, 3.2.4), faster than zlib makes one."""
     view = memoryview(block)
     parts: list[bytes | memoryview] = [GZIP_HEAD]
-    for start in range(0, len(block), STORED_MOST):
-        piece = view[start : start + STORED_MOST]
+    for start in range(0, len(block), MAX_STORED):
+        piece = view[start : start + MAX_STORED]
         last = start + len(piece) == len(block)
         parts += [struct.pack("<BHH", last, len(piece), len(piece) ^ 0xFFFF), piece]
     parts.append(struct.pack("<II", zlib.crc32(block), len(block)))
@@ -236,7 +260,11 @@ def stored(block: bytearray) -> bytes:
 
 
 def extract(content: bytes, into: Path) -> None:
-    """Unpack a model archive safely: no absolute paths, no links that lead out, no devices."""
+    """Unpack a model archive safely: no absolute paths, no links that lead out, no devices.
+
+    Raises:
+        DataError: the archive is damaged, or has such a member.
+    """
     try:
         unpack(io.BytesIO(content), into)
     except ArchiveError as error:

@@ -1,4 +1,4 @@
-"""Folders and files that nothing but their owner's processes can read, from the first byte."""
+"""Folders and files that only their owner's processes can read, from the first byte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ OTHERS = 0o077
 def folder(state: Path, name: str = "") -> Path:
     """Make a project's `.local`, or a folder in it, and close both to the machine's other users.
 
-    Raises CloudError where another user owns it.
+    Raises:
+        CloudError: another user owns one of them.
     """
     for each in (state, state / name):
         try:
@@ -31,7 +32,11 @@ def folder(state: Path, name: str = "") -> Path:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file in `.local` so that a crash leaves either the former content or the new one."""
+    """Write a file in `.local` so that a crash leaves either the former content or the new one.
+
+    Raises:
+        OSError: it can't be written; the error names the file.
+    """
     fresh = folder(path.parent) / f"{path.name}.new"
     fresh.unlink(missing_ok=True)
     try:

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 20.0
-# A cloud's exit code that says: another one holds the lock.
+# The exit code of a cloud that does not start because another one holds the lock.
 ALREADY_RUNNING = 75
 LOG_TAIL = 20
-NO_ROOM = 65_536  # bytes; with fewer free, a log may end before its reason
+MIN_FREE_BYTES = 65_536  # with fewer, a log may end before its reason
 KEYLESS = (
     "The local cloud that runs here was started by another version of this project and has no access key; "
     "'{stop}' stops it."
@@ -81,7 +81,11 @@ class Cloud:
         }
 
     def local_url(self, url: str) -> str:
-        """Return where an API's address (https://ID.execute-api.REGION.amazonaws.com/STAGE/…) is answered."""
+        """Return the local address of an API's (https://ID.execute-api.REGION.amazonaws.com/STAGE/…).
+
+        Raises:
+            CloudError: it is not such an address.
+        """
         address = urlsplit(url)
         api, _, service = (address.hostname or "").partition(".")
         if not service.startswith("execute-api."):
@@ -106,8 +110,8 @@ class Cloud:
 
     @cached_property
     def _session(self) -> Session:
-        import botocore.session  # noqa: PLC0415  # a fifth of a second that starting and finding need not pay
-        from boto3.session import Session  # noqa: PLC0415
+        import botocore.session  # noqa: PLC0415 - takes a fifth of a second, which `find` need not pay
+        from boto3.session import Session  # noqa: PLC0415 - as above
 
         # Nothing of the user's configuration: no profile, no files, and so no credentials.
         closed = {
@@ -124,14 +128,18 @@ class Cloud:
         return {}
 
     def client(self, service: str) -> Any:
-        """Return the boto3 client of the service, bound to this cloud with its key; threads share it."""
+        """Return the boto3 client of the service, bound to this cloud with its key; threads share it.
+
+        Raises:
+            CloudError: the client would call another address.
+        """
         with MAKING_CLIENTS:
             if service not in self._clients:
                 self._clients[service] = self._connect(service)
         return self._clients[service]
 
     def _connect(self, service: str) -> Any:
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - as above
 
         config = Config(
             proxies={},
@@ -271,7 +279,7 @@ def _signal(pid: int, number: int) -> None:
 
 
 def _tail(project: Project) -> str:
-    if lack := shortage(project.state, NO_ROOM):
+    if lack := shortage(project.state, MIN_FREE_BYTES):
         return f"its log {project.log} may lack the reason{lack}"
     lines = project.log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
     return "\n".join([f"the end of {project.log}:", *lines])

@@ -20,7 +20,7 @@ class Commands:
 
 @dataclass(frozen=True)
 class Project:
-    """A project: its directory, its name, and the little that its cloud must know of it.
+    """The facts about a project that its cloud needs.
 
     `state` is the directory of everything that the cloud writes. `dockerfile` is the file whose ENTRYPOINT
     starts the project's container; it is read each time that a container starts, so an edit needs no restart
@@ -48,7 +48,7 @@ class Project:
 
     @property
     def record(self) -> Path:
-        """The file that says what runs: pid, port, region, since when, and with which access key."""
+        """The file that describes the running cloud: pid, port, region, speed, start and access key."""
         return self.state / "cloud.json"
 
     @property

@@ -1,4 +1,4 @@
-"""AWS's JSON protocol, and requests held against botocore's own model of the service."""
+"""AWS's JSON protocol, and the validation of requests by botocore's model of the service."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import re
 import uuid
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = b"application/x-amz-json-1.1"
 NUMBERS = ("integer", "long", "float", "double")
+OPERATIONS_PAGE = Path(__file__).parents[1] / "OPERATIONS.md"
 ACRONYM = re.compile(r"[A-Z]{2,}(?![a-z])")
 
 
@@ -34,7 +36,7 @@ def model(service: str) -> ServiceModel:
 
 
 def target_prefix(service: str) -> str:
-    """Return what precedes the operation in `X-Amz-Target`."""
+    """Return the prefix of the operation in `X-Amz-Target`."""
     return str(model(service).metadata.get("targetPrefix", ""))
 
 
@@ -44,7 +46,7 @@ def sdk_name(service: str) -> str:
     The Java SDK writes an acronym as a word: `Ssm`, `DynamoDb`.
     """
     words = str(model(service).metadata["serviceId"]).replace(" ", "")
-    return ACRONYM.sub(lambda found: found[0].capitalize(), words)
+    return ACRONYM.sub(lambda acronym: acronym[0].capitalize(), words)
 
 
 def sdk_error_names(service: str) -> dict[str, str]:
@@ -58,19 +60,19 @@ def sdk_error_names(service: str) -> dict[str, str]:
 def json_route(service: Service) -> Route:
     """Return the route that answers the service's operations."""
 
-    async def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001
+    async def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001 - a route's signature
         operation = headers["x-amz-target"].partition(".")[2]
-        # In a thread: an operation may touch files, and must never hold up the others.
-        return await asyncio.to_thread(answered, service, operation, body)
+        # In a thread: an operation may read files, and must never make the others wait.
+        return await asyncio.to_thread(_answer, service, operation, body)
 
     return answer
 
 
-def answered(service: Service, operation: str, body: bytes) -> Answer:
-    """Parse, validate and perform one request, and encode what comes of it."""
+def _answer(service: Service, operation: str, body: bytes) -> Answer:
+    """Parse, validate and perform one request, and encode its answer."""
     headers = [(b"content-type", CONTENT_TYPE), (b"x-amzn-requestid", str(uuid.uuid4()).encode())]
     try:
-        return 200, headers, json.dumps(call(service, operation, parsed(body))).encode()
+        return 200, headers, json.dumps(call(service, operation, _parse(body))).encode()
     except ServiceError as error:
         status, fault = error.status, {"__type": error.code, "message": error.message, **error.fields}
     except Exception as error:
@@ -80,7 +82,7 @@ def answered(service: Service, operation: str, body: bytes) -> Answer:
     return status, headers, json.dumps(fault).encode()
 
 
-def parsed(body: bytes) -> Json:
+def _parse(body: bytes) -> Json:
     """Return the request that the body holds."""
     try:
         request = json.loads(body or b"{}")
@@ -92,27 +94,45 @@ def parsed(body: bytes) -> Json:
 
 
 def call(service: Service, operation: str, request: Json) -> Json:
-    """Validate a request against the service's model and perform it."""
+    """Validate a request against the service's model and perform it.
+
+    Raises:
+        ServiceError: the operation is not one that the local cloud has, or it refuses the request.
+    """
     perform = service.operations.get(operation)
     if perform is None:
-        known = operation in model(service.name).operation_names
-        why = "is not part of the local cloud" if known else "is not an operation of the service"
-        raise ServiceError("UnknownOperationException", f"{operation} {why}.", 404 if not known else 501)
+        raise _unknown_operation(service.name, operation)
     if shape := model(service.name).operation_model(operation).input_shape:
         check(request, shape)
     return perform(request)
 
 
+def not_part_of_cloud(name: str) -> str:
+    """Return the words that refuse an operation or a task which AWS has and the local cloud has not."""
+    return f"{name} is not part of the local cloud; {OPERATIONS_PAGE} lists the operations that are."
+
+
+def _unknown_operation(service: str, operation: str) -> ServiceError:
+    if operation in model(service).operation_names:
+        return ServiceError("UnknownOperationException", not_part_of_cloud(operation), 501)
+    return ServiceError("UnknownOperationException", f"{operation} is not an operation of the service.", 404)
+
+
 def check(value: Any, shape: Shape) -> None:
-    """Raise ValidationException, worded as AWS does, unless the value fits the shape."""
-    problems = list(violations(value, shape, ""))
+    """Check a value against its shape, in the words of AWS.
+
+    Raises:
+        ServiceError: ValidationException for a value that does not fit, SerializationException for one of
+        another type.
+    """
+    problems = list(_violations(value, shape, ""))
     if problems:
         plural = "s" if len(problems) > 1 else ""
         raise validation_error(f"{len(problems)} validation error{plural} detected: {'; '.join(problems)}")
 
 
-def violations(value: Any, shape: Shape, path: str) -> Iterator[str]:
-    """Find each way in which a value breaks its shape: required members, lengths, ranges, patterns, enums.
+def _violations(value: Any, shape: Shape, path: str) -> Iterator[str]:
+    """Find each violation of a shape: required members, lengths, ranges, patterns, enums.
 
     A value of another type than the shape's raises SerializationException at once.
     """
@@ -122,20 +142,20 @@ def violations(value: Any, shape: Shape, path: str) -> Iterator[str]:
         raise ServiceError("SerializationException", f"{path or 'The request'} must be a number.")
     if expected and not isinstance(value, expected):
         raise ServiceError("SerializationException", f"{path or 'The request'} must be a {kind}.")
-    yield from constraints(value, shape, path)
-    for member, inner, inner_path in members(value, shape, path):
-        yield from violations(member, inner, inner_path)
+    yield from _constraints(value, shape, path)
+    for member, inner, inner_path in _members(value, shape, path):
+        yield from _violations(member, inner, inner_path)
 
 
-def members(value: Any, shape: Any, path: str) -> Iterator[tuple[Any, Shape, str]]:
-    """Return the values within a value, each with its shape and its path as AWS writes it."""
+def _members(value: Any, shape: Any, path: str) -> Iterator[tuple[Any, Shape, str]]:
+    """Return the values within a value, each with its shape and its path (`tags.1.member.key`)."""
     if shape.type_name == "structure":
         unknown = set(value) - set(shape.members)
         if unknown:
             where = f" in {path}" if path else ""
             raise validation_error(f"Unknown parameter{where}: {', '.join(sorted(unknown))}")
         for name, member in value.items():
-            yield member, shape.members[name], joined(path, name[:1].lower() + name[1:])
+            yield member, shape.members[name], _member_path(path, name[:1].lower() + name[1:])
     elif shape.type_name == "list":
         for number, member in enumerate(value, start=1):
             yield member, shape.member, f"{path}.{number}.member"
@@ -145,13 +165,13 @@ def members(value: Any, shape: Any, path: str) -> Iterator[tuple[Any, Shape, str
             yield member, shape.value, f"{path}.{name}.value"
 
 
-def joined(path: str, name: str) -> str:
+def _member_path(path: str, name: str) -> str:
     """Return the path of a member."""
     return f"{path}.{name}" if path else name
 
 
-def constraints(value: Any, shape: Any, path: str) -> Iterator[str]:
-    """Find what is wrong with one value by itself."""
+def _constraints(value: Any, shape: Any, path: str) -> Iterator[str]:
+    """Find the violations of one value, without those of the values within it."""
     rules = shape.metadata
 
     def broken(rule: str, shown: Any = value) -> str:
@@ -160,28 +180,28 @@ def constraints(value: Any, shape: Any, path: str) -> Iterator[str]:
     if shape.type_name == "structure":
         for name in shape.required_members:
             if value.get(name) is None:
-                where = joined(path, name[:1].lower() + name[1:])
+                where = _member_path(path, name[:1].lower() + name[1:])
                 yield f"Value null at '{where}' failed to satisfy constraint: Member must not be null"
         return
-    measured, what = (value, "value") if shape.type_name in NUMBERS else (sized(value), "length")
+    measured, measure = (value, "value") if shape.type_name in NUMBERS else (_length(value), "length")
     if measured is not None and measured < rules.get("min", measured):
-        yield broken(f"have {what} greater than or equal to {rules['min']}")
+        yield broken(f"have {measure} greater than or equal to {rules['min']}")
     if measured is not None and measured > rules.get("max", measured):
-        yield broken(f"have {what} less than or equal to {rules['max']}")
+        yield broken(f"have {measure} less than or equal to {rules['max']}")
     if isinstance(value, str):
         if value not in rules.get("enum", [value]):
             yield broken(f"satisfy enum value set: [{', '.join(rules['enum'])}]")
-        if "pattern" in rules and not matches(rules["pattern"], value):
+        if "pattern" in rules and not _matches(rules["pattern"], value):
             yield broken(f"satisfy regular expression pattern: {rules['pattern']}")
 
 
-def sized(value: Any) -> int | None:
-    """Return the length of what has one."""
+def _length(value: Any) -> int | None:
+    """Return the length of a text, list or map; other values have none."""
     return len(value) if isinstance(value, (str, list, dict)) else None
 
 
-def matches(pattern: str, value: str) -> bool:
-    """Whether a value satisfies a pattern, which is Java's; what Python can't read is let through."""
+def _matches(pattern: str, value: str) -> bool:
+    """Whether a value satisfies a pattern, which is Java's; one that Python can't read is satisfied."""
     pattern = (
         pattern.replace(r"\p{L}", "a-zA-Z\u00c0-\uffff").replace(r"\p{Z}", r"\s").replace(r"\p{N}", r"\d")
     )
@@ -191,22 +211,22 @@ def matches(pattern: str, value: str) -> bool:
         return True
 
 
-def coerced(value: Any, shape: Any) -> Any:
+def coerce(value: Any, shape: Any) -> Any:
     """Return a template's value with the types of the API: templates give numbers as text too."""
     kind = shape.type_name
     if kind == "structure" and isinstance(value, dict):
         return {
-            key: coerced(member, shape.members[key]) if key in shape.members else member
+            key: coerce(member, shape.members[key]) if key in shape.members else member
             for key, member in value.items()
         }
     if kind == "list" and isinstance(value, list):
-        return [coerced(member, shape.member) for member in value]
+        return [coerce(member, shape.member) for member in value]
     if kind == "map" and isinstance(value, dict):
-        return {key: coerced(member, shape.value) for key, member in value.items()}
-    return scalar(value, shape)
+        return {key: coerce(member, shape.value) for key, member in value.items()}
+    return _scalar(value, shape)
 
 
-def scalar(value: Any, shape: Shape) -> Any:
+def _scalar(value: Any, shape: Shape) -> Any:
     """Return one value with the type of the API, or as it is when it has no such value."""
     try:
         match shape.type_name:

@@ -1,4 +1,4 @@
-"""Serve the front, with our services and ministack behind it, until SIGTERM."""
+"""Serve the gateway, with our services and ministack behind it, until SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import uvicorn
 
 from localcloud.core import clock, ministack, private_files
 from localcloud.core.access import Guard
-from localcloud.core.context import Context
-from localcloud.core.gateway import Front
+from localcloud.core.context import CloudContext
+from localcloud.core.gateway import Gateway
 from localcloud.core.http_protocol import Protocol
+from localcloud.core.patches import MissingNameError
 
 if TYPE_CHECKING:
     import socket
@@ -25,25 +26,25 @@ if TYPE_CHECKING:
     from localcloud.core.process import Cloud
     from localcloud.core.service import Service
 
-    Register = Callable[[Context, Callable[[str], Any]], tuple[Service, ...]]
+    Register = Callable[[CloudContext, Callable[[str], Any]], tuple[Service, ...]]
 
 logger = logging.getLogger(__name__)
-# Requests in flight may end; after that connections are closed.
+# Requests in flight have this time to end; then connections are closed.
 DRAIN_SECONDS = 5
-LOOK_EVERY_TICKS = 20  # of a tenth of a second
+LOCK_CHECK_TICKS = 20  # of a tenth of a second
 
 
 class Server(uvicorn.Server):
-    """Announces itself when it is ready."""
+    """The server, which writes the cloud's record when it is ready."""
 
     def __init__(self, config: uvicorn.Config, cloud: Cloud) -> None:
-        """Keep what the record says."""
+        """Keep the cloud, whose record it is."""
         super().__init__(config)
         self._cloud = cloud
 
     async def on_tick(self, counter: int) -> bool:
-        """End when the project is removed: nobody could stop this cloud any more."""
-        gone = counter % LOOK_EVERY_TICKS == 0 and not self._cloud.project.lock.exists()
+        """End when the project is removed, since no command could stop this cloud any more."""
+        gone = counter % LOCK_CHECK_TICKS == 0 and not self._cloud.project.lock.exists()
         return gone or await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -64,19 +65,18 @@ class Server(uvicorn.Server):
 
 
 def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
-    """Serve until SIGTERM or SIGINT, then end jobs and endpoints; 1 when ministack does not fit."""
+    """Serve until SIGTERM or SIGINT, then end jobs and endpoints; return 1 for another ministack."""
     try:
-        services = register(Context.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
-        ministack.install(services, cloud.client)
-    except ministack.MissingNameError as error:
+        services = register(CloudContext.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
+    except MissingNameError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    # uvicorn raises the signal again after it has ended, which must not kill what still ends.
+    # uvicorn raises the signal again after its end, which must not kill this process before jobs have ended.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
     config = uvicorn.Config(
-        Front(
+        Gateway(
             ministack.application(),
             services,
             guard,
@@ -94,5 +94,5 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     asyncio.run(Server(config, cloud).serve([listener]))
     cloud.project.record.unlink(missing_ok=True)
     logging.shutdown()
-    # State machines wait in threads that Python would join; all that must end has ended.
+    # State machines wait in threads that Python would join; jobs and endpoints have ended by now.
     os._exit(0)

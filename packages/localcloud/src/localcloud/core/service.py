@@ -1,4 +1,4 @@
-"""The one shape of a service: operations, CloudFormation resources, state-machine tasks, and a way to end."""
+"""The interface of a service: operations, CloudFormation resources, state-machine tasks, start and end."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Route = Callable[[str, Mapping[str, str], bytes], Awaitable[Answer]]
 
 
 class Waiting(Protocol):
-    """What a state machine's task may ask while it waits: whether its execution was stopped."""
+    """The execution of a state machine, as a task sees it that waits."""
 
     def abandoned(self) -> bool:
-        """Whether nobody waits for this task any more."""
+        """Whether the execution was stopped, or does not wait for this task any more."""
 
 
 Task = Callable[[Json, Waiting], Json]
-# What EventBridge calls: the resource's ARN, the rule's ARN, the input that the rule gives, if any.
+# EventBridge calls it with the resource's ARN, the rule's ARN and the rule's own input, if the rule has one.
 Target = Callable[[str, str, "str | None"], None]
 
 
 @dataclass(frozen=True)
 class Resource:
-    """How CloudFormation makes, changes and deletes a resource type; what it calls may wait.
+    """The handlers by which CloudFormation makes, changes and deletes a resource type; they may wait.
 
     `create` takes the properties and a default name and returns (physical id, attributes). `update` takes the
     physical id, the old and the new properties and a default name, and returns the same; another physical id
@@ -45,12 +45,12 @@ def nothing() -> None:
 
 @dataclass(frozen=True)
 class Service:
-    """A service of ours: what the front, CloudFormation and Step Functions call.
+    """A service: all that the gateway, CloudFormation, Step Functions and EventBridge call.
 
-    `name` is botocore's, whose model every request is held against. `tasks` are named as state machines name
-    them (`createTrainingJob.sync`), `resources` as templates do, `routes` are patterns of paths.
-    `target` is what an EventBridge rule calls whose target belongs to the service. `install` mends what
-    ministack has of the service, before the first request.
+    `name` is botocore's, whose model checks every request. `tasks` are named as state machines name them
+    (`createTrainingJob.sync`), `resources` as templates do, `routes` are patterns of paths. `target` is
+    called by EventBridge's rules whose target belongs to the service. `install` applies the patches of the
+    service, before the first request; `close` ends the service.
     """
 
     name: str

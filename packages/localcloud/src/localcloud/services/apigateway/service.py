@@ -1,24 +1,28 @@
-"""API Gateway before functions, where ministack tells callers more than AWS does, and lets more through."""
+"""API Gateway of ministack before functions, with AWS's answers to failures and to long requests."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import ministack
+from localcloud.core.patches import patch
 from localcloud.core.service import Service
 from localcloud.services.awslambda import payloads
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localcloud.core.service import Json
 
-GATEWAY = "ministack.services.apigateway_v1"
+    Call = Callable[..., Any]
+
+MODULE = "ministack.services.apigateway_v1"
 MALFORMED = "Internal server error"
 TOO_LONG = {
     "statusCode": 413,
     "headers": {"content-type": "application/json", "x-amzn-errortype": "BadRequestException"},
     "body": '{"message":"Request Too Long"}',
 }
-# What stands in for the result of a function that did not run.
+# The result in place of that of a function that did not run.
 NOT_CALLED = {"body": TOO_LONG}
 
 
@@ -28,29 +32,40 @@ def service() -> Service:
 
 
 def install() -> None:
-    """Answer in AWS's words: 413 for a request that no function takes, 502 for a function that fails."""
-    shape, call = (
-        ministack.name(GATEWAY, "_lambda_proxy_response"),
-        ministack.name(GATEWAY, "_call_lambda_raw"),
-    )
+    """Apply the patches: 413 for a request that no function takes, 502 for a function that fails."""
+    _shape_answer.apply()
+    _call_function.apply()
 
-    def shaped(result: Json) -> tuple[Any, str | None]:
-        if result.get("throttle") or is_proxy_answer(result):
-            answer: tuple[Any, str | None] = shape(result)
-            return answer
-        return None, MALFORMED
 
-    async def called(function: str, event: Json, **scope: Any) -> tuple[Json, str | None]:
-        if payloads.size(event) > payloads.MOST_REQUEST:
-            return NOT_CALLED, None
-        answer: tuple[Json, str | None] = await call(function, event, **scope)
+@patch(
+    MODULE,
+    "_lambda_proxy_response",
+    version="1.5.33",
+    behaviour="the caller sees a function's error, and an answer of any form becomes a 200",
+    reason="AWS answers 502 without a reason",
+)
+def _shape_answer(original: Call, result: Json) -> tuple[Any, str | None]:
+    if result.get("throttle") or _is_proxy_answer(result):
+        answer: tuple[Any, str | None] = original(result)
         return answer
-
-    ministack.replace(GATEWAY, "_lambda_proxy_response", shaped)
-    ministack.replace(GATEWAY, "_call_lambda_raw", called)
+    return None, MALFORMED
 
 
-def is_proxy_answer(result: Json) -> bool:
-    """Whether a function came back with what a proxy integration understands."""
+@patch(
+    MODULE,
+    "_call_lambda_raw",
+    version="1.5.33",
+    behaviour="a function gets a request of any length",
+    reason="AWS answers 413 above Lambda's limit",
+)
+async def _call_function(original: Call, function: str, event: Json, **scope: Any) -> tuple[Json, str | None]:
+    if payloads.size(event) > payloads.MOST_REQUEST:
+        return NOT_CALLED, None
+    answer: tuple[Json, str | None] = await original(function, event, **scope)
+    return answer
+
+
+def _is_proxy_answer(result: Json) -> bool:
+    """Whether a function's result is an answer that a proxy integration understands."""
     body = result.get("body")
     return not result.get("error") and isinstance(body, dict) and "statusCode" in body

@@ -1,87 +1,88 @@
-"""CloudFormation's view of scalable targets and policies."""
+"""The CloudFormation resource types of Application Auto Scaling: scalable targets and scaling policies."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import protocol
 from localcloud.core.errors import ResourceError, ServiceError
+from localcloud.core.properties import as_failure, request_of
 from localcloud.core.service import Resource
+from localcloud.services.applicationautoscaling.errors import NOT_FOUND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from localcloud.core.service import Json
-    from localcloud.services.applicationautoscaling.scaling import Scaling
+    from localcloud.services.applicationautoscaling.scaling import ScalableTargets
 
-PLACE = ("ResourceId", "ScalableDimension", "ServiceNamespace")
+TARGET_KEYS = ("ResourceId", "ScalableDimension", "ServiceNamespace")
 
 
-def target(scaling: Scaling) -> Resource:
-    """Return how CloudFormation makes a scalable target; for another resource that is another one."""
+def scalable_target(targets: ScalableTargets) -> Resource:
+    """Return the resource type of scalable targets; another resource id is another target."""
 
     def create(properties: Json, _: str) -> tuple[str, Json]:
-        asked("RegisterScalableTarget", properties, scaling.register)
-        return "|".join(str(properties[key]) for key in PLACE), {}
-
-    def update(physical_id: str, old: Json, new: Json, default_name: str) -> tuple[str, Json]:  # noqa: ARG001
-        # Of the same name it is changed in place, and so has the same id.
-        return create(new, default_name)
+        _call("RegisterScalableTarget", properties, targets.register)
+        return "|".join(str(properties[key]) for key in TARGET_KEYS), {}
 
     def delete(physical_id: str, _: Json) -> None:
-        gone_is_fine(lambda: scaling.deregister(placed(physical_id)))
+        with _ignore_missing():
+            targets.deregister(_target_members(physical_id))
 
-    return Resource(create, update, delete)
+    return Resource(create, _put_again(create), delete)
 
 
-def policy(scaling: Scaling) -> Resource:
-    """Return how CloudFormation makes a scaling policy; another target or name replaces it."""
+def scaling_policy(targets: ScalableTargets) -> Resource:
+    """Return the resource type of scaling policies; another target or name is another policy."""
 
     def create(properties: Json, _: str) -> tuple[str, Json]:
-        made = asked("PutScalingPolicy", complete(properties), scaling.put_policy)
-        return str(made["PolicyARN"]), {"Arn": made["PolicyARN"]}
-
-    def update(physical_id: str, old: Json, new: Json, default_name: str) -> tuple[str, Json]:  # noqa: ARG001
-        # Of the same name it is changed in place, and so has the same id.
-        return create(new, default_name)
+        answer = _call("PutScalingPolicy", _with_target_members(properties), targets.put_policy)
+        return str(answer["PolicyARN"]), {"Arn": answer["PolicyARN"]}
 
     def delete(_: str, properties: Json) -> None:
-        given = complete(properties)
-        named = {key: given[key] for key in (*PLACE, "PolicyName")}
-        gone_is_fine(lambda: scaling.delete_policy(named))
+        members = _with_target_members(properties)
+        with _ignore_missing():
+            targets.delete_policy({key: members[key] for key in (*TARGET_KEYS, "PolicyName")})
 
-    return Resource(create, update, delete)
-
-
-def complete(properties: Json) -> Json:
-    """Return a policy's properties with the members that its target's id stands for."""
-    given = {key: value for key, value in properties.items() if key != "ScalingTargetId"}
-    return {**(placed(properties["ScalingTargetId"]) if "ScalingTargetId" in properties else {}), **given}
+    return Resource(create, _put_again(create), delete)
 
 
-def placed(physical_id: str) -> Json:
-    """Return the members that a target's id stands for."""
-    return dict(zip(PLACE, physical_id.split("|"), strict=True))
+def _put_again(
+    create: Callable[[Json, str], tuple[str, Json]],
+) -> Callable[[str, Json, Json, str], tuple[str, Json]]:
+    """Return the update of a resource whose creation changes the one of the same name, and keeps its id."""
+    return lambda _physical_id, _old, new, default_name: create(new, default_name)
 
 
-def asked(operation: str, properties: Json, perform: Callable[[Json], Json]) -> Json:
-    """Perform an operation with a template's properties, and turn its refusal into a reason."""
+def _with_target_members(properties: Json) -> Json:
+    """Return a policy's properties with the members that its ScalingTargetId consists of."""
+    own = {key: value for key, value in properties.items() if key != "ScalingTargetId"}
+    if "ScalingTargetId" not in properties:
+        return own
+    return {**_target_members(properties["ScalingTargetId"]), **own}
+
+
+def _target_members(physical_id: str) -> Json:
+    """Return the members that a target's physical id consists of."""
+    return dict(zip(TARGET_KEYS, physical_id.split("|"), strict=True))
+
+
+def _call(operation: str, properties: Json, perform: Callable[[Json], Json]) -> Json:
+    """Perform an operation with a template's properties."""
     shape: Any = protocol.model("application-autoscaling").operation_model(operation).input_shape
-    # The stack's tags come with the properties, but these types have none.
-    request: Json = protocol.coerced({key: properties[key] for key in properties if key != "Tags"}, shape)
-    try:
-        protocol.check(request, shape)
-        return perform(request)
-    except ServiceError as error:
-        raise ResourceError(
-            f"{error.message} (Service: ApplicationAutoScaling, Code: {error.code})"
-        ) from None
+    # CloudFormation adds the stack's tags, which these types do not have.
+    own = {key: properties[key] for key in properties if key != "Tags"}
+    with as_failure("ApplicationAutoScaling"):
+        return perform(request_of(own, shape))
 
 
-def gone_is_fine(act: Callable[[], Any]) -> None:
-    """Delete what may be gone already."""
+@contextmanager
+def _ignore_missing() -> Iterator[None]:
+    """Ignore the error of a deletion if the resource does not exist any more."""
     try:
-        act()
+        yield
     except ServiceError as error:
-        if error.code != "ObjectNotFoundException":
+        if error.code != NOT_FOUND:
             raise ResourceError(error.message) from None

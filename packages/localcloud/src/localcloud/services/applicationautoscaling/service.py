@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING
 
 from localcloud.core.service import Service
 from localcloud.services.applicationautoscaling import cloudformation
-from localcloud.services.applicationautoscaling.scaling import Scaling
+from localcloud.services.applicationautoscaling.scaling import ScalableTargets
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
 
 
-def service(context: Context, sagemaker: Service) -> Service:
-    """Return the service with nothing in it yet; it asks SageMaker for instances."""
-    scaling = Scaling(context, sagemaker)
+def service(context: CloudContext, sagemaker: Service) -> Service:
+    """Return the service, still without targets; it changes instance counts by SageMaker's operations."""
+    targets = ScalableTargets(context, sagemaker)
     return Service(
         name="application-autoscaling",
         operations={
-            "RegisterScalableTarget": scaling.register,
-            "DescribeScalableTargets": scaling.describe_targets,
-            "DeregisterScalableTarget": scaling.deregister,
-            "PutScalingPolicy": scaling.put_policy,
-            "DescribeScalingPolicies": scaling.describe_policies,
-            "DeleteScalingPolicy": scaling.delete_policy,
-            "DescribeScalingActivities": scaling.describe_activities,
+            "RegisterScalableTarget": targets.register,
+            "DescribeScalableTargets": targets.describe_targets,
+            "DeregisterScalableTarget": targets.deregister,
+            "PutScalingPolicy": targets.put_policy,
+            "DescribeScalingPolicies": targets.describe_policies,
+            "DeleteScalingPolicy": targets.delete_policy,
+            "DescribeScalingActivities": targets.describe_activities,
         },
         resources={
-            "AWS::ApplicationAutoScaling::ScalableTarget": cloudformation.target(scaling),
-            "AWS::ApplicationAutoScaling::ScalingPolicy": cloudformation.policy(scaling),
+            "AWS::ApplicationAutoScaling::ScalableTarget": cloudformation.scalable_target(targets),
+            "AWS::ApplicationAutoScaling::ScalingPolicy": cloudformation.scaling_policy(targets),
         },
-        install=scaling.install,
-        close=scaling.close,
+        install=targets.install,
+        close=targets.close,
     )

@@ -1,4 +1,4 @@
-"""Target tracking: how many instances a load wants, by the alarms that AWS makes for it."""
+"""Target tracking: the number of instances for a load, by the alarms that AWS creates for a policy."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
     from localcloud.core.service import Json
 
-# AWS scales out after three minutes above the target, in after fifteen below nine tenths of it.
-OUT_MINUTES = 3
-IN_MINUTES = LOOKED_AT = 15
-IN_SHARE = 0.9
-COOLDOWN = 300.0
+# AWS scales out after 3 minutes above the target, and in after 15 minutes below 90 % of the target.
+SCALE_OUT_MINUTES = 3
+SCALE_IN_MINUTES = EVALUATED_MINUTES = 15
+SCALE_IN_SHARE = 0.9
+DEFAULT_COOLDOWN_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A target value, and the seconds of AWS between two changes."""
+class TargetTrackingPolicy:
+    """A target value, and the seconds of AWS between two changes of the number of instances."""
 
     target: float
     out_cooldown: float
@@ -28,25 +28,25 @@ class Rule:
     scales_in: bool
 
     @classmethod
-    def of(cls, config: Json) -> Rule:
-        """Read a policy's configuration."""
+    def from_configuration(cls, config: Json) -> TargetTrackingPolicy:
+        """Read a TargetTrackingScalingPolicyConfiguration."""
         return cls(
             target=float(config["TargetValue"]),
-            out_cooldown=float(config.get("ScaleOutCooldown", COOLDOWN)),
-            in_cooldown=float(config.get("ScaleInCooldown", COOLDOWN)),
+            out_cooldown=float(config.get("ScaleOutCooldown", DEFAULT_COOLDOWN_SECONDS)),
+            in_cooldown=float(config.get("ScaleInCooldown", DEFAULT_COOLDOWN_SECONDS)),
             scales_in=not config.get("DisableScaleIn", False),
         )
 
 
-def wanted(rule: Rule, minutes: Sequence[float | None], present: int) -> int:
-    """Return the number of instances for the load per instance of the last minutes, newest first.
+def desired_instances(policy: TargetTrackingPolicy, minutes: Sequence[float | None], present: int) -> int:
+    """Return the number of instances for the load per instance of the last minutes, the newest first.
 
     A minute without any invocation has no data, so that, as on AWS, an idle endpoint is not scaled in.
     """
-    recent = [load for load in minutes[:OUT_MINUTES] if load is not None]
-    if len(recent) == OUT_MINUTES and min(recent) > rule.target:
-        return math.ceil(present * recent[0] / rule.target)
-    past = [load for load in minutes[:IN_MINUTES] if load is not None]
-    if rule.scales_in and len(past) == IN_MINUTES and max(past) < IN_SHARE * rule.target:
-        return max(1, min(present, math.ceil(present * max(past) / rule.target)))
+    recent = [load for load in minutes[:SCALE_OUT_MINUTES] if load is not None]
+    if len(recent) == SCALE_OUT_MINUTES and min(recent) > policy.target:
+        return math.ceil(present * recent[0] / policy.target)
+    past = [load for load in minutes[:SCALE_IN_MINUTES] if load is not None]
+    if policy.scales_in and len(past) == SCALE_IN_MINUTES and max(past) < SCALE_IN_SHARE * policy.target:
+        return max(1, min(present, math.ceil(present * max(past) / policy.target)))
     return present

@@ -1,6 +1,7 @@
-"""What an invocation may carry: Lambda's limits of a synchronous request and of any function's answer.
+"""Lambda's limits of a synchronous request and of any function's answer.
 
-An asynchronous request has a limit of its own, of 1 MB; what sends one here has a smaller limit itself.
+An asynchronous request has a limit of its own, of 1 MB; the callers that send one here have smaller limits
+themselves.
 """
 
 from __future__ import annotations
@@ -8,10 +9,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import ministack
+from localcloud.core.patches import patch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from localcloud.core.service import Json
 
@@ -42,19 +43,28 @@ def bounded(result: Json) -> Json:
     return {**result, "body": ANSWER_TOO_LARGE, "error": True, "function_error": "Unhandled"}
 
 
-def refuse_large_requests() -> None:
-    """Let Invoke refuse a synchronous request above the limit; the function does not run."""
-    invoke = ministack.name(LAMBDA, "_invoke")
+@patch(
+    LAMBDA,
+    "_invoke",
+    version="1.5.33",
+    behaviour="Invoke takes a synchronous request of any length",
+    reason="AWS refuses one above 6 MB, and the function does not run",
+)
+async def refuse_large_requests(
+    original: Callable[..., Any],
+    name: str,
+    event: Any,
+    headers: Mapping[str, str],
+    *more: Any,
+    **named: Any,
+) -> Any:
+    """Answer as Lambda does to a request that is too large; `apply` puts this into ministack."""
+    if _is_too_large(event, {key.lower(): value for key, value in headers.items()}):
+        return 413, REFUSED, json.dumps(REQUEST_TOO_LARGE).encode()
+    return await original(name, event, headers, *more, **named)
 
-    async def invoked(name: str, event: Any, headers: Mapping[str, str], *more: Any, **named: Any) -> Any:
-        if is_too_large(event, {key.lower(): value for key, value in headers.items()}):
-            return 413, REFUSED, json.dumps(REQUEST_TOO_LARGE).encode()
-        return await invoke(name, event, headers, *more, **named)
 
-    ministack.replace(LAMBDA, "_invoke", invoked)
-
-
-def is_too_large(event: Any, headers: Mapping[str, str]) -> bool:
+def _is_too_large(event: Any, headers: Mapping[str, str]) -> bool:
     """Whether a request of Invoke is a synchronous one above the limit, with its blanks as they were sent."""
     if headers.get("x-amz-invocation-type", SYNCHRONOUS) != SYNCHRONOUS:
         return False

@@ -1,4 +1,4 @@
-"""Lambda as ministack leaves it: weighted aliases, metrics by version, errors by their own names."""
+"""Lambda of ministack with weighted aliases, metrics by version, and errors by their own names."""
 
 from __future__ import annotations
 

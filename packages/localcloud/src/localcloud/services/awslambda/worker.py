@@ -8,55 +8,33 @@ import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from localcloud.core import ministack
-from localcloud.services.awslambda import payloads
+from localcloud.core.patches import constant, patch
+from localcloud.services.awslambda import payloads, worker_program
+from localcloud.services.awslambda.worker_program import END_OF_OUTPUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from localcloud.core.service import Json
 
+    Call = Callable[..., Any]
+
 LAMBDA = "ministack.services.lambda_svc"
 RUNTIME = "ministack.core.lambda_runtime"
 INIT_SECONDS = "init_seconds"
-# Ends the output of an invocation; ministack waits 50 ms for output that may not come.
-END_OF_OUTPUT = "\x00end of output"
 OUTPUT_TIMEOUT = 0.25
 START_TIMEOUT = 5.0
 STOPPING = "the local cloud is stopping"
 INIT_FAILED = "Worker init failed: "
 DIED = "Worker process died"
-RAISED = """json.dumps({
-                "status": "ok", "raised": True, "trace": traceback.format_exc(), "result": {
-                    "errorMessage": str(e), "errorType": type(e).__name__,
-                    "stackTrace": traceback.format_tb(e.__traceback__)}})"""
-LAST_LINES = "        _real_stdout.flush()\n\nrun()"
-ENDING = f"""        _real_stdout.flush()
-        sys.__stderr__.write({END_OF_OUTPUT!r} + chr(10))
-        sys.__stderr__.flush()
-
-def end_with(parent):
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(0)
-
-import threading
-threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-run()"""
-SCRIPT = {
-    'json.dumps({"status": "error", "error": str(e), "trace": traceback.format_exc()})': RAISED,
-    'json.dumps({"status": "error", "error": str(e)})': (
-        'json.dumps({"status": "error", "error": type(e).__name__ + ": " + str(e)})'
-    ),
-    LAST_LINES: ENDING,
-}
 
 
 class Invocation:
-    """What the worker's answer says beyond what ministack takes from it."""
+    """The parts of a worker's answer that ministack does not take from it."""
 
     def __init__(self) -> None:
         """Begin without an answer."""
@@ -68,43 +46,8 @@ class Invocation:
 INVOCATION: ContextVar[Invocation | None] = ContextVar("invocation", default=None)
 
 
-def install() -> Callable[[], None]:
-    """Change the worker's program, and what is made of its answers; return what ends every worker."""
-    kill = ministack.name(RUNTIME, "kill_workers")
-    script = ministack.name(RUNTIME, "_PYTHON_WORKER_SCRIPT")
-    for old, new in SCRIPT.items():
-        if script.count(old) != 1:
-            raise ministack.MissingNameError(f"ministack's Lambda worker has no {old!r} any more")
-        script = script.replace(old, new)
-    ministack.replace(RUNTIME, "_PYTHON_WORKER_SCRIPT", script)
-    for module in (RUNTIME, LAMBDA):
-        ministack.replace(module, "execution_credentials", credentials)
-    processes = Processes()
-    watch_workers(ministack.name(RUNTIME, "Worker"), processes)
-    retire = spare_busy_workers()
-    execute = ministack.name(LAMBDA, "_execute_function_warm")
-
-    def execute_warm(func: Json, event: Any, request_id: str) -> Json:
-        invocation = Invocation()
-        token = INVOCATION.set(invocation)
-        try:
-            result = execute(func, event, request_id)
-        finally:
-            INVOCATION.reset(token)
-            retire(invocation.worker)
-        return {**ended(result, invocation, request_id, func), INIT_SECONDS: invocation.init_seconds}
-
-    ministack.replace(LAMBDA, "_execute_function_warm", execute_warm)
-    return lambda: processes.end(kill)
-
-
-def credentials(config: Json) -> dict[str, str]:  # noqa: ARG001 - ministack names the account of the function
-    """Return the credentials that a function has: the cloud's access key."""
-    return {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
-
-
 class Processes:
-    """The workers that were started, of which none runs, or starts any more, once they were ended."""
+    """The workers that were started; once they were ended, none runs and none starts."""
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -115,7 +58,11 @@ class Processes:
 
     @contextmanager
     def starting(self, worker: Any) -> Iterator[None]:
-        """Know the worker from before it has a process; refuse one that comes after the end."""
+        """List the worker from before it has a process.
+
+        Raises:
+            RuntimeError: all workers were ended already.
+        """
         with self._changed:
             if self._over:
                 raise RuntimeError(STOPPING)
@@ -136,59 +83,129 @@ class Processes:
         kill(workers)
         with self._changed:
             self._changed.wait_for(lambda: not self._starting, START_TIMEOUT)
-        # Those whose process came between.
+        # Those that got their process between the two.
         kill(workers)
 
 
-def watch_workers(kind: Any, processes: Processes) -> None:
-    """Keep each answer whole, and measure how long a worker takes to start."""
-    spawn, invoke = kind._spawn, kind.invoke  # noqa: SLF001 - it is the private method that is mended
+def install() -> Callable[[], None]:
+    """Apply the patches; return the function that ends every worker."""
+    processes, retired = Processes(), set[Any]()
+    _program.apply()
+    _credentials.apply()
+    _spawn.apply(processes)
+    _invoke.apply()
+    _read_output.apply()
+    _kill_idle.apply(retired)
+    # The original: the patch would spare the workers that are busy.
+    kill = _kill_idle.original
+    _execute_warm.apply(retired, kill)
+    return lambda: processes.end(kill)
 
-    def spawned(worker: Any) -> None:
-        started = time.perf_counter()
-        try:
-            with processes.starting(worker):
-                spawn(worker)
-        finally:
-            if invocation := INVOCATION.get():
-                invocation.init_seconds += time.perf_counter() - started
 
-    def invoked(worker: Any, *arguments: Any, **named: Any) -> Json:
+@constant(
+    RUNTIME,
+    "_PYTHON_WORKER_SCRIPT",
+    version="1.5.33",
+    behaviour="the worker's program gives an exception without its type, which ends the process; it does not "
+    "mark where the output of an invocation ends, and it outlives a killed cloud",
+    reason="Lambda names the exception and keeps the process; ministack waits 50 ms for output each time",
+)
+def _program(_original: str) -> str:
+    return Path(worker_program.__file__).read_text(encoding="utf-8")
+
+
+@patch(
+    (RUNTIME, LAMBDA),
+    "execution_credentials",
+    version="1.5.33",
+    behaviour="a function's access key names the account of the function",
+    reason="the cloud answers its own access key only",
+)
+def _credentials(_original: Call, _config: Json) -> dict[str, str]:
+    return {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+
+@patch(
+    RUNTIME,
+    "Worker._spawn",
+    version="1.5.33",
+    behaviour="neither processes that are starting nor the time of a start are counted",
+    reason="no process may outlive the cloud, and Lambda's Duration is without the start",
+)
+def _spawn(original: Call, processes: Processes, worker: Any) -> None:
+    started = time.perf_counter()
+    try:
+        with processes.starting(worker):
+            original(worker)
+    finally:
         if invocation := INVOCATION.get():
-            invocation.worker = worker
-        answer: Json = invoke(worker, *arguments, **named)
-        if invocation := INVOCATION.get():
-            invocation.answer = answer
-        return answer
-
-    kind._spawn, kind.invoke = spawned, invoked  # noqa: SLF001
-    kind._drain_stderr_bounded = lambda worker: output(worker._stderr_queue)  # noqa: SLF001
+            invocation.init_seconds += time.perf_counter() - started
 
 
-def spare_busy_workers() -> Callable[[Any], None]:
-    """Let a worker finish what it does when its function is changed, or another worker of it fails.
+@patch(
+    RUNTIME,
+    "Worker.invoke",
+    version="1.5.33",
+    behaviour="the caller takes result, error and log from a worker's answer",
+    reason="the answer also has the exception's type and stack",
+)
+def _invoke(original: Call, worker: Any, *arguments: Any, **named: Any) -> Json:
+    if invocation := INVOCATION.get():
+        invocation.worker = worker
+    answer: Json = original(worker, *arguments, **named)
+    if invocation := INVOCATION.get():
+        invocation.answer = answer
+    return answer
 
-    Return what ends such a worker once it has nothing to do.
-    """
-    kill = ministack.name(RUNTIME, "kill_workers")
-    retired: set[Any] = set()
 
-    def kill_idle(workers: Iterable[Any]) -> None:
-        present = [worker for worker in workers if worker is not None]
-        retired.update(worker for worker in present if worker.in_use)
-        kill([worker for worker in present if worker not in retired])
+@patch(
+    RUNTIME,
+    "Worker._drain_stderr_bounded",
+    version="1.5.33",
+    behaviour="output counts as complete when none comes for 5 ms, or none within 50 ms",
+    reason="the program marks where the output of an invocation ends",
+)
+def _read_output(_original: Call, worker: Any) -> str:
+    return output(worker._stderr_queue)  # noqa: SLF001 - the lines of a worker have no public name
 
-    def retire(worker: Any) -> None:
-        if worker in retired:
-            retired.discard(worker)
-            kill([worker])
 
-    ministack.replace(RUNTIME, "kill_workers", kill_idle)
-    return retire
+@patch(
+    RUNTIME,
+    "kill_workers",
+    version="1.5.33",
+    behaviour="a change of a function kills its workers, those too that run an invocation",
+    reason="on AWS an invocation ends in its own time, with the settings that it began with",
+)
+def _kill_idle(original: Call, retired: set[Any], workers: Iterable[Any]) -> None:
+    present = [worker for worker in workers if worker is not None]
+    retired.update(worker for worker in present if worker.in_use)
+    original([worker for worker in present if worker not in retired])
+
+
+@patch(
+    LAMBDA,
+    "_execute_function_warm",
+    version="1.5.33",
+    behaviour="errors of a function have ministack's own words, and answers have no limit",
+    reason="Lambda has names for them: the exception's, Runtime.ExitError, Function.ResponseSizeTooLarge",
+)
+def _execute_warm(  # noqa: PLR0913, PLR0917 - the state, and ministack's signature
+    original: Call, retired: set[Any], kill: Call, func: Json, event: Any, request_id: str
+) -> Json:
+    invocation = Invocation()
+    token = INVOCATION.set(invocation)
+    try:
+        result = original(func, event, request_id)
+    finally:
+        INVOCATION.reset(token)
+        if invocation.worker in retired:
+            retired.discard(invocation.worker)
+            kill([invocation.worker])
+    return {**_named(result, invocation, request_id, func), INIT_SECONDS: invocation.init_seconds}
 
 
 def output(lines: queue.Queue[str]) -> str:
-    """Return what an invocation wrote, up to the line that ends it."""
+    """Return the lines that an invocation wrote, up to the line that ends its output."""
     deadline, taken = time.monotonic() + OUTPUT_TIMEOUT, []
     while (left := deadline - time.monotonic()) > 0:
         try:
@@ -202,7 +219,7 @@ def output(lines: queue.Queue[str]) -> str:
     return "\n".join(taken)
 
 
-def ended(result: Json, invocation: Invocation, request_id: str, func: Json) -> Json:
+def _named(result: Json, invocation: Invocation, request_id: str, func: Json) -> Json:
     """Return the result with the error as Lambda names it."""
     answer = invocation.answer
     if answer.get("raised"):
@@ -214,13 +231,13 @@ def ended(result: Json, invocation: Invocation, request_id: str, func: Json) -> 
         text = f"RequestId: {request_id} Error: Runtime exited without providing a reason"
         return {**result, "body": {"errorType": "Runtime.ExitError", "errorMessage": text}}
     if message and message.startswith(INIT_FAILED):
-        return {**result, "body": not_started(message.removeprefix(INIT_FAILED), request_id, func)}
+        return {**result, "body": _init_error(message.removeprefix(INIT_FAILED), request_id, func)}
     return payloads.bounded(result)
 
 
-def not_started(told: str, request_id: str, func: Json) -> Json:
+def _init_error(text: str, request_id: str, func: Json) -> Json:
     """Return the error of a function whose module can't be imported, or fails while it is."""
-    kind, _, message = told.partition(": ")
+    kind, _, message = text.partition(": ")
     if kind in ("ImportError", "ModuleNotFoundError"):
         handler = str(func["config"].get("Handler", ""))
         module = handler.rpartition(".")[0]

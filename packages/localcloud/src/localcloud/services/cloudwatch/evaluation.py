@@ -1,4 +1,4 @@
-"""What state an alarm's data points put it into, by CloudWatch's rules for missing and for few ones."""
+"""The state of an alarm by its data points, with CloudWatch's rules for missing and for few data points."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json
 
 OK, ALARM, INSUFFICIENT = "OK", "ALARM", "INSUFFICIENT_DATA"
-# AWS looks further back than the evaluation periods, by how much it doesn't say; its examples have two more.
-LOOKED_AT_MORE = 2
+# AWS's evaluation range is longer than the evaluation periods; AWS does not say by how much, its examples
+# have two more.
+MORE_PERIODS = 2
 PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?|100)")
 COMPARISONS = {
     "GreaterThanOrEqualToThreshold": lambda value, threshold: value >= threshold,
@@ -26,7 +27,7 @@ COMPARISONS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """Values as they are stored: one value so many times, or only their count, sum and bounds."""
+    """Stored values: one value with its count, or the count, sum and bounds of several."""
 
     count: float
     total: float
@@ -44,7 +45,7 @@ class Datapoint:
 
 @dataclass(frozen=True)
 class Rule:
-    """What an alarm asks of its data points."""
+    """The rule of an alarm: which data points put it into ALARM."""
 
     statistic: str
     comparison: str
@@ -69,9 +70,9 @@ class Rule:
         )
 
     @property
-    def looked_at(self) -> int:
-        """How many periods are looked at."""
-        return self.periods + LOOKED_AT_MORE
+    def evaluation_range(self) -> int:
+        """The number of periods whose data points count."""
+        return self.periods + MORE_PERIODS
 
     def breaches(self, point: Datapoint) -> bool:
         """Whether a data point is beyond the threshold."""
@@ -82,30 +83,30 @@ class Rule:
         samples = [sample for sample in samples if sample.count > 0]
         if not samples:
             return None
-        found = PERCENTILE.fullmatch(self.statistic)
-        if not found:
-            return Datapoint(statistic(self.statistic, samples))
-        share = float(found[1]) / 100
-        return Datapoint(percentile(samples, share), few=self.ignore_few and too_few(samples, share))
+        match = PERCENTILE.fullmatch(self.statistic)
+        if not match:
+            return Datapoint(_statistic(self.statistic, samples))
+        share = float(match[1]) / 100
+        return Datapoint(percentile(samples, share), few=self.ignore_few and _too_few(samples, share))
 
     def state(self, points: Sequence[Datapoint | None], present: str) -> str:
-        """Return the state by the data points of the periods looked at, newest first."""
-        known = [point for point in points if point is not None][: self.periods]
-        if any(point.few for point in known):
+        """Return the state by the data points, newest first; `present` is the state until now."""
+        existing = [point for point in points if point is not None][: self.periods]
+        if any(point.few for point in existing):
             return present
-        if not known:
+        if not existing:
             return {"notBreaching": OK, "breaching": ALARM, "ignore": present}.get(self.missing, INSUFFICIENT)
-        lacking = self.periods - len(known)
-        breaching = sum(map(self.breaches, known))
+        lacking = self.periods - len(existing)
+        breaching = sum(map(self.breaches, existing))
         if breaching + (lacking if self.missing == "breaching" else 0) >= self.needed:
             return ALARM
-        if lacking and breaching == len(known):
-            # What is missing decides, and is not known.
+        if lacking and breaching == len(existing):
+            # The missing data points would decide.
             return {"missing": ALARM, "ignore": present}.get(self.missing, OK)
         return OK
 
 
-def statistic(name: str, samples: Sequence[Sample]) -> float:
+def _statistic(name: str, samples: Sequence[Sample]) -> float:
     """Return one of the plain statistics."""
     count = sum(sample.count for sample in samples)
     match name:
@@ -124,24 +125,24 @@ def statistic(name: str, samples: Sequence[Sample]) -> float:
 def percentile(samples: Sequence[Sample], share: float) -> float:
     """Return the value that the share of all samples does not exceed (nearest rank)."""
     ordered = sorted(samples, key=lambda sample: sample.high)
-    wanted: float = math.ceil(share * sum(sample.count for sample in ordered))
+    rank: float = math.ceil(share * sum(sample.count for sample in ordered))
     for sample in ordered:
-        wanted -= sample.count
-        if wanted <= 0:
+        rank -= sample.count
+        if rank <= 0:
             return sample.high
     return ordered[-1].high
 
 
-def too_few(samples: Sequence[Sample], share: float) -> bool:
-    """Whether a percentile of so few samples says nothing: fewer than 10 beyond it, on the smaller side."""
-    rest = 1 - share if share >= 0.5 else share  # noqa: PLR2004
+def _too_few(samples: Sequence[Sample], share: float) -> bool:
+    """Whether the samples are too few for a percentile: fewer than 10 beyond it, on the smaller side."""
+    rest = 1 - share if share >= 0.5 else share  # noqa: PLR2004 - the median
     return rest <= 0 or sum(sample.count for sample in samples) < 10 / rest - 1e-9
 
 
 def reason(rule: Rule, points: Sequence[Datapoint | None], state: str) -> str:
-    """Say why an alarm has its state, in CloudWatch's manner."""
-    known = [point for point in points if point is not None][: rule.periods]
-    if not known:
+    """Return the reason of an alarm's state, in CloudWatch's words."""
+    existing = [point for point in points if point is not None][: rule.periods]
+    if not existing:
         if state == INSUFFICIENT:
             return f"Insufficient Data: {rule.periods} datapoints were unknown."
         treated = "Breaching" if state == ALARM else "NonBreaching"
@@ -149,11 +150,11 @@ def reason(rule: Rule, points: Sequence[Datapoint | None], state: str) -> str:
             f"Threshold Crossed: no datapoints were received for {rule.periods} period(s) and "
             f"{rule.periods} missing datapoint(s) were treated as [{treated}]."
         )
-    shown = ", ".join(f"{point.value:g}" for point in known)
+    shown = ", ".join(f"{point.value:g}" for point in existing)
     was = "was" if state == ALARM else "was not"
     words = re.sub(r"(?<!^)([A-Z])", r" \1", rule.comparison.removesuffix("Threshold")).lower()
     compared = f"{was} {words} the threshold ({rule.threshold:g})"
-    return f"Threshold Crossed: {len(known)} datapoint(s) [{shown}] {compared}."
+    return f"Threshold Crossed: {len(existing)} datapoint(s) [{shown}] {compared}."
 
 
 def sample(point: Mapping[str, Any]) -> Sample:

@@ -1,4 +1,4 @@
-"""CloudWatch's alarms as ministack leaves them: by their dimensions, over time, missing data and all."""
+"""CloudWatch of ministack with alarms by their dimensions, over time, with missing data, and with events."""
 
 from __future__ import annotations
 
@@ -9,69 +9,79 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core import ministack
 from localcloud.core.clock import ALARM_EVALUATION, iso, now
+from localcloud.core.patches import patch, uses
 from localcloud.core.service import Service
 from localcloud.services.cloudwatch import evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from localcloud.core.clock import Clock
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
+
+    Call = Callable[..., Any]
 
 logger = logging.getLogger(__name__)
 CLOUDWATCH = "ministack.services.cloudwatch"
+_CLOUDWATCH = uses(
+    CLOUDWATCH,
+    "_alarms",
+    "_dims_key",
+    "_dispatch_alarm_actions",
+    "_evaluate_parent_alarms",
+    "_metrics",
+    "_record_history",
+)
 LOW_SAMPLES = "EvaluateLowSampleCountPercentile"
 # A value is stored a moment after it was measured, so a period counts as over a moment after its end.
-LATE = 0.25
+LATE_SECONDS = 0.25
 # Values are stored about in the order of their times.
-DISORDER = 60.0
+DISORDER_SECONDS = 60.0
 
 
-def service(context: Context) -> Service:
+def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
     alarms = Alarms(context)
     return Service(name="cloudwatch", install=alarms.install, close=alarms.close)
 
 
 class Alarms:
-    """All alarms, looked at again and again."""
+    """All alarms, evaluated again and again."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: CloudContext) -> None:
         """Keep the clock."""
         self._context = context
         self._closing = threading.Event()
 
     def install(self) -> None:
-        """Take the place of ministack's own evaluation."""
-        ministack.replace(CLOUDWATCH, "_evaluate_alarm", self.evaluate)
-        # ministack would look at all alarms with each metric that comes.
-        ministack.replace(CLOUDWATCH, "_evaluate_all_alarms", lambda: None)
-        keep_low_sample_setting()
-        send_events()
-        threading.Thread(target=ministack.in_context(self._keep_looking), daemon=True).start()
+        """Replace ministack's own evaluation, and begin to evaluate."""
+        _evaluate_alarm.apply(self)
+        for each in (_evaluate_all, _record_low_samples, _put_low_samples, _send_event):
+            each.apply()
+        threading.Thread(target=ministack.in_context(self._keep_evaluating), daemon=True).start()
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop evaluating."""
         self._closing.set()
 
     def evaluate(self, alarm: Json) -> None:
-        """Bring an alarm into the state that its data points ask for."""
+        """Put an alarm into the state of its data points."""
         if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in evaluation.COMPARISONS:
             return
         rule = evaluation.Rule.of(alarm)
         points = self._datapoints(alarm, rule)
         old, new = alarm["StateValue"], rule.state(points, alarm["StateValue"])
         if new != old:
-            enter(alarm, old, new, evaluation.reason(rule, points, new))
+            _enter(alarm, old, new, evaluation.reason(rule, points, new))
 
     def _datapoints(self, alarm: Json, rule: evaluation.Rule) -> list[evaluation.Datapoint | None]:
-        return [rule.datapoint(each) for each in periods(alarm, self._context.clock, rule.looked_at)]
+        return [rule.datapoint(each) for each in periods(alarm, self._context.clock, rule.evaluation_range)]
 
-    def _keep_looking(self) -> None:
+    def _keep_evaluating(self) -> None:
         with ministack.scope(self._context.region):
             while not self._closing.wait(self._interval()):
-                for alarm in list(ministack.name(CLOUDWATCH, "_alarms").values()):
+                for alarm in list(_CLOUDWATCH["_alarms"].values()):
                     try:
                         self.evaluate(alarm)
                     except Exception:
@@ -84,75 +94,105 @@ class Alarms:
 def periods(alarm: Json, clock: Clock, count: int) -> list[list[evaluation.Sample]]:
     """Return the samples of the last whole periods of an alarm's metric, newest first."""
     length = clock.seconds(float(alarm.get("Period") or 60))
-    last = int((time.time() - min(LATE, length / 2)) / length) - 1
+    last = int((time.time() - min(LATE_SECONDS, length / 2)) / length) - 1
     samples: list[list[evaluation.Sample]] = [[] for _ in range(count)]
-    for point in stored(alarm, (last + 1 - count) * length):
+    for point in _stored(alarm, (last + 1 - count) * length):
         age = last - int(point["Timestamp"] / length)
         if 0 <= age < count:
             samples[age].append(evaluation.sample(point))
     return samples
 
 
-def stored(alarm: Json, since: float) -> Iterator[Json]:
+def _stored(alarm: Json, since: float) -> Iterator[Json]:
     """Find the values of an alarm's metric since a time; others' dimensions are other metrics."""
     dimensions = {each["Name"]: each["Value"] for each in alarm.get("Dimensions") or []}
-    key = alarm["Namespace"], alarm["MetricName"], ministack.name(CLOUDWATCH, "_dims_key")(dimensions)
+    key = alarm["Namespace"], alarm["MetricName"], _CLOUDWATCH["_dims_key"](dimensions)
     unit = alarm.get("Unit")
-    for point in reversed(ministack.name(CLOUDWATCH, "_metrics").get(key) or []):
-        if point["Timestamp"] < since - DISORDER:
+    for point in reversed(_CLOUDWATCH["_metrics"].get(key) or []):
+        if point["Timestamp"] < since - DISORDER_SECONDS:
             return
         if point["Timestamp"] >= since and unit in (None, point["Unit"]):
             yield point
 
 
-def enter(alarm: Json, old: str, new: str, reason: str) -> None:
-    """Put an alarm into a state, and tell everyone."""
+def _enter(alarm: Json, old: str, new: str, reason: str) -> None:
+    """Put an alarm into a state, with its history, actions and composite alarms."""
     alarm.update(StateValue=new, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
-    ministack.name(CLOUDWATCH, "_record_history")(alarm["AlarmName"], old, new, reason)
-    ministack.name(CLOUDWATCH, "_dispatch_alarm_actions")(alarm, old, new, reason)
-    ministack.name(CLOUDWATCH, "_evaluate_parent_alarms")(alarm)
+    _CLOUDWATCH["_record_history"](alarm["AlarmName"], old, new, reason)
+    _CLOUDWATCH["_dispatch_alarm_actions"](alarm, old, new, reason)
+    _CLOUDWATCH["_evaluate_parent_alarms"](alarm)
 
 
-def keep_low_sample_setting() -> None:
-    """Let alarms keep what to do with percentiles of few samples, which ministack drops."""
-    record = ministack.name(ministack.PROVISIONERS, "_cw_metric_alarm_record")
-    put = ministack.name(CLOUDWATCH, "_put_metric_alarm")
-
-    def recorded(name: str, properties: Json) -> Json:
-        made: Json = record(name, properties)
-        return made | ({LOW_SAMPLES: properties[LOW_SAMPLES]} if LOW_SAMPLES in properties else {})
-
-    def kept(parameters: Json, given: Json, *more: Any) -> Any:
-        answer = put(parameters, given, *more)
-        name = given.get("AlarmName") or first(parameters.get("AlarmName"))
-        setting = given.get(LOW_SAMPLES) or first(parameters.get(LOW_SAMPLES))
-        alarm = ministack.name(CLOUDWATCH, "_alarms").get(name)
-        if setting and alarm is not None:
-            alarm[LOW_SAMPLES] = setting
-        return answer
-
-    ministack.replace(ministack.PROVISIONERS, "_cw_metric_alarm_record", recorded)
-    ministack.replace(CLOUDWATCH, "_put_metric_alarm", kept)
+@patch(
+    CLOUDWATCH,
+    "_evaluate_alarm",
+    version="1.5.33",
+    behaviour="an alarm takes values of its metric's name, of any dimensions, as one long period",
+    reason="AWS's alarms have dimensions, several periods, percentiles and rules for missing data",
+)
+def _evaluate_alarm(_original: Call, alarms: Alarms, alarm: Json) -> None:
+    alarms.evaluate(alarm)
 
 
-def first(values: Any) -> Any:
+@patch(
+    CLOUDWATCH,
+    "_evaluate_all_alarms",
+    version="1.5.33",
+    behaviour="each metric that comes evaluates all alarms",
+    reason="`Alarms` evaluates them in its own time",
+)
+def _evaluate_all(_original: Call) -> None:
+    return None
+
+
+@patch(
+    "ministack.services.cloudformation.provisioners",
+    "_cw_metric_alarm_record",
+    version="1.5.33",
+    behaviour="a template's alarm loses EvaluateLowSampleCountPercentile",
+    reason="an alarm on a percentile of few samples must keep its state",
+)
+def _record_low_samples(original: Call, name: str, properties: Json) -> Json:
+    record: Json = original(name, properties)
+    return record | ({LOW_SAMPLES: properties[LOW_SAMPLES]} if LOW_SAMPLES in properties else {})
+
+
+@patch(
+    CLOUDWATCH,
+    "_put_metric_alarm",
+    version="1.5.33",
+    behaviour="PutMetricAlarm drops EvaluateLowSampleCountPercentile",
+    reason="an alarm on a percentile of few samples must keep its state",
+)
+def _put_low_samples(original: Call, parameters: Json, data: Json, *more: Any) -> Any:
+    answer = original(parameters, data, *more)
+    name = data.get("AlarmName") or _first(parameters.get("AlarmName"))
+    setting = data.get(LOW_SAMPLES) or _first(parameters.get(LOW_SAMPLES))
+    alarm = _CLOUDWATCH["_alarms"].get(name)
+    if setting and alarm is not None:
+        alarm[LOW_SAMPLES] = setting
+    return answer
+
+
+def _first(values: Any) -> Any:
     """Return a form's first value."""
     return values[0] if isinstance(values, list) and values else values
 
 
-def send_events() -> None:
-    """Send EventBridge's event with each change of a state, whoever changed it."""
-    dispatch = ministack.name(CLOUDWATCH, "_dispatch_alarm_actions")
+@patch(
+    CLOUDWATCH,
+    "_dispatch_alarm_actions",
+    version="1.5.33",
+    behaviour="a change of an alarm's state sends nothing to EventBridge",
+    reason="rules wait for the event `CloudWatch Alarm State Change`",
+)
+def _send_event(original: Call, alarm: Json, old: str, new: str, reason: str) -> None:
+    original(alarm, old, new, reason)
+    detail = _detail(alarm, old, new, reason)
+    ministack.put_event("aws.cloudwatch", "CloudWatch Alarm State Change", detail, [alarm["AlarmArn"]])
 
-    def dispatched(alarm: Json, old: str, new: str, reason: str) -> None:
-        dispatch(alarm, old, new, reason)
-        detail = changed(alarm, old, new, reason)
-        ministack.put_event("aws.cloudwatch", "CloudWatch Alarm State Change", detail, [alarm["AlarmArn"]])
 
-    ministack.replace(CLOUDWATCH, "_dispatch_alarm_actions", dispatched)
-
-
-def changed(alarm: Json, old: str, new: str, reason: str) -> Json:
+def _detail(alarm: Json, old: str, new: str, reason: str) -> Json:
     """Return the detail of the event."""
     at = iso(now()).replace("Z", ".000+0000")
     configuration: Json = {"description": alarm.get("AlarmDescription", "")}

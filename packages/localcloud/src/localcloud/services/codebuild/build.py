@@ -8,97 +8,61 @@ import shutil
 import threading
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from localcloud.core import account, archives, disk_errors, ministack
 from localcloud.core.clock import now
 from localcloud.services.codebuild import buildspec
-from localcloud.services.codebuild.buildspec import Artifact, Buildspec, BuildspecError, Phase
+from localcloud.services.codebuild.buildspec import Artifact, Buildspec, Phase
+from localcloud.services.codebuild.errors import BuildspecError, PhaseError, client_error, internal_error
+from localcloud.services.codebuild.models import BuildSettings, PhaseRecord
 from localcloud.services.codebuild.shell import Shell, write_programs
-from localcloud.services.codebuild.variables import PhaseError, build_variables
+from localcloud.services.codebuild.variables import build_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
+    from localcloud.services.codebuild.models import ArtifactStore, StartOptions
 
 logger = logging.getLogger(__name__)
 DEFAULT_SPEC = "buildspec.yml"
-STATE = "state"  # the folder of what one command leaves to the next
-
-
-class Handover(Protocol):
-    """Where a build's source comes from and its artifacts go to."""
-
-    def sources(self) -> list[tuple[str, bytes]]:
-        """Return the zips, the primary one first, each with its name."""
-
-    def deliver(self, name: str, content: bytes) -> None:
-        """Take the zip of an artifact; the primary one has no name."""
-
-    def wanted(self) -> tuple[str, ...]:
-        """Name the artifacts that are taken."""
-
-    def parameter(self, name: str) -> str:
-        """Return the value of a parameter of Systems Manager."""
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Who started a build, and with what."""
-
-    initiator: str
-    version: str = ""
-    variables: tuple[Json, ...] = ()
-
-
-@dataclass
-class PhaseRecord:
-    """A phase that has begun."""
-
-    kind: str
-    started: float = field(default_factory=now)
-    ended: float | None = None
-    status: str = ""
-    error: PhaseError | None = None
-
-    def described(self) -> Json:
-        """Return the phase as BatchGetBuilds shows it."""
-        shown: Json = {"phaseType": self.kind, "startTime": self.started}
-        if self.ended is not None:
-            shown |= {"endTime": self.ended, "durationInSeconds": int(self.ended - self.started)}
-            shown["phaseStatus"] = self.status
-        if self.error:
-            shown["contexts"] = [{"statusCode": self.error.code, "message": self.error.message}]
-        return shown
+STATE = "state"  # the folder with the variables that one command leaves to the next
+DESCRIBED_SETTINGS = (
+    "source",
+    "environment",
+    "serviceRole",
+    "timeoutInMinutes",
+    "queuedTimeoutInMinutes",
+    "encryptionKey",
+)
 
 
 class Build:
-    """A thread that runs the phases; the directories are `.local/builds/ID/`."""
+    """A thread that runs the phases in a folder of its own, `builds/ID` of the cloud's state."""
 
     def __init__(
-        self, context: Context, project: Json, number: int, handover: Handover, cause: Cause
+        self, context: CloudContext, project: Json, number: int, store: ArtifactStore, options: StartOptions
     ) -> None:
-        """Take the project as this build has it; `begin` starts it."""
+        """Keep the project as it is now; `begin` starts the build."""
         self.context, self.project, self.number = context, project, number
-        self.handover, self.cause = handover, cause
-        own = str(uuid.uuid4())
-        self.id = f"{project['name']}:{own}"
+        self.store, self.options = store, options
+        unique = str(uuid.uuid4())
+        self.id = f"{project['name']}:{unique}"
         self.arn = context.arn("codebuild", f"build/{self.id}")
-        self.base = context.state / "builds" / own
-        self.log = context.state / "logs" / "builds" / f"{project['name']}-{own}.log"
+        self.folder = context.state / "builds" / unique
+        self.log = context.state / "logs" / "builds" / f"{project['name']}-{unique}.log"
         self.started, self.ended = now(), 0.0
         self.status = "IN_PROGRESS"
         self.phases = [PhaseRecord("SUBMITTED")]
         self.exported: dict[str, str] = {}
-        self.over = threading.Event()
+        self.finished = threading.Event()
         self._lock = threading.Lock()
         self._shell: Shell | None = None
         self._ending = ""
-        # What the project's own commands may take is no wait of AWS, and no clock scales it.
+        # The time that the project's own commands may take is not a wait of AWS: the clock does not scale it.
         limit = 60.0 * project["timeoutInMinutes"]
         self._timer = threading.Timer(limit, ministack.in_context(lambda: self.end("TIMED_OUT")))
 
@@ -112,7 +76,7 @@ class Build:
     def end(self, status: str = "STOPPED") -> None:
         """End the build, as stopped or timed out."""
         with self._lock:
-            if self._ending or self.over.is_set():
+            if self._ending or self.finished.is_set():
                 return
             self._ending = status
             shell = self._shell
@@ -124,8 +88,8 @@ class Build:
         return next((phase for phase in self.phases if phase.error), None)
 
     def describe(self) -> Json:
-        """Return what BatchGetBuilds answers."""
-        described: Json = {
+        """Return the build in the answer of BatchGetBuilds."""
+        description: Json = {
             "id": self.id,
             "arn": self.arn,
             "buildNumber": self.number,
@@ -133,39 +97,31 @@ class Build:
             "currentPhase": self.phases[-1].kind,
             "buildStatus": self.status,
             "projectName": self.project["name"],
-            "phases": [phase.described() for phase in self.phases],
-            "initiator": self.cause.initiator,
-            "buildComplete": self.over.is_set(),
+            "phases": [phase.describe() for phase in self.phases],
+            "initiator": self.options.initiator,
+            "buildComplete": self.finished.is_set(),
             "logs": {"deepLink": self.log.as_uri()},
             "exportedEnvironmentVariables": [
                 {"name": name, "value": value} for name, value in self.exported.items()
             ],
         }
-        given = (
-            "source",
-            "environment",
-            "serviceRole",
-            "timeoutInMinutes",
-            "queuedTimeoutInMinutes",
-            "encryptionKey",
-        )
-        described |= {key: self.project[key] for key in given if key in self.project}
-        if self.cause.version:
-            described |= {"sourceVersion": self.cause.version, "resolvedSourceVersion": self.cause.version}
-        return described | ({"endTime": self.ended} if self.ended else {})
+        description |= {key: self.project[key] for key in DESCRIBED_SETTINGS if key in self.project}
+        if version := self.options.source_version:
+            description |= {"sourceVersion": version, "resolvedSourceVersion": version}
+        return description | ({"endTime": self.ended} if self.ended else {})
 
     def _run(self) -> None:
         with ministack.scope(self.context.region):
             try:
-                with disk_errors.named(self.base):
+                with disk_errors.named(self.folder):
                     succeeded = self._stages()
             except OSError as error:
                 logger.exception("%s failed", self.id)
-                self._fail(PhaseError("INTERNAL_SERVICE_ERROR", disk_errors.explained(error)))
+                self._fail(internal_error(disk_errors.explained(error)))
                 succeeded = False
             except Exception as error:
                 logger.exception("%s failed", self.id)
-                self._fail(PhaseError("INTERNAL_SERVICE_ERROR", f"{type(error).__name__}: {error}"))
+                self._fail(internal_error(f"{type(error).__name__}: {error}"))
                 succeeded = False
             self._finish("SUCCEEDED" if succeeded else "FAILED")
 
@@ -193,71 +149,84 @@ class Build:
             if self._commands(shell, phase) or phase.on_failure == "CONTINUE":
                 continue
             succeeded = False
-            # After a failed build there is still its aftermath; after what comes before it there is not.
+            # After a failed build phase post_build still runs; after a phase before it none does.
             if name != "build" or phase.on_failure == "ABORT" or self._ending:
                 return False
         self.exported = shell.values(spec.exported)
         return self._upload(spec) and succeeded
 
     def _commands(self, shell: Shell, phase: Phase) -> bool:
-        """Run a phase's commands up to the first that fails, then those that always run."""
-        failed = self._first_failure(shell, phase.commands)
-        after = self._first_failure(shell, phase.last)
-        if error := failed or after:
+        """Run a phase's commands up to the first that fails, then those of `finally`."""
+        failure = self._first_failure(shell, phase.commands)
+        finally_failure = self._first_failure(shell, phase.finally_commands)
+        if error := failure or finally_failure:
             self._fail(error)
         return error is None
 
     def _first_failure(self, shell: Shell, commands: tuple[str, ...]) -> PhaseError | None:
         for command in commands:
-            self._say(f"[Container] Running command {command}")
+            self._log(f"[Container] Running command {command}")
             if self._ending:
                 return PhaseError("BUILD_" + self._ending, f"Build has been {self._ending.lower()}")
             if code := shell.run(command):
                 why = f"Error while executing command: {command}. Reason: exit status {code}"
-                why += disk_errors.shortage(self.base)
+                why += disk_errors.shortage(self.folder)
                 return PhaseError("COMMAND_EXECUTION_ERROR", why)
         return None
 
     def _upload(self, spec: Buildspec) -> bool:
         self._enter("UPLOAD_ARTIFACTS")
         try:
-            for name in self.handover.wanted():
-                made = spec.secondary.get(name, spec.primary)
-                self.handover.deliver(name, archives.packed(chosen(self.base / "src", made)))
+            for name in self.store.artifact_names():
+                artifact = spec.secondary.get(name, spec.primary)
+                self.store.put(name, archives.pack(_artifact_files(self.folder / "src", artifact)))
         except PhaseError as error:
             self._fail(error)
             return False
         return True
 
     def _download(self) -> Buildspec:
-        shutil.rmtree(self.base, ignore_errors=True)
-        source = self.base / "src"
+        shutil.rmtree(self.folder, ignore_errors=True)
+        source = self.folder / "src"
         source.mkdir(parents=True)
-        for number, (name, content) in enumerate(self.handover.sources()):
-            archives.unpack(content, source if number == 0 else self.base / "inputs" / name)
-        given = str(self.project["source"].get("buildspec") or DEFAULT_SPEC)
-        return buildspec.parse(given if "\n" in given else read_spec(source, given))
+        for number, (name, content) in enumerate(self.store.sources()):
+            archives.unpack(content, source if number == 0 else self.folder / "inputs" / name)
+        spec = str(self.project["source"].get("buildspec") or DEFAULT_SPEC)
+        return buildspec.parse(spec if "\n" in spec else _read_spec(source, spec))
 
     def _open(self, spec: Buildspec) -> Shell:
-        programs = self.base / "bin"
+        programs = self.folder / "bin"
         write_programs(programs)
-        home, temporary = self.base / "home", self.base / "tmp"
+        home, temporary = self.folder / "home", self.folder / "tmp"
         home.mkdir()
         temporary.mkdir()
         path = f"{programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-        own = {**build_variables(self, spec), "PATH": path, "TMPDIR": str(temporary)}
+        own = {**build_variables(self._settings(), spec), "PATH": path, "TMPDIR": str(temporary)}
         variables = account.for_job(os.environ, home, own)
-        shell = Shell(spec.shell, self.base / STATE, self.base / "src", variables, self.log)
+        shell = Shell(spec.shell, self.folder / STATE, self.folder / "src", variables, self.log)
         with self._lock:
             self._shell = shell
         if self._ending:
             shell.end()
         return shell
 
+    def _settings(self) -> BuildSettings:
+        return BuildSettings(
+            self.id,
+            self.arn,
+            self.number,
+            self.started,
+            self.folder,
+            self.context.project.image,
+            self.project,
+            self.options,
+            self.store.parameter,
+        )
+
     def _enter(self, kind: str) -> None:
         self._leave()
         self.phases.append(PhaseRecord(kind))
-        self._say(f"[Container] Entering phase {kind}")
+        self._log(f"[Container] Entering phase {kind}")
 
     def _leave(self) -> None:
         phase = self.phases[-1]
@@ -267,10 +236,10 @@ class Build:
     def _fail(self, error: PhaseError) -> None:
         self.phases[-1].error = error
         self.phases[-1].status = "FAILED"
-        self._say(f"[Container] Phase {self.phases[-1].kind} failed: {error}")
+        self._log(f"[Container] Phase {self.phases[-1].kind} failed: {error}")
 
-    def _say(self, line: str) -> None:
-        # A build ends, and says why, also when its log can't be written.
+    def _log(self, line: str) -> None:
+        # A build ends with its reason even when its log can't be written.
         with suppress(OSError), self.log.open("a", encoding="utf-8") as log:
             log.write(f"{line}\n")
 
@@ -283,12 +252,12 @@ class Build:
             self.ended = now()
         self._timer.cancel()
         self._announce()
-        # The variables that the commands had, the cloud's access key among them.
-        shutil.rmtree(self.base / STATE, ignore_errors=True)
-        if self.status == "SUCCEEDED" or disk_errors.shortage(self.base):
-            # What a failed build leaves is looked into, unless the disk is full: then its room is worth more.
-            shutil.rmtree(self.base, ignore_errors=True)
-        self.over.set()
+        # This folder holds the commands' variables, and among them the cloud's access key.
+        shutil.rmtree(self.folder / STATE, ignore_errors=True)
+        if self.status == "SUCCEEDED" or disk_errors.shortage(self.folder):
+            # A failed build's files stay for its owner to read, unless the disk is full.
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.finished.set()
 
     def _announce(self) -> None:
         detail = {
@@ -301,7 +270,7 @@ class Build:
         ministack.put_event("aws.codebuild", "CodeBuild Build State Change", detail, [self.arn])
 
 
-def read_spec(source: Path, name: str) -> str:
+def _read_spec(source: Path, name: str) -> str:
     """Read the buildspec in the source."""
     path = (source / name).resolve()
     if not path.is_relative_to(source.resolve()) or not path.is_file():
@@ -309,28 +278,25 @@ def read_spec(source: Path, name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def chosen(source: Path, artifact: Artifact | None) -> Iterator[tuple[str, Path]]:
-    """Return the files of an artifact, each with its name in it; raise PhaseError when there are none."""
+def _artifact_files(source: Path, artifact: Artifact | None) -> Iterator[tuple[str, Path]]:
+    """Return the files of an artifact, each with its name in the artifact."""
     if artifact is None:
-        raise PhaseError("CLIENT_ERROR", "the buildspec names no artifacts, and one is wanted")
-    base = source
-    if artifact.base_directory:
-        found_bases = sorted(path for path in source.glob(artifact.base_directory) if path.is_dir())
-        if not found_bases:
-            raise PhaseError(
-                "CLIENT_ERROR", f"no matching base directory path found for {artifact.base_directory}"
-            )
-        base = found_bases[0]
-    left_out = {path for pattern in artifact.exclude for path in base.glob(pattern)}
-    found = {
-        path
-        for pattern in artifact.files
-        for path in base.glob(pattern)
-        if path.is_file() and path not in left_out
-    }
-    if not found:
-        raise PhaseError("CLIENT_ERROR", f"no matching artifact paths found for {', '.join(artifact.files)}")
+        raise client_error("the buildspec names no artifacts, and one is wanted")
+    base = _base_directory(source, artifact.base_directory)
+    excluded = {path for pattern in artifact.exclude for path in base.glob(pattern)}
+    paths = {path for pattern in artifact.files for path in base.glob(pattern) if path.is_file()} - excluded
+    if not paths:
+        raise client_error(f"no matching artifact paths found for {', '.join(artifact.files)}")
     return (
         (path.name if artifact.discard_paths else path.relative_to(base).as_posix(), path)
-        for path in sorted(found)
+        for path in sorted(paths)
     )
+
+
+def _base_directory(source: Path, pattern: str) -> Path:
+    if not pattern:
+        return source
+    matches = sorted(path for path in source.glob(pattern) if path.is_dir())
+    if not matches:
+        raise client_error(f"no matching base directory path found for {pattern}")
+    return matches[0]

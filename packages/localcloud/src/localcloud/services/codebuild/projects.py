@@ -1,4 +1,4 @@
-"""Projects and their builds: what CodeBuild's operations and CloudFormation's resources do."""
+"""Projects and their builds: the operations of CodeBuild."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import protocol
 from localcloud.core.clock import now
-from localcloud.core.errors import ResourceError, ServiceError
-from localcloud.core.properties import refused, request_of
-from localcloud.services.codebuild.artifacts import Buckets, check_types
-from localcloud.services.codebuild.build import Build, Cause, Handover
+from localcloud.services.codebuild.artifacts import S3ArtifactStore, check_types
+from localcloud.services.codebuild.build import Build
+from localcloud.services.codebuild.errors import already_exists, invalid_input, not_found
+from localcloud.services.codebuild.models import StartOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
+    from localcloud.services.codebuild.models import ArtifactStore
 
-DEFAULT_TIMEOUT = 60
-KEPT = ("Triggers", "ResourceAccessRole", "Visibility")  # of the resource, and not of CreateProject
-CLOSE_SECONDS = 5.0
+DEFAULT_TIMEOUT_MINUTES = 60
+OVERRIDES = {
+    "sourceTypeOverride": ("source", "type"),
+    "sourceLocationOverride": ("source", "location"),
+    "buildspecOverride": ("source", "buildspec"),
+    "imageOverride": ("environment", "image"),
+}
+STOP_SECONDS = 5.0  # how long to wait until a build that was stopped has ended
 
 
 @dataclass
 class Projects:
     """Projects by name, and all builds by id, the newest last."""
 
-    context: Context
+    context: CloudContext
     connect: Callable[[str], Any]
     projects: dict[str, Json] = field(default_factory=dict)
     builds: dict[str, Build] = field(default_factory=dict)
@@ -37,52 +42,60 @@ class Projects:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def create(self, request: Json) -> Json:
-        """Create a project."""
+        """Create a project.
+
+        Raises:
+            ServiceError: there is a project of this name, or its types are not supported.
+        """
         name = request["name"]
         if name in self.projects:
-            raise ServiceError("ResourceAlreadyExistsException", f"Project already exists: {self.arn(name)}")
-        return {"project": self._keep(request)}
+            raise already_exists(f"Project already exists: {self.arn(name)}")
+        return {"project": self.put(request)}
 
     def get(self, request: Json) -> Json:
         """Describe projects."""
         names = request["names"]
-        return filled(
+        return _without_empty(
             projects=[self.projects[name] for name in names if name in self.projects],
             projectsNotFound=[name for name in names if name not in self.projects],
         )
 
-    def list(self, request: Json) -> Json:  # noqa: ARG002  # an operation's signature
+    def list(self, request: Json) -> Json:  # noqa: ARG002 - an operation's signature
         """List the projects' names."""
-        return filled(projects=sorted(self.projects))
+        return _without_empty(projects=sorted(self.projects))
 
     def start(self, request: Json) -> Json:
-        """Start a build that nothing but the project feeds."""
-        project = overridden(self.find(request["projectName"]), request)
+        """Start a build whose source and artifacts the project names.
+
+        Raises:
+            ServiceError: the project does not exist, or takes its source from a pipeline.
+        """
+        project = _with_overrides(self.find(request["projectName"]), request)
         if "CODEPIPELINE" in (project["source"]["type"], project["artifacts"]["type"]):
-            raise ServiceError(
-                "InvalidInputException",
-                f"Project {project['name']} takes its source from a pipeline: start the pipeline.",
+            raise invalid_input(
+                f"Project {project['name']} takes its source from a pipeline: start the pipeline."
             )
-        cause = Cause(
+        options = StartOptions(
             "local", request.get("sourceVersion", ""), tuple(request.get("environmentVariablesOverride", []))
         )
-        return {"build": self.begin(project, Buckets(self.connect, project, cause.version), cause).describe()}
+        store = S3ArtifactStore(self.connect, project, options.source_version)
+        return {"build": self.begin(project, store, options).describe()}
 
-    def begin(self, project: Json, handover: Handover, cause: Cause) -> Build:
+    def begin(self, project: Json, store: ArtifactStore, options: StartOptions) -> Build:
         """Start a build of a project."""
         with self.lock:
             number = self.numbers[project["name"]] = self.numbers.get(project["name"], 0) + 1
-            build = Build(self.context, project, number, handover, cause)
+            build = Build(self.context, project, number, store, options)
             self.builds[build.id] = build
         build.begin()
         return build
 
-    def batch(self, request: Json) -> Json:
+    def get_builds(self, request: Json) -> Json:
         """Describe builds."""
         ids = request["ids"]
-        return filled(
-            builds=[self.builds[own].describe() for own in ids if own in self.builds],
-            buildsNotFound=[own for own in ids if own not in self.builds],
+        return _without_empty(
+            builds=[self.builds[build_id].describe() for build_id in ids if build_id in self.builds],
+            buildsNotFound=[build_id for build_id in ids if build_id not in self.builds],
         )
 
     def list_builds(self, request: Json) -> Json:
@@ -90,27 +103,35 @@ class Projects:
         name = request.get("projectName")
         if name is not None:
             self.find(name)
-        found = reversed(list(self.builds.values()))
-        return filled(ids=[build.id for build in found if name in (None, build.project["name"])])
+        builds = reversed(list(self.builds.values()))
+        return _without_empty(ids=[build.id for build in builds if name in (None, build.project["name"])])
 
     def stop(self, request: Json) -> Json:
-        """Stop a build."""
+        """Stop a build.
+
+        Raises:
+            ServiceError: the build does not exist.
+        """
         build = self.builds.get(request["id"])
         if build is None:
-            raise ServiceError("ResourceNotFoundException", f"Build {request['id']} cannot be found")
+            raise not_found(f"Build {request['id']} cannot be found")
         build.end()
-        build.over.wait(CLOSE_SECONDS)
+        build.finished.wait(STOP_SECONDS)
         return {"build": build.describe()}
 
     def delete(self, request: Json) -> Json:
-        """Delete a project; what builds goes on."""
+        """Delete a project; its running builds continue."""
         self.projects.pop(request["name"], None)
         return {}
 
     def find(self, name: str) -> Json:
-        """Return a project."""
+        """Return a project.
+
+        Raises:
+            ServiceError: the project does not exist.
+        """
         if name not in self.projects:
-            raise ServiceError("ResourceNotFoundException", f"Project cannot be found: {self.arn(name)}")
+            raise not_found(f"Project cannot be found: {self.arn(name)}")
         return self.projects[name]
 
     def arn(self, name: str) -> str:
@@ -119,76 +140,41 @@ class Projects:
 
     def close(self) -> None:
         """End every build."""
-        running = [build for build in list(self.builds.values()) if not build.over.is_set()]
+        running = [build for build in list(self.builds.values()) if not build.finished.is_set()]
         for build in running:
             build.end()
         for build in running:
-            build.over.wait(CLOSE_SECONDS)
+            build.finished.wait(STOP_SECONDS)
 
-    def made(self, properties: Json, default_name: str) -> tuple[str, Json]:
-        """Make a project for CloudFormation, whose physical id is its name."""
-        request = self._request({"Name": default_name, **properties})
-        try:
-            self.create(request)
-        except ServiceError as error:
-            raise refused("AWSCodeBuild", error) from None
-        return request["name"], {"Arn": self.arn(request["name"])}
-
-    def changed(self, physical_id: str, old: Json, new: Json, default_name: str) -> tuple[str, Json]:
-        """Change a project in place, or make another one under another name."""
-        if new.get("Name", physical_id) != physical_id or ("Name" in old) != ("Name" in new):
-            return self.made(new, default_name)
-        self._keep(self._request({**new, "Name": physical_id}), self.projects.get(physical_id))
-        return physical_id, {"Arn": self.arn(physical_id)}
-
-    def deleted(self, physical_id: str, properties: Json) -> None:  # noqa: ARG002  # a handler's signature
-        """Delete a project."""
-        self.projects.pop(physical_id, None)
-
-    def _request(self, properties: Json) -> Json:
-        shape = protocol.model("codebuild").operation_model("CreateProject").input_shape
-        given = {key: value for key, value in properties.items() if key not in KEPT}
-        try:
-            request = request_of(given, shape)
-            check_types(request)
-        except ServiceError as error:
-            raise refused("AWSCodeBuild", error) from None
-        if properties.get("Triggers"):
-            raise ResourceError("The local cloud has no webhooks: leave out Triggers.")
-        return request
-
-    def _keep(self, request: Json, former: Json | None = None) -> Json:
+    def put(self, request: Json) -> Json:
+        """Keep a project, in place of the one of the same name if there is one."""
         check_types(request)
+        former = self.projects.get(request["name"], {})
         project: Json = {
-            "timeoutInMinutes": DEFAULT_TIMEOUT,
+            "timeoutInMinutes": DEFAULT_TIMEOUT_MINUTES,
             **request,
             "arn": self.arn(request["name"]),
-            "created": (former or {}).get("created", now()),
+            "created": former.get("created", now()),
             "lastModified": now(),
         }
         self.projects[request["name"]] = project
         return project
 
 
-def filled(**lists: Sequence[Any]) -> Json:
-    """Return an answer of those lists that hold something; the API has no empty ones."""
+def _without_empty(**lists: Sequence[Any]) -> Json:
+    """Return the lists that are not empty: the API leaves empty lists out."""
     return {name: items for name, items in lists.items() if items}
 
 
-def overridden(project: Json, request: Json) -> Json:
-    """Return a project with what a start puts in place of its settings."""
-    made = copy.deepcopy(project)
-    for given, (member, inner) in {
-        "sourceTypeOverride": ("source", "type"),
-        "sourceLocationOverride": ("source", "location"),
-        "buildspecOverride": ("source", "buildspec"),
-        "imageOverride": ("environment", "image"),
-    }.items():
-        if given in request:
-            made[member][inner] = request[given]
+def _with_overrides(project: Json, request: Json) -> Json:
+    """Return a project with the settings that a start of a build overrides."""
+    changed = copy.deepcopy(project)
+    for override, (member, setting) in OVERRIDES.items():
+        if override in request:
+            changed[member][setting] = request[override]
     if "artifactsOverride" in request:
-        made["artifacts"] = request["artifactsOverride"]
+        changed["artifacts"] = request["artifactsOverride"]
     if "timeoutInMinutesOverride" in request:
-        made["timeoutInMinutes"] = request["timeoutInMinutesOverride"]
-    check_types(made)
-    return made
+        changed["timeoutInMinutes"] = request["timeoutInMinutesOverride"]
+    check_types(changed)
+    return changed

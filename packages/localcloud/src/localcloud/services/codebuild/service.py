@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localcloud.core.service import Resource, Service
+from localcloud.services.codebuild.cloudformation import ProjectResource
 
 if TYPE_CHECKING:
     from localcloud.services.codebuild.projects import Projects
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 def service(projects: Projects) -> Service:
     """Return the service."""
+    resource = ProjectResource(projects)
     return Service(
         name="codebuild",
         operations={
@@ -20,11 +22,11 @@ def service(projects: Projects) -> Service:
             "ListProjects": projects.list,
             "DeleteProject": projects.delete,
             "StartBuild": projects.start,
-            "BatchGetBuilds": projects.batch,
+            "BatchGetBuilds": projects.get_builds,
             "ListBuilds": projects.list_builds,
             "ListBuildsForProject": projects.list_builds,
             "StopBuild": projects.stop,
         },
-        resources={"AWS::CodeBuild::Project": Resource(projects.made, projects.changed, projects.deleted)},
+        resources={"AWS::CodeBuild::Project": Resource(resource.create, resource.update, resource.delete)},
         close=projects.close,
     )

@@ -1,4 +1,4 @@
-"""Commands of a build: each in a shell of its own, with the last one's variables and directory."""
+"""Commands of a build: each in its own shell, with the variables and the directory of the one before."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from localcloud.core.managed_process import ManagedProcess
-from localcloud.services.codebuild.variables import PhaseError
+from localcloud.services.codebuild.errors import internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 STOP_GRACE = 2.0
-# What CodeBuild does too: `exit` ends a command, not the build, and what a command sets is seen by the next.
+# As in CodeBuild, `exit` ends a command and not the build, and a command's variables stay for the next one.
 DRIVER = """\
 . {state}/env.sh
 cd "$(cat {state}/directory)" || exit
@@ -38,7 +38,7 @@ class Shell:
     def __init__(
         self, program: str, state: Path, source: Path, environment: Mapping[str, str], log: Path
     ) -> None:
-        """Write the state that the first command begins with, into the directory `state`."""
+        """Write the state of the first command into the directory `state`."""
         self._program, self._state, self._log = program, state, log
         self._source, self._environment = source, dict(environment)
         self._lock = threading.Lock()
@@ -50,7 +50,7 @@ class Shell:
         (state / "driver.sh").write_text(DRIVER.format(state=shlex.quote(str(state))), encoding="utf-8")
 
     def run(self, command: str) -> int:
-        """Run a command and return its exit code; one that is ended from outside has 143 or 137."""
+        """Run a command and return its exit code: 143 or 137 if `end` has ended it."""
         (self._state / "command.sh").write_text(f"{command}\n", encoding="utf-8")
         return self._start([self._program, str(self._state / "driver.sh")], self._log)
 
@@ -60,19 +60,23 @@ class Shell:
             file.write(f"export {name}={shlex.quote(value)}\n")
 
     def values(self, names: tuple[str, ...]) -> dict[str, str]:
-        """Return the variables as the last command left them."""
+        """Return the variables as the last command left them.
+
+        Raises:
+            PhaseError: the shell could not write the values.
+        """
         if not names:
             return {}
         printing = "\n".join(f"printf '%s\\0' \"${{{name}-}}\" || exit" for name in names)
         script, answer = self._state / "values.sh", self._state / "values"
         script.write_text(f". {shlex.quote(str(self._state / 'env.sh'))}\n{printing}\n", encoding="utf-8")
         if code := self._start([self._program, str(script)], answer):
-            raise PhaseError("INTERNAL_SERVICE_ERROR", f"{answer} can't be written: exit status {code}")
-        found = answer.read_bytes().decode(errors="replace").split("\0")
-        return dict(zip(names, found, strict=False))
+            raise internal_error(f"{answer} can't be written: exit status {code}")
+        values = answer.read_bytes().decode(errors="replace").split("\0")
+        return dict(zip(names, values, strict=False))
 
     def end(self) -> None:
-        """End what runs, and run nothing more."""
+        """End the command that runs, and run no other."""
         with self._lock:
             self._ended = True
             child = self._child
@@ -88,14 +92,13 @@ class Shell:
 
 
 def write_programs(directory: Path) -> None:
-    """Write the programs that a build image has and that stand for this Python's: python, pip, aws."""
+    """Write the programs of a build image that run this Python: python, python3 and pip."""
     directory.mkdir(parents=True)
     python = shlex.quote(sys.executable)
     programs = {
         "python": python,
         "python3": python,
         "pip": f"{python} -m pip",
-        "aws": f"{python} -m awscli",
     }
     for name, command in programs.items():
         path = directory / name

@@ -1,4 +1,4 @@
-"""One deployment: hooks, the shift of the traffic with its alarms, and the way back."""
+"""One deployment: its hooks, the shift of the traffic under its alarms, and the rollback."""
 
 from __future__ import annotations
 
@@ -6,65 +6,43 @@ import contextlib
 import secrets
 import threading
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localcloud.core.clock import HOOK_TIMEOUT, now
-from localcloud.services.codedeploy.traffic import Step, steps
+from localcloud.services.codedeploy.models import DeploymentError, Hook
+from localcloud.services.codedeploy.traffic import Step, shift_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from localcloud.core.clock import Clock
     from localcloud.core.service import Json
-    from localcloud.services.codedeploy.target import Platform
+    from localcloud.services.codedeploy.models import AliasUpdate
+    from localcloud.services.codedeploy.target import LambdaTarget
 
-LOOK_EVERY = 0.05
-# The old version's requests under way may end before anything of it is deleted; API Gateway gives up at 29 s.
+POLL_SECONDS = 0.05
+# The old version's running requests may end before the version is deleted: API Gateway gives up at 29 s.
 DRAIN_SECONDS = 30.0
-BEFORE, DURING, AFTER = "BeforeAllowTraffic", "AllowTraffic", "AfterAllowTraffic"
-ENDINGS = {"Succeeded": "DeploymentSuccess", "Failed": "DeploymentFailure", "Stopped": "DeploymentStop"}
-
-
-class DeploymentError(Exception):
-    """A deployment has not come to its end; the code is one of CodeDeploy's."""
-
-    def __init__(self, code: str, message: str, status: str = "Failed") -> None:
-        """Keep what GetDeployment tells."""
-        super().__init__(message)
-        self.code, self.message, self.status = code, message, status
-
-
-@dataclass(frozen=True)
-class Target:
-    """The alias that moves, and from where to where."""
-
-    function: str
-    alias: str
-    old: str
-    new: str
-
-
-@dataclass
-class Hook:
-    """A function that has to say whether the deployment goes on."""
-
-    identifier: str = field(default_factory=lambda: str(uuid.uuid4()))
-    status: str = ""
-    told: threading.Event = field(default_factory=threading.Event)
+BEFORE_ALLOW_TRAFFIC, ALLOW_TRAFFIC, AFTER_ALLOW_TRAFFIC = (
+    "BeforeAllowTraffic",
+    "AllowTraffic",
+    "AfterAllowTraffic",
+)
+END_EVENTS = {"Succeeded": "DeploymentSuccess", "Failed": "DeploymentFailure", "Stopped": "DeploymentStop"}
 
 
 @dataclass
 class Deployment:
-    """A deployment of one alias, by the settings of its group."""
+    """A deployment of one alias by the settings of its group; times are epoch seconds."""
 
     group: Json
-    target: Target
+    update: AliasUpdate
     hooks: dict[str, str]
-    platform: Platform
+    target: LambdaTarget
     clock: Clock
     cancelled: Callable[[], bool]
+    roll_back: Callable[[Deployment], None]
     creator: str = "CloudFormation"
     identifier: str = field(default_factory=lambda: f"d-{secrets.token_hex(5)[:9].upper()}")
     status: str = "Created"
@@ -73,27 +51,33 @@ class Deployment:
     created: float = field(default_factory=now)
     completed: float | None = None
     events: dict[str, Json] = field(default_factory=dict)
-    waiting: dict[str, Hook] = field(default_factory=dict)
+    waiting_hooks: dict[str, Hook] = field(default_factory=dict)
     shifts: list[Json] = field(default_factory=list)
     rollback: Json = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
-    imposed: float = 0.0
+    skipped_seconds: float = 0.0  # of AWS, which a faster clock has left out of the waits
 
     def __post_init__(self) -> None:
-        """Name the events that are to come."""
+        """Record the lifecycle events as pending."""
         self.events = {
-            name: {"lifecycleEventName": name, "status": "Pending"} for name in (BEFORE, DURING, AFTER)
+            name: {"lifecycleEventName": name, "status": "Pending"}
+            for name in (BEFORE_ALLOW_TRAFFIC, ALLOW_TRAFFIC, AFTER_ALLOW_TRAFFIC)
         }
 
     def run(self) -> None:
-        """Move the traffic; DeploymentError when that was stopped or failed, with the alias moved back."""
+        """Shift the traffic to the target version.
+
+        Raises:
+            DeploymentError: the deployment was stopped or has failed; the group's settings decide about the
+                rollback.
+        """
         self.status = "InProgress"
-        self.platform.tell(self, "DeploymentStart")
+        self.target.notify(self, "DeploymentStart")
         try:
-            self._hook(BEFORE)
-            with self._event(DURING):
-                self._shift(steps(self.group["deploymentConfigName"]) or ())
-            self._hook(AFTER)
+            self._hook(BEFORE_ALLOW_TRAFFIC)
+            with self._event(ALLOW_TRAFFIC):
+                self._shift(shift_steps(self.group["deploymentConfigName"]) or ())
+            self._hook(AFTER_ALLOW_TRAFFIC)
         except DeploymentError as error:
             self._fail(error)
             raise
@@ -108,20 +92,20 @@ class Deployment:
             self.events[event]["status"] = "Skipped"
             return
         hook = Hook()
-        self.waiting[hook.identifier] = hook
+        self.waiting_hooks[hook.identifier] = hook
         with self._event(event):
-            self.platform.invoke_hook(self.hooks[event], self.identifier, hook.identifier)
+            self.target.invoke_hook(self.hooks[event], self.identifier, hook.identifier)
             self._await_hook(event, hook)
 
     def _await_hook(self, event: str, hook: Hook) -> None:
         function = self.hooks[event]
         deadline = time.monotonic() + self.clock.seconds(HOOK_TIMEOUT)
-        while not hook.told.wait(LOOK_EVERY):
-            self._watch()
-            # Its own time is not divided: the hour counts when it runs no more.
-            if time.monotonic() > deadline and not self.platform.running(function):
+        while not hook.reported.wait(POLL_SECONDS):
+            self._check()
+            # The clock does not scale the hook's own time: the timeout counts only when it does not run.
+            if time.monotonic() > deadline and not self.target.is_running(function):
                 raise DeploymentError(
-                    "TIMEOUT", f"The validation function {function} ({event}) has not told how it ended."
+                    "TIMEOUT", f"The validation function {function} ({event}) has not reported its status."
                 )
         if hook.status != "Succeeded":
             raise DeploymentError(
@@ -134,25 +118,25 @@ class Deployment:
         for step in plan:
             self._wait(step.wait)
             self._route(step.share)
-        self.platform.drain(self.target.function, self.target.old, DRAIN_SECONDS)
-        self._watch()
+        self.target.drain(self.update.function, self.update.current_version, DRAIN_SECONDS)
+        self._check()
 
     def _wait(self, aws_seconds: float) -> None:
         started = time.monotonic()
         deadline = started + self.clock.seconds(aws_seconds)
         try:
             while (left := deadline - time.monotonic()) > 0:
-                self._watch()
-                self.stopping.wait(min(LOOK_EVERY, left))
-            self._watch()
+                self._check()
+                self.stopping.wait(min(POLL_SECONDS, left))
+            self._check()
         finally:
             real = min(time.monotonic(), deadline) - started
-            self.imposed += max(0.0, real) * (self.clock.speed - 1)
+            self.skipped_seconds += max(0.0, real) * (self.clock.speed - 1)
 
-    def _watch(self) -> None:
+    def _check(self) -> None:
         if self.stopping.is_set() or self.cancelled():
             raise DeploymentError("MANUAL_STOP", "The deployment was stopped.", "Stopped")
-        active = self.platform.alarming(self.group)
+        active = self.target.active_alarms(self.group)
         if active:
             raise DeploymentError(
                 "ALARM_ACTIVE",
@@ -163,18 +147,18 @@ class Deployment:
             )
 
     def _route(self, share: float) -> None:
-        target, self.share = self.target, share
+        current, new, self.share = self.update.current_version, self.update.target_version, share
         if share >= 1:
-            self.platform.route(target, target.new, {})
+            self.target.route(self.update, new, {})
         else:
-            self.platform.route(target, target.old, {target.new: share} if share else {})
+            self.target.route(self.update, current, {new: share} if share else {})
         at = now()
-        weights = {target.old: round(1 - share, 6), target.new: round(share, 6)}
+        weights = {current: round(1 - share, 6), new: round(share, 6)}
         self.shifts.append({"time": at, "aws_seconds": round(self.aws_seconds(at), 3), "weights": weights})
 
     def aws_seconds(self, at: float) -> float:
-        """Return how long after its start AWS would have been where this was at a time."""
-        return at - self.created + self.imposed
+        """Return the seconds from the start to a time (epoch seconds) that AWS would have taken."""
+        return at - self.created + self.skipped_seconds
 
     @contextlib.contextmanager
     def _event(self, name: str) -> Iterator[None]:
@@ -196,16 +180,16 @@ class Deployment:
         if self._rolls_back(error):
             if self.shifts:
                 self._route(0.0)
-                self.platform.drain(self.target.function, self.target.new, DRAIN_SECONDS)
-            self.platform.roll_back(self)
+                self.target.drain(self.update.function, self.update.target_version, DRAIN_SECONDS)
+            self.roll_back(self)
         self._end(error.status)
 
     def _rolls_back(self, error: DeploymentError) -> bool:
         rollback = self.group.get("autoRollbackConfiguration", {})
-        event = {"ALARM_ACTIVE": "DEPLOYMENT_STOP_ON_ALARM", "MANUAL_STOP": "DEPLOYMENT_STOP_ON_REQUEST"}
-        wanted = event.get(error.code, "DEPLOYMENT_FAILURE")
-        return bool(rollback.get("enabled")) and wanted in rollback.get("events", [])
+        events = {"ALARM_ACTIVE": "DEPLOYMENT_STOP_ON_ALARM", "MANUAL_STOP": "DEPLOYMENT_STOP_ON_REQUEST"}
+        event = events.get(error.code, "DEPLOYMENT_FAILURE")
+        return bool(rollback.get("enabled")) and event in rollback.get("events", [])
 
     def _end(self, status: str) -> None:
         self.status, self.completed = status, now()
-        self.platform.tell(self, ENDINGS[status])
+        self.target.notify(self, END_EVENTS[status])

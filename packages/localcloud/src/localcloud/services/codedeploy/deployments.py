@@ -1,44 +1,51 @@
-"""All deployments: begun by CloudFormation, described, stopped, and told by their hooks how these ended."""
+"""All deployments: CloudFormation begins them, hooks report to them, and the API describes and stops them."""
 
 from __future__ import annotations
 
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from localcloud.core.errors import ResourceError, ServiceError
+from localcloud.core.errors import ResourceError
+from localcloud.services.codedeploy import errors
 from localcloud.services.codedeploy.deployment import (
-    AFTER,
-    BEFORE,
+    AFTER_ALLOW_TRAFFIC,
+    BEFORE_ALLOW_TRAFFIC,
     DRAIN_SECONDS,
     Deployment,
-    DeploymentError,
-    Target,
 )
-from localcloud.services.codedeploy.target import Platform
+from localcloud.services.codedeploy.descriptions import (
+    OVER,
+    describe_deployment,
+    describe_shifts,
+    describe_target,
+    target_id,
+)
+from localcloud.services.codedeploy.models import AliasUpdate, DeploymentError
+from localcloud.services.codedeploy.target import LambdaTarget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Answer, Json, Operation
     from localcloud.services.awslambda.executions import Executions
     from localcloud.services.cloudformation.service import Result, Update
     from localcloud.services.codedeploy.groups import Groups
 
-# AWS keeps no record of the shift's steps; a report reads them here.
+# AWS keeps no record of the shift's steps; this cloud's reports read them at this path.
 PATH = r"/_local/deployments"
-PAGE = 100
-HOOKS = {"BeforeAllowTrafficHook": BEFORE, "AfterAllowTrafficHook": AFTER}
-OVER = ("Succeeded", "Failed", "Stopped")
+PAGE_SIZE = 100
+HOOKS = {"BeforeAllowTrafficHook": BEFORE_ALLOW_TRAFFIC, "AfterAllowTrafficHook": AFTER_ALLOW_TRAFFIC}
 
 
 class Deployments:
-    """All deployments, newest last."""
+    """All deployments, the newest last."""
 
-    def __init__(self, context: Context, executions: Executions, groups: Groups) -> None:
-        """Begin without any."""
+    def __init__(self, context: CloudContext, executions: Executions, groups: Groups) -> None:
+        """Begin without deployments."""
         self._context, self._groups = context, groups
-        self._platform = Platform(context.region, executions, self._keep)
+        self._target = LambdaTarget(context.region, executions)
         self._all: dict[str, Deployment] = {}
 
     def operations(self) -> dict[str, Operation]:
@@ -53,16 +60,20 @@ class Deployments:
         }
 
     def move(self, update: Update, proceed: Callable[[], Result]) -> Result:
-        """Move an alias that CloudFormation changes: by a deployment when its policy says so."""
+        """Update an alias for CloudFormation, by a deployment if the resource's update policy says so.
+
+        Raises:
+            ResourceError: the deployment was stopped or has failed.
+        """
         policy = update.policy.get("CodeDeployLambdaAliasUpdate")
-        left = target_of(update)
-        if left.old == left.new:
+        alias_update = _alias_update(update)
+        if alias_update.current_version == alias_update.target_version:
             return proceed()
-        # On the way back the stack's alias goes straight to where it was.
+        # A rollback of the stack moves the alias at once, without a deployment.
         if not policy or update.rolling_back:
-            moved = proceed()
-            self._platform.drain(left.function, left.old, DRAIN_SECONDS)
-            return moved
+            result = proceed()
+            self._target.drain(alias_update.function, alias_update.current_version, DRAIN_SECONDS)
+            return result
         deployment = self._begin(policy, update)
         try:
             deployment.run()
@@ -73,129 +84,143 @@ class Deployments:
         return proceed()
 
     def find(self, identifier: str) -> Deployment:
-        """Return the deployment under an id."""
+        """Return the deployment of an id.
+
+        Raises:
+            ServiceError: the deployment does not exist.
+        """
         if identifier not in self._all:
-            raise ServiceError(
-                "DeploymentDoesNotExistException", f"The deployment {identifier} could not be found"
-            )
+            raise errors.deployment_not_found(identifier)
         return self._all[identifier]
 
     def get(self, request: Json) -> Json:
         """Describe a deployment."""
-        return {"deploymentInfo": described(self.find(request["deploymentId"]))}
+        return {"deploymentInfo": describe_deployment(self.find(request["deploymentId"]))}
 
     def list(self, request: Json) -> Json:
         """List the ids of deployments, newest first."""
-        found = [each for each in reversed(list(self._all.values())) if matches(each, request)]
+        deployments = [each for each in reversed(list(self._all.values())) if _matches(each, request)]
         start = int(request.get("nextToken", "0"))
-        more = {"nextToken": str(start + PAGE)} if len(found) > start + PAGE else {}
-        return {"deployments": [each.identifier for each in found[start : start + PAGE]], **more}
+        end = start + PAGE_SIZE
+        token = {"nextToken": str(end)} if len(deployments) > end else {}
+        return {"deployments": [each.identifier for each in deployments[start:end]], **token}
 
     def get_target(self, request: Json) -> Json:
-        """Describe what a deployment acts on."""
+        """Describe the target of a deployment.
+
+        Raises:
+            ServiceError: the deployment does not exist, or has another target.
+        """
         deployment = self.find(request["deploymentId"])
         if request["targetId"] != target_id(deployment):
-            raise ServiceError("DeploymentTargetDoesNotExistException", "The target could not be found.")
-        target = {
-            "deploymentTargetType": "LambdaTarget",
-            "lambdaTarget": self._described_target(deployment),
-        }
-        return {"deploymentTarget": target}
+            raise errors.target_not_found()
+        update = deployment.update
+        function_arn = self._context.arn("lambda", f"function:{update.function}:{update.alias}")
+        description = describe_target(deployment, function_arn)
+        return {"deploymentTarget": {"deploymentTargetType": "LambdaTarget", "lambdaTarget": description}}
 
     def list_targets(self, request: Json) -> Json:
-        """List the ids of what a deployment acts on: one."""
+        """List the id of a deployment's only target."""
         return {"targetIds": [target_id(self.find(request["deploymentId"]))]}
 
     def stop(self, request: Json) -> Json:
-        """Stop a deployment, which rolls back when its group says so."""
+        """Stop a deployment, which rolls back if its group says so.
+
+        Raises:
+            ServiceError: the deployment does not exist, or has ended.
+        """
         deployment = self.find(request["deploymentId"])
         if deployment.status in OVER:
-            raise ServiceError(
-                "DeploymentAlreadyCompletedException", f"The deployment {deployment.identifier} is over."
-            )
+            raise errors.deployment_already_completed(deployment.identifier)
         deployment.stop()
         return {"status": "Pending", "statusMessage": "The deployment is being stopped."}
 
     def put_hook_status(self, request: Json) -> Json:
-        """Take a hook's word."""
+        """Record the status that a hook reports.
+
+        Raises:
+            ServiceError: there is no such hook, the status is unknown, or the hook has reported already.
+        """
         deployment = self.find(request["deploymentId"])
         identifier = request.get("lifecycleEventHookExecutionId", "")
-        hook = deployment.waiting.get(identifier)
+        hook = deployment.waiting_hooks.get(identifier)
         if hook is None:
-            raise ServiceError(
-                "InvalidLifecycleEventHookExecutionIdException", f"No hook has the execution id {identifier}."
-            )
+            raise errors.hook_not_found(identifier)
         if request.get("status") not in ("Succeeded", "Failed"):
-            raise ServiceError(
-                "InvalidLifecycleEventHookExecutionStatusException", "The status is Succeeded or Failed."
-            )
-        if hook.told.is_set():
-            raise ServiceError(
-                "LifecycleEventAlreadyCompletedException", "The lifecycle event is already completed."
-            )
+            raise errors.invalid_hook_status()
+        if hook.reported.is_set():
+            raise errors.event_already_completed()
         hook.status = request["status"]
-        hook.told.set()
+        hook.reported.set()
         return {"lifecycleEventHookExecutionId": identifier}
 
-    async def shifts(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002
-        """Tell each deployment's steps: when, in both times, which version had which share."""
-        told = [shown(deployment) for deployment in self._all.values()]
-        return 200, [(b"content-type", b"application/json")], json.dumps(told).encode()
+    async def shifts(
+        self,
+        path: str,  # noqa: ARG002 - a route's signature
+        headers: Mapping[str, str],  # noqa: ARG002 - a route's signature
+        body: bytes,  # noqa: ARG002 - a route's signature
+    ) -> Answer:
+        """Answer with each deployment's traffic shifts, their times and the versions' weights."""
+        content = [describe_shifts(deployment) for deployment in self._all.values()]
+        return HTTPStatus.OK, [(b"content-type", b"application/json")], json.dumps(content).encode()
 
     def close(self) -> None:
-        """Stop what is under way."""
+        """Stop every deployment that runs."""
         for deployment in self._all.values():
             deployment.stop()
 
     def _begin(self, policy: Json, update: Update) -> Deployment:
         deployment = Deployment(
             self._groups.find(policy["ApplicationName"], policy["DeploymentGroupName"]),
-            target_of(update),
+            _alias_update(update),
             {event: str(policy[name]) for name, event in HOOKS.items() if policy.get(name)},
-            self._platform,
+            self._target,
             self._context.clock,
             lambda: update.cancelled,
+            self._roll_back,
         )
-        self._keep(deployment)
+        self._all[deployment.identifier] = deployment
         return deployment
 
-    def _keep(self, deployment: Deployment) -> None:
-        self._all[deployment.identifier] = deployment
-
-    def _described_target(self, deployment: Deployment) -> Json:
-        target = deployment.target
-        function = self._context.arn("lambda", f"function:{target.function}:{target.alias}")
-        return {
-            "deploymentId": deployment.identifier,
-            "targetId": target_id(deployment),
-            "targetArn": function,
-            "status": {"Created": "Pending", "Stopped": "Failed"}.get(deployment.status, deployment.status),
-            "lastUpdatedAt": deployment.completed or deployment.created,
-            "lifecycleEvents": list(deployment.events.values()),
-            "lambdaFunctionInfo": {
-                "functionName": target.function,
-                "functionAlias": target.alias,
-                "currentVersion": target.old,
-                "targetVersion": target.new,
-                "targetVersionWeight": deployment.share,
-            },
+    def _roll_back(self, failed: Deployment) -> None:
+        """Keep the deployment that has brought the current version of a failed deployment back."""
+        update = failed.update
+        rollback = Deployment(
+            failed.group,
+            AliasUpdate(update.function, update.alias, update.target_version, update.current_version),
+            {},
+            failed.target,
+            failed.clock,
+            failed.cancelled,
+            failed.roll_back,
+            creator="codeDeployRollback",
+            status="Succeeded",
+            share=1.0,
+        )
+        rollback.completed = rollback.created
+        for event in rollback.events.values():
+            event["status"] = "Skipped"
+        message = f"Deployment {failed.identifier} was rolled back: {failed.error}"
+        rollback.rollback = {
+            "rollbackTriggeringDeploymentId": failed.identifier,
+            "rollbackMessage": message,
         }
+        failed.rollback = {"rollbackDeploymentId": rollback.identifier, "rollbackMessage": message}
+        self._all[rollback.identifier] = rollback
+        self._target.notify(rollback, "DeploymentRollback")
 
 
-def target_of(update: Update) -> Target:
-    """Return what an alias' update moves; a function is given by its name or ARN."""
-    given = str(update.new["FunctionName"])
-    old, new = (str(each.get("FunctionVersion")) for each in (update.old, update.new))
-    return Target(given.rpartition(":function:")[2] or given, str(update.new["Name"]), old, new)
+def _alias_update(update: Update) -> AliasUpdate:
+    """Return the alias and versions of a resource's update; the function is given by its name or ARN."""
+    function = str(update.new["FunctionName"])
+    current, new = (str(each.get("FunctionVersion")) for each in (update.old, update.new))
+    return AliasUpdate(
+        function.rpartition(":function:")[2] or function, str(update.new["Name"]), current, new
+    )
 
 
-def target_id(deployment: Deployment) -> str:
-    """Return the id of a deployment's only target."""
-    return f"{deployment.target.function}:{deployment.target.alias}"
-
-
-def matches(deployment: Deployment, request: Json) -> bool:
-    """Whether a deployment is among those asked for."""
+def _matches(deployment: Deployment, request: Json) -> bool:
+    """Return whether a deployment passes the filters of a list's request."""
     span = request.get("createTimeRange", {})
     return (
         request.get("applicationName") in (None, deployment.group["applicationName"])
@@ -203,77 +228,3 @@ def matches(deployment: Deployment, request: Json) -> bool:
         and deployment.status in (request.get("includeOnlyStatuses") or [deployment.status])
         and span.get("start", 0) <= deployment.created <= span.get("end", float("inf"))
     )
-
-
-def described(deployment: Deployment) -> Json:
-    """Return what GetDeployment answers."""
-    group, ended = deployment.group, deployment.status in OVER
-    counted = {"Created": "Pending", "Stopped": "Failed"}.get(deployment.status, deployment.status)
-    info: Json = {
-        "applicationName": group["applicationName"],
-        "deploymentGroupName": group["deploymentGroupName"],
-        "deploymentConfigName": group["deploymentConfigName"],
-        "deploymentId": deployment.identifier,
-        "revision": {"revisionType": "AppSpecContent", "appSpecContent": {"content": app_spec(deployment)}},
-        "status": deployment.status,
-        "createTime": deployment.created,
-        "startTime": deployment.created,
-        "deploymentOverview": {
-            name: int(name == counted)
-            for name in ("Pending", "InProgress", "Succeeded", "Failed", "Skipped", "Ready")
-        },
-        "creator": deployment.creator,
-        "ignoreApplicationStopFailures": False,
-        "updateOutdatedInstancesOnly": False,
-        "deploymentStyle": {"deploymentType": "BLUE_GREEN", "deploymentOption": "WITH_TRAFFIC_CONTROL"},
-        "instanceTerminationWaitTimeStarted": False,
-        "fileExistsBehavior": "DISALLOW",
-        "deploymentStatusMessages": [],
-        "computePlatform": "Lambda",
-    }
-    if "autoRollbackConfiguration" in group:
-        info["autoRollbackConfiguration"] = group["autoRollbackConfiguration"]
-    if deployment.rollback:
-        info["rollbackInfo"] = deployment.rollback
-    if ended:
-        info["completeTime"] = deployment.completed
-    if deployment.error:
-        info["errorInformation"] = {"code": deployment.error.code, "message": deployment.error.message}
-    return info
-
-
-def app_spec(deployment: Deployment) -> str:
-    """Return the deployment as an AppSpec, which CloudFormation writes for it on AWS."""
-    target = deployment.target
-    properties = {
-        "Name": target.function,
-        "Alias": target.alias,
-        "CurrentVersion": target.old,
-        "TargetVersion": target.new,
-    }
-    resource = {target.function: {"Type": "AWS::Lambda::Function", "Properties": properties}}
-    hooks = [{event: function} for event, function in deployment.hooks.items()]
-    return json.dumps({"version": "0.0", "Resources": [resource], "Hooks": hooks})
-
-
-def shown(deployment: Deployment) -> Json:
-    """Return a deployment as the report has it, times in seconds."""
-    at = deployment.completed
-    return {
-        "deploymentId": deployment.identifier,
-        "applicationName": deployment.group["applicationName"],
-        "creator": deployment.creator,
-        "function": deployment.target.function,
-        "alias": deployment.target.alias,
-        "config": deployment.group["deploymentConfigName"],
-        "from": deployment.target.old,
-        "to": deployment.target.new,
-        "status": deployment.status,
-        "error": deployment.error.message if deployment.error else None,
-        "created": deployment.created,
-        "completed": at,
-        "seconds": round(at - deployment.created, 3) if at else None,
-        "aws_seconds": round(deployment.aws_seconds(at), 3) if at else None,
-        "events": list(deployment.events.values()),
-        "shifts": deployment.shifts,
-    }

@@ -1,4 +1,4 @@
-"""What an action is given when it runs, and what is recorded of it."""
+"""The context that an action gets when it runs, and the record of its execution."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from localcloud.services.codepipeline.errors import AbandonedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.codebuild.projects import Projects
     from localcloud.services.codepipeline.artifacts import Artifacts
     from localcloud.services.codepipeline.declaration import Action
 
-LOOK_EVERY = 0.15
+POLL_SECONDS = 0.15
 
 
 @dataclass
 class Approval:
-    """What an approval waits for."""
+    """An approval that waits for its answer."""
 
     token: str = field(default_factory=lambda: str(uuid.uuid4()))
     answered: threading.Event = field(default_factory=threading.Event)
@@ -32,7 +32,7 @@ class Approval:
 
 
 @dataclass
-class ActionRun:
+class ActionExecution:
     """One execution of an action."""
 
     stage: str
@@ -55,26 +55,26 @@ class ActionRun:
     outputs: list[Json] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
 
-    def ended(self, status: str) -> None:
-        """Note the end."""
+    def end(self, status: str) -> None:
+        """Record the end with its status."""
         self.status, self.changed = status, now()
 
 
 @dataclass(frozen=True)
 class Tools:
-    """What every action may use: the machine, clients of the services, CodeBuild."""
+    """The cloud, clients of its services, and CodeBuild, for every action."""
 
-    context: Context
+    cloud: CloudContext
     connect: Callable[[str], Any]
     builds: Projects
 
 
 @dataclass(frozen=True)
-class Work:
-    """An action with its configuration resolved, its artifacts, and a word when nobody waits any more."""
+class ActionContext:
+    """An action with its resolved configuration and its artifacts; `abandoned` is set when it has to end."""
 
     pipeline: str
-    run: ActionRun
+    run: ActionExecution
     configuration: dict[str, str]
     artifacts: Artifacts
     revisions: dict[str, str]
@@ -83,15 +83,19 @@ class Work:
 
     @property
     def action(self) -> Action:
-        """The action."""
+        """The action as it is declared."""
         return self.run.action
 
     def client(self, service: str) -> Any:
         """Return a client of a service of this cloud."""
         return self.tools.connect(service)
 
-    def wait(self, over: Callable[[], bool]) -> None:
-        """Look until it is over; raise AbandonedError when nobody waits any more."""
-        while not over():
-            if self.abandoned.wait(LOOK_EVERY):
+    def wait(self, is_over: Callable[[], bool]) -> None:
+        """Wait until `is_over` returns True.
+
+        Raises:
+            AbandonedError: the execution was abandoned.
+        """
+        while not is_over():
+            if self.abandoned.wait(POLL_SECONDS):
                 raise AbandonedError

@@ -1,4 +1,4 @@
-"""Artifacts of an execution: zips in the pipeline's bucket."""
+"""Artifacts of an execution: zip files in the pipeline's bucket."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import archives
-from localcloud.services.codepipeline.errors import ActionError
+from localcloud.services.codepipeline.errors import configuration_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json
     from localcloud.services.codepipeline.declaration import Declaration
 
-# As AWS shortens them.
-PIPELINE_LENGTH, ARTIFACT_LENGTH, OWN_LENGTH = 20, 10, 7
+# AWS shortens the names to these lengths.
+PIPELINE_LENGTH, ARTIFACT_LENGTH, RANDOM_LENGTH = 20, 10, 7
 LETTERS = string.ascii_letters + string.digits
 
 
 @dataclass
 class Artifacts:
-    """Where each artifact is."""
+    """The artifacts of one execution, and the key of each in the bucket."""
 
     declaration: Declaration
     region: str
@@ -40,29 +40,33 @@ class Artifacts:
         self.keys[name] = key
 
     def publish(self, name: str, text: str) -> str:
-        """Store a text and return its address; a request may be too short for it."""
+        """Store a text and return its URL, for a request that could not hold the text itself."""
         key = self._key(name)
         bucket = self.declaration.bucket
         self.connect("s3").put_object(Bucket=bucket, Key=key, Body=text.encode())
         return f"https://s3.{self.region}.amazonaws.com/{bucket}/{key}"
 
     def get(self, name: str) -> bytes:
-        """Return an artifact's zip."""
+        """Return an artifact's zip file."""
         answer = self.connect("s3").get_object(Bucket=self.declaration.bucket, Key=self.keys[name])
         return bytes(answer["Body"].read())
 
     def read(self, path: str) -> str:
-        """Return the text of `Artifact::file`."""
+        """Return the text of `Artifact::file`.
+
+        Raises:
+            ActionError: there is no such artifact, or it has no such file.
+        """
         name, _, member = path.partition("::")
         if name not in self.keys:
-            raise ActionError("ConfigurationError", f"{path}: there is no artifact {name}")
+            raise configuration_error(f"{path}: there is no artifact {name}")
         content = archives.read_member(self.get(name), member)
         if content is None:
-            raise ActionError("ConfigurationError", f"File [{member}] does not exist in artifact [{name}]")
+            raise configuration_error(f"File [{member}] does not exist in artifact [{name}]")
         return content.decode()
 
-    def located(self, names: tuple[str, ...]) -> list[Json]:
-        """Return where artifacts are, as ListActionExecutions shows it."""
+    def locations(self, names: tuple[str, ...]) -> list[Json]:
+        """Return the locations of artifacts, as ListActionExecutions shows them."""
         bucket = self.declaration.bucket
         return [
             {"name": name, "s3location": {"bucket": bucket, "key": self.keys[name]}}
@@ -71,5 +75,5 @@ class Artifacts:
         ]
 
     def _key(self, name: str) -> str:
-        own = "".join(secrets.choice(LETTERS) for _ in range(OWN_LENGTH))
-        return f"{self.declaration.name[:PIPELINE_LENGTH]}/{name[:ARTIFACT_LENGTH]}/{own}"
+        unique = "".join(secrets.choice(LETTERS) for _ in range(RANDOM_LENGTH))
+        return f"{self.declaration.name[:PIPELINE_LENGTH]}/{name[:ARTIFACT_LENGTH]}/{unique}"

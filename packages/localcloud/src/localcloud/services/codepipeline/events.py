@@ -1,54 +1,59 @@
-"""The state changes that CodePipeline tells EventBridge of."""
+"""The state changes that CodePipeline sends to EventBridge."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from localcloud.core import ministack
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
-    from localcloud.services.codepipeline.action_context import ActionRun
-    from localcloud.services.codepipeline.execution import Execution
+    from localcloud.services.codepipeline.action_context import ActionExecution
 
 
-def pipeline(execution: Execution, state: str) -> None:
-    """Tell how an execution stands."""
-    send(execution, "Pipeline", {"state": state})
+@dataclass(frozen=True)
+class ExecutionEvents:
+    """The events of one execution of a pipeline."""
 
+    pipeline_name: str
+    pipeline_arn: str
+    version: int
+    execution_id: str
+    region: str
 
-def stage(execution: Execution, name: str, state: str) -> None:
-    """Tell how a stage stands."""
-    send(execution, "Stage", {"stage": name, "state": state})
+    def pipeline(self, state: str) -> None:
+        """Send a new state of the execution."""
+        self._send("Pipeline", {"state": state})
 
+    def stage(self, name: str, state: str) -> None:
+        """Send a new state of a stage."""
+        self._send("Stage", {"stage": name, "state": state})
 
-def action(execution: Execution, run: ActionRun, state: str) -> None:
-    """Tell how an action stands."""
-    detail: Json = {
-        "stage": run.stage,
-        "action": run.action.name,
-        "action-execution-id": run.id,
-        "state": state,
-        "region": execution.tools.context.region,
-        "type": run.action.type_id,
-    }
-    result: Json = {}
-    if run.external_id:
-        result["external-execution-id"] = run.external_id
-    if run.error:
-        result |= {"error-code": run.error[0], "external-execution-summary": run.error[1]}
-    elif run.summary:
-        result["external-execution-summary"] = run.summary
-    send(execution, "Action", detail | ({"execution-result": result} if result else {}))
+    def action(self, run: ActionExecution, state: str) -> None:
+        """Send a new state of an action."""
+        detail: Json = {
+            "stage": run.stage,
+            "action": run.action.name,
+            "action-execution-id": run.id,
+            "state": state,
+            "region": self.region,
+            "type": run.action.type_id,
+        }
+        result: Json = {}
+        if run.external_id:
+            result["external-execution-id"] = run.external_id
+        if run.error:
+            result |= {"error-code": run.error[0], "external-execution-summary": run.error[1]}
+        elif run.summary:
+            result["external-execution-summary"] = run.summary
+        self._send("Action", detail | ({"execution-result": result} if result else {}))
 
-
-def send(execution: Execution, of: str, detail: Json) -> None:
-    """Send an event about an execution."""
-    common = {
-        "pipeline": execution.declaration.name,
-        "execution-id": execution.id,
-        "version": float(execution.version),
-    }
-    ministack.put_event(
-        "aws.codepipeline", f"CodePipeline {of} Execution State Change", common | detail, [execution.arn]
-    )
+    def _send(self, subject: str, detail: Json) -> None:
+        common = {
+            "pipeline": self.pipeline_name,
+            "execution-id": self.execution_id,
+            "version": float(self.version),
+        }
+        detail_type = f"CodePipeline {subject} Execution State Change"
+        ministack.put_event("aws.codepipeline", detail_type, common | detail, [self.pipeline_arn])

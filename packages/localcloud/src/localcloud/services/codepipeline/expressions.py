@@ -1,11 +1,11 @@
-"""`#{namespace.name}` in the configuration of actions."""
+"""Expressions `#{namespace.name}` in the configuration of actions."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from localcloud.services.codepipeline.errors import ActionError
+from localcloud.services.codepipeline.errors import configuration_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -15,18 +15,21 @@ EXPRESSION = re.compile(r"#\{([A-Za-z0-9@_-]+)\.([A-Za-z0-9@_-]+)\}")
 
 def namespaces_in(texts: Iterable[str]) -> set[str]:
     """Return the namespaces that texts refer to."""
-    return {found.group(1) for text in texts for found in EXPRESSION.finditer(text)}
+    return {match.group(1) for text in texts for match in EXPRESSION.finditer(text)}
 
 
-def resolved(text: str, namespaces: Mapping[str, Mapping[str, str]]) -> str:
-    """Put values in place of expressions, as they are; raise ActionError for one that has no value."""
+def resolve(text: str, namespaces: Mapping[str, Mapping[str, str]]) -> str:
+    """Replace each expression by its value; a value is not resolved again.
 
-    def value(found: re.Match[str]) -> str:
-        namespace, name = found.groups()
+    Raises:
+        ActionError: an expression has no value.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        namespace, name = match.groups()
         if name not in namespaces.get(namespace, {}):
-            raise ActionError(
-                "ConfigurationError",
-                f"{found.group()} can't be resolved: no variable {name} in namespace {namespace}",
+            raise configuration_error(
+                f"{match.group()} can't be resolved: no variable {name} in namespace {namespace}"
             )
         return namespaces[namespace][name]
 

@@ -1,4 +1,4 @@
-"""CodePipeline: a deployed pipeline's own stages, from the source to the last action."""
+"""CodePipeline: the stages of a deployed pipeline, from the source to the last action."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core.service import Resource, Service
 from localcloud.services.codepipeline.action_context import Tools
-from localcloud.services.codepipeline.cloudformation import PipelineResource, target
+from localcloud.services.codepipeline.cloudformation import PipelineResource
 from localcloud.services.codepipeline.pipelines import Pipelines
+from localcloud.services.codepipeline.rule_target import start_for_rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.services.codebuild.projects import Projects
 
 
-def service(context: Context, connect: Callable[[str], Any], builds: Projects) -> Service:
+def service(context: CloudContext, connect: Callable[[str], Any], builds: Projects) -> Service:
     """Return the service; its actions call this cloud's services by `connect`, and CodeBuild directly."""
     pipelines = Pipelines(Tools(context, connect, builds))
     resource = PipelineResource(pipelines)
@@ -28,17 +29,17 @@ def service(context: Context, connect: Callable[[str], Any], builds: Projects) -
             "ListPipelines": pipelines.list,
             "StartPipelineExecution": pipelines.start,
             "StopPipelineExecution": pipelines.stop,
-            "DisableStageTransition": pipelines.close_stage,
-            "EnableStageTransition": pipelines.open_stage,
-            "GetPipelineState": pipelines.state,
-            "GetPipelineExecution": pipelines.execution,
-            "ListPipelineExecutions": pipelines.executions,
-            "ListActionExecutions": pipelines.actions,
-            "PutApprovalResult": pipelines.approve,
+            "DisableStageTransition": pipelines.disable_transition,
+            "EnableStageTransition": pipelines.enable_transition,
+            "GetPipelineState": pipelines.get_state,
+            "GetPipelineExecution": pipelines.get_execution,
+            "ListPipelineExecutions": pipelines.list_executions,
+            "ListActionExecutions": pipelines.list_action_executions,
+            "PutApprovalResult": pipelines.put_approval,
         },
         resources={
-            "AWS::CodePipeline::Pipeline": Resource(resource.made, resource.changed, resource.deleted)
+            "AWS::CodePipeline::Pipeline": Resource(resource.create, resource.update, resource.delete)
         },
-        target=partial(target, pipelines),
+        target=partial(start_for_rule, pipelines),
         close=pipelines.close,
     )

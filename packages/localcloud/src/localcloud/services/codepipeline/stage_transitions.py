@@ -1,6 +1,7 @@
-"""Who may enter a stage: one execution at a time, and of those that wait the newest only, or each in turn.
+"""Transitions into stages: one execution at a time is in a stage, and the execution mode orders the others.
 
-A stage that is closed is entered by nobody until it is opened again.
+In mode SUPERSEDED the newest of them enters, in mode QUEUED each in turn; no execution enters a stage whose
+transition is disabled.
 """
 
 from __future__ import annotations
@@ -13,90 +14,92 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class Waiting(Protocol):
-    """What waits before a stage."""
+class WaitingExecution(Protocol):
+    """An execution that waits before a stage."""
 
     superseded: bool
 
     @property
     def stopping(self) -> bool:
-        """Whether it is to end instead."""
+        """Whether the execution was asked to stop."""
 
 
 @dataclass(frozen=True)
-class Closing:
-    """Why, by whom and since when nobody enters."""
+class DisabledTransition:
+    """The reason why a transition is disabled, who disabled it, and when (epoch seconds)."""
 
     reason: str
-    by: str
-    since: float
+    changed_by: str
+    changed_at: float
 
 
-class Gate:
-    """The entrance of a stage."""
+class StageTransition:
+    """The inbound transition of a stage."""
 
     def __init__(self, mode: str) -> None:
-        """Admit by an execution mode."""
+        """Let executions in by an execution mode."""
         self._mode = mode
         self._changed = threading.Condition()
-        self._inside: Waiting | None = None
-        self._waiting: list[Waiting] = []
-        self._closed: Closing | None = None
+        self._inside: WaitingExecution | None = None
+        self._waiting: list[WaitingExecution] = []
+        self._disabled: DisabledTransition | None = None
 
     @property
-    def waiting(self) -> Sequence[Waiting]:
-        """What waits now."""
+    def waiting(self) -> Sequence[WaitingExecution]:
+        """The executions that wait now, the oldest first."""
         return tuple(self._waiting)
 
     @property
-    def closed(self) -> Closing | None:
-        """Why nobody enters now, if so."""
-        return self._closed
+    def disabled(self) -> DisabledTransition | None:
+        """The reason why the transition is disabled; None if it is enabled."""
+        return self._disabled
 
-    def close(self, closing: Closing) -> None:
-        """Let nobody in any more; what is inside goes on."""
-        self._closed = closing
+    def disable(self, reason: DisabledTransition) -> None:
+        """Let no execution in any more; an execution in the stage continues."""
+        self._disabled = reason
 
-    def open(self) -> None:
-        """Let in who waits."""
+    def enable(self) -> None:
+        """Let executions in again."""
         with self._changed:
-            self._closed = None
+            self._disabled = None
             self._changed.notify_all()
 
-    def enter(self, one: Waiting) -> bool:
-        """Wait until the stage is free; False when something newer took the place, or it was stopped."""
+    def enter(self, execution: WaitingExecution) -> bool:
+        """Wait until the stage is free; return False if the execution was superseded or stopped meanwhile."""
         with self._changed:
             if self._mode == "PARALLEL":
-                self._changed.wait_for(lambda: one.stopping or self._closed is None)
-                return not one.stopping
+                self._changed.wait_for(lambda: execution.stopping or self._disabled is None)
+                return not execution.stopping
             if self._mode == "SUPERSEDED":
-                self._give_way()
-            self._waiting.append(one)
-            self._changed.wait_for(lambda: one.superseded or one.stopping or self._free_for(one))
-            if one in self._waiting:
-                self._waiting.remove(one)
+                self._supersede_waiting()
+            self._waiting.append(execution)
+            self._changed.wait_for(
+                lambda: execution.superseded or execution.stopping or self._is_next(execution)
+            )
+            if execution in self._waiting:
+                self._waiting.remove(execution)
             self._changed.notify_all()
-            if one.superseded or one.stopping:
+            if execution.superseded or execution.stopping:
                 return False
-            self._inside = one
+            self._inside = execution
             return True
 
-    def leave(self, one: Waiting) -> None:
+    def leave(self, execution: WaitingExecution) -> None:
         """Free the stage."""
         with self._changed:
-            if self._inside is one:
+            if self._inside is execution:
                 self._inside = None
             self._changed.notify_all()
 
-    def look_again(self) -> None:
-        """Let those that wait see that they were stopped."""
+    def wake(self) -> None:
+        """Let the executions that wait notice that they were stopped."""
         with self._changed:
             self._changed.notify_all()
 
-    def _free_for(self, one: Waiting) -> bool:
-        return self._closed is None and self._inside is None and self._waiting[0] is one
+    def _is_next(self, execution: WaitingExecution) -> bool:
+        return self._disabled is None and self._inside is None and self._waiting[0] is execution
 
-    def _give_way(self) -> None:
+    def _supersede_waiting(self) -> None:
         for older in self._waiting:
             older.superseded = True
         self._waiting.clear()

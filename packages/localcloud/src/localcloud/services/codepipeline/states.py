@@ -1,4 +1,4 @@
-"""What GetPipelineState and ListActionExecutions show of actions."""
+"""Actions in the answers of GetPipelineState and ListActionExecutions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
-    from localcloud.services.codepipeline.action_context import ActionRun
+    from localcloud.services.codepipeline.action_context import ActionExecution
     from localcloud.services.codepipeline.declaration import Action
 
 
-def action_state(action: Action, run: ActionRun | None) -> Json:
+def action_state(action: Action, run: ActionExecution | None) -> Json:
     """Return an action with its latest execution."""
     state: Json = {"actionName": action.name}
     if run is None:
@@ -22,7 +22,7 @@ def action_state(action: Action, run: ActionRun | None) -> Json:
             "created": run.started,
         }
     latest: Json = {"actionExecutionId": run.id, "status": run.status, "lastStatusChange": run.changed}
-    latest |= result(run)
+    latest |= _result(run)
     if run.approval and run.status == "InProgress":
         latest["token"] = run.approval.token
     if run.updated_by:
@@ -30,27 +30,24 @@ def action_state(action: Action, run: ActionRun | None) -> Json:
     return state | {"latestExecution": latest}
 
 
-def result(run: ActionRun) -> Json:
-    """Return what is known of what an action did elsewhere."""
-    shown = {
+def _result(run: ActionExecution) -> Json:
+    """Return the result of an action: its execution in another service, its summary, its error."""
+    members = {
         "externalExecutionId": run.external_id,
         "externalExecutionUrl": run.external_url,
         "summary": run.summary,
     }
-    known: Json = {key: value for key, value in shown.items() if value}
-    return known | ({"errorDetails": error(run)} if run.error else {})
+    result: Json = {key: value for key, value in members.items() if value}
+    if run.error:
+        code, message = run.error
+        result["errorDetails"] = {"code": code, "message": message}
+    return result
 
 
-def error(run: ActionRun) -> Json:
-    """Return how an action failed."""
-    code, message = run.error or ("", "")
-    return {"code": code, "message": message}
-
-
-def action_detail(run: ActionRun, region: str) -> Json:
+def action_detail(run: ActionExecution, region: str) -> Json:
     """Return an action's execution in full."""
     action = run.action
-    given: Json = {
+    action_input: Json = {
         "actionTypeId": action.type_id,
         "configuration": action.configuration,
         "resolvedConfiguration": run.configuration,
@@ -58,12 +55,12 @@ def action_detail(run: ActionRun, region: str) -> Json:
         "inputArtifacts": run.inputs,
     }
     if action.namespace:
-        given["namespace"] = action.namespace
+        action_input["namespace"] = action.namespace
     if action.role_arn:
-        given["roleArn"] = action.role_arn
-    known = result(run)
-    if "summary" in known:
-        known["externalExecutionSummary"] = known.pop("summary")
+        action_input["roleArn"] = action.role_arn
+    result = _result(run)
+    if "summary" in result:
+        result["externalExecutionSummary"] = result.pop("summary")
     detail: Json = {
         "pipelineExecutionId": run.execution_id,
         "actionExecutionId": run.id,
@@ -73,10 +70,10 @@ def action_detail(run: ActionRun, region: str) -> Json:
         "startTime": run.started,
         "lastUpdateTime": run.changed,
         "status": run.status,
-        "input": given,
+        "input": action_input,
         "output": {
             "outputArtifacts": run.outputs,
-            "executionResult": known,
+            "executionResult": result,
             "outputVariables": run.variables,
         },
     }

@@ -1,4 +1,4 @@
-"""UpdateEndpointWeightsAndCapacities: servers started and ended while the others serve."""
+"""UpdateEndpointWeightsAndCapacities: instances start and end while the others serve."""
 
 from __future__ import annotations
 
@@ -9,70 +9,77 @@ from typing import TYPE_CHECKING
 from localcloud.core import ministack
 from localcloud.core.clock import INVOCATION_TIMEOUT
 from localcloud.core.errors import validation_error
-from localcloud.services.sagemaker.endpoints import CLOSE_GRACE, SERVER_GRACE
+from localcloud.services.sagemaker.endpoint import SERVER_GRACE
+from localcloud.services.sagemaker.instance import CLOSE_GRACE
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
-    from localcloud.services.sagemaker.endpoints import Endpoint, Endpoints, Instance
+    from localcloud.services.sagemaker.endpoint import Endpoint
+    from localcloud.services.sagemaker.endpoints import Endpoints
+    from localcloud.services.sagemaker.instance import Instance
 
-LOOK_EVERY = 0.02
+POLL_SECONDS = 0.02
 
 
 def update(endpoints: Endpoints, request: Json) -> Json:
-    """Change an endpoint that is in service to other numbers of instances, in a thread."""
+    """Change the weight and the number of instances of an endpoint in service, in a thread.
+
+    Raises:
+        ServiceError: the endpoint does not exist or is not in service, or the request does not fit it.
+    """
     endpoint = endpoints.find(request["EndpointName"])
-    wanted = asked_of(endpoint, request["DesiredWeightsAndCapacities"])
+    changes = _changes(endpoint, request["DesiredWeightsAndCapacities"])
     with endpoints.lock:
         if endpoint.status != "InService":
             raise validation_error(f'Cannot update in-progress endpoint "{endpoint.arn}".')
         endpoint.status = "Updating"
         endpoint.settled.clear()
-    endpoint.weight = float(wanted.get("DesiredWeight", endpoint.weight))
-    endpoint.desired = int(wanted.get("DesiredInstanceCount", endpoint.count))
+    endpoint.weight = float(changes.get("DesiredWeight", endpoint.weight))
+    endpoint.desired = int(changes.get("DesiredInstanceCount", endpoint.count))
     endpoint.announce()
 
     def act() -> None:
         with ministack.scope(endpoint.context.region):
-            endpoint.changed("InService", resized(endpoint))
+            endpoint.set_status("InService", _resize(endpoint))
             endpoint.settled.set()
 
     threading.Thread(target=ministack.in_context(act), name=endpoint.name, daemon=True).start()
     return {"EndpointArn": endpoint.arn}
 
 
-def asked_of(endpoint: Endpoint, changes: list[Json]) -> Json:
-    """Return what is asked of the endpoint's only variant."""
-    for change in changes:
+def _changes(endpoint: Endpoint, requested: list[Json]) -> Json:
+    """Return the requested weight and number of instances of the endpoint's only variant."""
+    for change in requested:
         if change["VariantName"] != endpoint.variant_name:
             raise validation_error(
                 f'Could not find variant "{change["VariantName"]}" of endpoint "{endpoint.arn}".'
             )
         if change.get("DesiredInstanceCount", 1) < 1:
             raise validation_error("The only variant of an endpoint has at least one instance.")
-    return {key: value for change in changes for key, value in change.items()}
+    return {key: value for change in requested for key, value in change.items()}
 
 
-def resized(endpoint: Endpoint) -> str | None:
-    """Start or end servers until there are as many as desired; say why that failed."""
+def _resize(endpoint: Endpoint) -> str | None:
+    """Start or end servers until there are as many as desired; return the reason if that has failed."""
     present = endpoint.instances
     if endpoint.desired > len(present):
-        more = endpoint.launched(endpoint.desired - len(present))
-        if trouble := endpoint.trouble(more):
+        added = endpoint.start_instances(endpoint.desired - len(present))
+        if failure := endpoint.wait_until_ready(added):
             endpoint.desired = len(present)
-            for instance in more:
+            for instance in added:
                 instance.end(CLOSE_GRACE)
-            return trouble
-        endpoint.instances = (*present, *more)
+            return failure
+        endpoint.instances = (*present, *added)
     elif endpoint.desired < len(present):
-        endpoint.instances, fewer = present[: endpoint.desired], present[endpoint.desired :]
-        for instance in fewer:
-            retire(instance)
+        endpoint.instances, removed = present[: endpoint.desired], present[endpoint.desired :]
+        for instance in removed:
+            _retire(instance)
     return None
 
 
-def retire(instance: Instance) -> None:
-    """End a server that gets no more requests, after those that it has."""
+def _retire(instance: Instance) -> None:
+    """End a server that gets no more requests, after the requests in flight."""
     deadline = time.monotonic() + INVOCATION_TIMEOUT
-    while instance.upstream and instance.upstream.in_flight and time.monotonic() < deadline:
-        time.sleep(LOOK_EVERY)
+    while instance.client and instance.client.in_flight and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
     instance.end(SERVER_GRACE)

@@ -1,4 +1,4 @@
-"""Data capture: what an endpoint was asked and answered, as JSON lines in S3, in SageMaker's layout."""
+"""Data capture: requests and responses of an endpoint as JSON lines in S3, in SageMaker's layout."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 LINES_PER_FILE = 5_000
 BYTES_PER_FILE = 4 * 1024 * 1024
+Payload = tuple[str, bytes]  # content type and body
 
 
 @dataclass
-class Capture:
-    """The capture of one variant of one endpoint: samples, collects lines, writes files."""
+class DataCapture:
+    """The capture of one variant of one endpoint: it samples, collects lines and writes files."""
 
     endpoint: str
     variant: str
@@ -35,24 +36,25 @@ class Capture:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Read what the configuration says once."""
+        """Read the configuration's modes and content types."""
         self.modes = {option["CaptureMode"] for option in self.config["CaptureOptions"]}
         headers = self.config.get("CaptureContentTypeHeader", {})
-        self.csv = {plain(kind) for kind in headers.get("CsvContentTypes", [])}
-        self.json = {plain(kind) for kind in headers.get("JsonContentTypes", [])}
+        self.csv = {_media_type(kind) for kind in headers.get("CsvContentTypes", [])}
+        self.json = {_media_type(kind) for kind in headers.get("JsonContentTypes", [])}
 
     @property
     def enabled(self) -> bool:
-        """Whether anything is captured."""
+        """Whether capture is enabled."""
         return bool(self.config.get("EnableCapture", True))
 
-    def sampled(self) -> bool:
-        """Whether the next request is captured."""
-        return self.enabled and random.random() * 100 < self.config["InitialSamplingPercentage"]  # noqa: S311
+    def samples_next(self) -> bool:
+        """Return whether the next request is captured, by chance."""
+        percentage = self.config["InitialSamplingPercentage"]
+        return self.enabled and random.random() * 100 < percentage  # noqa: S311 - a sample, not a secret
 
-    def add(self, asked: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None) -> None:
-        """Keep one request and its answer: (content type, body) each."""
-        line = json.dumps(self.record(asked, answered, inference_id), separators=(",", ":"))
+    def add(self, request: Payload, response: Payload, inference_id: str | None) -> None:
+        """Capture a request and its response, a pair of content type and body each."""
+        line = json.dumps(self._record(request, response, inference_id), separators=(",", ":"))
         with self.lock:
             if not self.lines:
                 self.since = now()
@@ -61,20 +63,20 @@ class Capture:
         if len(self.lines) >= LINES_PER_FILE or self.size >= BYTES_PER_FILE:
             self.flush()
 
-    def record(self, asked: tuple[str, bytes], answered: tuple[str, bytes], inference_id: str | None) -> Json:
-        """Return what is written of one request."""
+    def _record(self, request: Payload, response: Payload, inference_id: str | None) -> Json:
+        """Return the captured record of a request and its response."""
         data = {}
         if "Input" in self.modes or "InputAndOutput" in self.modes:
-            data["endpointInput"] = self.side("INPUT", *asked)
+            data["endpointInput"] = self._side("INPUT", *request)
         if "Output" in self.modes or "InputAndOutput" in self.modes:
-            data["endpointOutput"] = self.side("OUTPUT", *answered)
-        known = {"inferenceId": inference_id} if inference_id else {}
-        metadata = {"eventId": str(uuid.uuid4()), **known, "inferenceTime": iso(now())}
+            data["endpointOutput"] = self._side("OUTPUT", *response)
+        identified = {"inferenceId": inference_id} if inference_id else {}
+        metadata = {"eventId": str(uuid.uuid4()), **identified, "inferenceTime": iso(now())}
         return {"captureData": data, "eventMetadata": metadata, "eventVersion": "0"}
 
-    def side(self, mode: str, content_type: str, body: bytes) -> Json:
-        """Return one side of a request: text for the content types that are configured, else base64."""
-        kind = plain(content_type)
+    def _side(self, mode: str, content_type: str, body: bytes) -> Json:
+        """Return a request or a response: as text for the configured content types, else as base64."""
+        kind = _media_type(content_type)
         encoding = "CSV" if kind in self.csv else "JSON" if kind in self.json else "BASE64"
         try:
             data = base64.b64encode(body).decode() if encoding == "BASE64" else body.decode()
@@ -82,29 +84,29 @@ class Capture:
             encoding, data = "BASE64", base64.b64encode(body).decode()
         return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}
 
-    def tick(self) -> None:
-        """Write a file when its time has come, or its hour is over."""
+    def flush_if_due(self) -> None:
+        """Write a file if its interval has passed, or its hour is over."""
         time = now()
         if self.lines and (time - self.since >= self.flush_seconds or iso(time)[:13] != iso(self.since)[:13]):
             self.flush()
 
     def flush(self) -> None:
-        """Write what is kept into one file."""
+        """Write the collected lines into one file."""
         with self.lock:
             lines, since = self.lines, self.since
             self.lines, self.size = [], 0
         if lines:
             content = "\n".join([*lines, ""]).encode()
-            object_store.upload(self.address(since), content, self.config.get("KmsKeyId"))
+            object_store.upload(self._url(since), content, self.config.get("KmsKeyId"))
 
-    def address(self, since: float) -> str:
-        """Return a file's address: …/endpoint/variant/yyyy/mm/dd/hh/mm-ss-mmm-uuid.jsonl."""
+    def _url(self, since: float) -> str:
+        """Return a file's URL: …/endpoint/variant/yyyy/mm/dd/hh/mm-ss-mmm-uuid.jsonl."""
         moment = datetime.fromtimestamp(since, UTC)
         name = f"{moment:%M-%S}-{moment.microsecond // 1000:03d}-{uuid.uuid4()}.jsonl"
         prefix = self.config["DestinationS3Uri"].rstrip("/")
         return f"{prefix}/{self.endpoint}/{self.variant}/{moment:%Y/%m/%d/%H}/{name}"
 
 
-def plain(content_type: str) -> str:
+def _media_type(content_type: str) -> str:
     """Return a content type without its parameters."""
     return content_type.partition(";")[0].strip().lower()

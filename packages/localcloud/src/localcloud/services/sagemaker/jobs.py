@@ -1,4 +1,4 @@
-"""What all jobs have in common: processes with /opt/ml trees of their own, from start to artefact."""
+"""Jobs of every kind: processes with their own /opt/ml trees, from the download to the upload."""
 
 from __future__ import annotations
 
@@ -14,46 +14,48 @@ from localcloud.core import disk_errors, ministack
 from localcloud.core.clock import STOP_GRACE, now
 from localcloud.core.errors import ServiceError, validation_error
 from localcloud.core.object_store import DataError
-from localcloud.services.sagemaker.hosts import Quota, hosts_of
-from localcloud.services.sagemaker.tags import Tags, listed
+from localcloud.services.sagemaker.errors import resource_in_use, resource_limit_exceeded
+from localcloud.services.sagemaker.hosts import MAX_INSTANCES, create_hosts
+from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from localcloud.core.context import Context
-    from localcloud.core.service import Json
+    from localcloud.core.context import CloudContext
+    from localcloud.core.service import Json, Operation
     from localcloud.services.sagemaker.hosts import Host
+    from localcloud.services.sagemaker.tags import Tags
 
 logger = logging.getLogger(__name__)
 ENDED = ("Completed", "Failed", "Stopped")
-# On AWS a container has two minutes to end; a person at a laptop is less patient.
+# On AWS a container has two minutes to end; ten seconds are enough on a developer's machine.
 LOCAL_STOP_GRACE = 10.0
 CLOSE_GRACE = 2.0
-REASON_LENGTH = 1024
+MAX_REASON_LENGTH = 1024
 KILLED = 137
 
 
 class Job(ABC):
-    """One job: a thread that downloads, runs the processes, uploads, and says at each step where it is."""
+    """One job: a thread that downloads its inputs, runs the processes, and uploads their outputs."""
 
     kind: ClassVar[str]
     member: ClassVar[str]
     noun: ClassVar[str]
-    summarised: ClassVar[tuple[str, ...]]
+    summary_members: ClassVar[tuple[str, ...]]
 
-    def __init__(self, context: Context, request: Json) -> None:
-        """Take a valid request; `begin` starts it."""
+    def __init__(self, context: CloudContext, request: Json) -> None:
+        """Keep a valid request; `begin` starts the job."""
         self.context, self.request = context, request
         self.name: str = request[f"{self.member}Name"]
         self.arn = context.arn("sagemaker", f"{self.kind}/{self.name}")
-        self.base = context.state / "jobs" / self.name
-        self.hosts = hosts_of(context, self.name, self.cluster())
+        self.folder = context.state / "jobs" / self.name
+        self.hosts = create_hosts(context, self.name, self.cluster())
         self.created = self.modified = now()
         self.started: float | None = None
         self.ended: float | None = None
         self.status = "InProgress"
         self.reason: str | None = None
-        self.over = threading.Event()
+        self.finished = threading.Event()
         self._lock = threading.RLock()
         self._stopping: str | None = None
         self._failed: Host | None = None
@@ -61,11 +63,11 @@ class Job(ABC):
 
     @abstractmethod
     def cluster(self) -> Json:
-        """Return what the request says of the instances."""
+        """Return the request's settings of the instances."""
 
     @abstractmethod
     def command(self) -> list[str]:
-        """Return the command that runs."""
+        """Return the command of the processes."""
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -77,21 +79,21 @@ class Job(ABC):
 
     @abstractmethod
     def publish(self) -> None:
-        """Upload what a completed job has written."""
+        """Upload the outputs of a completed job."""
 
-    def salvage(self) -> None:  # noqa: B027 - what not every kind of job does
-        """Upload what a stopped job leaves."""
+    def publish_stopped(self) -> None:  # noqa: B027 - not every kind of job does this
+        """Upload the outputs of a stopped job."""
 
     @abstractmethod
     def failure(self, host: Host) -> str:
-        """Return the reason why an instance has ended with another exit code than 0."""
+        """Return the failure reason of an instance whose exit code is not 0."""
 
     @abstractmethod
     def describe(self) -> Json:
-        """Return what Describe answers."""
+        """Return the answer of the Describe operation."""
 
-    def entered(self, stage: str, message: str = "") -> None:  # noqa: B027 - likewise
-        """Note that a stage has begun."""
+    def record_stage(self, stage: str, message: str = "") -> None:  # noqa: B027 - not every kind of job does this
+        """Record that a stage has begun."""
 
     def begin(self) -> None:
         """Start the job in a thread of its own."""
@@ -99,19 +101,19 @@ class Job(ABC):
         threading.Thread(target=ministack.in_context(self._run), name=self.name, daemon=True).start()
 
     def stop(self, stage: str = "Stopped", grace: float = LOCAL_STOP_GRACE) -> None:
-        """Ask the processes to end, kill them after `grace` seconds; the job ends as Stopped, by `stage`."""
+        """End the processes, and kill them after `grace` seconds; `stage` is the last stage of the job."""
         with self._lock:
             if self._stopping or self.status != "InProgress":
                 return
             self._stopping, self.status = stage, "Stopping"
-            self.entered("Stopping")
+            self.record_stage("Stopping")
             self.announce()
             self._end(min(grace, STOP_GRACE))
 
     def kill(self) -> None:
-        """End the job at once, when the cloud ends."""
+        """End the job at once, since the cloud ends."""
         self.stop(grace=CLOSE_GRACE)
-        self.over.wait(CLOSE_GRACE + 1.0)
+        self.finished.wait(CLOSE_GRACE + 1.0)
 
     def announce(self) -> None:
         """Send the state-change event."""
@@ -122,7 +124,7 @@ class Job(ABC):
     def _run(self) -> None:
         with ministack.scope(self.context.region):
             try:
-                with disk_errors.named(self.base):
+                with disk_errors.named(self.folder):
                     status, reason = self._stages()
             except DataError as error:
                 status, reason = "Failed", f"ClientError: {error}"
@@ -140,20 +142,22 @@ class Job(ABC):
         for host in self.hosts:
             host.log.parent.mkdir(parents=True, exist_ok=True)
             host.log.write_bytes(b"")
-        self.entered("Downloading")
-        shutil.rmtree(self.base, ignore_errors=True)
+        self.record_stage("Downloading")
+        shutil.rmtree(self.folder, ignore_errors=True)
         for host in self.hosts:
-            host.base.mkdir(parents=True)
+            host.folder.mkdir(parents=True)
         self.prepare()
-        self.entered("Training")
+        self.record_stage("Training")
         self._execute()
         if self._stopping:
             if all(host.code not in (None, KILLED) for host in self.hosts):
-                self.salvage()
+                self.publish_stopped()
             return "Stopped", None
         if self._failed:
-            return "Failed", f"{self.failure(self._failed)}{disk_errors.shortage(self.base)}"[:REASON_LENGTH]
-        self.entered("Uploading")
+            return "Failed", f"{self.failure(self._failed)}{disk_errors.shortage(self.folder)}"[
+                :MAX_REASON_LENGTH
+            ]
+        self.record_stage("Uploading")
         self.publish()
         return "Completed", None
 
@@ -163,8 +167,8 @@ class Job(ABC):
                 return
             self.started = now()
             for host in self.hosts:
-                host.child = self.context.spawn(self.command(), host.base, self.environment(), host.log)
-            self._after(self.limit(), lambda: self.stop("MaxRuntimeExceeded"))
+                host.child = self.context.spawn(self.command(), host.folder, self.environment(), host.log)
+            self._after(self.max_seconds(), lambda: self.stop("MaxRuntimeExceeded"))
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(self._watch, self.hosts))
         self.ended = now()
@@ -177,8 +181,8 @@ class Job(ABC):
                 self._failed = host
                 self._end(LOCAL_STOP_GRACE)
 
-    def limit(self) -> float:
-        """Return the seconds that the process may run: the user's own limit, which no clock scales."""
+    def max_seconds(self) -> float:
+        """Return the user's own limit of the job's seconds, which the clock does not scale."""
         return float(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400))
 
     def _end(self, grace: float) -> None:
@@ -202,40 +206,81 @@ class Job(ABC):
                 status = "Stopped"
             self.ended = self.ended or now()
             self.status, self.reason = status, reason
-            self.entered(self._stopping if status == "Stopped" and self._stopping else status, reason or "")
+            self.record_stage(
+                self._stopping if status == "Stopped" and self._stopping else status, reason or ""
+            )
         self.announce()
-        if status == "Completed" or disk_errors.shortage(self.base):
-            # A completed job's is in S3. What a failed one leaves is looked into, unless the disk is full.
-            shutil.rmtree(self.base, ignore_errors=True)
-        self.over.set()
+        if status == "Completed" or disk_errors.shortage(self.folder):
+            # A completed job's outputs are in S3. A failed job's files stay for its owner to read, unless
+            # the disk is full.
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.finished.set()
+
+
+@dataclass
+class Quota:
+    """The limit of instances that run at once, for jobs of all kinds."""
+
+    jobs: list[Job] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, job: Job) -> None:
+        """Count a job's instances until the job has finished.
+
+        Raises:
+            ServiceError: more instances would run at once than the limit.
+        """
+        with self.lock:
+            self.jobs = [each for each in self.jobs if not each.finished.is_set()]
+            used = sum(len(each.hosts) for each in self.jobs)
+            if used + len(job.hosts) > MAX_INSTANCES:
+                raise resource_limit_exceeded(
+                    f"The local cloud runs at most {MAX_INSTANCES} instances at once: {used} run, and"
+                    f" {job.name} needs {len(job.hosts)}. Wait until a job has ended, or lower InstanceCount."
+                )
+            self.jobs.append(job)
 
 
 @dataclass
 class Jobs:
     """The jobs of one kind, and the operations on them."""
 
-    context: Context
+    context: CloudContext
     tags: Tags
-    make: type[Job]
+    job_class: type[Job]
     quota: Quota
     jobs: dict[str, Any] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def operations(self) -> dict[str, Operation]:
+        """Return the operations on the jobs."""
+        member = self.job_class.member
+        return {
+            f"Create{member}": self.create,
+            f"Describe{member}": self.describe,
+            f"List{member}s": self.list,
+            f"Stop{member}": self.stop,
+            f"Delete{member}": self.delete,
+        }
+
     def create(self, request: Json) -> Json:
-        """Start a job; its name must be new."""
-        job = self.make(self.context, request)
+        """Start a job under a new name."""
+        job = self.job_class(self.context, request)
         self.begin(job, request.get("Tags", []))
-        return {f"{self.make.member}Arn": job.arn}
+        return {f"{self.job_class.member}Arn": job.arn}
 
     def begin(self, job: Job, tags: Iterable[Json]) -> None:
-        """Start a job that was made, under a new name."""
+        """Start a job object.
+
+        Raises:
+            ServiceError: there is a job of this name, or too many instances would run at once.
+        """
         with self.lock:
             if job.name in self.jobs:
-                noun = self.make.noun
-                raise ServiceError(
-                    "ResourceInUse",
+                noun = self.job_class.noun
+                raise resource_in_use(
                     f"{noun.capitalize()} names must be unique within an AWS account and region, and a "
-                    f"{noun} with this name already exists ({job.arn})",
+                    f"{noun} with this name already exists ({job.arn})"
                 )
             self.quota.take(job)
             self.jobs[job.name] = job
@@ -247,40 +292,52 @@ class Jobs:
         return dict(self.find(request).describe())
 
     def find(self, request: Json) -> Job:
-        """Return the job that a request names."""
-        job: Job | None = self.jobs.get(request[f"{self.make.member}Name"])
+        """Return the job that a request names.
+
+        Raises:
+            ServiceError: the job does not exist.
+        """
+        job: Job | None = self.jobs.get(request[f"{self.job_class.member}Name"])
         if job is None:
             raise validation_error("Requested resource not found.")
         return job
 
     def list(self, request: Json) -> Json:
         """List jobs."""
-        member = self.make.member
+        member = self.job_class.member
         descriptions = [job.describe() for job in list(self.jobs.values())]
-        shown = (f"{member}Status", "LastModifiedTime", *self.make.summarised)
-        return listed(request, descriptions, member, f"{member}Summaries", shown)
+        shown = (f"{member}Status", "LastModifiedTime", *self.job_class.summary_members)
+        return list_resources(request, descriptions, member, f"{member}Summaries", shown)
 
     def stop(self, request: Json) -> Json:
-        """Stop a job that runs."""
+        """Stop a running job.
+
+        Raises:
+            ServiceError: the job does not exist, or has ended.
+        """
         job = self.find(request)
         if job.status in ENDED:
             raise validation_error(
-                f"The request was rejected because the {self.make.noun} is in status {job.status}."
+                f"The request was rejected because the {self.job_class.noun} is in status {job.status}."
             )
         job.stop()
         return {}
 
     def delete(self, request: Json) -> Json:
-        """Forget a job that has ended."""
+        """Delete a job that has ended.
+
+        Raises:
+            ServiceError: the job does not exist, or has not ended.
+        """
         job = self.find(request)
         if job.status not in ENDED:
             raise validation_error(
-                f"The {self.make.noun} {job.arn} is in status {job.status} and can't be deleted."
+                f"The {self.job_class.noun} {job.arn} is in status {job.status} and can't be deleted."
             )
         with self.lock:
             self.jobs.pop(job.name, None)
         self.tags.drop(job.arn)
-        shutil.rmtree(job.base, ignore_errors=True)
+        shutil.rmtree(job.folder, ignore_errors=True)
         return {}
 
     def close(self) -> None:
@@ -294,7 +351,7 @@ class Jobs:
 
 
 def milliseconds(description: Any) -> Any:
-    """Return a description with times in milliseconds, as events and state machines have them."""
+    """Return a description with its times in epoch milliseconds, as events and state machines have them."""
     if isinstance(description, dict):
         return {
             key: int(value * 1000)

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json
 
 NAMESPACE = "AWS/SageMaker"
+CLIENT_ERROR, SERVER_ERROR = 4, 5  # the classes of HTTP's status codes
 UNITS = {"ModelLatency": "Microseconds", "OverheadLatency": "Microseconds"}
 
 
 @dataclass
 class Metrics:
-    """What one variant of one endpoint has done since it was last stored."""
+    """The metrics of one variant of one endpoint since they were last stored."""
 
     endpoint: str
     variant: str
@@ -27,12 +28,12 @@ class Metrics:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, status: int, model_seconds: float, overhead_seconds: float, instances: int) -> None:
-        """Count one invocation by the container's status (0 when it gave none)."""
+        """Count an invocation by the container's status, which is 0 if the container gave none."""
         measured = {
             "Invocations": 1.0,
             "InvocationsPerInstance": 1.0 / instances,
-            "Invocation4XXErrors": float(400 <= status < 500),  # noqa: PLR2004
-            "Invocation5XXErrors": float(not status or status >= 500),  # noqa: PLR2004
+            "Invocation4XXErrors": float(status // 100 == CLIENT_ERROR),
+            "Invocation5XXErrors": float(not status or status // 100 >= SERVER_ERROR),
             "ModelLatency": float(round(model_seconds * 1e6)),
             "OverheadLatency": float(round(max(0.0, overhead_seconds) * 1e6)),
         }
@@ -41,7 +42,7 @@ class Metrics:
                 self.values.setdefault(name, Counter())[value] += 1
 
     def flush(self) -> None:
-        """Store what was counted."""
+        """Store the counts in CloudWatch."""
         with self.lock:
             values, self.values = self.values, {}
         if not values:

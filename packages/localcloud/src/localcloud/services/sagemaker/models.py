@@ -1,105 +1,63 @@
-"""Models and endpoint configurations: what an endpoint is made of."""
+"""Models and endpoint configurations, the parts of an endpoint."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localcloud.core import object_store
-from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
-from localcloud.services.sagemaker.tags import Tags, listed
+from localcloud.services.sagemaker.resource_store import ResourceStore
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
     from localcloud.core.service import Json
 
 
-@dataclass
-class Catalogue:
-    """Named descriptions of one kind, that are made, described, listed and deleted, and never change."""
-
-    context: Context
-    tags: Tags
-    member: str
-    kind: str
-    noun: str
-    items: dict[str, Json] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+class Models(ResourceStore):
+    """Models of one container each, with an archive in S3 as their data."""
 
     def create(self, request: Json) -> Json:
-        """Keep what the request describes under its name, which must be new."""
-        name = request[f"{self.member}Name"]
-        arn = self.arn(name)
-        kept = {key: value for key, value in request.items() if key != "Tags"}
-        with self.lock:
-            if name in self.items:
-                raise validation_error(f'Cannot create already existing {self.noun} "{arn}".')
-            self.items[name] = {**kept, f"{self.member}Arn": arn, "CreationTime": now()}
-        self.tags.set(arn, request.get("Tags", []))
-        return {f"{self.member}Arn": arn}
+        """Create a model whose data exist.
 
-    def describe(self, request: Json) -> Json:
-        """Describe one."""
-        return dict(self.find(request[f"{self.member}Name"]))
-
-    def list(self, request: Json) -> Json:
-        """List them."""
-        return listed(request, list(self.items.values()), self.member, f"{self.member}s")
-
-    def delete(self, request: Json) -> Json:
-        """Forget one."""
-        name = request[f"{self.member}Name"]
-        self.find(name)
-        self.items.pop(name, None)
-        self.tags.drop(self.arn(name))
-        return {}
-
-    def find(self, name: str) -> Json:
-        """Return the description under a name."""
-        if name not in self.items:
-            raise validation_error(f'Could not find {self.noun} "{self.arn(name)}".')
-        return self.items[name]
-
-    def arn(self, name: str) -> str:
-        """Return the ARN that belongs to a name."""
-        return self.context.arn("sagemaker", f"{self.kind}/{name}")
-
-
-class Models(Catalogue):
-    """Models of one container each, with their data as an archive in S3."""
-
-    def create(self, request: Json) -> Json:
-        """Keep a model whose data are there."""
+        Raises:
+            ServiceError: the model has no image, or its data do not exist.
+        """
         container = request.get("PrimaryContainer")
         if container is None or "Image" not in container:
             raise validation_error("The local cloud takes models with a PrimaryContainer that has an Image.")
-        require_data(container)
+        check_model_data(container)
         return super().create({"EnableNetworkIsolation": False, **request})
 
 
-def require_data(container: Json) -> None:
-    """Refuse a container whose model is not there."""
+def check_model_data(container: Json) -> None:
+    """Check that the model data of a container exist.
+
+    Raises:
+        ServiceError: there is no object at the URL.
+    """
     url = container.get("ModelDataUrl")
     if not url:
         return
     try:
-        found = object_store.under(url)
+        exists = object_store.keys_under(url)
     except object_store.DataError as error:
         raise validation_error(str(error)) from None
-    if not found:
+    if not exists:
         raise validation_error(f"Could not find model data at {url}.")
 
 
 @dataclass
-class EndpointConfigs(Catalogue):
-    """Endpoint configurations of instances that are made for the purpose."""
+class EndpointConfigs(ResourceStore):
+    """Endpoint configurations of one variant each, on instances."""
 
-    models: Catalogue = field(kw_only=True)
+    models: ResourceStore = field(kw_only=True)
 
     def create(self, request: Json) -> Json:
-        """Keep a configuration whose models exist."""
+        """Create a configuration whose model exists.
+
+        Raises:
+            ServiceError: the configuration has several variants, or its variant is not a model on instances.
+        """
         if len(request["ProductionVariants"]) > 1 or request.get("ShadowProductionVariants"):
             raise validation_error("The local cloud takes one production variant an endpoint, and no shadow.")
         for variant in request["ProductionVariants"]:

@@ -1,4 +1,4 @@
-"""Schedules of Model Monitor: each hour of the clock that runs faster, what an endpoint captured is analysed.
+"""Schedules of Model Monitor: an endpoint's captured data are analysed for each hour of the simulated clock.
 
 The analyzer is an image that runs on AWS alone. Here the project's own monitor does its work: it is started
 with the environment that Model Monitor gives a container, and leaves the analyzer's files, words and metrics.
@@ -17,16 +17,17 @@ from typing import TYPE_CHECKING, Any
 from localcloud.core import ministack, object_store
 from localcloud.core.clock import MONITORING_DELAY, iso, now
 from localcloud.core.errors import ServiceError, validation_error
-from localcloud.services.sagemaker.models import Catalogue
+from localcloud.services.sagemaker.pagination import paginate, select
 from localcloud.services.sagemaker.processing import ProcessingJob
-from localcloud.services.sagemaker.tags import chosen, paged
+from localcloud.services.sagemaker.resource_store import ResourceStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Operation
-    from localcloud.services.sagemaker.endpoints import Endpoint, Endpoints
+    from localcloud.services.sagemaker.endpoint import Endpoint
+    from localcloud.services.sagemaker.endpoints import Endpoints
     from localcloud.services.sagemaker.jobs import Jobs
 
 logger = logging.getLogger(__name__)
@@ -35,85 +36,85 @@ HOURLY = "cron(0 * ? * * *)"
 NAMESPACE = "aws/sagemaker/Endpoints/data-metrics"
 FORMAT = json.dumps({"sagemakerCaptureJson": {"captureIndexNames": ["endpointInput", "endpointOutput"]}})
 BASELINE = "/opt/ml/processing/baseline"
-LISTED = {"MonitoringScheduleName", "ScheduledTimeAfter", "MaxResults", "NextToken"}
+LIST_MEMBERS = {"MonitoringScheduleName", "ScheduledTimeAfter", "MaxResults", "NextToken"}
 NO_DATA = "Job inputs had no data"
-VIOLATED = "CompletedWithViolations"
+COMPLETED_WITH_VIOLATIONS = "CompletedWithViolations"
 
 
 class MonitoringJob(ProcessingJob):
-    """A processing job that a schedule has started: SageMaker publishes what metrics it leaves."""
+    """A processing job that a schedule has started, and whose metrics SageMaker publishes."""
 
-    def __init__(self, context: Context, request: Json, schedule: str) -> None:
-        """Take a valid request and the ARN of the schedule."""
+    def __init__(self, context: CloudContext, request: Json, schedule: str) -> None:
+        """Keep a valid request and the ARN of the schedule."""
         super().__init__(context, request)
         self.schedule = schedule
 
     def describe(self) -> Json:
-        """Return what DescribeProcessingJob answers."""
+        """Return the answer of DescribeProcessingJob."""
         return {**super().describe(), "MonitoringScheduleArn": self.schedule}
 
     def publish(self) -> None:
-        """Upload the outputs, and publish the metrics that were handed over."""
+        """Upload the outputs, and publish the metrics that the container has left."""
         super().publish()
-        left = [host.base / "output" / "metrics" / "cloudwatch" for host in self.hosts]
-        for path in (path for folder in left for path in sorted(folder.glob("*.jsonl"))):
-            if data := [metric(line) for line in path.read_text(encoding="utf-8").splitlines() if line]:
+        folders = [host.folder / "output" / "metrics" / "cloudwatch" for host in self.hosts]
+        for path in (path for folder in folders for path in sorted(folder.glob("*.jsonl"))):
+            if data := [_metric(line) for line in path.read_text(encoding="utf-8").splitlines() if line]:
                 ministack.put_metrics(NAMESPACE, data)
 
     @property
     def outcome(self) -> str:
-        """The status of the execution: a job that found violations has ended well, and says so."""
-        violated = (self.message or "").startswith(VIOLATED)
-        return VIOLATED if self.status == "Completed" and violated else self.status
+        """The status of the execution; a completed job's message says whether it has found violations."""
+        violated = (self.message or "").startswith(COMPLETED_WITH_VIOLATIONS)
+        return COMPLETED_WITH_VIOLATIONS if self.status == "Completed" and violated else self.status
 
 
-def metric(line: str) -> Json:
-    """Return a metric as PutMetricData takes it, of a line that a container left."""
-    given: Json = json.loads(line)
-    return {**given, "Timestamp": datetime.fromisoformat(given["Timestamp"]).timestamp()}
+def _metric(line: str) -> Json:
+    """Return a metric of a container's line as PutMetricData takes it."""
+    metric: Json = json.loads(line)
+    return {**metric, "Timestamp": datetime.fromisoformat(metric["Timestamp"]).timestamp()}
 
 
 @dataclass
-class Execution:
-    """One run of a schedule: its job, or why there is none."""
+class MonitoringExecution:
+    """One execution of a schedule: its job, or the reason why it has no job."""
 
     scheduled: float
     endpoint: str
-    began: float = field(default_factory=now)
+    created: float = field(default_factory=now)
     job: MonitoringJob | None = None
     failure: str = ""
 
     @property
-    def busy(self) -> bool:
-        """Whether its job has not ended."""
-        return self.job is not None and not self.job.over.is_set()
+    def is_running(self) -> bool:
+        """Whether the job runs."""
+        return self.job is not None and not self.job.finished.is_set()
 
     def summary(self, schedule: str) -> Json:
-        """Return what a list of executions says of it."""
+        """Return the execution's summary in lists and descriptions."""
         reason = self.job.reason if self.job else self.failure
-        known: Json = {
+        summary: Json = {
             "MonitoringScheduleName": schedule,
             "ScheduledTime": self.scheduled,
-            "CreationTime": self.began,
-            "LastModifiedTime": self.job.modified if self.job else self.began,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.job.modified if self.job else self.created,
             "MonitoringExecutionStatus": self.job.outcome if self.job else "Failed",
             "EndpointName": self.endpoint,
             "MonitoringType": "DataQuality",
         }
-        known |= {"ProcessingJobArn": self.job.arn} if self.job else {}
-        return known | ({"FailureReason": reason} if reason else {})
+        summary |= {"ProcessingJobArn": self.job.arn} if self.job else {}
+        return summary | ({"FailureReason": reason} if reason else {})
 
 
 @dataclass
-class Schedules(Catalogue):
-    """The schedules, each with a timer to its next analysis, and what became of the earlier ones."""
+class MonitoringSchedules(ResourceStore):
+    """The schedules, each with a timer for its next execution, and the earlier executions."""
 
     member: str = "MonitoringSchedule"
     kind: str = "monitoring-schedule"
     noun: str = "monitoring schedule"
     endpoints: Endpoints = field(kw_only=True)
     processing: Jobs = field(kw_only=True)
-    executions: dict[str, list[Execution]] = field(default_factory=dict)
+    executions: dict[str, list[MonitoringExecution]] = field(default_factory=dict)
     timers: dict[str, threading.Timer] = field(default_factory=dict)
     closed: bool = False
 
@@ -128,17 +129,17 @@ class Schedules(Catalogue):
         }
 
     def create(self, request: Json) -> Json:
-        """Keep a schedule, whose first analysis is that of the hour that has begun."""
-        check(request["MonitoringScheduleConfig"])
-        made = super().create({**request, "MonitoringScheduleStatus": "Scheduled"})
+        """Create a schedule, which first analyses the hour that has begun."""
+        _check(request["MonitoringScheduleConfig"])
+        answer = super().create({**request, "MonitoringScheduleStatus": "Scheduled"})
         name, clock = request["MonitoringScheduleName"], self.context.clock
         self.executions[name] = []
-        self._plan(name, int(clock.there(now()) // HOUR + 1) * HOUR)
-        return made
+        self._plan(name, int(clock.to_simulated(now()) // HOUR + 1) * HOUR)
+        return answer
 
     def update(self, request: Json) -> Json:
-        """Take another configuration from the next analysis on."""
-        check(request["MonitoringScheduleConfig"])
+        """Change the configuration from the next execution on."""
+        _check(request["MonitoringScheduleConfig"])
         item = self.find(request["MonitoringScheduleName"])
         item |= {"MonitoringScheduleConfig": request["MonitoringScheduleConfig"], "LastModifiedTime": now()}
         return {"MonitoringScheduleArn": item["MonitoringScheduleArn"]}
@@ -150,7 +151,7 @@ class Schedules(Catalogue):
         description = {
             "LastModifiedTime": item["CreationTime"],
             "MonitoringType": "DataQuality",
-            "EndpointName": watched(item)["EndpointName"],
+            "EndpointName": _endpoint_input(item)["EndpointName"],
             **item,
         }
         if self.executions[name]:
@@ -158,7 +159,7 @@ class Schedules(Catalogue):
         return description
 
     def delete(self, request: Json) -> Json:
-        """Forget a schedule with its executions; a job that runs goes on to its end."""
+        """Delete a schedule with its executions; a running job continues to its end."""
         name = request["MonitoringScheduleName"]
         with self.lock:
             super().delete(request)
@@ -167,55 +168,62 @@ class Schedules(Catalogue):
         return {}
 
     def list_executions(self, request: Json) -> Json:
-        """List the executions of a schedule, the newest first."""
-        strange = sorted(request.keys() - LISTED)
-        if strange or "MonitoringScheduleName" not in request:
+        """List the executions of a schedule, the newest first.
+
+        Raises:
+            ServiceError: the schedule does not exist, or the request has another filter.
+        """
+        if request.keys() - LIST_MEMBERS or "MonitoringScheduleName" not in request:
             raise validation_error(
                 "The local cloud lists executions by MonitoringScheduleName and ScheduledTimeAfter only."
             )
         name = request["MonitoringScheduleName"]
         self.find(name)
-        found = [
+        summaries = [
             each.summary(name)
             for each in reversed(self.executions[name])
             if each.scheduled >= request.get("ScheduledTimeAfter", 0)
         ]
-        return paged(request, found, "MonitoringExecutionSummaries")
+        return paginate(request, summaries, "MonitoringExecutionSummaries")
 
     def close(self) -> None:
-        """Start nothing any more."""
+        """Start no execution any more."""
         with self.lock:
             self.closed = True
             for timer in self.timers.values():
                 timer.cancel()
 
     def _plan(self, name: str, hour: int) -> None:
-        """Wait until capture of the hour before that one has come; hours are those of the faster clock."""
-        wait = self.context.clock.here(hour + MONITORING_DELAY) - now()
-        timer = threading.Timer(max(0.0, wait), ministack.in_context(lambda: self._come(name, hour)))
+        """Plan the analysis of the simulated hour that ends at `hour`, after its captured data have come."""
+        wait = self.context.clock.to_real(hour + MONITORING_DELAY) - now()
+        timer = threading.Timer(
+            max(0.0, wait), ministack.in_context(lambda: self._execute_and_plan(name, hour))
+        )
         timer.daemon = True
         with self.lock:
             if not self.closed and name in self.items:
                 self.timers[name] = timer
                 timer.start()
 
-    def _come(self, name: str, hour: int) -> None:
-        """Analyse the hour before that one, unless the last analysis is still busy, and plan the next."""
+    def _execute_and_plan(self, name: str, hour: int) -> None:
+        """Analyse the hour before that one, unless the last execution still runs, and plan the next one."""
         with self.lock:
-            item, before = self.items.get(name), self.executions.get(name, [])
+            item, executions = self.items.get(name), self.executions.get(name, [])
         if item is None:
             return
-        if not any(each.busy for each in before[-1:]):
+        if not any(each.is_running for each in executions[-1:]):
             with ministack.scope(self.context.region):
-                before.append(self._execute(item, hour))
+                executions.append(self._execute(item, hour))
         self._plan(name, hour + HOUR)
 
-    def _execute(self, item: Json, hour: int) -> Execution:
-        """Start the job over one hour, or say why there is none."""
-        execution = Execution(self.context.clock.here(hour), watched(item)["EndpointName"])
+    def _execute(self, item: Json, hour: int) -> MonitoringExecution:
+        """Start the job over one hour, or record why there is none."""
+        execution = MonitoringExecution(
+            self.context.clock.to_real(hour), _endpoint_input(item)["EndpointName"]
+        )
         try:
             endpoint = self.endpoints.find(execution.endpoint)
-            request = job_request(item, endpoint, hour, self.context)
+            request = _job_request(item, endpoint, hour, self.context)
             execution.job = MonitoringJob(self.context, request, item["MonitoringScheduleArn"])
             self.processing.begin(execution.job, [])
         except (ServiceError, object_store.DataError) as error:
@@ -225,8 +233,8 @@ class Schedules(Catalogue):
         return execution
 
 
-def check(config: Json) -> None:
-    """Refuse a schedule that the local cloud does not run."""
+def _check(config: Json) -> None:
+    """Check that the local cloud can run a schedule."""
     definition = config.get("MonitoringJobDefinition", {})
     inputs = definition.get("MonitoringInputs", [])
     if [list(each) for each in inputs] != [["EndpointInput"]] or "BaselineConfig" not in definition:
@@ -238,86 +246,89 @@ def check(config: Json) -> None:
         raise validation_error(f"The local cloud monitors hourly: ScheduleExpression must be {HOURLY}.")
 
 
-def definition_of(item: Json) -> Json:
-    """Return what a schedule says of its jobs."""
+def _definition(item: Json) -> Json:
+    """Return the job definition of a schedule."""
     definition: Json = item["MonitoringScheduleConfig"]["MonitoringJobDefinition"]
     return definition
 
 
-def watched(item: Json) -> Json:
-    """Return the input of a schedule: which endpoint, and where its data go."""
-    found: Json = definition_of(item)["MonitoringInputs"][0]["EndpointInput"]
-    return found
+def _endpoint_input(item: Json) -> Json:
+    """Return the input of a schedule: its endpoint, and the path of the captured data in the container."""
+    endpoint_input: Json = _definition(item)["MonitoringInputs"][0]["EndpointInput"]
+    return endpoint_input
 
 
-def job_request(item: Json, endpoint: Endpoint, hour: int, context: Context) -> Json:
+def _job_request(item: Json, endpoint: Endpoint, hour: int, context: CloudContext) -> Json:
     """Return the request of a job over the hour that ends at `hour`, as Model Monitor writes it."""
-    definition, name = definition_of(item), item["MonitoringScheduleName"]
-    start, end = context.clock.here(hour - HOUR), context.clock.here(hour)
-    inputs = [*baseline_inputs(definition), *capture_inputs(endpoint, watched(item)["LocalPath"], start, end)]
+    definition, name = _definition(item), item["MonitoringScheduleName"]
+    start, end = context.clock.to_real(hour - HOUR), context.clock.to_real(hour)
+    inputs = [
+        *_baseline_inputs(definition),
+        *_capture_inputs(endpoint, _endpoint_input(item)["LocalPath"], start, end),
+    ]
     output = definition["MonitoringOutputConfig"]["MonitoringOutputs"][0]["S3Output"]
     folder = f"{endpoint.name}/{name}/{datetime.fromtimestamp(hour - HOUR, UTC):%Y/%m/%d/%H}"
-    own = {
+    environment = {
         "dataset_format": FORMAT,
-        "dataset_source": watched(item)["LocalPath"],
+        "dataset_source": _endpoint_input(item)["LocalPath"],
         "output_path": output["LocalPath"],
-        "baseline_statistics": f"{BASELINE}/stats/{basename(definition, 'StatisticsResource')}",
-        "baseline_constraints": f"{BASELINE}/constraints/{basename(definition, 'ConstraintsResource')}",
+        "baseline_statistics": f"{BASELINE}/stats/{_file_name(definition, 'StatisticsResource')}",
+        "baseline_constraints": f"{BASELINE}/constraints/{_file_name(definition, 'ConstraintsResource')}",
         "start_time": iso(start),
         "end_time": iso(end),
         "sagemaker_endpoint_name": endpoint.name,
         "sagemaker_monitoring_schedule_name": name,
     }
     uploaded = {**output, "S3Uri": f"{output['S3Uri'].rstrip('/')}/{folder}"}
-    key = chosen(definition["MonitoringOutputConfig"], "KmsKeyId")
+    key = select(definition["MonitoringOutputConfig"], "KmsKeyId")
     return {
         "ProcessingJobName": f"model-monitoring-{uuid.uuid4().hex}",
         "ProcessingInputs": inputs,
         "ProcessingOutputConfig": {**key, "Outputs": [{"OutputName": "result", "S3Output": uploaded}]},
         "ProcessingResources": definition["MonitoringResources"],
         "AppSpecification": {
-            **chosen(definition["MonitoringAppSpecification"], "ImageUri"),
+            **select(definition["MonitoringAppSpecification"], "ImageUri"),
             "ContainerArguments": [context.project.commands.monitor],
         },
-        "Environment": {**definition.get("Environment", {}), **own},
-        **chosen(definition, "StoppingCondition", "NetworkConfig", "RoleArn"),
+        "Environment": {**definition.get("Environment", {}), **environment},
+        **select(definition, "StoppingCondition", "NetworkConfig", "RoleArn"),
     }
 
 
-def basename(definition: Json, resource: str) -> str:
-    """Return the file's name of a part of the baseline."""
+def _file_name(definition: Json, resource: str) -> str:
+    """Return the file name of a part of the baseline."""
     return str(definition["BaselineConfig"][resource]["S3Uri"].rpartition("/")[2])
 
 
-def baseline_inputs(definition: Json) -> Iterator[Json]:
+def _baseline_inputs(definition: Json) -> Iterator[Json]:
     """Yield the inputs that hold the baseline."""
     for name, resource in (("constraints", "ConstraintsResource"), ("stats", "StatisticsResource")):
         uri = definition["BaselineConfig"][resource]["S3Uri"]
-        yield job_input(f"baseline_{name}", uri, f"{BASELINE}/{name}")
+        yield _job_input(f"baseline_{name}", uri, f"{BASELINE}/{name}")
 
 
-def capture_inputs(endpoint: Endpoint, path: str, start: float, end: float) -> Iterator[Json]:
-    """Yield the folders with what was captured from `start` to `end`; raise ServiceError without any."""
+def _capture_inputs(endpoint: Endpoint, path: str, start: float, end: float) -> Iterator[Json]:
+    """Yield the folders with the data captured from `start` to `end`, in real epoch seconds."""
     config = endpoint.config.get("DataCaptureConfig")
     if config is None:
         raise validation_error(f"Endpoint {endpoint.name} captures no data.")
     root = config["DestinationS3Uri"].rstrip("/")
-    folders = [f"{endpoint.name}/{endpoint.variant_name}/{folder}" for folder in hours(start, end)]
-    found = [folder for folder in folders if object_store.under(f"{root}/{folder}/")]
-    if not found:
+    folders = [f"{endpoint.name}/{endpoint.variant_name}/{folder}" for folder in _hour_folders(start, end)]
+    existing = [folder for folder in folders if object_store.keys_under(f"{root}/{folder}/")]
+    if not existing:
         raise validation_error(NO_DATA)
-    for number, folder in enumerate(found, 1):
-        yield job_input(f"endpoint_input_{number}", f"{root}/{folder}", f"{path}/{folder}")
+    for number, folder in enumerate(existing, 1):
+        yield _job_input(f"endpoint_input_{number}", f"{root}/{folder}", f"{path}/{folder}")
 
 
-def hours(start: float, end: float) -> list[str]:
-    """Return the folders of capture for a time: captures lie by the hour of this machine."""
+def _hour_folders(start: float, end: float) -> list[str]:
+    """Return the folders of captured data of a time span: they are named by this machine's hours."""
     first, last = int(start // HOUR), int((end - 1e-3) // HOUR)
     moments = (datetime.fromtimestamp(hour * HOUR, UTC) for hour in range(first, last + 1))
     return [f"{moment:%Y/%m/%d/%H}" for moment in moments]
 
 
-def job_input(name: str, uri: str, path: str) -> dict[str, Any]:
+def _job_input(name: str, uri: str, path: str) -> dict[str, Any]:
     """Return an input of a processing job."""
     source = {"S3Uri": uri, "LocalPath": path, "S3DataType": "S3Prefix", "S3InputMode": "File"}
     return {"InputName": name, "S3Input": source}

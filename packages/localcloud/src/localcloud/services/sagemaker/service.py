@@ -1,19 +1,18 @@
-"""SageMaker: jobs, models, endpoints and the runtime."""
+"""SageMaker: jobs, models, endpoints, their monitoring, the model registry, Studio and the runtime."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import protocol
 from localcloud.core.service import Service
-from localcloud.services.sagemaker import capacity, cloudformation, runtime, tasks
+from localcloud.services.sagemaker import capacity, runtime, tasks
+from localcloud.services.sagemaker.cloudformation import endpoint_type, store_type
 from localcloud.services.sagemaker.endpoints import Endpoints
-from localcloud.services.sagemaker.hosts import Quota
-from localcloud.services.sagemaker.jobs import Jobs
+from localcloud.services.sagemaker.jobs import Jobs, Quota
 from localcloud.services.sagemaker.models import EndpointConfigs, Models
-from localcloud.services.sagemaker.monitoring import Schedules
-from localcloud.services.sagemaker.packages import Groups, Packages
+from localcloud.services.sagemaker.monitoring import MonitoringSchedules
+from localcloud.services.sagemaker.packages import ModelPackageGroups, ModelPackages
 from localcloud.services.sagemaker.processing import ProcessingJob
 from localcloud.services.sagemaker.studio import Domains, Projects
 from localcloud.services.sagemaker.tags import Tags
@@ -22,13 +21,12 @@ from localcloud.services.sagemaker.training import TrainingJob
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
-    from localcloud.core.service import Operation
-    from localcloud.services.sagemaker.models import Catalogue
+    from localcloud.core.context import CloudContext
+    from localcloud.core.service import Json
 
 
-def service(context: Context, connect: Callable[[str], Any], catalog: Service) -> Service:
-    """Return the service with nothing in it yet; its projects are Service Catalog's or stacks."""
+def service(context: CloudContext, connect: Callable[[str], Any], catalog: Service) -> Service:
+    """Return the service, still empty; Studio's projects are stacks, or Service Catalog's products."""
     tags, quota = Tags(), Quota()
     training = Jobs(context, tags, TrainingJob, quota)
     processing = Jobs(context, tags, ProcessingJob, quota)
@@ -37,74 +35,38 @@ def service(context: Context, connect: Callable[[str], Any], catalog: Service) -
         context, tags, "EndpointConfig", "endpoint-config", "endpoint configuration", models=models
     )
     endpoints = Endpoints(context, tags, configs, models)
-    schedules = Schedules(context, tags, endpoints=endpoints, processing=processing)
-    groups = Groups(context, tags, "ModelPackageGroup", "model-package-group", "model package group")
-    kinds = (
-        *map(catalogue_kind, (models, configs, groups)),
-        cloudformation.endpoint_kind(endpoints),
-        replace(catalogue_kind(schedules), update=schedules.update),
+    schedules = MonitoringSchedules(context, tags, endpoints=endpoints, processing=processing)
+    groups = ModelPackageGroups(
+        context, tags, "ModelPackageGroup", "model-package-group", "model package group"
+    )
+    packages = ModelPackages(context, groups)
+    studio = Domains(context, tags), Projects(context, tags, catalog, connect)
+    parts = (training, processing, models, configs, endpoints, schedules, packages, *studio, tags)
+    types = (
+        *map(store_type, (models, configs, groups)),
+        endpoint_type(endpoints),
+        store_type(schedules, schedules.update),
     )
 
+    def create_job(member: str) -> Callable[[Json], Json]:
+        return lambda request: protocol.call(sagemaker, f"Create{member}", request)
+
     def close() -> None:
-        for each in (schedules, training, processing, endpoints):
-            each.close()
+        for part in (schedules, training, processing, endpoints):
+            part.close()
 
-    def validated(operation: str) -> Operation:
-        return lambda request: protocol.call(made, operation, request)
-
-    made = Service(
+    sagemaker = Service(
         name="sagemaker",
         operations={
-            **job_operations(training),
-            **job_operations(processing),
-            **catalogue_operations(models),
-            **catalogue_operations(configs),
-            **catalogue_operations(endpoints),
+            **{name: operation for part in parts for name, operation in part.operations().items()},
             "UpdateEndpointWeightsAndCapacities": lambda request: capacity.update(endpoints, request),
-            **schedules.operations(),
-            **Packages(context, groups).operations(),
-            **Domains(context, tags).operations(),
-            **Projects(context, tags, catalog, connect).operations(),
-            **tags.operations(),
         },
-        resources={f"AWS::SageMaker::{kind.member}": kind.resource() for kind in kinds},
+        resources={f"AWS::SageMaker::{each.member}": each.resource() for each in types},
         tasks={
-            "createTrainingJob.sync": tasks.sync(training, validated("CreateTrainingJob")),
-            "createProcessingJob.sync": tasks.sync(processing, validated("CreateProcessingJob")),
+            f"create{jobs.job_class.member}.sync": tasks.run_job(jobs, create_job(jobs.job_class.member))
+            for jobs in (training, processing)
         },
         routes={runtime.PATH: runtime.Runtime(endpoints).invoke},
         close=close,
     )
-    return made
-
-
-def job_operations(jobs: Jobs) -> dict[str, Operation]:
-    """Return the operations on one kind of job."""
-    member = jobs.make.member
-    return {
-        f"Create{member}": jobs.create,
-        f"Describe{member}": jobs.describe,
-        f"List{member}s": jobs.list,
-        f"Stop{member}": jobs.stop,
-        f"Delete{member}": jobs.delete,
-    }
-
-
-def catalogue_operations(catalogue: Catalogue | Endpoints) -> dict[str, Operation]:
-    """Return the operations on models, endpoint configurations or endpoints."""
-    member = catalogue.member
-    return {
-        f"Create{member}": catalogue.create,
-        f"Describe{member}": catalogue.describe,
-        f"List{member}s": catalogue.list,
-        f"Delete{member}": catalogue.delete,
-    }
-
-
-def catalogue_kind(catalogue: Catalogue) -> cloudformation.Kind:
-    """Return the CloudFormation kind of a catalogue."""
-
-    def delete(name: str) -> None:
-        catalogue.delete({f"{catalogue.member}Name": name})
-
-    return cloudformation.Kind(catalogue.member, catalogue.create, delete, catalogue.tags, catalogue.arn)
+    return sagemaker

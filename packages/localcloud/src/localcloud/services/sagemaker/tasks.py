@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 from localcloud.core.errors import ServiceError, TaskError
-from localcloud.core.ministack import ended
 from localcloud.services.sagemaker.jobs import milliseconds
+from localcloud.services.stepfunctions.executions import ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json, Task, Waiting
     from localcloud.services.sagemaker.jobs import Jobs
 
-# Step Functions calls SageMaker by the first Java SDK, and so has its names.
+# Step Functions calls SageMaker by version 1 of the Java SDK, which has these names.
 ERRORS = ("ResourceInUse", "ResourceLimitExceeded", "ResourceNotFound")
-LOOK_EVERY = 0.1
+POLL_SECONDS = 0.1
 
 
-def sync(jobs: Jobs, create: Callable[[Json], Json]) -> Task:
-    """Return the task that creates a job and waits for it, or stops it when nobody waits for the task."""
-    member = jobs.make.member
+def run_job(jobs: Jobs, create: Callable[[Json], Json]) -> Task:
+    """Return the task that creates a job and waits for its end, or stops it when the task is abandoned."""
+    member = jobs.job_class.member
 
     def run(request: Json, waiting: Waiting) -> Json:
         try:
             create(request)
         except ServiceError as error:
-            raise TaskError(error_name(error), error.message) from None
+            raise TaskError(_error_name(error), error.message) from None
         job = jobs.find(request)
-        while not job.over.wait(LOOK_EVERY):
+        while not job.finished.wait(POLL_SECONDS):
             if waiting.abandoned():
                 job.stop()
                 raise ended()
-        described: Json = milliseconds(job.describe())
-        if described[f"{member}Status"] != "Completed":
-            raise TaskError("States.TaskFailed", json.dumps(described))
-        return described
+        description: Json = milliseconds(job.describe())
+        if description[f"{member}Status"] != "Completed":
+            raise TaskError("States.TaskFailed", json.dumps(description))
+        return description
 
     return run
 
 
-def error_name(error: ServiceError) -> str:
+def _error_name(error: ServiceError) -> str:
     """Return the name under which a state machine catches an error of the API."""
     modelled = f"{error.code}Exception" if error.code in ERRORS else "AmazonSageMakerException"
     return f"SageMaker.{modelled}"

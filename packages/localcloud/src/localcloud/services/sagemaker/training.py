@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from localcloud.core import object_store, protocol
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
-from localcloud.services.sagemaker.hosts import deliver, objects_of
+from localcloud.services.sagemaker.hosts import deliver, list_function
 from localcloud.services.sagemaker.jobs import Job
-from localcloud.services.sagemaker.tags import chosen
+from localcloud.services.sagemaker.pagination import select
 
 if TYPE_CHECKING:
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.hosts import Host
 
@@ -36,17 +35,21 @@ class TrainingJob(Job):
     """A job that trains a model: channels in, model.tar.gz out."""
 
     kind, member, noun = "training-job", "TrainingJob", "training job"
-    summarised = ("TrainingEndTime", "SecondaryStatus")
+    summary_members = ("TrainingEndTime", "SecondaryStatus")
 
-    def __init__(self, context: Context, request: Json) -> None:
-        """Refuse what only AWS can do, and inputs that aren't there."""
+    def __init__(self, context: CloudContext, request: Json) -> None:
+        """Check that the local cloud can run the request, and that its inputs exist.
+
+        Raises:
+            ServiceError: the request has no image, or an input that the local cloud can't download.
+        """
         super().__init__(context, request)
         if "TrainingImage" not in request["AlgorithmSpecification"]:
             raise validation_error(
                 "AlgorithmSpecification needs a TrainingImage; the local cloud has no algorithms."
             )
         for channel in request.get("InputDataConfig", []):
-            check_channel(channel)
+            _check_channel(channel)
         self.stages = [
             {"Status": "Starting", "StartTime": self.created, "StatusMessage": MESSAGES["Starting"]}
         ]
@@ -54,12 +57,12 @@ class TrainingJob(Job):
         self.context.entrypoint()
 
     def cluster(self) -> Json:
-        """Return what the request says of the instances."""
+        """Return the request's settings of the instances."""
         cluster: Json = self.request["ResourceConfig"]
         return cluster
 
     def command(self) -> list[str]:
-        """Return what SageMaker runs: the image with the argument `train`, or what the request says."""
+        """Return the command of the request, by default the image's entry point with the argument `train`."""
         specification = self.request["AlgorithmSpecification"]
         entrypoint = specification.get("ContainerEntrypoint") or self.context.entrypoint()
         return [*entrypoint, *specification.get("ContainerArguments", ["train"])]
@@ -75,40 +78,40 @@ class TrainingJob(Job):
     def prepare(self) -> None:
         """Write the configuration and download each channel."""
         channels = {channel["ChannelName"]: channel for channel in self.request.get("InputDataConfig", [])}
-        configs = {name: channel_config(channel) for name, channel in channels.items()}
+        configs = {name: _channel_config(channel) for name, channel in channels.items()}
         for host in self.hosts:
             for name in ("input/config", "input/data", "model", "output"):
-                (host.base / name).mkdir(parents=True)
-            configure(host, "hyperparameters", self.request.get("HyperParameters", {}))
-            configure(host, "inputdataconfig", configs)
-            configure(host, "resourceconfig", self._resources(host))
+                (host.folder / name).mkdir(parents=True)
+            host.write_json("input/config/hyperparameters.json", self.request.get("HyperParameters", {}))
+            host.write_json("input/config/inputdataconfig.json", configs)
+            host.write_json("input/config/resourceconfig.json", self._resources(host))
         for name, channel in channels.items():
             deliver(channel["DataSource"]["S3DataSource"], self.hosts, f"/opt/ml/input/data/{name}")
-        self._bring_checkpoints()
+        self._download_checkpoints()
 
     def publish(self) -> None:
-        """Upload the output directory, when it holds something, and the model, which comes last."""
+        """Upload the output directory, unless it is empty, and the model, which comes last."""
         self._read_metrics()
-        self._keep_checkpoints()
+        self._upload_checkpoints()
         for host in self.hosts:
-            (host.base / "output" / "failure").unlink(missing_ok=True)
+            (host.folder / "output" / "failure").unlink(missing_ok=True)
         self._upload("output", "output.tar.gz")
         self._upload("model", "model.tar.gz")
 
-    def salvage(self) -> None:
-        """Upload the model of a job that ended in time when it was stopped, as AWS does."""
+    def publish_stopped(self) -> None:
+        """Upload the model of a job that was stopped and has ended in time, as AWS does."""
         self._read_metrics()
-        self._keep_checkpoints()
+        self._upload_checkpoints()
         self._upload("model", "model.tar.gz")
 
     def failure(self, host: Host) -> str:
         """Return the text of the failure file in AWS's words."""
         self._read_metrics()
-        self._keep_checkpoints()
+        self._upload_checkpoints()
         return f"AlgorithmError: {host.read('output/failure')}, exit code: {host.code}"
 
-    def entered(self, stage: str, message: str = "") -> None:
-        """Note a secondary status, and end the one before."""
+    def record_stage(self, stage: str, message: str = "") -> None:
+        """Record a secondary status, and the end of the one before."""
         self.modified = now()
         self.stages[-1]["EndTime"] = self.modified
         text = message or MESSAGES.get(stage, stage)
@@ -118,7 +121,7 @@ class TrainingJob(Job):
         self.stages.append(transition)
 
     def describe(self) -> Json:
-        """Return what DescribeTrainingJob answers."""
+        """Return the answer of DescribeTrainingJob."""
         request = self.request
         description: Json = {
             "TrainingJobName": self.name,
@@ -132,12 +135,12 @@ class TrainingJob(Job):
             "EnableNetworkIsolation": False,
             "EnableInterContainerTrafficEncryption": False,
             "EnableManagedSpotTraining": False,
-            **chosen(request, *described()),
+            **select(request, *_description_members()),
         }
         if self.started:
-            spent = max(1, round((self.ended or now()) - self.started))
-            description |= {"TrainingStartTime": self.started, "TrainingTimeInSeconds": spent}
-        if self.over.is_set() or self.status in ("Completed", "Failed", "Stopped"):
+            seconds = max(1, round((self.ended or now()) - self.started))
+            description |= {"TrainingStartTime": self.started, "TrainingTimeInSeconds": seconds}
+        if self.finished.is_set() or self.status in ("Completed", "Failed", "Stopped"):
             description["TrainingEndTime"] = self.ended
             description["BillableTimeInSeconds"] = description.get("TrainingTimeInSeconds", 1)
         if self.metrics:
@@ -161,24 +164,24 @@ class TrainingJob(Job):
         return f"{self.request['OutputDataConfig']['S3OutputPath'].rstrip('/')}/{self.name}/output"
 
     def _upload(self, directory: str, archive: str) -> None:
-        """Put what the instances left in a directory into one archive; of one name, the last's stays."""
-        sources = [host.base / directory for host in self.hosts]
+        """Upload a directory of all instances as one archive; a file of the last instance replaces others."""
+        sources = [host.folder / directory for host in self.hosts]
         if not any(path for source in sources for path in source.iterdir()):
             return
         key = self.request["OutputDataConfig"].get("KmsKeyId")
         object_store.upload(f"{self._destination()}/{archive}", object_store.archive(*sources), key)
 
-    def _bring_checkpoints(self) -> None:
+    def _download_checkpoints(self) -> None:
         if (config := self.request.get("CheckpointConfig")) is None:
             return
         uri = config["S3Uri"].rstrip("/") + "/"
-        found = object_store.of_prefix(uri) if object_store.under(uri) else []
+        objects = object_store.objects_of_prefix(uri) if object_store.keys_under(uri) else []
         for host in self.hosts:
             into = host.path(config.get("LocalPath", CHECKPOINTS))
             into.mkdir(parents=True, exist_ok=True)
-            object_store.download(found, into)
+            object_store.download(objects, into)
 
-    def _keep_checkpoints(self) -> None:
+    def _upload_checkpoints(self) -> None:
         if (config := self.request.get("CheckpointConfig")) is None:
             return
         for host in self.hosts:
@@ -186,48 +189,48 @@ class TrainingJob(Job):
 
     def _read_metrics(self) -> None:
         definitions = self.request["AlgorithmSpecification"].get("MetricDefinitions", [])
-        # The last value counts, and of several instances the first's.
+        # The last match counts: the first instance's log is the last one.
         logs = [host.log for host in reversed(self.hosts)] if definitions else []
         text = "\n".join(log.read_text(encoding="utf-8", errors="replace") for log in logs)
         for definition in definitions:
-            found = re.findall(definition["Regex"], text)
-            value = number(found[-1]) if found else None
+            matches = re.findall(definition["Regex"], text)
+            value = _number(matches[-1]) if matches else None
             if value is not None:
                 self.metrics.append({"MetricName": definition["Name"], "Value": value, "Timestamp": now()})
 
 
 @cache
-def described() -> tuple[str, ...]:
+def _description_members() -> tuple[str, ...]:
     """Return the members that DescribeTrainingJob may have."""
     shape: Any = protocol.model("sagemaker").operation_model("DescribeTrainingJob").output_shape
     return tuple(shape.members)
 
 
-def check_channel(channel: Json) -> None:
-    """Refuse a channel that the local cloud can't feed, or that has no data, as CreateTrainingJob does."""
+def _check_channel(channel: Json) -> None:
+    """Check that the local cloud can download a channel, and, as CreateTrainingJob does, that it has data."""
     source = channel["DataSource"].get("S3DataSource")
     if source is None:
         raise validation_error(f"Channel {channel['ChannelName']}: the local cloud reads S3DataSource only.")
-    for member, given in (
+    for member, value in (
         ("InputMode", channel.get("InputMode", "File")),
         ("CompressionType", channel.get("CompressionType", "None")),
         ("RecordWrapperType", channel.get("RecordWrapperType", "None")),
     ):
-        if given not in ("File", "None"):
+        if value not in ("File", "None"):
             raise validation_error(
-                f"Channel {channel['ChannelName']}: the local cloud has no {member} {given}."
+                f"Channel {channel['ChannelName']}: the local cloud has no {member} {value}."
             )
     try:
-        objects_of(source["S3DataType"])
-        empty = source["S3DataType"] == "S3Prefix" and not object_store.under(source["S3Uri"])
+        list_function(source["S3DataType"])
+        empty = source["S3DataType"] == "S3Prefix" and not object_store.keys_under(source["S3Uri"])
     except object_store.DataError as error:
         raise validation_error(str(error)) from None
     if empty:
         raise validation_error(object_store.no_objects(source["S3Uri"]))
 
 
-def channel_config(channel: Json) -> Json:
-    """Return what inputdataconfig.json says of a channel."""
+def _channel_config(channel: Json) -> Json:
+    """Return a channel's entry in inputdataconfig.json."""
     source = channel["DataSource"]["S3DataSource"]
     config = {
         "TrainingInputMode": "File",
@@ -237,14 +240,9 @@ def channel_config(channel: Json) -> Json:
     return config | ({"ContentType": channel["ContentType"]} if "ContentType" in channel else {})
 
 
-def configure(host: Host, name: str, content: Json) -> None:
-    """Write a configuration file of an instance."""
-    (host.base / "input" / "config" / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def number(found: Any) -> float | None:
-    """Return what a metric's regular expression has found, as a number."""
+def _number(match: Any) -> float | None:
+    """Return the number that a metric's regular expression has matched; None if it is not a number."""
     try:
-        return float(found[0] if isinstance(found, tuple) else found)
+        return float(match[0] if isinstance(match, tuple) else match)
     except ValueError:
         return None

@@ -1,4 +1,4 @@
-"""CloudFormation's view of portfolios, products and what ties them together."""
+"""The CloudFormation resource types of Service Catalog: portfolios, products, associations, constraints."""
 
 from __future__ import annotations
 
@@ -8,170 +8,166 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core import protocol
 from localcloud.core.errors import ServiceError
-from localcloud.core.properties import refused, request_of
+from localcloud.core.properties import as_failure, request_of
 from localcloud.core.service import Resource
-from localcloud.services.servicecatalog.catalog import KIND, described
+from localcloud.services.servicecatalog.catalog import PRODUCT_TYPE, description_of
+from localcloud.services.servicecatalog.errors import NOT_FOUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from localcloud.core.service import Json
-    from localcloud.services.servicecatalog.catalog import Catalog, Portfolio, Product
+    from localcloud.services.servicecatalog.catalog import Catalog
+    from localcloud.services.servicecatalog.models import Portfolio, Product
 
-    Made = tuple[str, Json]
+    Created = tuple[str, Json]  # the physical id and the attributes
 
 VERSIONS = "ProvisioningArtifactParameters"
-OF_THE_RESOURCE = (VERSIONS, "ReplaceProvisioningArtifacts")
-PLACE = ("PortfolioId", "ProductId")
+RESOURCE_ONLY = (VERSIONS, "ReplaceProvisioningArtifacts")
+PORTFOLIO_AND_PRODUCT = ("PortfolioId", "ProductId")
 
 
 def portfolio(catalog: Catalog) -> Resource:
-    """Return how CloudFormation makes a portfolio, which changes in place."""
+    """Return the resource type of portfolios, which change in place."""
 
-    def create(properties: Json, _: str) -> Made:
-        return seen(catalog.create_portfolio(checked("CreatePortfolio", properties)))
+    def create(properties: Json, _: str) -> Created:
+        return attributes(catalog.create_portfolio(_request("CreatePortfolio", properties)))
 
-    def update(physical_id: str, old: Json, new: Json, _: str) -> Made:  # noqa: ARG001  # a handler's signature
-        request, found = checked("CreatePortfolio", new), catalog.portfolio(physical_id)
-        found.described, found.tags = described(request), request.get("Tags", [])
-        return seen(found)
+    def update(physical_id: str, old: Json, new: Json, _: str) -> Created:  # noqa: ARG001 - a handler's signature
+        request, changed = _request("CreatePortfolio", new), catalog.portfolio(physical_id)
+        changed.description, changed.tags = description_of(request), request.get("Tags", [])
+        return attributes(changed)
 
-    def seen(found: Portfolio) -> Made:
-        return found.id, {"PortfolioName": found.described["DisplayName"]}
+    def attributes(one: Portfolio) -> Created:
+        return one.id, {"PortfolioName": one.description["DisplayName"]}
 
-    return telling(create, update, catalog.delete_portfolio)
+    return _reporting_errors(create, update, catalog.delete_portfolio)
 
 
 def product(catalog: Catalog) -> Resource:
-    """Return how CloudFormation makes a product, which changes in place: new versions come, others go."""
+    """Return the resource type of products, which change in place, as their versions do."""
 
-    def create(properties: Json, _: str) -> Made:
-        return seen(catalog.create_product(*read(properties)))
+    def create(properties: Json, _: str) -> Created:
+        return attributes(catalog.create_product(*read(properties)))
 
-    def update(physical_id: str, old: Json, new: Json, _: str) -> Made:  # noqa: ARG001  # a handler's signature
-        (request, versions), found = read(new), catalog.product(physical_id)
+    def update(physical_id: str, old: Json, new: Json, _: str) -> Created:  # noqa: ARG001 - a handler's signature
+        (request, versions), changed = read(new), catalog.product(physical_id)
         if str(new.get("ReplaceProvisioningArtifacts", "false")).lower() == "true":
-            found.artifacts = []
-        found.artifacts = catalog.versions_of(found, versions)
-        found.described, found.tags = described(request), request.get("Tags", [])
-        return seen(found)
+            changed.artifacts = []
+        changed.artifacts = catalog.versions(changed, versions)
+        changed.description, changed.tags = description_of(request), request.get("Tags", [])
+        return attributes(changed)
 
     def read(properties: Json) -> tuple[Json, list[Json]]:
-        own = {key: value for key, value in properties.items() if key not in OF_THE_RESOURCE}
+        own = {key: value for key, value in properties.items() if key not in RESOURCE_ONLY}
         shape = protocol.model("servicecatalog").shape_for("ProvisioningArtifactProperties")
-        versions = [request_of({**one, "Type": KIND}, shape) for one in properties[VERSIONS]]
-        return checked("CreateProduct", {**own, "ProductType": KIND}), versions
+        versions = [request_of({**one, "Type": PRODUCT_TYPE}, shape) for one in properties[VERSIONS]]
+        return _request("CreateProduct", {**own, "ProductType": PRODUCT_TYPE}), versions
 
-    def seen(found: Product) -> Made:
-        return found.id, {
-            "ProductName": found.described["Name"],
-            "ProvisioningArtifactIds": ",".join(one.id for one in found.artifacts),
-            "ProvisioningArtifactNames": ",".join(one.name for one in found.artifacts),
+    def attributes(one: Product) -> Created:
+        return one.id, {
+            "ProductName": one.description["Name"],
+            "ProvisioningArtifactIds": ",".join(version.id for version in one.artifacts),
+            "ProvisioningArtifactNames": ",".join(version.name for version in one.artifacts),
         }
 
-    return telling(create, update, catalog.delete_product)
+    return _reporting_errors(create, update, catalog.delete_product)
 
 
 def product_association(catalog: Catalog) -> Resource:
-    """Return how CloudFormation puts a product into a portfolio."""
+    """Return the resource type that puts a product into a portfolio."""
 
-    def create(properties: Json, _: str) -> Made:
-        request = checked("AssociateProductWithPortfolio", without_tags(properties))
-        pair = [request[key] for key in PLACE]
+    def create(properties: Json, _: str) -> Created:
+        request = _request("AssociateProductWithPortfolio", _without_tags(properties))
+        pair = [request[key] for key in PORTFOLIO_AND_PRODUCT]
         catalog.associate(*pair)
         return "|".join(pair), {}
 
-    return telling(create, replacing(create), lambda own: catalog.disassociate(*own.split("|")))
+    return _reporting_errors(
+        create, _replacement(create), lambda physical_id: catalog.disassociate(*physical_id.split("|"))
+    )
 
 
 def principal_association(catalog: Catalog) -> Resource:
-    """Return how CloudFormation lets somebody launch a portfolio's products."""
+    """Return the resource type that lets a principal launch a portfolio's products."""
 
-    def create(properties: Json, _: str) -> Made:
-        request = checked("AssociatePrincipalWithPortfolio", without_tags(properties))
+    def create(properties: Json, _: str) -> Created:
+        request = _request("AssociatePrincipalWithPortfolio", _without_tags(properties))
         catalog.portfolio(request["PortfolioId"]).principals.add(request["PrincipalARN"])
         return f"{request['PortfolioId']}|{request['PrincipalARN']}", {}
 
-    def delete(own: str) -> None:
-        found, _, principal = own.partition("|")
-        catalog.portfolio(found).principals.discard(principal)
+    def delete(physical_id: str) -> None:
+        portfolio_id, _, principal = physical_id.partition("|")
+        catalog.portfolio(portfolio_id).principals.discard(principal)
 
-    return telling(create, replacing(create), delete)
+    return _reporting_errors(create, _replacement(create), delete)
 
 
 def launch_constraint(catalog: Catalog) -> Resource:
-    """Return how CloudFormation names the role in which a product is launched."""
+    """Return the resource type of launch constraints, the roles in which products are launched."""
 
-    def create(properties: Json, _: str) -> Made:
-        given = without_tags(properties)
-        role = given.pop("RoleArn")
-        # The API has the role in a document of its own.
-        checked("CreateConstraint", {**given, "Type": "LAUNCH", "Parameters": role})
-        portfolio_id, product_id = (given[key] for key in PLACE)
-        return catalog.constrain(portfolio_id, product_id, role, given.get("Description", "")).id, {}
+    def create(properties: Json, _: str) -> Created:
+        own = _without_tags(properties)
+        role = own.pop("RoleArn")
+        # CreateConstraint has the role in its Parameters, a JSON document.
+        _request("CreateConstraint", {**own, "Type": "LAUNCH", "Parameters": role})
+        portfolio_id, product_id = (own[key] for key in PORTFOLIO_AND_PRODUCT)
+        description = own.get("Description", "")
+        return catalog.create_constraint(portfolio_id, product_id, role, description).id, {}
 
-    def update(physical_id: str, old: Json, new: Json, default_name: str) -> Made:
-        # A product has one in a portfolio: another role takes the place of the present one.
-        if all(old[key] == new[key] for key in PLACE):
-            catalog.release(physical_id)
+    def update(physical_id: str, old: Json, new: Json, default_name: str) -> Created:
+        # A product has one launch constraint in a portfolio, so the former one goes before the new one comes.
+        if all(old[key] == new[key] for key in PORTFOLIO_AND_PRODUCT):
+            catalog.delete_constraint(physical_id)
         return create(new, default_name)
 
-    return telling(create, update, catalog.release)
+    return _reporting_errors(create, update, catalog.delete_constraint)
 
 
-def telling(
-    create: Callable[[Json, str], Made],
-    update: Callable[[str, Json, Json, str], Made],
+def _reporting_errors(
+    create: Callable[[Json, str], Created],
+    update: Callable[[str, Json, Json, str], Created],
     delete: Callable[[str], None],
 ) -> Resource:
-    """Return a resource whose refusals are reasons; what is gone already is no fault."""
+    """Return a resource whose errors are reasons of the stack, and whose deletion ignores a missing one."""
 
-    def made(properties: Json, default_name: str) -> Made:
-        with told():
+    def create_reporting(properties: Json, default_name: str) -> Created:
+        with as_failure("ServiceCatalog"):
             return create(properties, default_name)
 
-    def changed(physical_id: str, old: Json, new: Json, default_name: str) -> Made:
-        with told():
+    def update_reporting(physical_id: str, old: Json, new: Json, default_name: str) -> Created:
+        with as_failure("ServiceCatalog"):
             return update(physical_id, old, new, default_name)
 
-    def deleted(physical_id: str, properties: Json) -> None:  # noqa: ARG001  # a handler's signature
-        with told(), gone_is_fine():
+    def delete_reporting(physical_id: str, _: Json) -> None:
+        with as_failure("ServiceCatalog"), _ignore_missing():
             delete(physical_id)
 
-    return Resource(made, changed, deleted)
+    return Resource(create_reporting, update_reporting, delete_reporting)
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """Turn a refusal into a reason."""
+def _ignore_missing() -> Iterator[None]:
+    """Ignore the error of a resource that does not exist."""
     try:
         yield
     except ServiceError as error:
-        raise refused("ServiceCatalog", error) from None
-
-
-@contextmanager
-def gone_is_fine() -> Iterator[None]:
-    """Let pass that something isn't there."""
-    try:
-        yield
-    except ServiceError as error:
-        if error.code != "ResourceNotFoundException":
+        if error.code != NOT_FOUND:
             raise
 
 
-def replacing(create: Callable[[Json, str], Made]) -> Callable[[str, Json, Json, str], Made]:
-    """Return the update of what is another as soon as anything in it is."""
+def _replacement(create: Callable[[Json, str], Created]) -> Callable[[str, Json, Json, str], Created]:
+    """Return the update of a resource that is replaced whenever a property changes."""
     return lambda _physical_id, _old, new, default_name: create(new, default_name)
 
 
-def without_tags(properties: Json) -> Json:
-    """Return properties without the stack's tags, which these types have not."""
+def _without_tags(properties: Json) -> Json:
+    """Return properties without the stack's tags, which these types do not have."""
     return {key: value for key, value in properties.items() if key != "Tags"}
 
 
-def checked(operation: str, properties: Json) -> Json:
-    """Return properties as the request that makes the resource."""
+def _request(operation: str, properties: Json) -> Json:
+    """Return properties as the request of the operation that creates the resource."""
     shape: Any = protocol.model("servicecatalog").operation_model(operation).input_shape
     token = {"IdempotencyToken": str(uuid.uuid4())} if "IdempotencyToken" in shape.members else {}
     return request_of({**properties, **token}, shape)

@@ -1,8 +1,7 @@
-"""What was launched: a stack each, made in the role that the product's constraint names."""
+"""Provisioned products: a stack each, created in the role of the product's launch constraint."""
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,167 +11,150 @@ from botocore.exceptions import ClientError
 from localcloud.core import account, iam, ministack
 from localcloud.core import cloudformation as stacks
 from localcloud.core.clock import now
-from localcloud.core.errors import ServiceError
-from localcloud.services.servicecatalog.catalog import invalid, new_id, not_found, path_id
+from localcloud.services.servicecatalog.errors import duplicate_resource, invalid_parameters, not_found
+from localcloud.services.servicecatalog.models import ProvisionedProduct, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
-    from localcloud.services.servicecatalog.catalog import Artifact, Catalog, Portfolio, Product
+    from localcloud.services.servicecatalog.catalog import Catalog
+    from localcloud.services.servicecatalog.models import Portfolio, Product, ProvisioningArtifact
 
-logger = logging.getLogger(__name__)
 PRINCIPAL = "servicecatalog.amazonaws.com"
-LOOK_EVERY = 0.15
-# Service Catalog acknowledges for whoever launches.
+POLL_SECONDS = 0.15
+# Service Catalog acknowledges these capabilities itself.
 CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 
 
 class StackError(Exception):
-    """A stack did not become what it was to become."""
+    """A stack could not be created or deleted."""
 
 
 class ClosingError(Exception):
-    """The cloud ends, and nobody waits any more."""
+    """The cloud is closing, and does not wait for stacks any more."""
 
 
 @dataclass
-class Launch:
-    """A provisioned product: a stack, and what was done about it."""
-
-    described: Json
-    stack: str
-    records: list[Json] = field(default_factory=list)
-
-    def begin(self, kind: str, template: Json) -> Json:
-        """Begin a record of something that is done to the stack."""
-        made: Json = {
-            **template,
-            "RecordId": new_id("rec"),
-            "RecordType": kind,
-            "Status": "CREATED",
-            "CreatedTime": now(),
-            "UpdatedTime": now(),
-        }
-        self.records.append(made)
-        self.described |= {"Status": "UNDER_CHANGE", "LastRecordId": made["RecordId"]}
-        return made
-
-
-@dataclass
-class Launches:
+class ProvisionedProducts:
     """All provisioned products."""
 
-    context: Context
+    context: CloudContext
     connect: Callable[[str], Any]
     catalog: Catalog
-    launches: dict[str, Launch] = field(default_factory=dict)
+    products: dict[str, ProvisionedProduct] = field(default_factory=dict)
     tokens: dict[str, Json] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def provision(self, request: Json) -> Json:
-        """Answer ProvisionProduct: a token launches once."""
+        """Answer ProvisionProduct, once for a token."""
         with self.lock:
             token = request["ProvisionToken"]
             if token not in self.tokens:
                 self.tokens[token] = self._provision(request)
-            return {"RecordDetail": shown(self.tokens[token])}
+            return {"RecordDetail": _record_detail(self.tokens[token])}
 
     def _provision(self, request: Json) -> Json:
         name = request["ProvisionedProductName"]
-        if any(one.described["Name"] == name for one in self.launches.values()):
-            raise ServiceError(
-                "DuplicateResourceException", f"There is a provisioned product {name} already."
-            )
-        product = self.catalog.offered(request.get("ProductId"), request.get("ProductName"))
-        artifact, path = version_of(product, request), path_of(self.catalog, product, request)
-        template = {
+        if any(one.description["Name"] == name for one in self.products.values()):
+            raise duplicate_resource(f"There is a provisioned product {name} already.")
+        product = self.catalog.find_launchable(request.get("ProductId"), request.get("ProductName"))
+        artifact, path = _find_version(product, request), _find_path(self.catalog, product, request)
+        members = {
             "ProvisionedProductName": name,
             "ProvisionedProductType": "CFN_STACK",
             "ProvisionedProductId": new_id("pp"),
             "ProductId": product.id,
             "ProvisioningArtifactId": artifact.id,
-            "PathId": path_id(path),
+            "PathId": path.path_id,
         }
         if product.id in path.constraints:
             role = path.constraints[product.id].role
-            if not iam.admits(self.connect, role, PRINCIPAL):
-                raise invalid(f"Access denied while assuming the role {role}.")
-            template["LaunchRoleArn"] = role
-        launch = self._launch(template)
-        record = launch.begin("PROVISION_PRODUCT", template)
-        wanted = {
-            "StackName": launch.stack,
+            if not iam.can_assume(self.connect, role, PRINCIPAL):
+                raise invalid_parameters(f"Access denied while assuming the role {role}.")
+            members["LaunchRoleArn"] = role
+        provisioned = self._keep(members)
+        record = provisioned.begin_record("PROVISION_PRODUCT", members)
+        stack = {
+            "StackName": provisioned.stack,
             "TemplateURL": artifact.template,
             "Parameters": [
                 {"ParameterKey": one["Key"], "ParameterValue": one["Value"]}
                 for one in request.get("ProvisioningParameters", [])
             ],
-            "Tags": merged(path.tags, product.tags, request.get("Tags", [])),
+            "Tags": _merged_tags(path.tags, product.tags, request.get("Tags", [])),
             "Capabilities": CAPABILITIES,
         }
-        self._begin(launch, record, lambda: self._made(launch, wanted))
+        self._begin(provisioned, record, lambda: self._create_stack(stack))
         return record
 
-    def _launch(self, template: Json) -> Launch:
-        own = template["ProvisionedProductId"]
-        arn = self.context.arn("servicecatalog", f"stack/{template['ProvisionedProductName']}/{own}")
-        known = ("ProductId", "ProvisioningArtifactId", "LaunchRoleArn")
-        launch = Launch(
+    def _keep(self, members: Json) -> ProvisionedProduct:
+        product_id, name = members["ProvisionedProductId"], members["ProvisionedProductName"]
+        arn = self.context.arn("servicecatalog", f"stack/{name}/{product_id}")
+        copied = ("ProductId", "ProvisioningArtifactId", "LaunchRoleArn")
+        provisioned = ProvisionedProduct(
             {
-                "Name": template["ProvisionedProductName"],
+                "Name": name,
                 "Arn": arn,
                 "Type": "CFN_STACK",
-                "Id": own,
+                "Id": product_id,
                 "CreatedTime": now(),
-                **{key: template[key] for key in known if key in template},
+                **{key: members[key] for key in copied if key in members},
             },
-            f"SC-{account.ACCOUNT}-{own}",
+            f"SC-{account.ACCOUNT}-{product_id}",
         )
-        self.launches[own] = launch
-        return launch
+        self.products[product_id] = provisioned
+        return provisioned
 
     def terminate(self, request: Json) -> Json:
-        """Answer TerminateProvisionedProduct: its stack is deleted, and then it is forgotten."""
+        """Answer TerminateProvisionedProduct, once for a token; the product goes when its stack is deleted.
+
+        Raises:
+            ServiceError: the provisioned product does not exist, or is being changed.
+        """
         with self.lock:
             token = request["TerminateToken"]
             if token not in self.tokens:
-                launch = self._find(
+                provisioned = self._find(
                     request.get("ProvisionedProductId"), request.get("ProvisionedProductName")
                 )
-                if launch.described["Status"] == "UNDER_CHANGE":
-                    raise invalid(f"{launch.described['Name']} is being changed.")
-                record = launch.begin("TERMINATE_PROVISIONED_PRODUCT", launch.records[0])
-                self._begin(launch, record, lambda: self._gone(launch))
+                if provisioned.description["Status"] == "UNDER_CHANGE":
+                    raise invalid_parameters(f"{provisioned.description['Name']} is being changed.")
+                record = provisioned.begin_record("TERMINATE_PROVISIONED_PRODUCT", provisioned.records[0])
+                self._begin(provisioned, record, lambda: self._delete_stack(provisioned))
                 self.tokens[token] = record
-            return {"RecordDetail": shown(self.tokens[token])}
+            return {"RecordDetail": _record_detail(self.tokens[token])}
 
     def describe(self, request: Json) -> Json:
         """Answer DescribeProvisionedProduct."""
-        found = self._find(request.get("Id"), request.get("Name"))
-        return {"ProvisionedProductDetail": dict(found.described)}
+        provisioned = self._find(request.get("Id"), request.get("Name"))
+        return {"ProvisionedProductDetail": dict(provisioned.description)}
 
-    def record(self, request: Json) -> Json:
-        """Answer DescribeRecord."""
-        for token in self.tokens.values():
-            if token["RecordId"] == request["Id"]:
-                return {"RecordDetail": shown(token), "RecordOutputs": token.get("Outputs", [])}
+    def describe_record(self, request: Json) -> Json:
+        """Answer DescribeRecord.
+
+        Raises:
+            ServiceError: the record does not exist.
+        """
+        for record in self.tokens.values():
+            if record["RecordId"] == request["Id"]:
+                return {"RecordDetail": _record_detail(record), "RecordOutputs": record.get("Outputs", [])}
         raise not_found(f"Record {request['Id']} not found.")
 
     def close(self) -> None:
-        """Wait for no stack any more."""
+        """Stop waiting for stacks."""
         self.closing.set()
 
-    def _find(self, launch_id: str | None, name: str | None) -> Launch:
-        for own, launch in self.launches.items():
-            if launch_id in (own, None) and name in (launch.described["Name"], None):
-                return launch
-        raise not_found(f"Provisioned product {launch_id or name} not found.")
+    def _find(self, product_id: str | None, name: str | None) -> ProvisionedProduct:
+        for key, provisioned in self.products.items():
+            if product_id in (key, None) and name in (provisioned.description["Name"], None):
+                return provisioned
+        raise not_found(f"Provisioned product {product_id or name} not found.")
 
-    def _begin(self, launch: Launch, record: Json, act: Callable[[], None]) -> None:
-        """Act in a thread, and write down what came of it."""
+    def _begin(self, provisioned: ProvisionedProduct, record: Json, act: Callable[[], None]) -> None:
+        """Act in a thread, and write the result into the record."""
 
         def run() -> None:
             record["Status"] = "IN_PROGRESS"
@@ -182,78 +164,75 @@ class Launches:
                 return
             except (StackError, ClientError) as error:
                 record["RecordErrors"] = [{"Code": "ResourceError", "Description": str(error)}]
-                launch.described |= {"Status": "ERROR", "StatusMessage": str(error)}
+                provisioned.description |= {"Status": "ERROR", "StatusMessage": str(error)}
                 record.update(Status="FAILED", UpdatedTime=now())
                 return
-            record["Outputs"] = self._outputs(launch)
-            launch.described["Status"] = "AVAILABLE"
+            record["Outputs"] = self._outputs(provisioned)
+            provisioned.description["Status"] = "AVAILABLE"
             record.update(Status="SUCCEEDED", UpdatedTime=now())
 
-        threading.Thread(target=ministack.in_context(run), name=launch.stack, daemon=True).start()
+        threading.Thread(target=ministack.in_context(run), name=provisioned.stack, daemon=True).start()
 
-    def _made(self, launch: Launch, wanted: Json) -> None:
-        cloudformation = self.connect("cloudformation")
-        cloudformation.create_stack(**wanted)
-        status = stacks.settled(cloudformation, launch.stack, self._wait)
+    def _create_stack(self, request: Json) -> None:
+        cloudformation, name = self.connect("cloudformation"), request["StackName"]
+        cloudformation.create_stack(**request)
+        status = stacks.wait_until_settled(cloudformation, name, self._wait)
         if status not in stacks.DONE:
-            raise StackError(
-                f"{launch.stack} ended as {status}: {stacks.cause(cloudformation, launch.stack)}"
-            )
+            raise StackError(f"{name} ended as {status}: {stacks.failure_reason(cloudformation, name)}")
 
-    def _gone(self, launch: Launch) -> None:
+    def _delete_stack(self, provisioned: ProvisionedProduct) -> None:
         cloudformation = self.connect("cloudformation")
-        cloudformation.delete_stack(StackName=launch.stack)
-        status = stacks.settled(cloudformation, launch.stack, self._wait)
+        cloudformation.delete_stack(StackName=provisioned.stack)
+        status = stacks.wait_until_settled(cloudformation, provisioned.stack, self._wait)
         if status is not None:
-            raise StackError(
-                f"{launch.stack} ended as {status}: {stacks.cause(cloudformation, launch.stack)}"
-            )
-        del self.launches[launch.described["Id"]]
+            reason = stacks.failure_reason(cloudformation, provisioned.stack)
+            raise StackError(f"{provisioned.stack} ended as {status}: {reason}")
+        del self.products[provisioned.description["Id"]]
 
-    def _outputs(self, launch: Launch) -> list[Json]:
-        """Return the stack's outputs, and the stack."""
-        found = stacks.described(self.connect("cloudformation"), launch.stack)
-        if not found:
+    def _outputs(self, provisioned: ProvisionedProduct) -> list[Json]:
+        """Return the ARN of the stack and the stack's outputs."""
+        stack = stacks.describe(self.connect("cloudformation"), provisioned.stack)
+        if not stack:
             return []
-        own = {"CloudformationStackARN": found["StackId"], **stacks.outputs(found)}
-        return [{"OutputKey": key, "OutputValue": value} for key, value in own.items()]
+        outputs = {"CloudformationStackARN": stack["StackId"], **stacks.outputs(stack)}
+        return [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
 
-    def _wait(self, over: Callable[[], bool]) -> None:
-        while not over():
-            if self.closing.wait(LOOK_EVERY):
+    def _wait(self, is_over: Callable[[], bool]) -> None:
+        while not is_over():
+            if self.closing.wait(POLL_SECONDS):
                 raise ClosingError
 
 
-def version_of(product: Product, request: Json) -> Artifact:
-    """Return the version that a request names."""
-    wanted, name = request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
-    found = [one for one in product.artifacts if wanted in (one.id, None) and name in (one.name, None)]
-    if len(found) != 1 or wanted is name is None:
-        raise not_found(f"Provisioning artifact {wanted or name} of product {product.id} not found.")
-    return found[0]
+def _find_version(product: Product, request: Json) -> ProvisioningArtifact:
+    """Return the version that a request names by its id or its name."""
+    artifact_id, name = request.get("ProvisioningArtifactId"), request.get("ProvisioningArtifactName")
+    matches = [one for one in product.artifacts if artifact_id in (one.id, None) and name in (one.name, None)]
+    if len(matches) != 1 or artifact_id is name is None:
+        raise not_found(f"Provisioning artifact {artifact_id or name} of product {product.id} not found.")
+    return matches[0]
 
 
-def path_of(catalog: Catalog, product: Product, request: Json) -> Portfolio:
-    """Return the portfolio by which a product is launched; there may be one that nobody has to name."""
-    wanted, name = request.get("PathId"), request.get("PathName")
-    found = [
+def _find_path(catalog: Catalog, product: Product, request: Json) -> Portfolio:
+    """Return the portfolio through which a product is launched; a request need not name the only one."""
+    path_id, name = request.get("PathId"), request.get("PathName")
+    matches = [
         one
-        for one in catalog.paths(product.id)
-        if wanted in (path_id(one), None) and name in (one.described["DisplayName"], None)
+        for one in catalog.launch_paths(product.id)
+        if path_id in (one.path_id, None) and name in (one.description["DisplayName"], None)
     ]
-    if len(found) > 1:
-        raise invalid(f"Product {product.id} has several launch paths: give the id of one.")
-    if not found:
+    if len(matches) > 1:
+        raise invalid_parameters(f"Product {product.id} has several launch paths: give the id of one.")
+    if not matches:
         raise not_found(f"No launch paths found for resource: {product.id}")
-    return found[0]
+    return matches[0]
 
 
-def merged(*given: list[Json]) -> list[Json]:
-    """Return tags of which later ones take the place of earlier ones."""
-    tags = {tag["Key"]: tag["Value"] for some in given for tag in some if not tag["Key"].startswith("aws:")}
+def _merged_tags(*lists: list[Json]) -> list[Json]:
+    """Return the tags of several lists; a later list overrides the earlier ones."""
+    tags = {tag["Key"]: tag["Value"] for one in lists for tag in one if not tag["Key"].startswith("aws:")}
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-def shown(record: Json) -> Json:
-    """Return a record as it is shown."""
+def _record_detail(record: Json) -> Json:
+    """Return a record without its outputs, which answers have beside it."""
     return {key: value for key, value in record.items() if key != "Outputs"}

@@ -1,4 +1,4 @@
-"""Service Catalog: portfolios of products that are templates, and what is launched of them."""
+"""Service Catalog: portfolios of products, which are templates, and provisioned products."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Any
 from localcloud.core.service import Service
 from localcloud.services.servicecatalog import cloudformation
 from localcloud.services.servicecatalog.catalog import Catalog
-from localcloud.services.servicecatalog.provisioned_products import Launches
+from localcloud.services.servicecatalog.provisioned_products import ProvisionedProducts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from localcloud.core.context import Context
+    from localcloud.core.context import CloudContext
 
 
-def service(context: Context, connect: Callable[[str], Any]) -> Service:
-    """Return the service with nothing in it yet; it keeps templates in S3 and makes stacks of them."""
+def service(context: CloudContext, connect: Callable[[str], Any]) -> Service:
+    """Return the service, still empty; it keeps templates in S3 and creates stacks of them."""
     catalog = Catalog(context, connect)
-    launches = Launches(context, connect, catalog)
+    provisioned = ProvisionedProducts(context, connect, catalog)
     return Service(
         name="servicecatalog",
         operations={
             "DescribeProduct": catalog.describe_product,
-            "ProvisionProduct": launches.provision,
-            "TerminateProvisionedProduct": launches.terminate,
-            "DescribeProvisionedProduct": launches.describe,
-            "DescribeRecord": launches.record,
+            "ProvisionProduct": provisioned.provision,
+            "TerminateProvisionedProduct": provisioned.terminate,
+            "DescribeProvisionedProduct": provisioned.describe,
+            "DescribeRecord": provisioned.describe_record,
         },
         resources={
             "AWS::ServiceCatalog::Portfolio": cloudformation.portfolio(catalog),
@@ -37,5 +37,5 @@ def service(context: Context, connect: Callable[[str], Any]) -> Service:
             ),
             "AWS::ServiceCatalog::LaunchRoleConstraint": cloudformation.launch_constraint(catalog),
         },
-        close=launches.close,
+        close=provisioned.close,
     )

@@ -1,4 +1,4 @@
-"""The actions that pipelines run here: each takes its work and returns its output variables."""
+"""The actions that pipelines run here: each takes its context and returns its output variables."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from localcloud.services.codepipeline.actions import approval, cloudformation, c
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from localcloud.services.codepipeline.action_context import Work
+    from localcloud.services.codepipeline.action_context import ActionContext
 
-PROVIDERS: Mapping[str, Callable[[Work], dict[str, str]]] = {
+PROVIDERS: Mapping[str, Callable[[ActionContext], dict[str, str]]] = {
     "S3": s3.run,
     "CodeBuild": codebuild.run,
     "CloudFormation": cloudformation.run,

@@ -1,4 +1,4 @@
-"""A person's approval."""
+"""The action Approval: a person answers."""
 
 from __future__ import annotations
 
@@ -6,48 +6,54 @@ import json
 from typing import TYPE_CHECKING
 
 from localcloud.core.clock import iso, now
-from localcloud.services.codepipeline.action_context import LOOK_EVERY, Approval
+from localcloud.services.codepipeline.action_context import POLL_SECONDS, Approval
 from localcloud.services.codepipeline.errors import AbandonedError, ActionError
 
 if TYPE_CHECKING:
-    from localcloud.services.codepipeline.action_context import Work
+    from localcloud.services.codepipeline.action_context import ActionContext
 
 # A week, unless the action says otherwise.
 DEFAULT_MINUTES = 7 * 24 * 60
 
 
-def run(work: Work) -> dict[str, str]:
-    """Ask, and wait for the answer as long as the action allows."""
-    minutes = work.action.timeout_minutes or DEFAULT_MINUTES
-    approval = work.run.approval = Approval()
-    if topic := work.configuration.get("NotificationArn"):
-        ask(work, topic, approval, minutes)
-    seconds = work.tools.context.clock.seconds(60.0 * minutes)
-    until = now() + seconds
-    while not approval.answered.wait(LOOK_EVERY):
-        if work.abandoned.is_set():
+def run(context: ActionContext) -> dict[str, str]:
+    """Wait for a person's answer as long as the action allows, and notify its topic first.
+
+    Raises:
+        AbandonedError: the execution was abandoned.
+        ActionError: the answer is no, or did not come in time.
+    """
+    minutes = context.action.timeout_minutes or DEFAULT_MINUTES
+    approval = context.run.approval = Approval()
+    if topic := context.configuration.get("NotificationArn"):
+        _notify(context, topic, approval, minutes)
+    deadline = now() + context.tools.cloud.clock.seconds(60.0 * minutes)
+    while not approval.answered.wait(POLL_SECONDS):
+        if context.abandoned.is_set():
             raise AbandonedError
-        if now() > until:
+        if now() > deadline:
             raise ActionError("JobTimedOut", f"Nobody answered within {minutes} minutes.")
     if not approval.approved:
-        raise ActionError("Rejected", f"Rejected: {work.run.summary}" if work.run.summary else "Rejected.")
+        raise ActionError(
+            "Rejected", f"Rejected: {context.run.summary}" if context.run.summary else "Rejected."
+        )
     return {}
 
 
-def ask(work: Work, topic: str, approval: Approval, minutes: int) -> None:
-    """Send the message that people are asked by."""
-    context = work.tools.context
+def _notify(context: ActionContext, topic: str, approval: Approval, minutes: int) -> None:
+    """Publish the message that asks for the approval."""
+    cloud = context.tools.cloud
     message = {
-        "region": context.region,
+        "region": cloud.region,
         "approval": {
-            "pipelineName": work.pipeline,
-            "stageName": work.run.stage,
-            "actionName": work.action.name,
+            "pipelineName": context.pipeline,
+            "stageName": context.run.stage,
+            "actionName": context.action.name,
             "token": approval.token,
-            "expires": iso(now() + context.clock.seconds(60.0 * minutes)),
-            "externalEntityLink": work.configuration.get("ExternalEntityLink"),
-            "customData": work.configuration.get("CustomData"),
+            "expires": iso(now() + cloud.clock.seconds(60.0 * minutes)),
+            "externalEntityLink": context.configuration.get("ExternalEntityLink"),
+            "customData": context.configuration.get("CustomData"),
         },
     }
-    subject = f"APPROVAL NEEDED: AWS CodePipeline {work.pipeline} for action {work.action.name}"[:100]
-    work.client("sns").publish(TopicArn=topic, Subject=subject, Message=json.dumps(message))
+    subject = f"APPROVAL NEEDED: AWS CodePipeline {context.pipeline} for action {context.action.name}"[:100]
+    context.client("sns").publish(TopicArn=topic, Subject=subject, Message=json.dumps(message))

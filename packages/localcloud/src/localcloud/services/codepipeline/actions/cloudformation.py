@@ -1,4 +1,4 @@
-"""A stack of CloudFormation."""
+"""The action CloudFormation: a stack is created, updated or deleted."""
 
 from __future__ import annotations
 
@@ -9,126 +9,126 @@ from botocore.exceptions import ClientError
 
 from localcloud.core import archives
 from localcloud.core import cloudformation as stacks
-from localcloud.services.codepipeline.errors import ActionError
+from localcloud.services.codepipeline.errors import configuration_error, job_failed
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
-    from localcloud.services.codepipeline.action_context import Work
+    from localcloud.services.codepipeline.action_context import ActionContext
 
-MODES = ("CREATE_UPDATE", "REPLACE_ON_FAILURE", "DELETE_ONLY")
-# What REPLACE_ON_FAILURE deletes first.
+ACTION_MODES = ("CREATE_UPDATE", "REPLACE_ON_FAILURE", "DELETE_ONLY")
+# REPLACE_ON_FAILURE deletes a stack with one of these states first.
 FAILED = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED", "UPDATE_ROLLBACK_FAILED")
-OVERRIDES_MOST = 1024
+MAX_OVERRIDES_LENGTH = 1024
 
 
-def run(work: Work) -> dict[str, str]:
-    """Make, change or delete the stack, and return its outputs."""
-    mode, stack = work.configuration["ActionMode"], work.configuration["StackName"]
-    if mode not in MODES:
-        raise ActionError(
-            "ConfigurationError", f"The local cloud has no ActionMode {mode}: {', '.join(MODES)}"
-        )
-    cloudformation = work.client("cloudformation")
-    status = stacks.settled(cloudformation, stack, work.wait)
+def run(context: ActionContext) -> dict[str, str]:
+    """Create, update or delete the stack, and return its outputs.
+
+    Raises:
+        ActionError: the action is configured wrong, or the stack failed.
+    """
+    mode, stack = context.configuration["ActionMode"], context.configuration["StackName"]
+    if mode not in ACTION_MODES:
+        raise configuration_error(f"The local cloud has no ActionMode {mode}: {', '.join(ACTION_MODES)}")
+    cloudformation = context.client("cloudformation")
+    status = stacks.wait_until_settled(cloudformation, stack, context.wait)
     if status is not None and (mode == "DELETE_ONLY" or (mode == "REPLACE_ON_FAILURE" and status in FAILED)):
-        delete(work, stack)
+        _delete(context, stack)
         status = None
     if mode == "DELETE_ONLY":
         return {}
-    deploy(work, stack, status)
-    outputs = stacks.outputs(stacks.described(cloudformation, stack))
-    for artifact in work.action.outputs:
-        file = work.configuration.get("OutputFileName", "CreateStackOutput.json")
-        work.artifacts.put(artifact, archives.packed_text(file, json.dumps(outputs)))
+    _deploy(context, stack, status)
+    outputs = stacks.outputs(stacks.describe(cloudformation, stack))
+    for artifact in context.action.outputs:
+        file = context.configuration.get("OutputFileName", "CreateStackOutput.json")
+        context.artifacts.put(artifact, archives.pack_text(file, json.dumps(outputs)))
     return outputs
 
 
-def deploy(work: Work, stack: str, status: str | None) -> None:
-    """Create or update the stack, wait for it, and fail with what made it fail."""
-    cloudformation = work.client("cloudformation")
-    request = requested(work, stack)
+def _deploy(context: ActionContext, stack: str, status: str | None) -> None:
+    """Create or update the stack and wait for its end."""
+    cloudformation = context.client("cloudformation")
+    request = _stack_request(context, stack)
     try:
         (cloudformation.create_stack if status is None else cloudformation.update_stack)(**request)
     except ClientError as error:
-        said = error.response["Error"]
-        if "No updates are to be performed" in said["Message"]:
+        response = error.response["Error"]
+        if "No updates are to be performed" in response["Message"]:
             return
-        raise ActionError("ConfigurationError", f"{said['Message']} (Error Code: {said['Code']})") from None
-    work.run.external_id = stacks.described(cloudformation, stack).get("StackId", stack)
-    status = stacks.settled(cloudformation, stack, work.wait)
-    work.run.summary = f"Stack {stack} is {status}"
+        raise configuration_error(f"{response['Message']} (Error Code: {response['Code']})") from None
+    context.run.external_id = stacks.describe(cloudformation, stack).get("StackId", stack)
+    status = stacks.wait_until_settled(cloudformation, stack, context.wait)
+    context.run.summary = f"Stack {stack} is {status}"
     if status not in stacks.DONE:
-        why = stacks.cause(cloudformation, stack)
-        raise ActionError("JobFailed", f"Stack {stack} ended as {status}: {why}")
+        why = stacks.failure_reason(cloudformation, stack)
+        raise job_failed(f"Stack {stack} ended as {status}: {why}")
 
 
-def requested(work: Work, stack: str) -> Json:
-    """Return what CloudFormation is asked for."""
-    configuration = template_configuration(work)
-    parameters = {**configuration.get("Parameters", {}), **overrides(work)}
-    given = [name.strip() for name in work.configuration.get("Capabilities", "").split(",")]
-    template = work.artifacts.read(work.configuration.get("TemplatePath", ""))
+def _stack_request(context: ActionContext, stack: str) -> Json:
+    """Return the request of CreateStack or UpdateStack."""
+    configuration = _template_configuration(context)
+    parameters = {**configuration.get("Parameters", {}), **_parameter_overrides(context)}
+    capabilities = [name.strip() for name in context.configuration.get("Capabilities", "").split(",")]
+    template = context.artifacts.read(context.configuration.get("TemplatePath", ""))
     request: Json = {
         "StackName": stack,
-        "TemplateURL": work.artifacts.publish("templates", template),
+        "TemplateURL": context.artifacts.publish("templates", template),
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        "Capabilities": [name for name in given if name],
+        "Capabilities": [name for name in capabilities if name],
         "Tags": [{"Key": key, "Value": value} for key, value in configuration.get("Tags", {}).items()],
     }
-    if role := work.configuration.get("RoleArn"):
+    if role := context.configuration.get("RoleArn"):
         request["RoleARN"] = role
     return request
 
 
-def template_configuration(work: Work) -> Json:
-    """Read the template configuration: parameters and tags, all of them texts."""
-    path = work.configuration.get("TemplateConfiguration")
+def _template_configuration(context: ActionContext) -> Json:
+    """Read the template configuration: parameters and tags, whose values are strings."""
+    path = context.configuration.get("TemplateConfiguration")
     if not path:
         return {}
     try:
-        content = json.loads(work.artifacts.read(path))
+        content = json.loads(context.artifacts.read(path))
         texts = [*content.get("Parameters", {}).values(), *content.get("Tags", {}).values()]
     except (ValueError, AttributeError):
         content, texts = None, []
     unknown = sorted(set(content or {}) - {"Parameters", "Tags", "StackPolicy"})
     if content is None or unknown or not all(isinstance(text, str) for text in texts):
-        raise ActionError(
-            "ConfigurationError",
-            f"{path} is no template configuration: JSON with Parameters, Tags, StackPolicy, all values texts",
+        raise configuration_error(
+            f"{path} is not a template configuration: JSON with Parameters, Tags, StackPolicy, all values"
+            " texts"
         )
     return dict(content)
 
 
-def overrides(work: Work) -> dict[str, str]:
-    """Return the parameters that the action itself gives."""
-    text = work.configuration.get("ParameterOverrides", "{}")
-    if len(text) > OVERRIDES_MOST:
-        raise ActionError(
-            "ConfigurationError", f"ParameterOverrides has more than {OVERRIDES_MOST} characters"
-        )
+def _parameter_overrides(context: ActionContext) -> dict[str, str]:
+    """Return the parameters that the action itself sets."""
+    text = context.configuration.get("ParameterOverrides", "{}")
+    if len(text) > MAX_OVERRIDES_LENGTH:
+        raise configuration_error(f"ParameterOverrides has more than {MAX_OVERRIDES_LENGTH} characters")
     try:
-        return {key: parameter(work, value) for key, value in json.loads(text).items()}
+        return {key: _parameter(context, value) for key, value in json.loads(text).items()}
     except (ValueError, AttributeError):
-        raise ActionError("ConfigurationError", f"ParameterOverrides is no JSON object: {text}") from None
+        raise configuration_error(f"ParameterOverrides is not a JSON object: {text}") from None
 
 
-def parameter(work: Work, value: Any) -> str:
+def _parameter(context: ActionContext, value: Any) -> str:
     """Return a parameter's value, which may be taken from an artifact."""
     match value:
         case {"Fn::GetParam": [artifact, file, key]}:
-            return str(json.loads(work.artifacts.read(f"{artifact}::{file}"))[key])
+            return str(json.loads(context.artifacts.read(f"{artifact}::{file}"))[key])
         case {"Fn::GetArtifactAtt": [artifact, "BucketName"]}:
-            return str(work.artifacts.located((artifact,))[0]["s3location"]["bucket"])
+            return str(context.artifacts.locations((artifact,))[0]["s3location"]["bucket"])
         case {"Fn::GetArtifactAtt": [artifact, "ObjectKey"]}:
-            return str(work.artifacts.located((artifact,))[0]["s3location"]["key"])
+            return str(context.artifacts.locations((artifact,))[0]["s3location"]["key"])
     return str(value)
 
 
-def delete(work: Work, stack: str) -> None:
+def _delete(context: ActionContext, stack: str) -> None:
     """Delete the stack and wait until it is gone."""
-    cloudformation = work.client("cloudformation")
+    cloudformation = context.client("cloudformation")
     cloudformation.delete_stack(StackName=stack)
-    status = stacks.settled(cloudformation, stack, work.wait)
+    status = stacks.wait_until_settled(cloudformation, stack, context.wait)
     if status is not None:
-        why = stacks.cause(cloudformation, stack)
-        raise ActionError("JobFailed", f"Stack {stack} ended as {status}: {why}")
+        why = stacks.failure_reason(cloudformation, stack)
+        raise job_failed(f"Stack {stack} ended as {status}: {why}")

@@ -1,4 +1,4 @@
-"""A build by CodeBuild."""
+"""The action CodeBuild: a project builds the pipeline's artifacts."""
 
 from __future__ import annotations
 
@@ -7,89 +7,95 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core.errors import ServiceError
-from localcloud.services.codebuild.artifacts import parameter
-from localcloud.services.codebuild.build import Cause
-from localcloud.services.codepipeline.errors import AbandonedError, ActionError
+from localcloud.services.codebuild.artifacts import read_parameter
+from localcloud.services.codebuild.models import StartOptions
+from localcloud.services.codepipeline.errors import AbandonedError, configuration_error, job_failed
 
 if TYPE_CHECKING:
     from localcloud.services.codebuild.build import Build
-    from localcloud.services.codepipeline.action_context import Work
+    from localcloud.services.codepipeline.action_context import ActionContext
 
 
 @dataclass(frozen=True)
-class ByPipeline:
-    """Artifacts in, artifacts out."""
+class PipelineArtifactStore:
+    """The input and output artifacts of the action, as the source and the artifacts of the build."""
 
-    work: Work
+    context: ActionContext
 
     def sources(self) -> list[tuple[str, bytes]]:
-        """Return the input artifacts, the primary one first."""
-        names = self.work.action.inputs
-        primary = self.work.configuration.get("PrimarySource", names[0] if names else "")
+        """Return the zip files of the input artifacts, the primary one first."""
+        names = self.context.action.inputs
+        primary = self.context.configuration.get("PrimarySource", names[0] if names else "")
         ordered = sorted(names, key=lambda name: name != primary)
-        return [(name, self.work.artifacts.get(name)) for name in ordered]
+        return [(name, self.context.artifacts.get(name)) for name in ordered]
 
-    def deliver(self, name: str, content: bytes) -> None:
+    def put(self, name: str, content: bytes) -> None:
         """Store an output artifact."""
-        self.work.artifacts.put(name, content)
+        self.context.artifacts.put(name, content)
 
-    def wanted(self) -> tuple[str, ...]:
-        """Name the output artifacts."""
-        return self.work.action.outputs
+    def artifact_names(self) -> tuple[str, ...]:
+        """Return the names of the output artifacts."""
+        return self.context.action.outputs
 
     def parameter(self, name: str) -> str:
         """Return the value of a parameter of Systems Manager."""
-        return parameter(self.work.client, name)
+        return read_parameter(self.context.client, name)
 
 
-def run(work: Work) -> dict[str, str]:
-    """Build, and return the variables that the build exports."""
-    builds = work.tools.builds
-    cause = Cause(f"codepipeline/{work.pipeline}", source_version(work), tuple(variables(work)))
+def run(context: ActionContext) -> dict[str, str]:
+    """Run a build, and return the variables that it exports.
+
+    Raises:
+        AbandonedError: the execution was abandoned.
+        ActionError: the action is configured wrong, or the build failed.
+    """
+    builds = context.tools.builds
+    initiator = f"codepipeline/{context.pipeline}"
+    options = StartOptions(initiator, _source_version(context), tuple(_variables(context)))
     try:
-        build = builds.begin(builds.find(work.configuration["ProjectName"]), ByPipeline(work), cause)
+        project = builds.find(context.configuration["ProjectName"])
+        build = builds.begin(project, PipelineArtifactStore(context), options)
     except ServiceError as error:
-        raise ActionError("ConfigurationError", error.message) from None
-    work.run.external_id, work.run.external_url = build.id, build.log.as_uri()
+        raise configuration_error(error.message) from None
+    context.run.external_id, context.run.external_url = build.id, build.log.as_uri()
     try:
-        work.wait(build.over.is_set)
+        context.wait(build.finished.is_set)
     except AbandonedError:
         build.end()
         raise
     if build.status != "SUCCEEDED":
-        raise ActionError("JobFailed", reason(build))
+        raise job_failed(_reason(build))
     return dict(build.exported)
 
 
-def variables(work: Work) -> list[Any]:
-    """Return the variables that the action gives to the build."""
-    given = work.configuration.get("EnvironmentVariables", "[]")
+def _variables(context: ActionContext) -> list[Any]:
+    """Return the environment variables that the action sets for the build."""
+    text = context.configuration.get("EnvironmentVariables", "[]")
     try:
-        found = json.loads(given)
         return [
             {"name": one["name"], "value": one["value"], "type": one.get("type", "PLAINTEXT")}
-            for one in found
+            for one in json.loads(text)
         ]
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise ActionError(
-            "ConfigurationError", f"EnvironmentVariables is no JSON list of name, value and type: {given}"
+        raise configuration_error(
+            f"EnvironmentVariables is not a JSON list of name, value and type: {text}"
         ) from None
 
 
-def source_version(work: Work) -> str:
-    """Return what CodeBuild calls the source's version: its place in the artifact bucket."""
-    located = work.artifacts.located(work.action.inputs[:1])
+def _source_version(context: ActionContext) -> str:
+    """Return the version of the source in CodeBuild's form: its location in the artifact bucket."""
+    locations = context.artifacts.locations(context.action.inputs[:1])
     return (
-        f"arn:aws:s3:::{located[0]['s3location']['bucket']}/{located[0]['s3location']['key']}"
-        if located
+        f"arn:aws:s3:::{locations[0]['s3location']['bucket']}/{locations[0]['s3location']['key']}"
+        if locations
         else ""
     )
 
 
-def reason(build: Build) -> str:
-    """Say as CodePipeline does how a build failed."""
-    said = f"Build terminated with state: {build.status}"
+def _reason(build: Build) -> str:
+    """Return the reason of a failed build in CodePipeline's words."""
+    reason = f"Build terminated with state: {build.status}"
     phase = build.failure()
     if phase is None or phase.error is None:
-        return said
-    return f"{said}. Phase: {phase.kind}, Code: {phase.error.code}, Message: {phase.error.message}"
+        return reason
+    return f"{reason}. Phase: {phase.kind}, Code: {phase.error.code}, Message: {phase.error.message}"

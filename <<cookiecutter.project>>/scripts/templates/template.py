@@ -1,4 +1,4 @@
-"""CloudFormation templates: checked before anything is sent, and as small as a request takes them."""
+"""A template that the scripts deploy: checked before it is sent, and small enough for a request."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from scripts.delivery.cloud import DeliveryError
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import ROOT, read_template
 
 if TYPE_CHECKING:
     from scripts.delivery.cloud import Cloud
 
-ROOT = Path(__file__).resolve().parents[2]
-LONGEST_BODY = 51_200  # bytes, of CloudFormation
+MAX_BODY = 51_200  # bytes of a template in a request to CloudFormation
 LINTER = "cfn-lint"
 
 
@@ -37,30 +36,38 @@ class Template:
 
     @property
     def parameters(self) -> dict[str, dict[str, Any]]:
-        """What the template takes, by name."""
-        found: dict[str, dict[str, Any]] = self.content.get("Parameters", {})
-        return found
+        """The declarations of the template's parameters by name."""
+        parameters: dict[str, dict[str, Any]] = self.content.get("Parameters", {})
+        return parameters
 
     @cached_property
     def body(self) -> str:
-        """The template as it is sent: the file itself, or where that is too long, compact JSON."""
+        """The template as it is sent: the file itself, or compact JSON where the file is too long.
+
+        Raises:
+            DeliveryError: The JSON is too long as well.
+
+        """
         text = self.path.read_text(encoding="utf-8")
-        if len(text.encode()) > LONGEST_BODY:
+        if len(text.encode()) > MAX_BODY:
             text = json.dumps(self.content, separators=(",", ":"))
-        if len(text.encode()) > LONGEST_BODY:
+        if len(text.encode()) > MAX_BODY:
             size = len(text.encode())
-            raise DeliveryError(
-                f"{self.path.name} has {size} bytes, and CloudFormation takes {LONGEST_BODY}."
-            )
+            raise DeliveryError(f"{self.path.name} has {size} bytes, and CloudFormation takes {MAX_BODY}.")
         return text
 
     @property
     def digest(self) -> str:
-        """The first half of a SHA-256 over the file: another for each change."""
+        """The first half of the file's SHA-256."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
 
     def check(self, cloud: Cloud) -> None:
-        """Raise DeliveryError with what cfn-lint or CloudFormation has against the template."""
+        """Check the template with cfn-lint and CloudFormation.
+
+        Raises:
+            DeliveryError: One of them refuses the template, with its remarks.
+
+        """
         lint(self.path)
         try:
             cloud.client("cloudformation").validate_template(TemplateBody=self.body)
@@ -68,21 +75,31 @@ class Template:
             raise DeliveryError(f"{self.path.name}: {error.response['Error']['Message']}") from None
 
 
-def own(name: str) -> Template:
-    """Give the template of pipeline/."""
+def load_template(name: str) -> Template:
+    """Return a template of pipeline/."""
     return Template(ROOT / "pipeline" / name)
 
 
 def lint(path: Path) -> None:
-    """Raise DeliveryError with what cfn-lint has against the file."""
-    found = remarks(path, path.read_bytes())
-    if found is not None:
-        raise DeliveryError(f"{LINTER} refuses {path.name}:\n{found}")
+    """Check a file with cfn-lint.
+
+    Raises:
+        DeliveryError: cfn-lint has remarks, or is not installed.
+
+    """
+    text = remarks(path, path.read_bytes())
+    if text is not None:
+        raise DeliveryError(f"{LINTER} refuses {path.name}:\n{text}")
 
 
 @cache
-def remarks(path: Path, content: bytes) -> str | None:  # noqa: ARG001 - another content is linted anew
-    """Run cfn-lint with the project's settings over one file; None when it has nothing against that."""
+def remarks(path: Path, content: bytes) -> str | None:  # noqa: ARG001 - a part of the cache's key
+    """Return the remarks of cfn-lint, with the project's settings, about one file; None where it has none.
+
+    Raises:
+        DeliveryError: cfn-lint is not installed.
+
+    """
     command = str(Path(sys.executable).with_name(LINTER))
     settings = ["--config-file", str(ROOT / ".cfnlintrc.yaml")] if path.is_relative_to(ROOT) else []
     try:
