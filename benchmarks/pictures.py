@@ -27,7 +27,7 @@ from sklearn.model_selection import StratifiedKFold
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("SHARED_DATA", ROOT.parent / "shared" / "data"))
 DATA = Path(os.environ.get("DATA") or SHARED / "bicycles_motorcycles.zip")
-MODEL = os.environ.get("MODEL", "oriented_gradients")
+MODEL = os.environ.get("MODEL", "hog_svm")
 SIDE = int(os.environ.get("SIDE", "32"))
 FOLDS = 5
 SEEDS = range(int(os.environ.get("ROUNDS", "5")))

@@ -1,35 +1,30 @@
-"""Run one of the container's commands, as SageMaker calls the image: `python -m container train`."""
+"""The container's command line, as SageMaker calls the image: `python -m container train`."""
 
-import importlib
 import os
 import sys
 import traceback
 
 from container.runtime import failure
 from container.runtime.errors import UsageError, UserError, is_full
-from container.runtime.privileges import step_down
+from container.runtime.privileges import drop_privileges
 
-COMMANDS = {
-    "prepare": "container.prepare",
-    "train": "container.train",
-    "evaluate": "container.evaluation.command",
-    "serve": "container.serving",
-    "monitor": "container.monitor",
-}
 # Prediction uses one thread: serving processes share the processors, and sums keep their order.
 SINGLE_THREADED = ("evaluate", "serve")
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; return its exit code: 0, 1 for a fault that is told in one line, 2 for a wrong call."""
+    """Run a command; return its exit code.
+
+    It is 0 for success, 1 for a failure, whose reason is reported in one line, and 2 for wrong arguments.
+    """
     try:
-        step_down()
+        drop_privileges()
         _run(arguments)
     except UsageError as error:
         return _fail(str(error), 2)
     except UserError as error:
         return _fail(str(error), 1)
-    except Exception as error:  # noqa: BLE001  the last line before SageMaker: whatever it is, it gets one line
+    except Exception as error:  # noqa: BLE001 - SageMaker needs a reason in one line for any error
         if is_full(error):
             return _fail(f"{error}; free some space, or give the job a larger volume", 1)
         traceback.print_exc()
@@ -39,12 +34,55 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> None:
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
-        given = " ".join(arguments) or "nothing"
-        raise UsageError(f"expected one of {', '.join(COMMANDS)} as the only argument, and got {given}")
+        actual = " ".join(arguments) or "nothing"
+        raise UsageError(f"expected one of {', '.join(COMMANDS)} as the only argument, and got {actual}")
     if arguments[0] in SINGLE_THREADED:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             os.environ.setdefault(name, "1")
-    importlib.import_module(COMMANDS[arguments[0]]).main()
+    COMMANDS[arguments[0]]()
+
+
+# Each command imports its module when it runs: it loads only the libraries that it needs, after the settings
+# of threads above, which libraries read when they are imported.
+
+
+def _prepare() -> None:
+    from container.prepare import main as command  # noqa: PLC0415 - see above
+
+    command()
+
+
+def _train() -> None:
+    from container.train import main as command  # noqa: PLC0415 - see above
+
+    command()
+
+
+def _evaluate() -> None:
+    from container.evaluation.command import main as command  # noqa: PLC0415 - see above
+
+    command()
+
+
+def _serve() -> None:
+    from container.serving import main as command  # noqa: PLC0415 - see above
+
+    command()
+
+
+def _monitor() -> None:
+    from container.monitor import main as command  # noqa: PLC0415 - see above
+
+    command()
+
+
+COMMANDS = {
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "serve": _serve,
+    "monitor": _monitor,
+}
 
 
 def _fail(reason: str, code: int) -> int:

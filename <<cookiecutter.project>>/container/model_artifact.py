@@ -1,4 +1,4 @@
-"""The model artefact: what model.tar.gz holds, taken out safely and loaded."""
+"""The model artifact: the content of model.tar.gz, extracted and loaded."""
 
 import json
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ SCIKIT_LEARN, TENSORFLOW = "scikit-learn", "tensorflow"
 LITERT = "litert"
 
 
-class Predicts(Protocol):
-    """Be a model, or its compiled form."""
+class Predictor(Protocol):
+    """A model, or its compiled form."""
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities for (n, n_features) rows."""
 
 
 @dataclass(frozen=True)
-class Artefact:
-    """Hold a loaded model with its rows' schema, and say which of its forms this is, and why."""
+class ModelArtifact:
+    """Hold a loaded model with the schema of its rows, the name of the loaded form, and the reason for it."""
 
     schema: Schema
-    model: Predicts
+    model: Predictor
     name: str
     form: str = "portable"
     reason: str = "it has no other form"
@@ -42,62 +42,71 @@ class Artefact:
         """Return (n,) numbers or (n, classes) probabilities for (n, n_features) encoded rows."""
         return self.model.predict(features)
 
-    def precision(self, answers: FloatArray) -> float:
-        """Return by how much answers may differ on another machine: 0 for what counts in 64 bits."""
-        return litert.tolerance(answers) if self.form == LITERT else 0.0
+    def tolerance(self, predictions: FloatArray) -> float:
+        """Return by how much predictions may differ on another machine, as an absolute number.
+
+        It is 0 for a form that computes in 64 bits.
+        """
+        return litert.tolerance(predictions) if self.form == LITERT else 0.0
 
 
-def extract(archive: Path, into: Path) -> None:
-    """Unpack model.tar.gz; refuse what is no archive, damaged, or points outside."""
+def extract(archive: Path, directory: Path) -> None:
+    """Extract model.tar.gz into a directory.
+
+    Raises:
+        UserError: the file is missing, damaged, not an archive, or has members that point outside.
+    """
     if not archive.is_file():
         raise UserError(f"{archive.name} is missing in {archive.parent}")
     try:
         with archive.open("rb") as source:
-            unpack(source, into)
+            unpack(source, directory)
     except ArchiveError as error:
         raise UserError(f"{archive.name} cannot be unpacked: {error}") from error
 
 
 def framework(directory: Path) -> str:
-    """Tell from the files of an artefact what trained it."""
+    """Return which library trained the model of a directory, as its files show."""
     networks = (litert.CONVERTED, litert.PORTABLE)
     return TENSORFLOW if any((directory / name).exists() for name in networks) else SCIKIT_LEARN
 
 
-def load(directory: Path) -> Artefact:
-    """Load the model that `train` saved in a directory; refuse what is missing or damaged.
+def load(directory: Path) -> ModelArtifact:
+    """Load the model that `train` saved in a directory.
 
-    Its compiled form is taken where it may serve. Then the portable one is not even read.
-    That of a network never is, since reading it takes TensorFlow.
+    Where a compiled form can serve, the portable one is not read. The portable form of a network is never
+    read here, since reading it takes TensorFlow.
+
+    Raises:
+        UserError: a file is missing or damaged, or this container does not have the model.
     """
     schema = Schema.read(directory / SCHEMA)
     description = _read_description(directory / MODEL)
-    name = str(description["model"])
-    models.check(name, schema.workload)
+    name = models.resolve(str(description["model"]), schema.workload)
     size = schema.width, len(schema.target.classes or (0,))
     if framework(directory) == TENSORFLOW:
         network = litert.load(directory, description.get("digests") or {}, *size)
-        return Artefact(schema, network, name, LITERT, f"run by LiteRT {litert.version()}")
+        return ModelArtifact(schema, network, name, LITERT, f"run by LiteRT {litert.version()}")
     try:
         predictor, library = serialization.load(directory, *size)
     except UnsupportedModelError as error:
         reason = ": ".join(filter(None, [str(error), description.get("not_compiled")]))
-        return Artefact(
-            schema,
-            models.module(name, schema.workload).LOADED.load(directory, schema),
-            name,
-            "portable",
-            reason,
-        )
-    return Artefact(schema, predictor, name, "compiled", f"built by {library.compiler}")
+        model = models.module(name, schema.workload).LOADED.load(directory, schema)
+        return ModelArtifact(schema, model, name, "portable", reason)
+    return ModelArtifact(schema, predictor, name, "compiled", f"built by {library.compiler}")
 
 
-def untrained(directory: Path, schema: Schema) -> Model:
-    """Return the model of an artefact as it was before it learned."""
+def build_untrained(directory: Path, schema: Schema) -> Model:
+    """Return an untrained model with the hyperparameters and the seed of an artifact.
+
+    Raises:
+        UserError: model.json is missing or damaged, or this container does not have the model.
+    """
     description = _read_description(directory / MODEL)
-    chosen = models.module(description["model"], schema.workload)
-    hyperparameters = chosen.Hyperparameters(**description["hyperparameters"])
-    return chosen.create(schema, hyperparameters, description["seed"])
+    name = models.resolve(description["model"], schema.workload)
+    chosen = models.module(name, schema.workload)
+    values = models.rename_hyperparameters(name, chosen.Hyperparameters, description["hyperparameters"])
+    return chosen.create(schema, chosen.Hyperparameters(**values), description["seed"])
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -1,9 +1,12 @@
-"""Turn tables, or pictures, into a schema and reproducible train, validation, test and baseline data."""
+"""The command `prepare`: turn tables, or images, into a schema, reproducible splits and a baseline.
+
+The stages are inspect, infer, split and write, with a frozen value between each two.
+"""
 
 import json
 import os
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,15 +15,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from container.data import infer, split, tables
-from container.data.infer import Column, Facts, Source, Verdict
-from container.data.schema import IMAGE, TABULAR, Schema
+from container.data.infer import Column, InferredTable, InspectedTable, RowCounts, Source
+from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
-from container.runtime import environment, paths
+from container.runtime import environment
 from container.runtime.environment import Variable
 from container.runtime.errors import UserError
 from container.runtime.log import log
-
-SPLIT = "split"
+from container.runtime.paths import ContainerPaths
 
 
 @dataclass(frozen=True)
@@ -45,58 +47,65 @@ def main() -> None:
     Raises:
         UserError: the settings or the data can't be used.
     """
-    place = paths.current()
+    paths = ContainerPaths.current()
     if environment.read(Workload, os.environ).name == IMAGE:
         from container.images import prepare as images  # noqa: PLC0415 - tables need no image libraries
 
-        images.run(os.environ, place)
+        images.run(os.environ, paths)
         return
-    if len(place.resources().hosts) > 1:
+    if len(paths.resources().hosts) > 1:
         raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")
     settings = environment.read(Settings, os.environ)
-    prepare(settings, place.processing_input / "data", place.processing_output)
+    prepare(settings, paths.processing_input / "data", paths.processing_output)
 
 
 def prepare(settings: Settings, directory: Path, output: Path) -> None:
-    """Read every CSV and Parquet file of a directory, and write the splits, the schema and the report."""
+    """Read every CSV and Parquet file of a directory, and write the splits, the schema and the report.
+
+    Raises:
+        UserError: the data can't be used.
+    """
+    table = inspect(directory, settings.target)
+    inferred = infer.infer(table, settings.task)
+    splits = assign_splits(table, inferred, settings.split)
+    write(table, inferred, splits, output)
+
+
+def inspect(directory: Path, target: str) -> InspectedTable:
+    """Read every file of a directory once, and return its rows' counts and its columns' statistics.
+
+    Raises:
+        UserError: a file is not a table, or the target is missing in the table or in too many rows.
+    """
     files = tables.find(directory, tables.CSV, tables.PARQUET)
-    source = infer.join([tables.judge(path, directory) for path in files])
+    source = infer.concat([tables.inspect(path, directory) for path in files])
     log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
-    place = infer.find_target(source, settings.target)
-    dropped = _count(source, place)
-    _check_dropped(source, place, dropped)
-    kept = source.scan().filter(~infer.blank(), ~tables.missing(pl.col(place)))
-    facts = infer.gather(kept, [str(number) for number in range(len(source.columns))])
-    target = infer.target(source, place, facts[place], kept, settings.task)
-    others = [other for other in facts if other != place]
-    verdict = infer.features(source, others, facts, kept)
-    schema = Schema(infer.as_target(target), tuple(column.feature for column in verdict.columns))
-    splits = _assign(_keyed(kept, source, target, facts), settings.split)
-    _write_tables(source, kept, [target, *verdict.columns], splits, output)
-    schema.write(output / "schema" / "schema.json")
-    report = _report(source, schema, verdict, dropped, splits)
-    _write_report(report, output / "report" / "report.json")
+    position = infer.find_target(source, target)
+    rows = _count_rows(source, position)
+    _check_rows(source, position, rows)
+    without_stats = InspectedTable(source, position, rows, {})
+    positions = [str(number) for number in range(len(source.columns))]
+    return replace(without_stats, stats=infer.profile(without_stats.kept, positions))
 
 
-def _count(source: Source, place: str) -> dict[str, int]:
-    missing = tables.missing(pl.col(place))
+def _count_rows(source: Source, target: str) -> RowCounts:
+    missing = tables.missing(pl.col(target))
     counted = source.scan().select(
         infer.blank().sum().alias("blank"),
         (missing & ~infer.blank()).sum().alias("without_target"),
         pl.len().alias("read"),
     )
-    return dict(counted.collect(engine="streaming").row(0, named=True))
+    return RowCounts(**counted.collect(engine="streaming").row(0, named=True))
 
 
-def _check_dropped(source: Source, place: str, dropped: dict[str, int]) -> None:
-    rows = dropped["read"] - dropped["blank"]
-    without, name = dropped["without_target"], source.columns[int(place)]
+def _check_rows(source: Source, target: str, counts: RowCounts) -> None:
+    rows, without = counts.read - counts.blank, counts.without_target
     if rows == 0:
         raise UserError(f"{source.tables[0].name}: there are no rows below the header")
     if without > rows * infer.MAX_WITHOUT_TARGET:
-        where, _ = source.first(place, tables.missing(pl.col(place)) & ~_blank_line())
+        where, _ = source.first(target, tables.missing(pl.col(target)) & ~_blank_line())
         raise UserError(
-            f"{where}: '{name}' is missing, as in {without} of {rows} rows: "
+            f"{where}: '{source.name(target)}' is missing, as in {without} of {rows} rows: "
             f"more than {infer.MAX_WITHOUT_TARGET:.0%} of the rows have no target"
         )
     if rows - without < infer.MIN_ROWS:
@@ -107,54 +116,59 @@ def _check_dropped(source: Source, place: str, dropped: dict[str, int]) -> None:
 
 
 def _blank_line() -> pl.Expr:
+    """Return whether a row is a blank line, in a frame that has its number too."""
     return pl.all_horizontal(pl.exclude(tables.ROW) == "")
 
 
-@dataclass(frozen=True)
-class _Keys:
-    """Hold what decides a row's split: its class, and a number that depends on its cells alone."""
+def assign_splits(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> pl.Series:
+    """Return the number of each kept row's split, which depends on its class and on a hash of its cells.
 
-    classes: NDArray[np.uint8]  # (n,) zero for a regression
-    cells: NDArray[np.uint32]  # (n,) the same in whichever order rows and columns stand
-
-
-def _keyed(kept: pl.LazyFrame, source: Source, target: Column, facts: dict[str, Facts]) -> _Keys:
-    """Read the rows once for their keys, batch by batch."""
-    place = source.place(target.feature.name)
-    count = facts[place].present
-    keys = _Keys(np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32))
-    named = sorted((name, source.place(name)) for name in source.columns if name)
-    cells = [tables.meaning(pl.col(at), text=facts[at].numbers < facts[at].present) for _, at in named]
-    joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
-    read, done = kept.select(_code(place, target), joined.alias("cells")), 0
-    for batch in read.collect_batches(maintain_order=True):
-        here = slice(done, done + batch.height)
-        keys.classes[here] = batch["class"].to_numpy()
-        keys.cells[here] = np.fromiter(map(zlib.crc32, batch["cells"]), dtype=np.uint32, count=batch.height)
-        done += batch.height
-    return keys
-
-
-def _code(place: str, target: Column) -> pl.Expr:
-    """Return the number of a row's class, called "class"."""
-    classes = target.feature.categories
-    if classes is None:
-        return pl.lit(0, dtype=pl.UInt8).alias("class")
-    numbers = pl.Series(range(len(classes)), dtype=pl.UInt8)
-    return _written(place, target).replace_strict(pl.Series(classes), numbers).alias("class")
-
-
-def _assign(keys: _Keys, settings: SplitSettings) -> pl.Series:
-    result = split.assign(keys.classes, keys.cells, settings.validation, settings.test, settings.seed)
+    Raises:
+        UserError: a split would be empty.
+    """
+    classes, hashes = _classes_and_hashes(table, inferred.target)
+    result = split.assign(classes, hashes, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):
         if not (result == number).any():
             raise UserError(f"{len(result)} rows are too few: none is left for {name}")
-    return pl.Series(SPLIT, result)
+    return pl.Series("split", result)
 
 
-def _written(place: str, column: Column) -> pl.Expr:
+def _classes_and_hashes(
+    table: InspectedTable, target: Column
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
+    """Return the (n,) class codes, zero for a regression, and the (n,) hashes of the rows, batch by batch.
+
+    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
+    that it depends neither on the program that wrote the file nor on the order of rows and columns.
+    """
+    source, stats = table.source, table.stats
+    count = stats[table.target].present
+    classes, hashes = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
+    positions = [source.position(name) for name in sorted(filter(None, source.columns))]
+    cells = [tables.canonicalize(pl.col(at), text=not stats[at].is_numeric) for at in positions]
+    joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
+    frame, done = table.kept.select(_class_code(table.target, target), joined.alias("cells")), 0
+    for batch in frame.collect_batches(maintain_order=True):
+        rows = slice(done, done + batch.height)
+        classes[rows] = batch["class"].to_numpy()
+        hashes[rows] = np.fromiter(map(zlib.crc32, batch["cells"]), dtype=np.uint32, count=batch.height)
+        done += batch.height
+    return classes, hashes
+
+
+def _class_code(position: str, target: Column) -> pl.Expr:
+    """Return the code of a row's class, in a column named "class"."""
+    classes = target.feature.categories
+    if classes is None:
+        return pl.lit(0, dtype=pl.UInt8).alias("class")
+    codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
+    return _written(position, target).replace_strict(pl.Series(classes), codes).alias("class")
+
+
+def _written(position: str, column: Column) -> pl.Expr:
     """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
-    cell = pl.col(place)
+    cell = pl.col(position)
     if column.whole:
         number = tables.whole(cell)
         return number.cast(pl.String) if column.feature.categories else number
@@ -164,19 +178,25 @@ def _written(place: str, column: Column) -> pl.Expr:
     return pl.when(~tables.missing(cell)).then(text)
 
 
-def _write_tables(
-    source: Source, kept: pl.LazyFrame, columns: list[Column], splits: pl.Series, output: Path
-) -> None:
+def write(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
+    """Write the splits and the baseline as CSV, the schema and the report."""
+    _write_tables(table, inferred, splits, output)
+    inferred.schema.write(output / "schema" / "schema.json")
+    counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
+    _log_result(table, inferred, counts)
+    _write_report(_report(table, inferred, counts), output / "report" / "report.json")
+
+
+def _write_tables(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
     """Write the four tables in one pass over the rows, batch by batch."""
+    columns = [inferred.target, *inferred.columns]
     names = [column.feature.name for column in columns]
-    written = {
-        name: _written(source.place(name), column) for name, column in zip(names, columns, strict=True)
-    }
-    shaped = kept.select(cell.alias(str(place)) for place, cell in enumerate(written.values()))
+    written = [_written(table.source.position(column.feature.name), column) for column in columns]
+    frame = table.kept.select(cell.alias(str(index)) for index, cell in enumerate(written))
     files = [_create(output / name / f"{name}.csv", names) for name in split.NAMES]
     baseline = _create(output / "baseline" / "baseline.csv", names[1:])
     done = 0
-    for batch in shaped.collect_batches(maintain_order=True):
+    for batch in frame.collect_batches(maintain_order=True):
         chosen = splits.slice(done, batch.height)
         done += batch.height
         for number, path in enumerate(files):
@@ -195,24 +215,26 @@ def _append(path: Path, batch: pl.DataFrame) -> None:
         batch.write_csv(file, include_header=False)
 
 
-def _report(
-    source: Source, schema: Schema, verdict: Verdict, dropped: dict[str, int], splits: pl.Series
-) -> dict[str, Any]:
-    counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
-    for column in verdict.left_out:
-        log("left_out", **column)
-    for column in verdict.strays:
-        log("taken_as_missing", **column)
-    log("prepared", task=schema.target.task, features=len(schema.features), **dropped, **counts)
+def _log_result(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> None:
+    for dropped in inferred.dropped_columns:
+        log("left_out", **dropped)
+    for invalid in inferred.invalid_cells:
+        log("taken_as_missing", **invalid)
+    schema = inferred.schema
+    log("prepared", task=schema.target.task, features=len(schema.features), **vars(table.rows), **counts)
+
+
+def _report(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> dict[str, Any]:
+    schema, rows = inferred.schema, table.rows
     return {
-        "files": [{"name": table.name, "rows": table.rows} for table in source.tables],
-        "rows": {"read": dropped["read"], "kept": len(splits)},
-        "dropped": {"blank": dropped["blank"], "without_target": dropped["without_target"]},
+        "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
+        "rows": {"read": rows.read, "kept": sum(counts.values())},
+        "dropped": {"blank": rows.blank, "without_target": rows.without_target},
         "splits": counts,
         "target": schema.to_json()["target"],
         "features": {feature.name: feature.kind for feature in schema.features},
-        "left_out": verdict.left_out,
-        "taken_as_missing": verdict.strays,
+        "left_out": inferred.dropped_columns,
+        "taken_as_missing": inferred.invalid_cells,
     }
 
 

@@ -1,109 +1,140 @@
-"""Train the chosen model on the prepared tables."""
+"""The command `train`: fit the chosen model to the prepared splits, and save it."""
 
 import json
 import os
 import shutil
 import signal
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
-from container import model_artifact, models
+from container import deprecated_names, model_artifact, models
 from container.data import dataset, metrics
-from container.data.dataset import Examples
+from container.data.dataset import Dataset
 from container.data.schema import Schema
 from container.inference import compiled_model, litert
 from container.inference.compiled_model import UnsupportedModelError
 from container.inference.native import serialization
-from container.models import Model, Module, Parallel
-from container.runtime import failure, paths, process_group
+from container.models import DistributedModel, Model, Module
+from container.runtime import failure, process_group
 from container.runtime.errors import UserError
 from container.runtime.log import log
-from container.runtime.paths import ResourceConfig
-from container.runtime.process_group import Cluster
+from container.runtime.paths import ContainerPaths, ResourceConfig
+from container.runtime.process_group import ProcessGroup
 from container.runtime.typing import FloatArray
 
 DEFAULT_MODEL = "gradient_boosting"
 PARTIAL = ".partial-"
 
 
+@dataclass(frozen=True)
+class _Job:
+    """Hold the model that a job trains, as its hyperparameters name it."""
+
+    name: str
+    seed: int
+    module: Module
+    hyperparameters: Any
+
+
 def main() -> None:
-    """Train the model of a training job, and leave it in the model directory."""
+    """Train the model of a training job, and write it to the model directory.
+
+    Raises:
+        UserError: a hyperparameter, a channel or the data can't be used.
+    """
     signal.signal(signal.SIGTERM, _stop)
-    place = paths.current()
-    texts = place.hyperparameters()
-    name, seed = texts.pop("model", DEFAULT_MODEL), _seed(texts.pop("seed", "0"))
-    schema = Schema.read(place.channel("schema") / model_artifact.SCHEMA)
-    chosen = models.module(name, schema.workload)
-    resources = place.resources()
-    _refuse_several(chosen, name, resources)
-    hyperparameters = models.parse_hyperparameters(chosen.Hyperparameters, texts)
-    train = dataset.read(place.channel("train"), schema)
-    validation = dataset.read(place.channel("validation"), schema)
+    paths = ContainerPaths.current()
+    schema = Schema.read(paths.channel("schema") / model_artifact.SCHEMA)
+    job = _read_job(paths.hyperparameters(), schema.workload)
+    resources = paths.resources()
+    _check_instances(job, resources)
+    train = dataset.read(paths.channel("train"), schema)
+    validation = dataset.read(paths.channel("validation"), schema)
     log("read", train=len(train.target), validation=len(validation.target), features=schema.width)
-    _refuse_unseen(train, schema)
-    model = chosen.create(schema, hyperparameters, seed)
-    with process_group.join(resources) as hosts:
-        _fit(model, train, validation, hosts)
-    if hosts.rank:
-        log("trained", model=name, written_by=hosts.names[0])
+    _check_classes(train, schema)
+    model = job.module.create(schema, job.hyperparameters, job.seed)
+    with process_group.connect(resources) as group:
+        _fit(model, train, validation, group)
+    if group.rank:
+        log("trained", model=job.name, written_by=group.names[0])
         return
-    facts = {"version": model_artifact.VERSION, "model": name, "hyperparameters": asdict(hyperparameters)}
-    scores = _save(model, schema, validation, facts | {"seed": seed})
+    description = {
+        "version": model_artifact.VERSION,
+        "model": job.name,
+        "hyperparameters": asdict(job.hyperparameters),
+        "seed": job.seed,
+    }
+    scores = _save(model, schema, validation, description)
     for metric, value in scores.items():
-        print(f"validation_{metric}={value!r};", flush=True)  # noqa: T201  MetricDefinitions read these lines
-    log("trained", model=name)
+        print(f"validation_{metric}={value!r};", flush=True)  # noqa: T201 - MetricDefinitions read these lines
+    log("trained", model=job.name)
 
 
-def _refuse_unseen(train: Examples, schema: Schema) -> None:
+def _read_job(texts: dict[str, str], workload: str) -> _Job:
+    texts = texts.copy()
+    given, seed = texts.pop("model", DEFAULT_MODEL), _seed(texts.pop("seed", "0"))
+    name = models.resolve(given, workload)
+    module = models.module(name, workload)
+    renamed = models.rename_hyperparameters(name, module.Hyperparameters, texts)
+    if name != given:
+        log("warning", message=deprecated_names.warning("model", given, name))
+    for old, new in zip(texts, renamed, strict=True):
+        if old != new:
+            log("warning", message=deprecated_names.warning("hyperparameter", old, new))
+    return _Job(name, seed, module, models.parse_hyperparameters(module.Hyperparameters, renamed))
+
+
+def _check_classes(train: Dataset, schema: Schema) -> None:
     classes = schema.target.classes or ()
     unseen = set(range(len(classes))) - set(train.target.tolist())
     if unseen:
         raise UserError(f"no training row has the class '{classes[min(unseen)]}'")
 
 
-def _refuse_several(chosen: Module, name: str, resources: ResourceConfig) -> None:
-    if len(resources.hosts) > 1 and not issubclass(chosen.LOADED, Parallel):
+def _check_instances(job: _Job, resources: ResourceConfig) -> None:
+    if len(resources.hosts) > 1 and not issubclass(job.module.LOADED, DistributedModel):
         raise UserError(
-            f"model '{name}' learns on one instance, and the job has {len(resources.hosts)}:"
+            f"model '{job.name}' learns on one instance, and the job has {len(resources.hosts)}:"
             " set instance_count = 1 in project.toml, below [stages.train]"
         )
 
 
-def _fit(model: Model, train: Examples, validation: Examples, hosts: Cluster) -> None:
-    held = (validation.features, validation.target)
+def _fit(model: Model, train: Dataset, validation: Dataset, group: ProcessGroup) -> None:
+    held_out = (validation.features, validation.target)
     try:
-        if hosts.size > 1 and isinstance(model, Parallel):
-            model.fit_among(hosts, train.features, train.target, held)
+        if group.size > 1 and isinstance(model, DistributedModel):
+            model.fit_distributed(group, train.features, train.target, held_out)
         else:
-            model.fit(train.features, train.target, held)
+            model.fit(train.features, train.target, held_out)
     except ValueError as error:
         raise UserError(f"the model cannot learn with these settings: {error}") from error
 
 
-def _save(model: Model, schema: Schema, validation: Examples, facts: dict[str, Any]) -> dict[str, float]:
-    """Write the artefact and return its metrics on the validation rows: what was saved is what is measured.
+def _save(model: Model, schema: Schema, validation: Dataset, description: dict[str, Any]) -> dict[str, float]:
+    """Write the artifact and return the scores of the model that was read back, on the validation rows.
 
-    It grows in a directory of its own, so that a job that is stopped leaves no half of one.
+    The files are written to a temporary directory first: a job that is stopped leaves no incomplete model.
     """
-    directory = paths.current().model
+    directory = ContainerPaths.current().model
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory, prefix=PARTIAL) as made:
-        model.save(Path(made))
-        schema.write(Path(made) / model_artifact.SCHEMA)
-        saved = type(model).load(Path(made), schema)
+    with tempfile.TemporaryDirectory(dir=directory, prefix=PARTIAL) as partial:
+        temporary = Path(partial)
+        model.save(temporary)
+        schema.write(temporary / model_artifact.SCHEMA)
+        saved = type(model).load(temporary, schema)
         predicted = saved.predict(validation.features)
         scores = metrics.scores(validation.target, predicted, schema.target)
-        facts = facts | _write_serving_form(saved, Path(made), validation.features, predicted)
-        content = json.dumps({**facts, "validation": scores}, indent=1)
-        (Path(made) / model_artifact.MODEL).write_text(content + "\n", encoding="utf-8")
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the model is complete, and moves as a whole
-        for path in sorted(Path(made).iterdir()):
-            shutil.rmtree(directory / path.name, ignore_errors=True)  # no folder takes another's place
+        description = description | _write_serving_form(saved, temporary, validation.features, predicted)
+        content = json.dumps({**description, "validation": scores}, indent=1)
+        (temporary / model_artifact.MODEL).write_text(content + "\n", encoding="utf-8")
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the model is complete: all its files move
+        for path in sorted(temporary.iterdir()):
+            shutil.rmtree(directory / path.name, ignore_errors=True)  # a folder can't replace a folder
             path.replace(directory / path.name)
     return scores
 
@@ -111,18 +142,18 @@ def _save(model: Model, schema: Schema, validation: Examples, facts: dict[str, A
 def _write_serving_form(
     model: Model, directory: Path, features: FloatArray, predicted: FloatArray
 ) -> dict[str, Any]:
-    """Write what will serve, if it predicts what the model does; return the facts that belong to it."""
+    """Write the form that serves, if it predicts as the model does; return its entries of model.json."""
     if model_artifact.framework(directory) == model_artifact.SCIKIT_LEARN:
         return _compile(model, directory, features, predicted)
-    known = litert.digests(directory)
-    converted = litert.load(directory, known, features.shape[1], (*predicted.shape, 1)[1])
+    digests = litert.digests(directory)
+    converted = litert.load(directory, digests, features.shape[1], (*predicted.shape, 1)[1])
     litert.assert_close(converted.predict(features), predicted)
     log("converted", runtime=f"LiteRT {litert.version()}", equal_rows=len(predicted))
-    return {"digests": known}
+    return {"digests": digests}
 
 
 def _compile(model: Model, directory: Path, features: FloatArray, predicted: FloatArray) -> dict[str, str]:
-    """Write the model's compiled form, if it predicts the same to the last bit; return the reason if not."""
+    """Write the compiled form of the model, if it predicts equal bits; return the reason if it does not."""
     try:
         compiler = _write_compiled(model, directory, features, predicted)
     except UnsupportedModelError as error:
@@ -148,9 +179,9 @@ def _seed(text: str) -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    """End the process here and now: an exception could be caught by whatever library is at work."""
+    """End the process without an exception, which a library could catch."""
     del frame
-    for partial in paths.current().model.glob(f"{PARTIAL}*"):
+    for partial in ContainerPaths.current().model.glob(f"{PARTIAL}*"):
         shutil.rmtree(partial, ignore_errors=True)
     failure.report(f"stopped by {signal.Signals(number).name} before the model was complete")
     os._exit(1)

@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from container.data.values import is_missing
 from local.project import LocalError
 
 if TYPE_CHECKING:
@@ -98,13 +99,7 @@ def read_answers(body: bytes) -> list[Answer]:
 def differences(labels: tuple[str, ...], answers: list[Answer]) -> Iterator[float | None]:
     """Give prediction minus label for each row, None where the row has no label."""
     for row, (label, answer) in enumerate(zip(labels, answers, strict=True), 1):
-        yield None if is_missing(label) else float(answer) - _number(label, row)
-
-
-def is_missing(label: str) -> bool:
-    """Return whether a label is missing, by the rule of the container's `prepare`."""
-    text = label.strip()
-    return text in {"", "?", "NA", "N/A"} or text.lower() in {"nan", "null"}
+        yield None if is_missing(label.strip()) else float(answer) - _number(label, row)
 
 
 def _number(label: str, row: int) -> float:
@@ -127,7 +122,7 @@ def is_hit(label: str, answer: Answer) -> bool:
 
 def score(labels: tuple[str, ...], answers: list[Answer]) -> dict[str, float]:
     """Score predictions against labels: rows, mse, rmse, mae and r2, or rows and accuracy for classes."""
-    pairs = [pair for pair in zip(labels, answers, strict=True) if not is_missing(pair[0])]
+    pairs = [pair for pair in zip(labels, answers, strict=True) if not is_missing(pair[0].strip())]
     if any(isinstance(answer, str) for answer in answers):
         hits = [is_hit(label, answer) for label, answer in pairs]
         return {"rows": len(hits), "accuracy": sum(hits) / len(hits)} if hits else {"rows": 0}

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Rows = NDArray[np.float64]
-NAMES = ("linear_regression", "random_forest", "gradient_boosting")
+NAMES = ("linear_model", "random_forest", "gradient_boosting")
 FEATURES, TRAINING, ASKED = 8, 20_000, 10_000
 SCHEMA = Schema(
     Target("y", "regression"), tuple(Feature(f"x{place}", "numeric") for place in range(FEATURES))
 )
 HYPERPARAMETERS = {
-    "linear_regression": {},
+    "linear_model": {},
     # 100 trees of unlimited depth, about 2.5 million nodes: scikit-learn's own defaults
     "random_forest": {"min_samples_leaf": "1", "max_features": "1.0"},
     "gradient_boosting": {"max_iter": "300", "n_iter_no_change": "300"},
@@ -85,7 +85,7 @@ def _write_job(base: Path, whole: Rows, hyperparameters: dict[str, str]) -> None
 
 def _others(name: str, base: Path, whole: Rows) -> Any:
     """Return the same trees, or scikit-learn's LinearRegression, its fastest linear model."""
-    if name == "linear_regression":
+    if name == "linear_model":
         return LinearRegression().fit(whole[:, 1:], whole[:, 0])
     loaded: Any = models.module(name).LOADED.load(base / "model", SCHEMA)
     return loaded.estimator

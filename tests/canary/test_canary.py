@@ -26,7 +26,7 @@ SPEED = "20"
 USERS = 8
 ROWS = 250  # 50 of them are golden requests
 SHARE = 0.1
-GOOD = '"linear_regression"'
+GOOD = '"linear_model"'
 STAGE = "Environment:\n          STAGE: prd\n        "
 IMAGE = "Image: !Ref ImageUri\n        ModelDataUrl: !Ref ModelDataUrl"
 # A file of container/models, as a user writes it. A fault in production only passes all earlier stages.
@@ -34,14 +34,14 @@ MODEL = """
 import os
 import time
 
-from container.models import linear_regression
+from container.models import linear_model
 
-Hyperparameters = linear_regression.Hyperparameters
+Hyperparameters = linear_model.Hyperparameters
 IN_PRODUCTION = os.environ.get("STAGE") == "prd"
 {at_start}
 
 
-class Model(linear_regression.LinearRegression):
+class Model(linear_model.LinearModel):
     def predict(self, features):
         answers = super().predict(features)
         {on_request}
@@ -52,7 +52,7 @@ LOADED = Model
 
 
 def create(schema, hyperparameters, seed):
-    return Model(linear_regression.create(schema, hyperparameters, seed).estimator, schema)
+    return Model(linear_model.create(schema, hyperparameters, seed).estimator, schema)
 """
 
 

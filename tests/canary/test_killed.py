@@ -27,7 +27,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
     root = bake(project="killed")
     made = Rig(root, environment_of(root) / "bin" / "python")
     write_table(made.data, 250)
-    made.set("model", "name", '"linear_regression"')
+    made.set("model", "name", '"linear_model"')
     yield made
     made.local("down")
     until(lambda: not made.processes())

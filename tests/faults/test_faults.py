@@ -20,15 +20,15 @@ pytestmark = pytest.mark.e2e
 TABLES = {"table.csv", "other.csv"}
 # A new model is one file; this one runs a line of code before it is imported.
 MODEL = """
-from container.models import linear_regression
+from container.models import linear_model
 
-Hyperparameters = linear_regression.Hyperparameters
-LOADED = linear_regression.LOADED
+Hyperparameters = linear_model.Hyperparameters
+LOADED = linear_model.LOADED
 
 
 def create(schema, hyperparameters, seed):
     {line}
-    return linear_regression.create(schema, hyperparameters, seed)
+    return linear_model.create(schema, hyperparameters, seed)
 """
 
 
@@ -52,7 +52,7 @@ def test_a_crashing_training_is_reported_with_its_reason_and_log(rig: Rig) -> No
     assert failed["status"] == "Failed"
     assert "the loss is not finite" in failed["reason"]
     assert "ValueError" in (rig.root / failed["log"]).read_text(encoding="utf-8")
-    rig.set("model", "name", '"linear_regression"')
+    rig.set("model", "name", '"linear_model"')
     assert rig.run().returncode == 0
 
 
@@ -104,7 +104,7 @@ def test_a_killed_cloud_ends_its_jobs_and_the_next_run_works(rig: Rig) -> None:
     assert cut_off
     assert {stage["status"] for stage in cut_off} == {"Failed"}
     until(lambda: not rig.processes())
-    rig.set("model", "name", '"linear_regression"')
+    rig.set("model", "name", '"linear_model"')
     assert rig.run().returncode == 0
 
 
@@ -148,7 +148,7 @@ def test_a_killed_job_fails_with_its_signal_and_the_next_run_works(rig: Rig) -> 
     os.kill(until(lambda: rig.pid_of("train")), signal.SIGKILL)
     output, _ = runner.communicate(timeout=120)
     assert runner.returncode == 1, output
-    rig.set("model", "name", '"linear_regression"')
+    rig.set("model", "name", '"linear_model"')
     assert rig.run().returncode == 0
 
 

@@ -44,7 +44,7 @@ def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -
     """Yield a project whose model is quick to train."""
     root = bake(project="drifts")
     made = Rig(root, environment_of(root) / "bin" / "python")
-    made.set("model", "name", '"linear_regression"')
+    made.set("model", "name", '"linear_model"')
     write_table(made.data)
     yield made
     made.local("down")

@@ -28,7 +28,7 @@ def prepared(table: str, target: str, folder: Path) -> Prepared:
     data, output, baseline = folder / "data", folder / "prepared", folder / "baseline"
     data.mkdir()
     (data / table).write_bytes((SHARED_DATA / table).read_bytes())
-    prepare.prepare(prepare.Settings(target, "auto", 0, 0.15, 0.2), data, output)
+    prepare.prepare(prepare.Settings(target), data, output)
     command.run(Settings(output / "baseline", baseline), ResourceConfig(), [])
     parts = [
         pl.read_csv(output / name / f"{name}.csv", infer_schema=False) for name in ("validation", "test")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from container.data import metrics
 from container.data.schema import Target
-from container.evaluation.command import quality
+from container.evaluation.quality import quality
 from container.monitor import command
 from container.monitor.files import render
-from container.monitor.quality import Baseline, check, suggest, thresholds_of
+from container.monitor.quality import QualityBaseline, check, suggest, thresholds_of
 from container.monitor.settings import Settings
 from container.runtime.paths import ResourceConfig
 
@@ -186,11 +186,13 @@ def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array
 
 
 @pytest.fixture(scope="module")
-def analyzer_baseline() -> Baseline:
-    return Baseline.of(json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json")
+def analyzer_baseline() -> QualityBaseline:
+    return QualityBaseline.from_document(
+        json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json"
+    )
 
 
-def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(analyzer_baseline: Baseline) -> None:
+def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(analyzer_baseline: QualityBaseline) -> None:
     """The constraints are suggested from the analyzer's statistics."""
     assert render(suggest(analyzer_baseline)) == (MODEL_QUALITY / "good_cases/constraints.json").read_text()
 
@@ -206,7 +208,7 @@ def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(analyzer_baselin
     ],
 )
 def test_a_model_is_compared_with_the_analyzers_own_constraints(
-    case: str, expected: list[str], analyzer_baseline: Baseline
+    case: str, expected: list[str], analyzer_baseline: QualityBaseline
 ) -> None:
     """The file of the bad case has a threshold that was changed by hand."""
     constraints = json.loads((MODEL_QUALITY / case / "constraints.json").read_text())

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 from container.monitor import baseline_file, checks, command
-from container.monitor.baseline_file import Column, Config, Expectation, Reference
+from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation, MonitoringConfig
 from container.monitor.constraints import suggest
-from container.monitor.partial import Partial
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
 from container.monitor.settings import Settings
 from container.runtime.paths import ResourceConfig
@@ -25,20 +25,23 @@ if TYPE_CHECKING:
 TABLE = pl.read_csv(SHARED_DATA / "california_housing.csv", infer_schema=False).drop("MedHouseVal")
 
 
-def profiled(rows: pl.DataFrame, known: dict[str, frozenset[str]] | None = None) -> Partial:
-    profile = TableProfile(known=known or {})
+def profiled(rows: pl.DataFrame, known: dict[str, frozenset[str]] | None = None) -> PartialProfile:
+    profile = TableProfile(known_texts=known or {})
     profile.update(rows)
-    profile.settle()
-    return Partial(profile)
+    profile.finalize()
+    return PartialProfile(profile)
 
 
-def baseline_of(rows: pl.DataFrame) -> Reference:
+def baseline_of(rows: pl.DataFrame) -> Baseline:
     """Return the baseline of a suggestion, without writing 200 files."""
     columns = profiled(rows).profile.columns.values()
-    return Reference(
+    return Baseline(
         rows.height,
-        {each.name: Column(each.present, each.quantiles.levels(), each.categories) for each in columns},
-        {each.name: Expectation(suggest(each), Config()) for each in columns},
+        {
+            each.name: BaselineColumn(each.present, each.quantiles.levels(), each.categories)
+            for each in columns
+        },
+        {each.name: Expectation(suggest(each), MonitoringConfig()) for each in columns},
     )
 
 
@@ -50,7 +53,7 @@ def test_no_drift_is_reported_on_random_halves() -> None:
         order = generator.permutation(table.height)
         one, other = table[order[: table.height // 2]], table[order[table.height // 2 :]]
         baseline = baseline_of(one)
-        finding = checks.compare(profiled(other, baseline.known), baseline, minimum=500)
+        finding = checks.compare(profiled(other, baseline.known_texts), baseline, minimum=500)
         false_alarms += finding.violations
         assert len(finding.drift) == TABLE.width
     assert false_alarms == []
@@ -68,7 +71,9 @@ def test_a_shift_of_half_a_deviation_is_always_found(
     for _ in range(40):
         rows = housing.rows[generator.choice(housing.rows.height, 1000, replace=False)]
         shifted = (rows[feature].cast(pl.Float64) + direction * deviation).cast(pl.String)
-        finding = checks.compare(profiled(rows.with_columns(shifted), baseline.known), baseline, minimum=500)
+        finding = checks.compare(
+            profiled(rows.with_columns(shifted), baseline.known_texts), baseline, minimum=500
+        )
         drifted = [
             each for each in finding.violations if each.constraint_check_type == "baseline_drift_check"
         ]
@@ -81,7 +86,7 @@ def test_few_records_never_alarm(housing: Prepared) -> None:
     generator = np.random.default_rng(6)
     for _ in range(100):
         rows = housing.rows[generator.choice(housing.rows.height, 500, replace=False)]
-        assert checks.compare(profiled(rows, baseline.known), baseline, minimum=500).violations == []
+        assert checks.compare(profiled(rows, baseline.known_texts), baseline, minimum=500).violations == []
 
 
 Rows = list[dict[str, Any]]

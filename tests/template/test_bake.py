@@ -155,8 +155,8 @@ def test_region_reaches_the_project(bake: Bake) -> None:
     ("workload", "framework", "model", "target"),
     [
         ("tabular", "scikit-learn", "gradient_boosting", "MedHouseVal"),
-        ("tabular", "tensorflow", "tensorflow", "MedHouseVal"),
-        ("image", "scikit-learn", "image/oriented_gradients", "label"),
+        ("tabular", "tensorflow", "multilayer_perceptron", "MedHouseVal"),
+        ("image", "scikit-learn", "image/hog_svm", "label"),
         ("image", "tensorflow", "image/convolutional_network", "label"),
     ],
 )

@@ -1,7 +1,7 @@
-"""Tables: their schema, and how they are read, judged and split."""
+"""Tables: reading, inspecting and splitting them, and their schema."""
 
 import csv
 
 LONGEST_ROW = 33_554_432
-# Python's csv refuses cells that the files' reader takes, and what is trained on has to be asked for.
+# Python's default refuses long cells that training takes, and a request may hold such a cell as well.
 csv.field_size_limit(LONGEST_ROW)

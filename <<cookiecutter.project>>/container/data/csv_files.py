@@ -1,4 +1,4 @@
-"""CSV files: judged line by line in bounded memory, then scanned lazily as columns of text."""
+"""CSV files: inspected line by line in bounded memory, then scanned lazily as columns of text."""
 
 import csv
 import io
@@ -17,8 +17,12 @@ BOM = b"\xef\xbb\xbf"
 _QUOTED = re.compile(rb'(?<![^,\n])"(?:[^"]|"")*+"(?=[,\r\n])')
 
 
-def judge(path: Path, name: str) -> tuple[tuple[str, ...], int]:
-    """Return a file's columns and how many rows it has; refuse what no table holds by the first such line."""
+def inspect(path: Path, name: str) -> tuple[tuple[str, ...], int]:
+    """Return a file's columns and its number of rows.
+
+    Raises:
+        UserError: the file is not a well-formed table; the text names the first such line.
+    """
     columns: tuple[str, ...] = ()
     rows, line = 0, 1
     for block in _blocks(path):
@@ -35,7 +39,7 @@ def judge(path: Path, name: str) -> tuple[tuple[str, ...], int]:
 
 
 def scan(path: Path, columns: tuple[str, ...], places: list[int]) -> pl.LazyFrame:
-    """Return the columns at these places as stripped text, named "0", "1", … in that order."""
+    """Return the columns at some indices as stripped text, named "0", "1", … in that order."""
     names = [f"c{place}" for place in range(len(columns))]
     frame = pl.scan_csv(
         path,
@@ -60,7 +64,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
                 yield rest[:end]
                 rest = rest[end:]
             elif len(rest) > LONGEST_ROW:
-                break  # a quote was left open: what follows says on which line
+                break  # a quote was left open; _without_quoted finds its line
         if rest:
             yield rest if rest.endswith(b"\n") else rest + b"\n"
 
@@ -93,20 +97,21 @@ def _check_bytes(block: bytes, name: str, line: int) -> None:
 
 
 def _without_quoted(block: bytes, name: str, line: int) -> bytes:
-    """Return the block with quoted cells emptied; refuse a quote that opens or closes within a cell."""
+    """Return the block with quoted cells emptied; raise `UserError` for a quote inside a cell."""
     if b'"' not in block:
         return block
     plain = _QUOTED.sub(b"", block)
     if b'"' in plain:
         raise UserError(
-            f"{name}: line {line + _stray(block)} has a quote inside a cell, or one that is never closed: "
+            f"{name}: line {line + _lines_before_stray_quote(block)} has a quote inside a cell, "
+            "or one that is never closed: "
             "quote the whole cell and double the quotes in it"
         )
     return plain
 
 
-def _stray(block: bytes) -> int:
-    """Return how many lines stand before the first quote that is no quoted cell's."""
+def _lines_before_stray_quote(block: bytes) -> int:
+    """Return the number of lines before the first quote that does not belong to a quoted cell."""
     end = 0
     for found in _QUOTED.finditer(block):
         if b'"' in block[end : found.start()]:
@@ -131,7 +136,7 @@ def _header(block: bytes, name: str) -> tuple[str, ...]:
 
 
 def _check_width(plain: bytes, block: bytes, width: int, where: str, at: tuple[int, int]) -> int:
-    """Return how many rows a block has; refuse the first whose number of cells is not the header's."""
+    """Return the number of a block's rows; raise `UserError` for a row of another width than the header."""
     codes = np.frombuffer(plain, dtype=np.uint8)
     marks = codes[(codes == ord("\n")) | (codes == ord(","))]
     if len(marks) % width == 0:

@@ -1,20 +1,19 @@
-"""What models learn from and are measured by: a prepared split, of a table or of pictures."""
+"""The interface of a prepared split, of a table or of images, and how it is read."""
 
-import importlib
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 from container.data import encode
 from container.data.schema import TABULAR, Schema
 from container.runtime.typing import FloatArray
 
 
-class Examples(Protocol):
-    """Be a split: numbers as a model sees them, and the same as requests."""
+class Dataset(Protocol):
+    """Hold the rows of a split as the numbers that a model sees, and as requests."""
 
     @property
     def features(self) -> FloatArray:
-        """Return (n, n_features), NaN for missing; of pictures bytes."""
+        """Return (n, n_features), NaN where missing; the features of an image are its bytes."""
 
     @property
     def target(self) -> FloatArray:
@@ -25,15 +24,24 @@ class Examples(Protocol):
         """Return the content type of the requests."""
 
     def body(self, row: int) -> str:
-        """Return an example as a request."""
+        """Return a row as the body of a request."""
 
-    def seen_by(self, ours: Schema, theirs: Schema) -> FloatArray:
-        """Return the features that a model of another schema sees. Raises `UserError` for one that can't."""
+    def features_for(self, ours: Schema, theirs: Schema) -> FloatArray:
+        """Return the (n, n_features) that a model of another schema sees.
+
+        Raises:
+            UserError: such a model cannot predict these rows.
+        """
 
 
-def read(directory: Path, schema: Schema) -> Examples:
-    """Read the prepared split of a directory; refuse one that does not fit the schema."""
+def read(directory: Path, schema: Schema) -> Dataset:
+    """Read the prepared split of a directory.
+
+    Raises:
+        UserError: the split is missing, damaged, or does not fit the schema.
+    """
     if schema.workload == TABULAR:
         return encode.read(directory, schema)
-    # Tables are read without what reads pictures.
-    return cast("Examples", importlib.import_module("container.images.dataset").read(directory, schema))
+    from container.images import dataset as images  # noqa: PLC0415 - tables need no image libraries
+
+    return images.read(directory, schema)

@@ -1,4 +1,4 @@
-"""Prepared tables as the numbers that a model sees."""
+"""Prepared tables, as the numbers that a model sees."""
 
 import csv
 import io
@@ -16,8 +16,8 @@ from container.runtime.typing import FloatArray
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Hold a prepared table: its text, and the same as numbers."""
+class TabularDataset:
+    """Hold a prepared table as text and as numbers."""
 
     text: pl.DataFrame
     features: FloatArray  # (n, n_features), NaN for missing
@@ -26,31 +26,41 @@ class Rows:
     content_type: ClassVar[str] = "text/csv"
 
     def body(self, row: int) -> str:
-        """Return a row as a request."""
+        """Return a row as the body of a request."""
         return line(self.text.row(row)[1:])
 
-    def seen_by(self, ours: Schema, theirs: Schema) -> FloatArray:
-        """Return the features that a model of another schema sees; refuse one that needs other columns."""
+    def features_for(self, ours: Schema, theirs: Schema) -> FloatArray:
+        """Return the (n, n_features) that a model of another schema sees.
+
+        Raises:
+            UserError: that model needs other columns.
+        """
         return encode(rearranged(self.text, ours, theirs), theirs, "test.csv")
 
 
-def read(directory: Path, schema: Schema) -> Rows:
-    """Read the prepared CSV file of a directory; refuse one that does not fit the schema."""
+def read(directory: Path, schema: Schema) -> TabularDataset:
+    """Read the prepared CSV file of a directory.
+
+    Raises:
+        UserError: the file does not fit the schema, or has no rows.
+    """
     path = tables.find(directory, tables.CSV)[0]
-    table = tables.judge(path, directory)
+    table = tables.inspect(path, directory)
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:
         raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")
     if not table.rows:
         raise UserError(f"{table.name}: there are no rows below the header")
     text = tables.scan(table).collect()
-    return Rows(text, encode(text, schema, table.name), _encode_target(text["0"], schema.target, table.name))
+    return TabularDataset(
+        text, encode(text, schema, table.name), _encode_target(text["0"], schema.target, table.name)
+    )
 
 
 def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
     """Return (n, n_features) for a frame whose columns are the target, then the features.
 
-    The same numbers as `Feature.encode` cell by cell, a column at a time.
+    The result equals `Feature.encode` cell by cell, but is computed by columns.
     """
     features = np.empty((text.height, len(schema.features)), dtype=np.float64)
     for place, feature in enumerate(schema.features):
@@ -59,9 +69,10 @@ def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
 
 
 def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFrame:
-    """Return a table of one schema as a table of another; refuse where a column is not there or not the same.
+    """Return a table of one schema as a table of another; columns that only the first has are dropped.
 
-    Columns that only the table has are left out, as they would be by the endpoint.
+    Raises:
+        UserError: the schemas differ in their targets, or a column is missing or of another kind.
     """
     if wanted.target != schema.target:
         raise UserError(f"it predicts {_described(wanted)}, and the new model {_described(schema)}")
@@ -71,10 +82,10 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
         place = places.get(feature.name)
         if place is None:
             raise UserError(f"it asks for the column '{feature.name}', which the new model does not have")
-        given = schema.features[place - 1]
-        if (given.kind, given.format) != (feature.kind, feature.format):
+        existing = schema.features[place - 1]
+        if (existing.kind, existing.format) != (feature.kind, feature.format):
             raise UserError(
-                f"its column '{feature.name}' is {_kind(feature)}, and the new model's is {_kind(given)}"
+                f"its column '{feature.name}' is {_kind(feature)}, and the new model's is {_kind(existing)}"
             )
         columns.append(pl.col(str(place)).alias(str(number)))
     return table.select(columns)
@@ -84,7 +95,7 @@ def _described(schema: Schema) -> str:
     target = schema.target
     if target.classes is None:
         return f"'{target.name}', a number"
-    shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004
+    shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004 - enough to recognise
     return f"'{target.name}', one of {shown}"
 
 
@@ -93,10 +104,10 @@ def _kind(feature: Feature) -> str:
 
 
 def line(cells: tuple[str, ...]) -> str:
-    """Return a row as one line of CSV, without a line break at its end."""
-    written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow(cells)
-    return written.getvalue()
+    """Return a row as a line of CSV, without the line break."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(cells)
+    return text.getvalue()
 
 
 def _encode(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
@@ -125,5 +136,5 @@ def _numbers(cells: pl.Series, column: str, name: str) -> FloatArray:
     wrong = (read["there"] & (read["value"].is_null() | read["value"].is_infinite())).arg_true()
     if len(wrong):
         row = int(wrong[0])
-        raise UserError(f"{name}: row {row + 1}: '{column}' is '{cells[row]}', which is no finite number")
+        raise UserError(f"{name}: row {row + 1}: '{column}' is '{cells[row]}', which is not a finite number")
     return read["value"].fill_null(np.nan).to_numpy()

@@ -1,4 +1,4 @@
-"""Parquet files: judged by their types, then scanned lazily as the text that the same table has in CSV."""
+"""Parquet files: inspected by their types, then scanned lazily as the text of the same table in CSV."""
 
 from pathlib import Path
 
@@ -18,8 +18,12 @@ _KINDS: dict[str, tuple[type[pl.DataType], ...]] = {
 }
 
 
-def judge(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, ...], int]:
-    """Return a file's columns, their types and how many rows it has; refuse what can't be read."""
+def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, ...], int]:
+    """Return a file's columns, their types and its number of rows.
+
+    Raises:
+        UserError: the file can't be read, or its columns' names repeat.
+    """
     try:
         types = pl.read_parquet_schema(path)
         columns = _columns(list(types), name)
@@ -38,7 +42,7 @@ def judge(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, ..
 def scan(
     path: Path, columns: tuple[str, ...], types: tuple[pl.DataType, ...], places: list[int]
 ) -> pl.LazyFrame:
-    """Return the columns at these places as stripped text, named "0", "1", … in that order.
+    """Return the columns at some indices as stripped text, named "0", "1", … in that order.
 
     A column that has a `fault` is empty.
     """

@@ -1,4 +1,4 @@
-"""The schema that travels with a model: its target, its features, and what their text means as a number."""
+"""The schema that is part of a model artifact: its target, its features, and the numbers of their texts."""
 
 import json
 import math
@@ -18,19 +18,28 @@ Kind = Literal["numeric", "categorical", "date"]
 
 @dataclass(frozen=True)
 class Target:
-    """Hold what is predicted; classes are encoded as their place in the list."""
+    """Hold what is predicted; a class is encoded as its index in `classes`."""
 
     name: str
     task: Task
     classes: tuple[str, ...] | None = None
 
+    @classmethod
+    def of_classes(cls, name: str, classes: tuple[str, ...]) -> "Target":
+        """Return a target of two classes or more."""
+        return cls(name, "binary" if len(classes) == 2 else "multiclass", classes)  # noqa: PLR2004 - a pair
+
     @cached_property
     def codes(self) -> dict[str, int]:
-        """Return each class's number; a boolean is known in any case."""
+        """Return the number of each class; those of a boolean are known in upper and lower case."""
         return _codes(self.classes or ())
 
     def encode(self, text: str) -> float:
-        """Return the label as a number; NaN when missing; refuse a class or a number that is none."""
+        """Return a label as a number, NaN when missing.
+
+        Raises:
+            ValueError: the text is not one of the classes, or not a finite number.
+        """
         text = text.strip(values.BLANKS)
         if values.is_missing(text):
             return math.nan
@@ -43,7 +52,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Feature:
-    """Hold one column that the model sees, and how its text becomes a number."""
+    """Hold a column that the model sees, and how its text becomes a number."""
 
     name: str
     kind: Kind
@@ -53,15 +62,17 @@ class Feature:
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        """Return each category's number; a boolean is known in any case."""
+        """Return the number of each category; those of a boolean are known in upper and lower case."""
         return _codes(self.categories or ())
 
     def encode(self, text: str) -> float:
         """Return a cell as the number that the model sees.
 
-        NaN is a missing value, an unknown category or an unreadable date. An unknown category of a column
-        whose rare ones were folded is "other", the number after the last. Text in a numeric column is a
-        ValueError, infinity too.
+        NaN is a missing value, an unknown category or an unreadable date. Where `other` is set, an unknown
+        category has the number after the last.
+
+        Raises:
+            ValueError: the column is numeric and the text is not a finite number.
         """
         text = text.strip(values.BLANKS)
         if values.is_missing(text):
@@ -69,7 +80,7 @@ class Feature:
         if self.kind == "numeric":
             return _finite(text, self.name)
         if self.kind == "date":
-            moment = values.seconds(text, self.format or values.DATE_FORMATS[0])
+            moment = values.parse_timestamp(text, self.format or values.DATE_FORMATS[0])
             return math.nan if moment is None else moment
         code = self.codes.get(text)
         if code is not None:
@@ -78,7 +89,7 @@ class Feature:
 
     @property
     def levels(self) -> int:
-        """Return how many numbers a categorical feature can be, 0 when it is none."""
+        """Return the number of values that a categorical feature can have, 0 for any other feature."""
         return len(self.categories) + self.other if self.categories is not None else 0
 
 
@@ -86,7 +97,7 @@ class Feature:
 class Schema:
     """Hold a table's target and features, in the order of the model's input.
 
-    Pictures have no columns: `side` is that of the square, in pixels, that the model sees of each.
+    Images have no features, and `side` is that of the square, in pixels, that the model sees.
     """
 
     target: Target
@@ -95,21 +106,21 @@ class Schema:
 
     @property
     def workload(self) -> str:
-        """Return what is predicted from: tabular or image."""
+        """Return the kind of the data: tabular or image."""
         return TABULAR if self.side is None else IMAGE
 
     @property
     def width(self) -> int:
-        """Return how many numbers the model sees of a row, or of a picture in three colours."""
+        """Return the number of a model's inputs: one for each feature, or three for each pixel."""
         return len(self.features) if self.side is None else self.side * self.side * 3
 
     @property
     def categorical(self) -> tuple[int, ...]:
-        """Return the places of the categorical features."""
-        return tuple(place for place, feature in enumerate(self.features) if feature.kind == "categorical")
+        """Return the indices of the categorical features."""
+        return tuple(index for index, feature in enumerate(self.features) if feature.kind == "categorical")
 
     def to_json(self) -> dict[str, Any]:
-        """Return what schema.json holds."""
+        """Return the content of schema.json."""
         target, classes = self.target, self.target.classes
         content = {
             "version": VERSION,
@@ -124,7 +135,11 @@ class Schema:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Schema":
-        """Read what schema.json holds; refuse a version that this code does not know."""
+        """Return the schema of a content of schema.json.
+
+        Raises:
+            UserError: this code does not read its version.
+        """
         if content.get("version") != VERSION:
             raise UserError(
                 f"schema.json has version {content.get('version')}, this container reads {VERSION}"
@@ -144,13 +159,17 @@ class Schema:
 
     @classmethod
     def read(cls, path: Path) -> "Schema":
-        """Read schema.json; refuse a file that is missing or is no schema."""
+        """Read schema.json.
+
+        Raises:
+            UserError: the file is missing or is not a schema.
+        """
         try:
             return cls.from_json(json.loads(path.read_bytes()))
         except FileNotFoundError as error:
             raise UserError(f"{path.name} is missing in {path.parent}: 'prepare' writes it") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path.name} is no schema: {error}") from error
+            raise UserError(f"{path.name} is not a schema: {error}") from error
 
 
 def _codes(texts: tuple[str, ...]) -> dict[str, int]:

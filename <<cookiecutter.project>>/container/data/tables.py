@@ -1,4 +1,4 @@
-"""Tables: CSV and Parquet files, judged once, then scanned lazily as columns of text."""
+"""Tables in CSV and Parquet files: inspected once, then scanned lazily as columns of text."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from container.runtime.errors import UserError
 
 CSV, PARQUET = ".csv", ".parquet"
 ROW = "row"
-EXACT = 2.0**53  # every whole number below it is one float and no other
+EXACT = 2.0**53  # below it every whole number has a float of its own
 _MOMENT = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
 )
-# Every spelling: one look-up costs a tenth of changing the case of every cell.
+# All spellings, since a lookup takes a tenth of the time of changing the case of every cell.
 MISSING = sorted(
     values.MISSING_EXACT
     | {
@@ -29,9 +29,9 @@ MISSING = sorted(
 
 @dataclass(frozen=True)
 class Table:
-    """Hold one file that was found to be well formed: its name for messages, its columns, its rows.
+    """Hold a well-formed file: its name in messages, its columns and its number of rows.
 
-    Of a Parquet file also the columns' types; a CSV file says nothing of them.
+    `types` are those of a Parquet file's columns, and empty for a CSV file.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class Table:
     types: tuple[pl.DataType, ...] = ()
 
     def kind_of(self, column: str) -> str:
-        """Return what the file says that a column holds, in words, or nothing."""
+        """Return what a column of a Parquet file holds, in a word, or nothing."""
         return parquet_files.kind_of(self.types[self.columns.index(column)]) if self.types else ""
 
     def fault(self, column: str) -> str:
@@ -50,7 +50,11 @@ class Table:
 
 
 def find(directory: Path, *suffixes: str) -> list[Path]:
-    """Return the files of a directory that end so, as `present` does; refuse a directory without any."""
+    """Return the files of a directory with one of the suffixes, as `present` does.
+
+    Raises:
+        UserError: there is none.
+    """
     paths = present(directory, *suffixes)
     if not paths:
         names = " or ".join(suffixes)
@@ -62,24 +66,28 @@ def find(directory: Path, *suffixes: str) -> list[Path]:
 
 
 def present(directory: Path, *suffixes: str) -> list[Path]:
-    """Return the files of a directory that end so, at any depth, sorted by path, or none."""
+    """Return the files of a directory with one of the suffixes, at any depth, sorted by path."""
     return sorted(path for path in directory.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
-def judge(path: Path, root: Path) -> Table:
-    """Read a file once and refuse what no table holds, naming the file and where it is at fault."""
+def inspect(path: Path, root: Path) -> Table:
+    """Read a file once and return its columns and its number of rows.
+
+    Raises:
+        UserError: the file is not a well-formed table; the text names the file and the position.
+    """
     name = path.relative_to(root).as_posix()
     if _is_parquet(path):
-        columns, types, rows = parquet_files.judge(path, name)
+        columns, types, rows = parquet_files.inspect(path, name)
         return Table(path, name, columns, rows, types)
-    return Table(path, name, *csv_files.judge(path, name))
+    return Table(path, name, *csv_files.inspect(path, name))
 
 
 def scan(table: Table, order: tuple[str, ...] | None = None) -> pl.LazyFrame:
     """Return a lazy frame of stripped text, its columns named "0", "1", … in the order of the given names.
 
-    Positions and not names, because a name may be empty or look like a pattern to the engine. What a Parquet
-    file holds is written as in a CSV file, so that both are judged by the same rules.
+    Positions and not names, because a name may be empty or look like a pattern to the engine. The
+    values of a Parquet file become the text that a CSV file would have, so that the same rules apply.
     """
     places = [table.columns.index(name) for name in order or table.columns]
     if _is_parquet(table.path):
@@ -92,29 +100,29 @@ def _is_parquet(path: Path) -> bool:
 
 
 def missing(column: pl.Expr) -> pl.Expr:
-    """Return whether a stripped cell stands for no value, as `values.is_missing` says."""
+    """Return whether a stripped cell is a missing value, by the rule of `values.is_missing`."""
     return column.is_in(MISSING)
 
 
 def number(column: pl.Expr) -> pl.Expr:
-    """Return a stripped cell as a number, else null, as `values.number` says."""
+    """Return a stripped cell as a number, or null, by the rule of `values.number`."""
     value = column.cast(pl.Float64, strict=False)
     return pl.when(value.is_nan()).then(None).otherwise(value)
 
 
 def whole(column: pl.Expr) -> pl.Expr:
-    """Return a stripped cell as a 64-bit integer, 41.0 as well as 41, else null."""
+    """Return a stripped cell as a 64-bit integer, 41.0 as well as 41, or null."""
     exact = column.cast(pl.Int64, strict=False)  # a float would lose digits beyond its 53 bits
     value = number(column)
     integral = pl.when((value == value.floor()) & (value.abs() < EXACT)).then(value)
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 
-def meaning(column: pl.Expr, *, text: bool = True) -> pl.Expr:
-    """Return a stripped cell in the one spelling of what it stands for, whichever program wrote it.
+def canonicalize(column: pl.Expr, *, text: bool = True) -> pl.Expr:
+    """Return a stripped cell in the canonical spelling of its value.
 
-    That of 1, 1.0 and 1e0 is 1, that of every missing value is empty, and ISO dates have no trailing zeros.
-    Where there are numbers and missing values only, `text=False` takes less time to say the same.
+    1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros. For a column with
+    only numbers and missing values, `text=False` gives the same in less time.
     """
     spelled = pl.coalesce(whole(column).cast(pl.String), number(column).cast(pl.String))
     if not text:
@@ -124,7 +132,7 @@ def meaning(column: pl.Expr, *, text: bool = True) -> pl.Expr:
 
 
 def first(tables: list[Table], columns: tuple[str, ...], column: str, condition: pl.Expr) -> tuple[str, str]:
-    """Return where the first row that fulfils a condition is ("a.csv: row 3"), and that row's cell."""
+    """Return the position of the first row that fulfils a condition ("a.csv: row 3"), and its cell."""
     for table in tables:
         found = (
             scan(table, columns)

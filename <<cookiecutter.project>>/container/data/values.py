@@ -1,4 +1,7 @@
-"""What a cell's text means: missing, a number or a date."""
+"""The meaning of a cell's text: missing, a number or a date.
+
+Only the standard library is imported, since the project's commands on a laptop read labels by the same rule.
+"""
 
 import math
 import re
@@ -9,25 +12,25 @@ MISSING_EXACT = frozenset({"", "?", "NA", "N/A"})
 MISSING_FOLDED = frozenset({"nan", "null"})
 BOOLEANS = frozenset({"true", "false"})
 
-# The order settles a column whose days could all be months: the American reading comes first.
+# The order decides for a column whose days could all be months: the American format comes first.
 _TIME = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_SHAPES = {
+_PATTERNS = {
     "iso8601": re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?P<t>" + _TIME + ")", re.ASCII),
     "yyyy/mm/dd": re.compile(r"(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})(?P<t>" + _TIME + ")", re.ASCII),
     "mm/dd/yyyy": re.compile(r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})(?P<t>" + _TIME + ")", re.ASCII),
     "dd/mm/yyyy": re.compile(r"(?P<d>\d{1,2})/(?P<m>\d{1,2})/(?P<y>\d{4})(?P<t>" + _TIME + ")", re.ASCII),
     "dd.mm.yyyy": re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?P<t>" + _TIME + ")", re.ASCII),
 }
-DATE_FORMATS = tuple(_SHAPES)
+DATE_FORMATS = tuple(_PATTERNS)
 
 
 def is_missing(text: str) -> bool:
-    """Tell whether a stripped cell stands for no value."""
-    return text in MISSING_EXACT or (len(text) <= 4 and text.lower() in MISSING_FOLDED)  # noqa: PLR2004
+    """Return whether a stripped cell is a missing value; the one rule for files, requests and labels."""
+    return text in MISSING_EXACT or (len(text) <= 4 and text.lower() in MISSING_FOLDED)  # noqa: PLR2004 - quick
 
 
 def number(text: str) -> float | None:
-    """Read a stripped cell as a number, else None; infinity and overflow are infinite numbers."""
+    """Return a stripped cell as a number, or None; infinity and overflow are infinite numbers."""
     try:
         value = float(text)
     except ValueError:
@@ -36,14 +39,14 @@ def number(text: str) -> float | None:
     return None if math.isnan(value) or "_" in text or not text.isascii() else value
 
 
-def seconds(text: str, style: str) -> float | None:
-    """Read a date or a time of one of DATE_FORMATS as seconds since 1970 in UTC, else None."""
-    found = _SHAPES[style].fullmatch(text)
-    if found is None:
+def parse_timestamp(text: str, style: str) -> float | None:
+    """Return a date or a time in one of DATE_FORMATS as seconds since 1970 in UTC, or None."""
+    match = _PATTERNS[style].fullmatch(text)
+    if match is None:
         return None
-    year, month, day, clock = found["y"], found["m"].zfill(2), found["d"].zfill(2), found["t"]
+    year, month, day, time = match["y"], match["m"].zfill(2), match["d"].zfill(2), match["t"]
     try:
-        moment = datetime.fromisoformat(f"{year}-{month}-{day}{clock}")
+        moment = datetime.fromisoformat(f"{year}-{month}-{day}{time}")
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,184 +1,166 @@
-"""Score the model on the held-out test split, beside what a guess and the champion score there."""
+"""Evaluate the model on the test split: load, predict, score, explain, write."""
 
 import csv
-import importlib
 import json
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from container import model_artifact
 from container.data import dataset, metrics
-from container.data.dataset import Examples
-from container.data.schema import IMAGE, Target
-from container.evaluation import champion, importance, learning_curve
+from container.data.dataset import Dataset
+from container.data.schema import IMAGE
+from container.evaluation import champion, golden, importance, learning_curve, quality
 from container.images import CONFIDENCE
-from container.model_artifact import Artefact
-from container.runtime import paths
+from container.model_artifact import ModelArtifact
 from container.runtime.log import log
+from container.runtime.paths import ContainerPaths
 from container.runtime.typing import FloatArray
 
-GOLDEN_ROWS = 100
-# As SageMaker's own analyzer does it: the spread of five random four fifths, and only of so many rows.
-RESAMPLES, RESAMPLED, MIN_RESAMPLED_ROWS = 5, 0.8, 200
-SECTIONS = {
-    "regression": "regression_metrics",
-    "binary": "binary_classification_metrics",
-    "multiclass": "multiclass_classification_metrics",
-}
+Report = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Hold the job's inputs: the loaded model with its unpacked directory, and the splits."""
+
+    source: Path  # of the processing inputs, each in a directory of its own
+    directory: Path  # of the unpacked model
+    model: ModelArtifact
+    train: Dataset
+    test: Dataset
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, by two models."""
+
+    model: FloatArray
+    naive: FloatArray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Hold evaluation.json, and gate.json without its list of reports."""
+
+    quality: Report
+    gate: Report
+
+
+@dataclass(frozen=True)
+class Explanations:
+    """Hold the reports that explain the model; None where a report does not apply to it."""
+
+    golden: Report
+    importance: Report | None
+    learning_curve: Report | None
 
 
 def main() -> None:
     """Evaluate the model of a processing job."""
-    place = paths.current()
-    given, output = place.processing_input, place.processing_output / "evaluation"
-    output.mkdir(parents=True, exist_ok=True)
+    place = ContainerPaths.current()
     with tempfile.TemporaryDirectory() as unpacked:
-        model_artifact.extract(given / "model" / "model.tar.gz", Path(unpacked))
-        _evaluate(Path(unpacked), given, output)
+        inputs = load(place.processing_input, Path(unpacked))
+        predictions = predict(inputs)
+        scores = score(inputs, predictions)
+        explanations = explain(inputs, predictions)
+        write(place.processing_output / "evaluation", inputs, predictions, scores, explanations)
+    log("evaluated", model=inputs.model.name, rows=len(inputs.test.target), **scores.gate["metrics"])
 
 
-def _evaluate(directory: Path, given: Path, output: Path) -> None:
-    loaded = model_artifact.load(directory)
-    target = loaded.schema.target
-    test = dataset.read(given / "test", loaded.schema)
-    train = dataset.read(given / "train", loaded.schema)
-    predicted = loaded.predict(test.features)
-    reports = {
-        "evaluation": quality(test.target, predicted, target),
-        "golden": _golden(loaded, test, predicted),
-        "explanation": importance.measure(loaded, test),
-        "learning_curve": _learning_curve(directory, loaded, train, given / "validation"),
-    }
-    made = {name: report for name, report in reports.items() if report}
-    for name, report in made.items():
-        _write(output / f"{name}.json", report)
-    gate = _gate(test.target, predicted, naive(train.target, test.target, target), target)
-    archive = given / "champion" / "model.tar.gz"
-    if archive.parent.is_dir():
-        gate["champion"] = champion.measure(archive, loaded.schema, test)
-        log("champion", **gate["champion"].get("metrics", gate["champion"]))
-    _write(output / "gate.json", gate | {"reports": list(made)})
-    _write_differences(output / "differences.csv", test, predicted, target)
-    if loaded.schema.workload == IMAGE:
-        _write_baseline(given / "baseline", predicted, output)
-    log("evaluated", model=loaded.name, rows=len(test.target), **gate["metrics"])
+def load(source: Path, directory: Path) -> Inputs:
+    """Unpack the model of the processing inputs into a directory, and read the splits."""
+    model_artifact.extract(source / "model" / "model.tar.gz", directory)
+    model = model_artifact.load(directory)
+    test = dataset.read(source / "test", model.schema)
+    return Inputs(source, directory, model, dataset.read(source / "train", model.schema), test)
 
 
-def _learning_curve(
-    directory: Path, loaded: Artefact, train: Examples, validation: Path
-) -> dict[str, Any] | None:
-    if not learning_curve.applies(directory, loaded.schema):
-        return None
-    held = dataset.read(validation, loaded.schema)
-    return learning_curve.measure(directory, loaded, train, held)
+def predict(inputs: Inputs) -> Predictions:
+    """Predict the test rows, by the model and by a naive one."""
+    target = inputs.model.schema.target
+    naive = quality.naive(inputs.train.target, inputs.test.target, target)
+    return Predictions(inputs.model.predict(inputs.test.features), naive)
 
 
-def naive(train: FloatArray, test: FloatArray, target: Target) -> FloatArray:
-    """Return what a guess predicts for the test rows: the training mean, or each class's share there."""
-    if target.classes is None:
-        return np.full(len(test), train.mean())
-    counts = np.bincount(train.astype(np.int64), minlength=len(target.classes))
-    return np.tile(counts / len(train), (len(test), 1))
-
-
-def quality(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, Any]:
-    """Return the metrics in the shape of SageMaker's model quality statistics."""
-    spread = _spread(labels, predicted, target)
-    section: dict[str, Any] = {}
-    for name, value in metrics.scores(labels, predicted, target).items():
-        section[_public(name, target)] = {"value": value, "standard_deviation": spread.get(name, "NaN")}
-    if target.classes is not None:
-        codes, chosen = labels.astype(np.int64), predicted.argmax(axis=1)
-        counted = metrics.confusion(codes, chosen, len(target.classes)).tolist()
-        rows = (dict(zip(target.classes, row, strict=True)) for row in counted)
-        section["confusion_matrix"] = dict(zip(target.classes, rows, strict=True))
-    if target.task == "binary":
-        section |= metrics.curves(labels.astype(np.int64), predicted)
-    return {"version": 0.0, "dataset": {"item_count": len(labels)}, SECTIONS[target.task]: section}
-
-
-def _spread(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, float]:
-    if len(labels) < MIN_RESAMPLED_ROWS:
-        return {}
-    random = np.random.Generator(np.random.PCG64(0))
-    size = int(len(labels) * RESAMPLED)
-    drawn = [random.permutation(len(labels))[:size] for _ in range(RESAMPLES)]
-    found = [metrics.scores(labels[rows], predicted[rows], target) for rows in drawn]
-    names = [name for name in found[0] if all(name in each for each in found)]
-    return {name: float(np.std([each[name] for each in found])) for name in names}
-
-
-def _public(name: str, target: Target) -> str:
-    """Return SageMaker's name of a metric: those of several classes are weighted."""
-    weighted = target.task == "multiclass" and name in {"precision", "recall", "f1"}
-    return f"weighted_{name}" if weighted else name
-
-
-def _gate(labels: FloatArray, predicted: FloatArray, guessed: FloatArray, target: Target) -> dict[str, Any]:
-    return {
-        "metrics": metrics.scores(labels, predicted, target),
-        "naive": metrics.scores(labels, guessed, target),
+def score(inputs: Inputs, predictions: Predictions) -> Scores:
+    """Measure the predictions, and the champion's where the job has one."""
+    schema, labels = inputs.model.schema, inputs.test.target
+    gate: Report = {
+        "metrics": metrics.scores(labels, predictions.model, schema.target),
+        "naive": metrics.scores(labels, predictions.naive, schema.target),
         "rows": len(labels),
-        "task": target.task,
+        "task": schema.target.task,
     }
+    archive = inputs.source / "champion" / "model.tar.gz"
+    if archive.parent.is_dir():
+        gate["champion"] = champion.measure(archive, schema, inputs.test)
+        log("champion", **gate["champion"].get("metrics", gate["champion"]))
+    return Scores(quality.quality(labels, predictions.model, schema.target), gate)
 
 
-def _golden(loaded: Artefact, test: Examples, predicted: FloatArray) -> dict[str, Any]:
-    """Return up to 100 rows, evenly spaced, as requests with their true labels and the model's answers."""
-    count = min(GOLDEN_ROWS, len(test.target))
-    chosen = [place * len(test.target) // count for place in range(count)]
-    requests = []
-    for number, row in enumerate(chosen, 1):
-        requests.append(
-            {
-                "id": f"golden-{number:04}",
-                "body": test.body(row),
-                "label": _label(test.target[row], loaded.schema.target),
-                "answer": _answer(predicted[row], loaded.schema.target),
-            }
-        )
-    precision = loaded.precision(predicted)
-    return {"version": 1, "content_type": test.content_type, "precision": precision, "requests": requests}
+def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
+    """Make the reports beside the scores: golden requests, feature importance and the learning curve."""
+    return Explanations(
+        golden.requests(inputs.model, inputs.test, predictions.model),
+        importance.measure(inputs.model, inputs.test),
+        _learning_curve(inputs),
+    )
 
 
-def _label(value: float, target: Target) -> float | str:
-    return float(value) if target.classes is None else target.classes[int(value)]
+def write(
+    output: Path, inputs: Inputs, predictions: Predictions, scores: Scores, explanations: Explanations
+) -> None:
+    """Write every report, gate.json with their names, differences.csv and an image model's baseline."""
+    output.mkdir(parents=True, exist_ok=True)
+    reports = {
+        "evaluation": scores.quality,
+        "golden": explanations.golden,
+        "explanation": explanations.importance,
+        "learning_curve": explanations.learning_curve,
+    }
+    applicable = {name: report for name, report in reports.items() if report}
+    for name, report in (applicable | {"gate": scores.gate | {"reports": list(applicable)}}).items():
+        _write_json(output / f"{name}.json", report)
+    _write_differences(output / "differences.csv", inputs, predictions.model)
+    if inputs.model.schema.workload == IMAGE:
+        _write_baseline(inputs.source / "baseline", predictions.model, output)
 
 
-def _answer(predicted: Any, target: Target) -> Any:
-    if target.classes is None:
-        return float(predicted)
-    probabilities = dict(zip(target.classes, predicted.tolist(), strict=True))
-    return {"label": target.classes[int(predicted.argmax())], "probabilities": probabilities}
+def _learning_curve(inputs: Inputs) -> Report | None:
+    if not learning_curve.applies(inputs.directory, inputs.model.schema):
+        return None
+    validation = dataset.read(inputs.source / "validation", inputs.model.schema)
+    return learning_curve.measure(inputs.directory, inputs.model, inputs.train, validation)
 
 
-def _write_differences(path: Path, test: Examples, predicted: FloatArray, target: Target) -> None:
+def _write_differences(path: Path, inputs: Inputs, predicted: FloatArray) -> None:
+    labels, classes = inputs.test.target.tolist(), inputs.model.schema.target.classes
+    rows: list[tuple[Any, ...]]
+    if classes is None:
+        header = ("row", "label", "prediction", "difference")
+        pairs = zip(labels, predicted.tolist(), strict=True)
+        rows = [(label, value, value - label) for label, value in pairs]
+    else:
+        header = ("row", "label", "predicted", "probability")
+        codes, probabilities = predicted.argmax(axis=1).tolist(), predicted.max(axis=1).tolist()
+        named = ((classes[int(label)], classes[code]) for label, code in zip(labels, codes, strict=True))
+        rows = [(*names, probability) for names, probability in zip(named, probabilities, strict=True)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        if target.classes is None:
-            writer.writerow(["row", "label", "prediction", "difference"])
-            pairs = zip(test.target.tolist(), predicted.tolist(), strict=True)
-            writer.writerows([row, label, made, made - label] for row, (label, made) in enumerate(pairs, 1))
-            return
-        writer.writerow(["row", "label", "predicted", "probability"])
-        best = predicted.argmax(axis=1).tolist()
-        sure = predicted.max(axis=1).tolist()
-        for row, (label, code, probability) in enumerate(
-            zip(test.target.tolist(), best, sure, strict=True), 1
-        ):
-            writer.writerow([row, target.classes[int(label)], target.classes[code], probability])
+        writer.writerow(header)
+        writer.writerows((number, *row) for number, row in enumerate(rows, 1))
 
 
-def _write_baseline(given: Path, predicted: FloatArray, output: Path) -> None:
-    """Add the model's confidence in the test pictures, which it has not learned from, to their baseline."""
-    confidence = pl.DataFrame({CONFIDENCE: predicted.max(axis=1)})
-    # Tables are evaluated without the monitor.
-    importlib.import_module("container.monitor.baseline").add_columns(given, confidence, output)
+def _write_baseline(source: Path, predicted: FloatArray, output: Path) -> None:
+    """Add the model's confidence in the test images, which it has not learned from, to their baseline."""
+    from container.monitor import baseline  # noqa: PLC0415 - an evaluation of tables does not need the monitor
+
+    baseline.add_columns(source, pl.DataFrame({CONFIDENCE: predicted.max(axis=1)}), output)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write_json(path: Path, content: Report) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Pictures: how files of them are found, judged, split, decoded and described by numbers."""
+"""Images: finding, inspecting, splitting and decoding their files, and describing them by numbers."""
 
 STATISTICS = ("brightness", "contrast", "sharpness", "aspect", "entropy")
-CONFIDENCE = "confidence"  # what the monitor watches besides: the probability of the label that a model gives
+CONFIDENCE = "confidence"  # the probability of the predicted label, another column of the monitor

@@ -1,4 +1,4 @@
-"""A prepared split of pictures as the numbers that a model sees."""
+"""A prepared split of images, as the numbers that a model sees."""
 
 import base64
 import json
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 
 from container.data.schema import Schema
 from container.images import decode, sources
-from container.images.decode import PictureError
-from container.images.sources import Labelled
+from container.images.decode import ImageError
+from container.images.sources import LabelledFile
 from container.runtime.errors import UserError
 
 LABEL = "label"
-ENCODED = "b64"  # what a picture in JSON is called, as TensorFlow Serving calls it
+ENCODED = "b64"  # the key of an image in JSON, as in TensorFlow Serving
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Hold a split: its files, and what they show as rows of bytes of squares with a side."""
+class ImageDataset:
+    """Hold a split: its files, and their images as rows of bytes of squares with `side` pixels."""
 
-    files: list[Labelled]
+    files: list[LabelledFile]
     features: NDArray[Any]  # (n, side * side * 3) bytes
     target: NDArray[np.float64]  # (n,) class codes
     side: int
@@ -32,35 +32,43 @@ class Pictures:
     content_type: ClassVar[str] = "application/json"
 
     def body(self, row: int) -> str:
-        """Return a picture as a request: as the model sees it, however large its file is."""
+        """Return an image as the body of a request, reduced to the square that the model sees."""
         body = decode.encode(self.features[row], self.side)
         return json.dumps({"instances": [{ENCODED: base64.b64encode(body).decode()}]})
 
-    def seen_by(self, ours: Schema, theirs: Schema) -> NDArray[Any]:
-        """Return the features that a model of another schema sees; refuse one that knows other labels."""
+    def features_for(self, ours: Schema, theirs: Schema) -> NDArray[Any]:
+        """Return the (n, n_features) that a model of another schema sees.
+
+        Raises:
+            UserError: that model has other labels, or is not a model of images.
+        """
         if theirs.target != ours.target or theirs.side is None:
-            raise UserError("it tells other labels apart, or does not look at pictures")
+            raise UserError("it has other labels, or is not a model of images")
         return _features(self.files, theirs.side)
 
 
-def read(directory: Path, schema: Schema) -> Pictures:
-    """Read the prepared zip of a directory; refuse one that does not fit the schema."""
+def read(directory: Path, schema: Schema) -> ImageDataset:
+    """Read the prepared zip of a directory.
+
+    Raises:
+        UserError: an image is damaged, or has a label that the schema does not have.
+    """
     files = sources.find(directory)
     codes = {label: code for code, label in enumerate(schema.target.classes or ())}
     unknown = {file.label for file in files} - codes.keys()
     if unknown or schema.side is None:
         raise UserError(f"{files[0].name}: its labels are not the schema's: 'prepare' writes both")
     target = np.array([codes[file.label] for file in files], dtype=np.float64)
-    return Pictures(files, _features(files, schema.side), target, schema.side)
+    return ImageDataset(files, _features(files, schema.side), target, schema.side)
 
 
-def _features(files: Iterable[Labelled], side: int) -> NDArray[Any]:
+def _features(files: Iterable[LabelledFile], side: int) -> NDArray[Any]:
     rows = []
     for file in files:
         try:
             rows.append(decode.pixels(decode.decode(file.read()), side))
-        except PictureError as error:
+        except ImageError as error:
             raise UserError(
-                f"{file.name} is no picture any more ({error}): 'prepare' left such out"
+                f"{file.name} can't be read any more ({error}): 'prepare' leaves out such files"
             ) from error
     return np.stack(rows)

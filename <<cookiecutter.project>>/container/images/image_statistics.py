@@ -1,21 +1,21 @@
-"""A picture in a few numbers, which tell when those that are asked about come to differ."""
+"""Statistics of an image, by which the monitor compares the images of requests with those of the training."""
 
 import numpy as np
 from PIL import Image
 
-LARGEST = 256  # the side within which a picture is measured: a large one costs no more, and looks no sharper
+MAX_SIDE = 256  # pixels to which an image is reduced first, so that sharpness is comparable
 DIGITS = 6
 
 
-def measure(picture: Image.Image) -> tuple[float, ...]:
-    """Return `STATISTICS` of an RGB picture.
+def measure(image: Image.Image) -> tuple[float, ...]:
+    """Return `STATISTICS` of an RGB image.
 
-    Brightness and contrast are the mean and standard deviation of its grey levels, 0 to 255. Sharpness is the
-    mean difference between neighbours as a share of the contrast, so that a dark picture is no blurred one.
-    Aspect is width by height, entropy that of the grey levels in bits.
+    Brightness and contrast are the mean and the standard deviation of its grey levels, 0 to 255. Sharpness is
+    the mean difference between neighbouring pixels divided by the contrast, so that it does not depend on the
+    light. Aspect is the width divided by the height, entropy that of the grey levels in bits.
     """
-    grey = picture.convert("L")
-    grey.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)
+    grey = image.convert("L")
+    grey.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BOX)
     levels = np.asarray(grey, dtype=np.float64)
     contrast = float(levels.std())
     edges = sum(float(np.abs(np.diff(levels, axis=axis)).sum()) for axis in (0, 1))
@@ -23,5 +23,5 @@ def measure(picture: Image.Image) -> tuple[float, ...]:
     shares = np.bincount(levels.astype(np.int64).ravel(), minlength=256) / levels.size
     present = shares[shares > 0]
     entropy = float(-(present * np.log2(present)).sum())
-    found = (float(levels.mean()), contrast, sharpness, picture.width / picture.height, entropy)
-    return tuple(round(value, DIGITS) + 0.0 for value in found)
+    measured = (float(levels.mean()), contrast, sharpness, image.width / image.height, entropy)
+    return tuple(round(value, DIGITS) + 0.0 for value in measured)

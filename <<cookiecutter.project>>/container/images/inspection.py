@@ -1,40 +1,40 @@
-"""A look at a picture: what it shows, in a few numbers, or why it is none that is taken."""
+"""The inspection of an image: a digest of its pixels and its statistics, or the reason to leave it out."""
 
 import zlib
 from dataclasses import dataclass
 
 from container.images import decode, image_statistics
-from container.images.decode import PictureError
-from container.images.sources import Labelled
+from container.images.decode import ImageError
+from container.images.sources import LabelledFile
 
 UNDERSIZED = "undersized"
 
 
 @dataclass(frozen=True)
-class Look:
-    """Hold what a picture shows, as a digest that others have that show the same, and its statistics."""
+class ImageInfo:
+    """Hold the digest of an image's pixels, its statistics, and the checksum of its file."""
 
     digest: bytes
-    numbers: tuple[float, ...]
-    checksum: int  # of its file
-
-    @staticmethod
-    def checked(body: bytes) -> int:
-        """Return the checksum of a file."""
-        return zlib.crc32(body)
+    statistics: tuple[float, ...]
+    checksum: int
 
 
-Seen = Look | PictureError
+def checksum(body: bytes) -> int:
+    """Return the checksum of a file's bytes."""
+    return zlib.crc32(body)
 
 
-def look(file: Labelled, side: int) -> Seen:
-    """Look at a picture, which has to be as large as the side of the square that a model sees."""
+def inspect(file: LabelledFile, side: int) -> ImageInfo | ImageError:
+    """Return what an image's pixels show, or the error of one that can't be used.
+
+    An image must be at least as large as the square that a model sees, which has `side` pixels.
+    """
     try:
         body = file.read()
-        picture = decode.decode(body)
-    except PictureError as error:
+        image = decode.decode(body)
+    except ImageError as error:
         return error
-    if min(picture.size) < side:
-        width, height = picture.size
-        return PictureError(UNDERSIZED, f"it has {width} by {height} pixels, fewer than {side} by {side}")
-    return Look(decode.digest(picture), image_statistics.measure(picture), Look.checked(body))
+    if min(image.size) < side:
+        width, height = image.size
+        return ImageError(UNDERSIZED, f"it has {width} by {height} pixels, fewer than {side} by {side}")
+    return ImageInfo(decode.digest(image), image_statistics.measure(image), checksum(body))

@@ -1,4 +1,7 @@
-"""Turn labelled pictures into train, validation and test lists, and say what was left out and why."""
+"""The preparation of labelled images: train, validation and test splits, a schema, a baseline and a report.
+
+The stages are inspect, infer, split and write, with a frozen value between each two.
+"""
 
 import csv
 import json
@@ -16,22 +19,20 @@ from container.data.schema import Schema, Target
 from container.data.split import SplitSettings
 from container.images import STATISTICS, inspection, shards, sources
 from container.images.dataset import LABEL
-from container.images.decode import PictureError
-from container.images.inspection import Look, Seen
-from container.images.sources import Labelled
+from container.images.decode import ImageError
+from container.images.inspection import ImageInfo
+from container.images.sources import LabelledFile
 from container.runtime.environment import Variable, read
 from container.runtime.errors import UserError
 from container.runtime.log import log
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
-SIDES = (16, 256)  # of the square that a model sees; a multiple of STEP
+SIDES = (16, 256)  # pixels of the square that a model sees; a multiple of STEP
 STEP = 8
-MAX_FAULTY = 0.1  # share of the files that may be no pictures
-MAX_REPEATED = 0.5  # share that may be there already: deliveries overlap
+MAX_FAULTY = 0.1  # share of the files that may be unusable
+MAX_DROPPED = 0.5  # share of the files that may be unusable or duplicates: deliveries overlap
 DUPLICATE, CONFLICT = "duplicate", "conflicting-labels"
 MAX_CLASSES = 1000
-
-
 _SIDE = Variable("IMAGE_SIZE", least=SIDES[0], most=SIDES[1], multiple_of=STEP, refuse_blank=True)
 
 
@@ -49,138 +50,180 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Hold a picture that is taken: its file, and what it shows."""
+class InspectedImage:
+    """Hold the file of an image that is kept, and what its pixels show."""
 
-    file: Labelled
-    look: Look
+    file: LabelledFile
+    info: ImageInfo
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Hold a file that is left out, and why."""
+class DroppedFile:
+    """Hold a file that is left out, the reason in a word, and as a sentence."""
 
     name: str
     reason: str
     words: str
 
 
-def run(environment: Mapping[str, str], place: Layout) -> None:
-    """Prepare the pictures of a processing job, or, as one of its instances, look at some of them."""
+@dataclass(frozen=True)
+class Inspection:
+    """Hold the images that are kept, in the order of their files, and the files that are left out."""
+
+    kept: tuple[InspectedImage, ...]
+    dropped: tuple[DroppedFile, ...]
+
+
+Splits = Mapping[str, tuple[InspectedImage, ...]]  # the images of each split
+
+
+def run(environment: Mapping[str, str], paths: ContainerPaths) -> None:
+    """Prepare the images of a processing job; of several instances, each only inspects its share.
+
+    Raises:
+        UserError: the settings or the images can't be used.
+    """
     settings = read(Settings, environment)
-    directory, output, resources = place.processing_input / "data", place.processing_output, place.resources()
+    directory, output, resources = paths.processing_input / "data", paths.processing_output, paths.resources()
     if len(resources.hosts) > 1:
         files = sources.find(directory)
-        seen = {
-            number: inspection.look(files[number], settings.side) for number in shards.share(files, resources)
+        inspected = {
+            index: inspection.inspect(files[index], settings.side) for index in shards.share(files, resources)
         }
-        shards.write(output / "partial" / f"{resources.current_host}.json", files, seen)
-        log("looked", pictures=len(seen), of=len(files))
+        shards.write(output / "partial" / f"{resources.current_host}.json", files, inspected)
+        log("looked", pictures=len(inspected), of=len(files))
         return
-    prepare(settings, directory, output, place.moved(settings.partials) if settings.partials else None)
+    prepare(settings, directory, output, paths.rebase(settings.partials) if settings.partials else None)
 
 
 def prepare(settings: Settings, directory: Path, output: Path, partials: Path | None = None) -> None:
-    """Judge every picture of a directory, and write the splits, the schema, the baseline and the report.
+    """Read the images of a directory, and write the splits, the schema, the baseline and the report.
 
-    With `partials` the pictures are not looked at again: several instances have left there what they saw.
+    With `partials`, a directory with the results of several instances, the images are not inspected again.
+
+    Raises:
+        UserError: the images can't be used.
+    """
+    inspected = inspect(directory, settings.side, partials)
+    schema = infer_schema(inspected, settings.side)
+    splits = assign_splits(inspected, schema, settings.split)
+    write(inspected, schema, splits, output)
+
+
+def inspect(directory: Path, side: int, partials: Path | None = None) -> Inspection:
+    """Inspect each image of a directory, and drop those that can't be used and those that repeat another.
+
+    Raises:
+        UserError: too many files are dropped, or too few images are left.
     """
     files = sources.find(directory)
-    seen = (
-        shards.read(partials, files) if partials else (inspection.look(file, settings.side) for file in files)
-    )
-    taken, left_out = _judge(files, seen)
-    _check(len(files), len(taken), left_out)
-    classes = _classes(taken)
-    codes = np.array([classes.index(each.file.label) for each in taken], dtype=np.int64)
-    splits = _assign(taken, codes, settings.split)
-    chosen = {
-        name: [taken[place] for place in np.flatnonzero(splits == number)]
-        for number, name in enumerate(split.NAMES)
-    }
-    for name, pictures in chosen.items():
-        _write_split(output / name, name, pictures)
-        _write_list(
-            output / "report" / f"{name}.lst", [(each.file.label, each.file.name) for each in pictures]
-        )
-    _write_baseline(output / "baseline" / "baseline.csv", chosen["train"])
-    target = Target(LABEL, "binary" if len(classes) == 2 else "multiclass", classes)  # noqa: PLR2004
-    schema = Schema(target, (), settings.side)
-    schema.write(output / "schema" / "schema.json")
-    _report(output / "report" / "report.json", schema, chosen, left_out)
+    infos = shards.read(partials, files) if partials else (inspection.inspect(file, side) for file in files)
+    inspected = _drop_repeated(files, infos)
+    _check_dropped(len(files), inspected)
+    return inspected
 
 
-def _judge(files: list[Labelled], seen: Iterable[Seen]) -> tuple[list[Judged], list[LeftOut]]:
-    """Of equal pictures take the first, and none when their labels differ."""
-    first: dict[bytes, Judged] = {}
-    left_out, torn = [], set()
-    for file, look in zip(files, seen, strict=True):
-        if isinstance(look, PictureError):
-            left_out.append(LeftOut(file.name, look.reason, str(look)))
+def _drop_repeated(files: list[LabelledFile], infos: Iterable[ImageInfo | ImageError]) -> Inspection:
+    """Keep the first of equal images, and none of them when their labels differ."""
+    first: dict[bytes, InspectedImage] = {}
+    dropped: list[DroppedFile] = []
+    conflicting: set[bytes] = set()
+    for file, info in zip(files, infos, strict=True):
+        if isinstance(info, ImageError):
+            dropped.append(DroppedFile(file.name, info.reason, str(info)))
             continue
-        found = Judged(file, look)
-        known = first.setdefault(look.digest, found)
-        if known.file.label != file.label:
-            torn.add(look.digest)
-            words = f"it shows what {known.file.name} shows, which has the label {known.file.label}"
-            left_out.append(LeftOut(file.name, CONFLICT, words))
-        elif known is not found:
-            left_out.append(LeftOut(file.name, DUPLICATE, f"it shows what {known.file.name} shows"))
-    words = "the same picture has another label elsewhere"
-    left_out += [LeftOut(first[digest].file.name, CONFLICT, words) for digest in sorted(torn)]
-    return [found for digest, found in first.items() if digest not in torn], left_out
+        image = InspectedImage(file, info)
+        original = first.setdefault(info.digest, image)
+        if original.file.label != file.label:
+            conflicting.add(info.digest)
+            words = f"it shows what {original.file.name} shows, which has the label {original.file.label}"
+            dropped.append(DroppedFile(file.name, CONFLICT, words))
+        elif original is not image:
+            dropped.append(DroppedFile(file.name, DUPLICATE, f"it shows what {original.file.name} shows"))
+    words = "the same image has another label elsewhere"
+    dropped += [DroppedFile(first[digest].file.name, CONFLICT, words) for digest in sorted(conflicting)]
+    kept = (image for digest, image in first.items() if digest not in conflicting)
+    return Inspection(tuple(kept), tuple(dropped))
 
 
-def _check(count: int, taken: int, left_out: list[LeftOut]) -> None:
-    faulty = [each for each in left_out if each.reason != DUPLICATE]
-    for found, most, way in (
+def _check_dropped(count: int, inspected: Inspection) -> None:
+    faulty = [file for file in inspected.dropped if file.reason != DUPLICATE]
+    for dropped, limit, remedy in (
         (faulty, MAX_FAULTY, "mend or remove such files"),
-        (left_out, MAX_REPEATED, "remove such files"),
+        (inspected.dropped, MAX_DROPPED, "remove such files"),
     ):
-        if len(found) > count * most:
-            example = found[0]
+        if len(dropped) > count * limit:
+            example = dropped[0]
+            reasons = Counter(file.reason for file in dropped).most_common()
+            counts = ", ".join(f"{number} {reason}" for reason, number in reasons)
             raise UserError(
-                f"{example.name} is left out ({example.reason}: {example.words}), and in all {len(found)} "
-                f"of {count} files, more than {most:.0%} ({_counted(found)}): {way}, or set image_size "
+                f"{example.name} is left out ({example.reason}: {example.words}), and in all {len(dropped)} "
+                f"of {count} files, more than {limit:.0%} ({counts}): {remedy}, or set image_size "
                 "lower for small ones"
             )
-    if taken < infer.MIN_ROWS:
-        raise UserError(f"{taken} pictures can be taken, and at least {infer.MIN_ROWS} are needed")
+    if len(inspected.kept) < infer.MIN_ROWS:
+        raise UserError(f"{len(inspected.kept)} images can be used, and at least {infer.MIN_ROWS} are needed")
 
 
-def _counted(left_out: list[LeftOut]) -> str:
-    counts = Counter(each.reason for each in left_out)
-    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+def infer_schema(inspected: Inspection, side: int) -> Schema:
+    """Return the schema of images: their labels, and the side of the square that a model sees, in pixels.
+
+    Raises:
+        UserError: the images have one label, or too many.
+    """
+    labels = {image.file.label for image in inspected.kept}
+    if not 2 <= len(labels) <= MAX_CLASSES:  # noqa: PLR2004 - fewer than two can't be told apart
+        raise UserError(f"the images have {len(labels)} labels, and must have from 2 to {MAX_CLASSES}")
+    numeric = all(label.isdecimal() for label in labels)
+    classes = tuple(sorted(labels, key=(lambda label: (int(label), label)) if numeric else None))
+    return Schema(Target.of_classes(LABEL, classes), (), side)
 
 
-def _classes(taken: list[Judged]) -> tuple[str, ...]:
-    labels = {each.file.label for each in taken}
-    if not 2 <= len(labels) <= MAX_CLASSES:  # noqa: PLR2004
-        raise UserError(f"the pictures have {len(labels)} labels, and must have from 2 to {MAX_CLASSES}")
-    whole = all(label.isdecimal() for label in labels)
-    return tuple(sorted(labels, key=(lambda label: (int(label), label)) if whole else None))
+def assign_splits(inspected: Inspection, schema: Schema, settings: SplitSettings) -> Splits:
+    """Return the images of each split, chosen by the digests of their pixels.
 
-
-def _assign(taken: list[Judged], codes: np.ndarray, settings: SplitSettings) -> np.ndarray:
-    """Let what a picture shows decide where it goes."""
-    numbers = np.array([int.from_bytes(each.look.digest[:8]) for each in taken], dtype=np.uint64)
-    splits = split.assign(codes, numbers, settings.validation, settings.test, settings.seed)
+    Raises:
+        UserError: a split would be empty.
+    """
+    kept = inspected.kept
+    codes = np.array([schema.target.codes[image.file.label] for image in kept], dtype=np.int64)
+    hashes = np.array([int.from_bytes(image.info.digest[:8]) for image in kept], dtype=np.uint64)
+    assigned = split.assign(codes, hashes, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):
-        if not (splits == number).any():
-            raise UserError(f"{len(taken)} pictures are too few: none is left for {name}")
-    return splits
+        if not (assigned == number).any():
+            raise UserError(f"{len(kept)} images are too few: none is left for {name}")
+    return {
+        name: tuple(kept[index] for index in np.flatnonzero(assigned == number))
+        for number, name in enumerate(split.NAMES)
+    }
 
 
-def _write_split(folder: Path, name: str, pictures: list[Judged]) -> None:
-    """Write a zip of the pictures as they came, called by what they show, with their list."""
+def write(inspected: Inspection, schema: Schema, splits: Splits, output: Path) -> None:
+    """Write the splits, their lists, the baseline, the schema and the report.
+
+    Raises:
+        UserError: an image has changed since it was inspected.
+    """
+    for name, images in splits.items():
+        _write_split(output / name, name, images)
+        _write_list(
+            output / "report" / f"{name}.lst", [(image.file.label, image.file.name) for image in images]
+        )
+    _write_baseline(output / "baseline" / "baseline.csv", splits["train"])
+    schema.write(output / "schema" / "schema.json")
+    _write_report(output / "report" / "report.json", schema, splits, inspected.dropped)
+
+
+def _write_split(folder: Path, name: str, images: Iterable[InspectedImage]) -> None:
+    """Write a zip of the images' files, named by the digests of their pixels, and of their list."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = []
     with zipfile.ZipFile(folder / f"{name}.zip", "w", zipfile.ZIP_STORED) as archive:
-        for picture in pictures:
-            suffix = Path(picture.file.name).suffix.lower()
-            path = f"{picture.look.digest.hex()[:32]}{suffix if suffix in sources.SUFFIXES else '.png'}"
-            archive.writestr(zipfile.ZipInfo(path), shards.body(picture.file, picture.look))
-            lines.append((picture.file.label, path))
+        for image in images:
+            suffix = Path(image.file.name).suffix.lower()
+            path = f"{image.info.digest.hex()[:32]}{suffix if suffix in sources.SUFFIXES else '.png'}"
+            archive.writestr(zipfile.ZipInfo(path), shards.read_body(image.file, image.info))
+            lines.append((image.file.label, path))
         archive.writestr(zipfile.ZipInfo(f"{name}.lst"), _list(lines))
 
 
@@ -193,26 +236,27 @@ def _list(lines: list[tuple[str, str]]) -> str:
     return "".join(f"{index}\t{label}\t{path}\n" for index, (label, path) in enumerate(lines))
 
 
-def _write_baseline(path: Path, pictures: list[Judged]) -> None:
+def _write_baseline(path: Path, images: Iterable[InspectedImage]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(STATISTICS)
-        writer.writerows(picture.look.numbers for picture in pictures)
+        writer.writerows(image.info.statistics for image in images)
 
 
-def _report(path: Path, schema: Schema, chosen: dict[str, list[Judged]], left_out: list[LeftOut]) -> None:
-    for each in left_out:
-        log("left_out", name=each.name, reason=each.reason, words=each.words)
-    counts = {name: len(pictures) for name, pictures in chosen.items()}
-    reasons = dict(Counter(each.reason for each in left_out))
-    log("prepared", task=schema.target.task, left_out=len(left_out), **counts)
-    classes = Counter(picture.file.label for pictures in chosen.values() for picture in pictures)
+def _write_report(path: Path, schema: Schema, splits: Splits, dropped: Iterable[DroppedFile]) -> None:
+    dropped = list(dropped)
+    for file in dropped:
+        log("left_out", name=file.name, reason=file.reason, words=file.words)
+    counts = {name: len(images) for name, images in splits.items()}
+    reasons = dict(Counter(file.reason for file in dropped))
+    log("prepared", task=schema.target.task, left_out=len(dropped), **counts)
+    classes = Counter(image.file.label for images in splits.values() for image in images)
     content = {
-        "pictures": {"read": sum(counts.values()) + len(left_out), "kept": sum(counts.values())},
+        "pictures": {"read": sum(counts.values()) + len(dropped), "kept": sum(counts.values())},
         "splits": counts,
         "target": schema.to_json()["target"],
         "classes": {label: classes[label] for label in schema.target.classes or ()},
-        "left_out": {"counts": reasons, "files": [vars(each) for each in left_out]},
+        "left_out": {"counts": reasons, "files": [vars(file) for file in dropped]},
     }
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

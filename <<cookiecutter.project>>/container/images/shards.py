@@ -1,64 +1,73 @@
-"""What several instances have seen of the pictures: each looks at some and leaves it, and one merges it."""
+"""Partial results of several instances: each inspects a share of the images, and a second job merges them."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from container.images.decode import PictureError
-from container.images.inspection import Look, Seen
-from container.images.sources import Labelled
+from container.images import inspection
+from container.images.decode import ImageError
+from container.images.inspection import ImageInfo
+from container.images.sources import LabelledFile
 from container.runtime.errors import UserError
 from container.runtime.paths import ResourceConfig
 
-_CHANGED = "the data has changed since the instances looked at it: start again"
+_CHANGED = "the data has changed since the instances inspected it: start again"
 
 
-def share(files: list[Labelled], resources: ResourceConfig) -> range:
-    """Return the places of the pictures that this instance looks at."""
+def share(files: list[LabelledFile], resources: ResourceConfig) -> range:
+    """Return the indices of the images that this instance inspects."""
     return range(resources.hosts.index(resources.current_host), len(files), len(resources.hosts))
 
 
-def write(path: Path, files: list[Labelled], seen: dict[int, Seen]) -> None:
-    """Write what an instance has seen, by the place and the name of each picture."""
+def write(path: Path, files: list[LabelledFile], inspected: dict[int, ImageInfo | ImageError]) -> None:
+    """Write the results of an instance, by the index and the name of each image."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pictures = [
-        {"place": place, "name": files[place].name, **_stored(found)} for place, found in seen.items()
+    images = [
+        {"index": index, "name": files[index].name, **_to_json(info)} for index, info in inspected.items()
     ]
-    path.write_text(json.dumps({"pictures": pictures}), encoding="utf-8")
+    path.write_text(json.dumps({"images": images}), encoding="utf-8")
 
 
-def read(folder: Path, files: list[Labelled]) -> Iterator[Seen]:
-    """Yield what all instances have seen, in the order of the files; refuse parts of other data."""
-    parts = [json.loads(path.read_bytes())["pictures"] for path in sorted(folder.rglob("*.json"))]
+def read(folder: Path, files: list[LabelledFile]) -> Iterator[ImageInfo | ImageError]:
+    """Yield the results of all instances, in the order of the files.
+
+    Raises:
+        UserError: the results are not of these files, or there are none.
+    """
+    parts = [json.loads(path.read_bytes())["images"] for path in sorted(folder.rglob("*.json"))]
     if not parts:
         raise UserError(f"there is no partial result in {folder}: each instance leaves one")
-    seen = {each["place"]: each for part in parts for each in part}
+    stored = {entry["index"]: entry for part in parts for entry in part}
     if sum(map(len, parts)) != len(files):
         raise UserError(
-            f"{sum(map(len, parts))} pictures were looked at, and there are {len(files)}: {_CHANGED}"
+            f"{sum(map(len, parts))} images were inspected, and there are {len(files)}: {_CHANGED}"
         )
-    for place, file in enumerate(files):
-        if seen.get(place, {}).get("name") != file.name:
-            raise UserError(f"no instance has looked at {file.name}: {_CHANGED}")
-        yield _restored(seen[place])
+    for index, file in enumerate(files):
+        if stored.get(index, {}).get("name") != file.name:
+            raise UserError(f"no instance has inspected {file.name}: {_CHANGED}")
+        yield _from_json(stored[index])
 
 
-def body(file: Labelled, look: Look) -> bytes:
-    """Return the bytes of a picture; refuse those that are not the ones that were looked at."""
-    content = file.read()
-    if look.checksum != Look.checked(content):
-        raise UserError(f"{file.name} is another picture now: {_CHANGED}")
-    return content
+def read_body(file: LabelledFile, info: ImageInfo) -> bytes:
+    """Return the bytes of an inspected image.
+
+    Raises:
+        UserError: they have changed since the inspection.
+    """
+    body = file.read()
+    if info.checksum != inspection.checksum(body):
+        raise UserError(f"{file.name} is another image now: {_CHANGED}")
+    return body
 
 
-def _stored(found: Seen) -> dict[str, Any]:
-    if isinstance(found, PictureError):
-        return {"reason": found.reason, "words": str(found)}
-    return {"digest": found.digest.hex(), "numbers": found.numbers, "checksum": found.checksum}
+def _to_json(info: ImageInfo | ImageError) -> dict[str, Any]:
+    if isinstance(info, ImageError):
+        return {"reason": info.reason, "message": str(info)}
+    return {"digest": info.digest.hex(), "statistics": info.statistics, "checksum": info.checksum}
 
 
-def _restored(stored: dict[str, Any]) -> Seen:
+def _from_json(stored: dict[str, Any]) -> ImageInfo | ImageError:
     if "reason" in stored:
-        return PictureError(stored["reason"], stored["words"])
-    return Look(bytes.fromhex(stored["digest"]), tuple(stored["numbers"]), stored["checksum"])
+        return ImageError(stored["reason"], stored["message"])
+    return ImageInfo(bytes.fromhex(stored["digest"]), tuple(stored["statistics"]), stored["checksum"])

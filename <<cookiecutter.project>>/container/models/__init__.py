@@ -1,10 +1,4 @@
-"""The models: put yours here.
-
-A model is one file with three names: `Hyperparameters`, a frozen dataclass of int, float, bool, str or
-optional values with defaults; `create(schema, hyperparameters, seed)`, which returns an untrained `Model`;
-and `LOADED`, the class whose `load` reads what the model saved. A file that begins with _ is no model.
-Models of pictures have a folder of their own, `image`. A model that has `fit_among` learns on several hosts.
-"""
+"""Models of tables, and in `image` models of images. README.md says how to add one."""
 
 import dataclasses
 import importlib
@@ -14,47 +8,48 @@ import typing
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
+from container import deprecated_names
 from container.data.schema import TABULAR, Schema
 from container.runtime.errors import UserError
-from container.runtime.process_group import Cluster
+from container.runtime.process_group import ProcessGroup
 from container.runtime.typing import FloatArray
 
 
 class Model(Protocol):
-    """Learn from numbers, predict numbers, and survive a trip through a directory."""
+    """Fit numbers, predict numbers, and write what was learned to a directory."""
 
     def fit(
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
-        """Learn; features (n, n_features) with NaN for missing, target (n,) numbers or class codes."""
+        """Fit (n, n_features), NaN where missing, to a target of (n,) numbers or class codes."""
 
     def predict(self, features: FloatArray) -> FloatArray:
-        """Return (n,) numbers or (n, classes) probabilities; a row's answer depends on no other row."""
+        """Return (n,) numbers or (n, classes) probabilities; those of a row depend on no other row."""
 
     def save(self, directory: Path) -> None:
         """Write what `load` needs."""
 
     @classmethod
     def load(cls, directory: Path, schema: Schema) -> Self:
-        """Read what `save` wrote, trusting only the types that the code names."""
+        """Read what `save` wrote, with no types but those that the code names."""
 
 
 @runtime_checkable
-class Parallel(Protocol):
-    """Learn on several hosts: what a model may offer beside `fit`, and needs for more than one instance."""
+class DistributedModel(Protocol):
+    """Fit on several hosts: an addition to `Model` that a job of more than one instance needs."""
 
-    def fit_among(
+    def fit_distributed(
         self,
-        cluster: Cluster,
+        group: ProcessGroup,
         features: FloatArray,
         target: FloatArray,
         validation: tuple[FloatArray, FloatArray] | None,
     ) -> None:
-        """Learn the same on every host; each is given all rows, and takes its share."""
+        """Fit the same model on every host: each is given all rows, and computes with its share of them."""
 
 
 class Module(Protocol):
-    """Say what a file of this folder offers."""
+    """The names that a model's file defines."""
 
     Hyperparameters: type[Any]
     LOADED: type[Model]
@@ -64,31 +59,61 @@ class Module(Protocol):
 
 
 def available(workload: str = TABULAR) -> list[str]:
-    """Return the names of the models of a workload: the files of this folder, or of a folder of it."""
+    """Return the names of a workload's models, which are those of the files in its folder."""
     return sorted(path.stem for path in Path(__file__).parent.joinpath(*_folder(workload)).glob("[!_]*.py"))
 
 
-def check(name: str, workload: str = TABULAR) -> None:
-    """Refuse a name that is no model's."""
-    known = available(workload)
-    if name not in known:
+def resolve(name: str, workload: str = TABULAR) -> str:
+    """Return the present name of a model of a workload, which may be given by its former name.
+
+    Raises:
+        UserError: the workload has no such model.
+    """
+    names = available(workload)
+    present = deprecated_names.model_name(name, names)
+    if present not in names:
         kind = " ".join([*_folder(workload), "model"])
-        raise UserError(f"{kind} '{name}' does not exist: choose one of {', '.join(known)}")
+        raise UserError(f"{kind} '{name}' does not exist: choose one of {', '.join(names)}")
+    return present
 
 
 def module(name: str, workload: str = TABULAR) -> Module:
-    """Import one model's file; refuse a name that is none."""
-    check(name, workload)
-    return typing.cast("Module", importlib.import_module(".".join([__name__, *_folder(workload), name])))
+    """Import a model's file, by its present or former name.
+
+    Raises:
+        UserError: the workload has no such model.
+    """
+    path = ".".join([__name__, *_folder(workload), resolve(name, workload)])
+    return typing.cast("Module", importlib.import_module(path))
 
 
 def _folder(workload: str) -> list[str]:
-    """Return where a workload's models are below this folder: those of tables are here."""
+    """Return the parts of a workload's folder below this one, which is that of tables."""
     return [] if workload == TABULAR else [workload]
 
 
+def rename_hyperparameters(model: str, kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return hyperparameters under their present names; `model` is the present name, `kind` its dataclass.
+
+    Raises:
+        UserError: one is given by its former and by its present name.
+    """
+    renamed = deprecated_names.hyperparameter_names(model, (field.name for field in dataclasses.fields(kind)))
+    twice = sorted(old for old, new in renamed.items() if old in values and new in values)
+    if twice:
+        old, new = twice[0], renamed[twice[0]]
+        raise UserError(
+            f"hyperparameter '{new}' is given twice, also by its former name '{old}': remove '{old}'"
+        )
+    return {renamed.get(name, name): value for name, value in values.items()}
+
+
 def parse_hyperparameters(kind: type[Any], texts: dict[str, str]) -> Any:
-    """Turn SageMaker's strings into the model's dataclass; refuse unknown names and wrong values."""
+    """Parse SageMaker's strings into an instance of a model's dataclass of hyperparameters.
+
+    Raises:
+        UserError: a name is unknown, or a value is not of the field's type or out of its range.
+    """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(texts) - set(fields))
     if unknown:

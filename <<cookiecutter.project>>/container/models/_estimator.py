@@ -1,4 +1,4 @@
-"""What the scikit-learn models share: saved by skops, loaded only as the types that the code names."""
+"""The base class of the scikit-learn models: saved by skops, and loaded only as types that the code names."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,14 @@ from container.inference.native.serialization import PORTABLE
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
-SMALL = 4_000_000  # cells; below it threads wait for one another longer than they work
+SMALL = 4_000_000  # cells, below which threads wait for one another longer than they compute
 
 
 class Estimator:
-    """Wrap a scikit-learn estimator that takes encoded rows; a model's file says how it learns."""
+    """Wrap a scikit-learn estimator of encoded rows.
+
+    `kinds` are the possible types of the estimator, and `trusted` the types that its file may hold.
+    """
 
     trusted: ClassVar[tuple[str, ...]] = ()
     kinds: ClassVar[tuple[type[Any], ...]] = ()
@@ -31,13 +34,13 @@ class Estimator:
 
     @property
     def classifies(self) -> bool:
-        """Tell whether the answers are probabilities."""
+        """Return whether the predictions are probabilities."""
         return self.schema.target.classes is not None
 
     def fit(
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
-        """Learn from the rows; these models have no use for the validation rows."""
+        """Fit (n, n_features) to a (n,) target; the validation rows are not used."""
         del validation
         with threads_for(features):
             self.estimator.fit(features, target)
@@ -50,16 +53,17 @@ class Estimator:
         return np.asarray(predicted, dtype=np.float64)
 
     def save(self, directory: Path) -> None:
-        """Write the estimator's file, uncompressed: the archive around it is compressed."""
+        """Write the estimator's file, uncompressed, since model.tar.gz is compressed."""
         io.dump(self.estimator, directory / PORTABLE)
 
     @classmethod
     def load(cls, directory: Path, schema: Schema) -> Self:
-        """Read the estimator's file; refuse types that are not named here, and what does not fit the schema.
+        """Read the estimator's file; from here on the process predicts with one thread.
 
-        From here on the process predicts with one thread.
+        Raises:
+            UserError: the file is missing, damaged, holds other types, or does not fit the schema.
         """
-        with refusals():
+        with load_errors():
             estimator = io.load(directory / PORTABLE, trusted=list(cls.trusted))
         model = cls(estimator, schema)
         model.verify()
@@ -67,7 +71,11 @@ class Estimator:
         return model
 
     def verify(self) -> None:
-        """Refuse an estimator that is not this model's, or that learned from other columns or classes."""
+        """Check that the estimator is of this model and was fitted to the schema's features and classes.
+
+        Raises:
+            UserError: it is of another type, or was fitted to other features or classes.
+        """
         if not isinstance(self.estimator, self.kinds):
             raise UserError(f"{PORTABLE} holds a {type(self.estimator).__name__}, which is not this model's")
         if getattr(self.estimator, "n_features_in_", None) != len(self.schema.features):
@@ -79,28 +87,35 @@ class Estimator:
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Say in a sentence why the portable form can't be read: it is missing, damaged, or of other types."""
+def load_errors() -> Iterator[None]:
+    """Convert the errors of reading the portable form.
+
+    Raises:
+        UserError: the file is missing, damaged, or holds other types.
+    """
     try:
         yield
     except FileNotFoundError as error:
         raise UserError(f"{PORTABLE} is missing: 'train' writes it") from error
     except UntrustedTypesFoundException as error:
         raise UserError(f"{PORTABLE} holds types that this model does not have: {error}") from error
-    except Exception as error:  # a damaged file fails in as many ways as there are readers below
+    except Exception as error:  # a damaged file fails in any of the readers below
         raise UserError(f"{PORTABLE} is damaged: {type(error).__name__}: {error}") from error
 
 
 def threads_for(features: FloatArray) -> threadpool_limits:
-    """Return a context in which small data is learned by one thread, and large data by all."""
+    """Return a context that limits the fit of small data to one thread."""
     return threadpool_limits(limits=1 if features.size < SMALL else None)
 
 
 def in_range(values: Any, low: int, high: int) -> bool:
-    """Tell whether every one of some whole numbers is at least `low` and below `high`."""
+    """Return whether all whole numbers of an array are at least `low` and below `high`."""
     return len(values) == 0 or (int(values.min()) >= low and int(values.max()) < high)
 
 
 def descends(parents: Any, children: Any, nodes: int) -> bool:
-    """Tell whether every child stands after its parent and inside the tree, so that no walk is endless."""
+    """Return whether every child has a greater index than its parent and is below `nodes`.
+
+    Then every path through the tree ends.
+    """
     return bool((children > parents).all()) and in_range(children, 1, nodes)

@@ -1,6 +1,6 @@
-"""Keras on TensorFlow: how a network is repeatable, how it is saved, and how it predicts.
+"""Keras on TensorFlow: deterministic training, saving, loading and predicting.
 
-TensorFlow is imported when a training asks for it, and by nothing else: it takes seconds and 600 MB.
+TensorFlow is imported only by a training that uses it, since the import takes seconds and 600 MB.
 """
 
 import importlib
@@ -19,26 +19,30 @@ from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
 INPUT, OUTPUT = "features", "predictions"
-# Said before the import: no other backend whatever the user's settings are, and sums in a fixed order.
+# Set before the import: the backend, against a user's keras.json, and sums in a fixed order.
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_ENABLE_ONEDNN_OPTS": "0", "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @cache
 def framework() -> tuple[Any, Any]:
-    """Return the modules tensorflow and keras. Raises `UserError` where they are not installed."""
+    """Return the modules tensorflow and keras.
+
+    Raises:
+        UserError: they are not installed.
+    """
     if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
             "this model needs TensorFlow, which is not installed: make the project with framework=tensorflow"
         )
     os.environ.update(ENVIRONMENT)
     with tempfile.TemporaryDirectory() as home:
-        os.environ["KERAS_HOME"] = home  # a keras.json of the user's would change what a seed gives
+        os.environ["KERAS_HOME"] = home  # a user's keras.json would change the results of a seed
         tensorflow = importlib.import_module("tensorflow")
         return tensorflow, importlib.import_module("keras")
 
 
-def repeatable(seed: int) -> None:
-    """Let the seed decide all that is random, and sums keep their order."""
+def set_deterministic(seed: int) -> None:
+    """Seed all random numbers, and let TensorFlow compute sums in a fixed order."""
     tensorflow, keras = framework()
     keras.utils.set_random_seed(seed)
     tensorflow.config.experimental.enable_op_determinism()
@@ -53,35 +57,43 @@ def save(network: Any, directory: Path) -> None:
 
 
 def load(directory: Path) -> Any:
-    """Return the signature of a SavedModel. Raises `UserError` for what is none."""
+    """Return the signature of a SavedModel.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
     if not (directory / PORTABLE).is_dir():
         raise UserError(f"{PORTABLE} is missing: 'train' writes it")
     tensorflow, _ = framework()
     try:
         loaded = tensorflow.saved_model.load(str(directory / PORTABLE))
         signature = loaded.signatures["serving_default"]
-    except Exception as error:  # a damaged file fails in as many ways as there are readers below
+    except Exception as error:  # a damaged file fails in any of the readers below
         raise UserError(f"{PORTABLE} is damaged: {type(error).__name__}: {error}") from error
-    signature.kept = loaded  # its variables live as long as it does
+    signature.owner = loaded  # the variables are freed with it
     return signature
 
 
-def load_for(schema: Schema, directory: Path, rows: str) -> Any:
-    """Return the signature of a SavedModel; refuse one of other answers or other rows, which `rows` names."""
+def load_for(schema: Schema, directory: Path, width_name: str) -> Any:
+    """Return the signature of a SavedModel for a schema; messages call the number of inputs `width_name`.
+
+    Raises:
+        UserError: it is missing, damaged, or has other inputs or outputs than the schema.
+    """
     signature = load(directory)
-    _, given = signature.structured_input_signature
-    if given[INPUT].shape[1] != schema.width:
-        raise UserError(f"{PORTABLE} and schema.json disagree on {rows}")
+    _, inputs = signature.structured_input_signature
+    if inputs[INPUT].shape[1] != schema.width:
+        raise UserError(f"{PORTABLE} and schema.json disagree on {width_name}")
     if signature.structured_outputs[OUTPUT].shape[1] != len(schema.target.classes or (0,)):
         raise UserError(f"{PORTABLE} and schema.json disagree on the classes")
     return signature
 
 
 def predict(call: Any, features: FloatArray) -> FloatArray:
-    """Return (n, outputs) of a network or of a signature, which are called alike."""
+    """Return the (n, outputs) predictions of a network or of a signature for (n, n_inputs)."""
     tensorflow, _ = framework()
     rows = to_float32(features)
     step = batch_rows(rows.shape[1])
     parts = [rows[start : start + step] for start in range(0, len(rows), step)]
-    answers = [call(tensorflow.constant(part))[OUTPUT].numpy() for part in parts]
-    return np.concatenate(answers).astype(np.float64)
+    predictions = [call(tensorflow.constant(part))[OUTPUT].numpy() for part in parts]
+    return np.concatenate(predictions).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Gradient boosting over histograms: the default, at home with missing values and categories."""
+"""Histogram gradient boosting, the default model, which handles missing values and categories by itself."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,10 @@ from container.runtime.typing import FloatArray
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Hold scikit-learn's own names; training stops when the validation split no longer gains."""
+    """Hold the hyperparameters by scikit-learn's names.
+
+    Training stops `n_iter_no_change` trees after the score of the validation rows was best.
+    """
 
     learning_rate: float = 0.1
     max_iter: int = 500
@@ -31,12 +34,12 @@ class Hyperparameters:
 
 
 class GradientBoosting(Estimator):
-    """Add trees, each on the errors of those before it."""
+    """Add up trees, each fitted to the errors of the trees before it."""
 
     kinds = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
     trusted = (
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-        # how it numbers categories: one function of scikit-learn's, with its arguments
+        # the encoder of categories: a function of scikit-learn with its arguments
         "functools.partial",
         "sklearn.utils.validation.check_array",
     )
@@ -44,11 +47,11 @@ class GradientBoosting(Estimator):
     def fit(
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
-        """Learn; stop early on the validation rows."""
-        held = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
-        self.estimator.set_params(early_stopping=bool(held))
+        """Fit (n, n_features) to a (n,) target; stop early by the score of the validation rows."""
+        held_out = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
+        self.estimator.set_params(early_stopping=bool(held_out))
         with threads_for(features):
-            self.estimator.fit(features, target, **held)
+            self.estimator.fit(features, target, **held_out)
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities."""
@@ -61,9 +64,13 @@ class GradientBoosting(Estimator):
         return boosting.compile_model(self.estimator)
 
     def verify(self) -> None:
-        """Refuse trees whose nodes point outside: scikit-learn follows them unchecked."""
+        """Check the trees too, since scikit-learn follows their nodes unchecked.
+
+        Raises:
+            UserError: a node points outside its tree, or the estimator does not fit the schema.
+        """
         super().verify()
-        for predictors in self.estimator._predictors:  # noqa: SLF001  the trees have no public name
+        for predictors in self.estimator._predictors:  # noqa: SLF001 - the trees have no public name
             for tree in predictors:
                 _verify_tree(tree, len(self.schema.features))
 

@@ -1,4 +1,4 @@
-"""A random forest: many trees on samples of the rows, averaged."""
+"""A random forest: the average of many trees, each fitted to a sample of the rows."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Hold scikit-learn's own names; smaller leaves make better and much larger forests."""
+    """Hold hyperparameters by scikit-learn's names; smaller leaves make forests better and much larger."""
 
     n_estimators: int = 100
     max_depth: int | None = None
@@ -28,7 +28,7 @@ class Hyperparameters:
 
 
 class RandomForest(Estimator):
-    """Average trees; a category is its place in the schema's list."""
+    """Average trees; the number of a category is its index in the schema's list."""
 
     kinds = (RandomForestClassifier, RandomForestRegressor)
     trusted = ("sklearn.tree._tree.Tree",)
@@ -36,13 +36,13 @@ class RandomForest(Estimator):
     def fit(
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
-        """Learn on every processor; predict on one, whose sums have a fixed order."""
+        """Fit on all processors; predictions use one, so that sums have a fixed order."""
         self.estimator.set_params(n_jobs=-1)
         super().fit(_clipped(features), target, validation)
         self.estimator.set_params(n_jobs=1)
 
     def predict(self, features: FloatArray) -> FloatArray:
-        """Return (n,) numbers or (n, classes) probabilities."""
+        """Return (n,) numbers or (n, classes) probabilities for (n, n_features)."""
         return super().predict(_clipped(features))
 
     def compiled(self) -> CompiledModel:
@@ -50,7 +50,11 @@ class RandomForest(Estimator):
         return forest.compile_model(self.estimator)
 
     def verify(self) -> None:
-        """Refuse trees whose nodes point outside: scikit-learn follows them unchecked."""
+        """Check the trees too, since scikit-learn follows their nodes unchecked.
+
+        Raises:
+            UserError: a node points outside its tree, or the estimator does not fit the schema.
+        """
         super().verify()
         for tree in self.estimator.estimators_:
             _verify_tree(tree.tree_, self.estimator, len(self.schema.features))
@@ -64,7 +68,7 @@ def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> Rando
 
 
 def _clipped(features: FloatArray) -> FloatArray:
-    """Return numbers that 32 bits can hold: these trees compare no others, and refuse them."""
+    """Return (n, n_features) clipped to the range of 32-bit floats, in which these trees compare."""
     return np.clip(features, -LARGEST, LARGEST)
 
 

@@ -1,6 +1,6 @@
-"""The command `monitor`: data against a baseline, or a baseline of it, by the contract of Model Monitor.
+"""The command `monitor`: a baseline of data, or data compared with one, by the contract of Model Monitor.
 
-What it reads from the environment stands in `settings`. It writes
+`settings` lists the environment variables. The command writes
 
     statistics.json, constraints.json               a baseline, in the form of AWS's analyzer
     statistics.json, constraint_violations.json     a comparison with one, in its form too
@@ -8,40 +8,36 @@ What it reads from the environment stands in `settings`. It writes
     metrics/0.json, …                               what a state machine publishes by putMetricData
     partial/<host>.json                             instead of these, when several instances share the work
 
-A second job with `partial_source` merges what several instances left.
+A second job with `partial_source` merges the partial profiles of several instances.
 """
 
 import os
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from container.monitor.settings import Settings
-    from container.monitor.worker_pool import Crew
-    from container.runtime.paths import Layout
+from container.monitor import worker_pool
+from container.monitor.settings import Settings
+from container.monitor.worker_pool import WorkerPool
+from container.runtime.paths import ContainerPaths
 
 
 def main() -> None:
-    """Do what the environment asks for; leave the outcome as the job's message."""
-    from container.monitor import settings  # noqa: PLC0415
-    from container.runtime import paths  # noqa: PLC0415
-
-    here = paths.current()
-    asked = settings.read(os.environ, here)
-    outcome = _shared(asked, here) if asked.is_shared else _run(asked, here, [])
-    here.message.parent.mkdir(parents=True, exist_ok=True)
-    here.message.write_text(outcome + "\n", encoding="utf-8")
-    print(f"monitor: {outcome}", flush=True)  # noqa: T201
+    """Do what the environment asks for; leave the outcome as the job's exit message."""
+    place = ContainerPaths.current()
+    settings = Settings.read(os.environ, place)
+    outcome = _run_parallel(settings, place) if settings.is_parallel else _run(settings, place, [])
+    place.message.parent.mkdir(parents=True, exist_ok=True)
+    place.message.write_text(outcome + "\n", encoding="utf-8")
+    print(f"monitor: {outcome}", flush=True)  # noqa: T201 - the log of a job is its output
 
 
-def _shared(asked: "Settings", here: "Layout") -> str:
-    from container.monitor import worker_pool  # noqa: PLC0415
+def _run_parallel(settings: Settings, place: ContainerPaths) -> str:
+    # The processes share the processors, so that one thread is enough for each. Polars reads the variable at
+    # its import, which happens in _run.
+    os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    with worker_pool.start(settings.source) as pool:
+        return _run(settings, place, pool)
 
-    os.environ.setdefault("POLARS_MAX_THREADS", "1")  # each process of the crew has one
-    with worker_pool.start(asked.source) as processes:
-        return _run(asked, here, processes)
 
+def _run(settings: Settings, place: ContainerPaths, pool: WorkerPool) -> str:
+    from container.monitor import command  # noqa: PLC0415 - the processes of the pool import it at the same time
 
-def _run(asked: "Settings", here: "Layout", crew: "Crew") -> str:
-    from container.monitor import command  # noqa: PLC0415
-
-    return command.run(asked, here.resources(), crew)
+    return command.run(settings, place.resources(), pool)

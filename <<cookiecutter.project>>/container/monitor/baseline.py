@@ -1,4 +1,4 @@
-"""Suggest a baseline: what later data is compared with."""
+"""Suggest a baseline, with which later data is compared."""
 
 from pathlib import Path
 
@@ -8,25 +8,31 @@ from container.monitor import baseline_file
 from container.monitor.constraints import suggest
 from container.monitor.files import Document, constraints_document, statistics_document, write
 from container.monitor.profile import TableProfile
-from container.monitor.settings import THRESHOLD
+from container.monitor.settings import DRIFT_THRESHOLD
 from container.runtime.errors import UserError
 
 
-def write_baseline(profile: TableProfile, output: Path, threshold: float = THRESHOLD) -> str:
-    """Write statistics.json and constraints.json; return the outcome in one line."""
+def write_baseline(profile: TableProfile, output: Path, threshold: float = DRIFT_THRESHOLD) -> str:
+    """Write statistics.json and constraints.json; return the outcome in one line.
+
+    `threshold` is the distance, from 0 to 1, above which later data has drifted.
+
+    Raises:
+        UserError: the data has no rows.
+    """
     if not profile.rows:
-        raise UserError("there are no rows in the data: a baseline needs at least one")
+        raise UserError("the data has no rows: a baseline needs at least one")
     for name, document in _documents(profile, threshold).items():
         write(output / name, document)
     return f"Completed: a baseline of {profile.rows} rows and {len(profile.columns)} columns was suggested."
 
 
-def add_columns(given: Path, added: pl.DataFrame, output: Path) -> None:
-    """Write the baseline of a directory with more columns, which may have fewer rows than it or more."""
+def add_columns(source: Path, added: pl.DataFrame, output: Path) -> None:
+    """Write the baseline of a directory with more columns, whose number of rows may be another."""
     profile = TableProfile()
     profile.update(added)
-    for name, more in _documents(profile, THRESHOLD).items():
-        document = baseline_file.document(given / name)
+    for name, more in _documents(profile, DRIFT_THRESHOLD).items():
+        document = baseline_file.document(source / name)
         write(output / name, document | {"features": document["features"] + more["features"]})
 
 

@@ -1,4 +1,4 @@
-"""The baseline that data is compared with: its two files, read once and refused where they can't be one."""
+"""The baseline that data is compared with, read from its files statistics.json and constraints.json."""
 
 import json
 from collections.abc import Callable
@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from container.monitor import distances
 from container.monitor.constraints import Constraint
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
 _METHODS = {"Simple": False, "linf_simple": False, "Robust": True, "linf_robust": True}
-_CATEGORICAL = ("LInfinity", "ChiSquared")
 _SWITCH = {"Enabled": True, "Disabled": False}
 _TYPES = ("Integral", "Fractional", "String", "Unknown")
 
 
 @dataclass(frozen=True)
-class Config:
-    """Hold how data is compared: constraints.json's `monitoring_config`."""
+class MonitoringConfig:
+    """Hold how data is compared: constraints.json's `monitoring_config`. Thresholds are from 0 to 1."""
 
     evaluate: bool = True
     emit: bool = True
@@ -30,12 +30,12 @@ class Config:
     threshold: float = 0.1
     robust: bool = True
     categorical_threshold: float = 0.1
-    chi_squared: bool = False
+    categorical_method: str = "LInfinity"  # a name in distances.CATEGORICAL
 
 
 @dataclass(frozen=True)
-class Column:
-    """Hold what the baseline knows of one column: kept numbers by their sketch's level, or counted texts."""
+class BaselineColumn:
+    """Hold the values of one column: their count, and numbers by their sketch's level or counted texts."""
 
     count: int
     levels: list[FloatArray] = field(default_factory=list)
@@ -44,18 +44,18 @@ class Column:
 
 @dataclass(frozen=True)
 class Expectation:
-    """Hold what is asked of one column, and how it is compared."""
+    """Hold the constraint of one column, and how the column is compared."""
 
     constraint: Constraint
-    config: Config
+    config: MonitoringConfig
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Hold the baseline: its rows, its columns in the model's order, and what is asked of them."""
+class Baseline:
+    """Hold the number of rows, the columns in the model's order, and what is expected of them."""
 
     rows: int
-    columns: dict[str, Column]
+    columns: dict[str, BaselineColumn]
     expectations: dict[str, Expectation]
 
     @property
@@ -64,8 +64,8 @@ class Reference:
         return tuple(self.columns)
 
     @property
-    def known(self) -> dict[str, frozenset[str]]:
-        """Return the texts of each column that are counted in any case."""
+    def known_texts(self) -> dict[str, frozenset[str]]:
+        """Return the texts of each column that are counted however many other texts there are."""
         texts = {name: frozenset(column.texts) for name, column in self.columns.items()}
         domains = {name: frozenset(each.constraint.domain or ()) for name, each in self.expectations.items()}
         return {
@@ -73,17 +73,25 @@ class Reference:
         }
 
 
-def read(statistics: Path, constraints: Path) -> Reference:
-    """Read both files of a baseline; refuse one that is missing or is none."""
+def read(statistics: Path, constraints: Path) -> Baseline:
+    """Read both files of a baseline.
+
+    Raises:
+        UserError: a file is missing, is not a file of a baseline, or names no column.
+    """
     rows, columns = _read(statistics, _columns)
     expectations = _read(constraints, _expectations)
     if not columns:
         raise UserError(f"{statistics.name} names no column: a baseline has at least one")
-    return Reference(rows, columns, expectations)
+    return Baseline(rows, columns, expectations)
 
 
 def document(path: Path) -> dict[str, Any]:
-    """Read a JSON object; refuse a file that is missing or holds anything else."""
+    """Read a JSON object.
+
+    Raises:
+        UserError: the file is missing, or is not a JSON object.
+    """
     try:
         content = json.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -99,24 +107,24 @@ def _read(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
     try:
         return parse(document(path))
     except KeyError as error:
-        raise UserError(f"{path.name} is no file of a baseline: it lacks {error}") from error
+        raise UserError(f"{path.name} is not a file of a baseline: it lacks {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path.name} is no file of a baseline: {error}") from error
+        raise UserError(f"{path.name} is not a file of a baseline: {error}") from error
 
 
-def _columns(content: dict[str, Any]) -> tuple[int, dict[str, Column]]:
+def _columns(content: dict[str, Any]) -> tuple[int, dict[str, BaselineColumn]]:
     return int(content["dataset"]["item_count"]), {
         str(feature["name"]): _column(feature) for feature in content["features"]
     }
 
 
-def _column(feature: dict[str, Any]) -> Column:
+def _column(feature: dict[str, Any]) -> BaselineColumn:
     described = feature.get("numerical_statistics") or feature.get("string_statistics") or {}
     count = int(described.get("common", {}).get("num_present", 0))
     distribution = described.get("distribution", {})
     data = distribution.get("kll", {}).get("sketch", {}).get("data", [])
     counted = distribution.get("categorical", {}).get("buckets", [])
-    return Column(
+    return BaselineColumn(
         count,
         [np.array(level, dtype=np.float64) for level in data],
         {str(bucket["value"]): int(bucket["count"]) for bucket in counted},
@@ -139,25 +147,25 @@ def _expectation(feature: dict[str, Any], general: dict[str, Any]) -> Expectatio
         None if domain is None else tuple(map(str, domain)),
     )
     # The documentation and the SDK spell what a column overrides in two ways.
-    own = feature.get("monitoringConfigOverrides", {}) | feature.get("monitoring_config_overrides", {})
-    return Expectation(constraint, _config(general | own))
+    overrides = feature.get("monitoringConfigOverrides", {}) | feature.get("monitoring_config_overrides", {})
+    return Expectation(constraint, _config(general | overrides))
 
 
-def _config(given: dict[str, Any]) -> Config:
-    distribution, plain = given.get("distribution_constraints", {}), Config()
-    threshold = float(distribution.get("comparison_threshold", plain.threshold))
+def _config(given: dict[str, Any]) -> MonitoringConfig:
+    distribution, default = given.get("distribution_constraints", {}), MonitoringConfig()
+    threshold = float(distribution.get("comparison_threshold", default.threshold))
     method = _one_of("comparison_method", distribution.get("comparison_method", "Robust"), tuple(_METHODS))
-    categorical = distribution.get("categorical_drift_method", "LInfinity")
-    return Config(
+    categorical = distribution.get("categorical_drift_method", default.categorical_method)
+    return MonitoringConfig(
         evaluate=_switch(given, "evaluate_constraints"),
         emit=_switch(given, "emit_metrics"),
-        type_threshold=float(given.get("datatype_check_threshold", plain.type_threshold)),
-        domain_threshold=float(given.get("domain_content_threshold", plain.domain_threshold)),
+        type_threshold=float(given.get("datatype_check_threshold", default.type_threshold)),
+        domain_threshold=float(given.get("domain_content_threshold", default.domain_threshold)),
         compare=_switch(distribution, "perform_comparison"),
         threshold=threshold,
         robust=_METHODS[method],
         categorical_threshold=float(distribution.get("categorical_comparison_threshold", threshold)),
-        chi_squared=_one_of("categorical_drift_method", categorical, _CATEGORICAL) == "ChiSquared",
+        categorical_method=_one_of("categorical_drift_method", categorical, tuple(distances.CATEGORICAL)),
     )
 
 

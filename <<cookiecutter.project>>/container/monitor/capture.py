@@ -1,4 +1,8 @@
-"""Captured requests: files of JSON lines, plain or gzip. What can't be read is counted, and never fatal."""
+"""Captured requests: files of JSON lines, plain or gzip. What can't be read is counted, and never fatal.
+
+SageMaker documents the format as data capture (a line holds `captureData` with the request and the response,
+and `eventMetadata`).
+"""
 
 import gzip
 import io
@@ -10,59 +14,47 @@ from typing import IO, Any, Self
 
 import orjson
 
+from container.monitor.window import Window
+
 _SUFFIXES = (".jsonl", ".gz")
 _GZIP = b"\x1f\x8b"
-# Bytes that are looked at together, that are read at a time, and of the longest line: SageMaker captures
-# bodies of some megabytes at most.
-_BLOCK = 8_388_608
-_CHUNK = 65_536
-_LONGEST = 67_108_864
-_SHARE = 33_554_432
-# The canary's golden requests, and those that the synthetic schedule sends through the API.
-ARTIFICIAL = ("golden-", "synthetic-")
+_CHUNK_BYTES = 65_536  # read at a time
+_BLOCK_BYTES = 8_388_608  # parsed and profiled together
+_SHARD_BYTES = 33_554_432  # of a plain file that one process reads
+_MAX_LINE_BYTES = 67_108_864  # SageMaker captures bodies of some megabytes at most
+# The beginnings of the inference ids of the canary's golden requests, and of those of the synthetic schedule.
+SYNTHETIC_PREFIXES = ("golden-", "synthetic-")
 
 Side = dict[str, Any]
-# The id that ground truth names, both sides of the request, and the record.
+# The id that ground truth refers to, both sides of the request, and the record.
 Event = tuple[str, dict[str, Side], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Window:
-    """Hold from when and until when requests count: `inferenceTime` as far as the second, in UTC."""
-
-    start: str = ""
-    end: str = ""
-
-    def holds(self, time: str) -> bool:
-        """Tell whether a time lies in the window, the end excluded."""
-        return self.start <= time and (not self.end or time < self.end)
 
 
 @dataclass
 class Counts:
-    """Count what was read, and what was left out and why."""
+    """Count the lines that were read, and what was left out by its reason."""
 
     lines: int = 0
-    broken: int = 0  # lines that are no captured request
-    damaged: int = 0  # compressed files that end too early or are none
-    artificial: int = 0  # golden and synthetic requests
-    outside: int = 0  # requests of another time than the window
-    without: int = 0  # requests of which the body was not captured
-    unreadable: int = 0  # requests whose body is no table, such as an image
-    narrow: int = 0  # rows by position with too few values
-    unlabelled: int = 0  # requests that no ground truth is known of
+    unparsable: int = 0  # lines that are not a captured request
+    corrupt: int = 0  # compressed files that end too early or are not gzip throughout
+    synthetic: int = 0  # golden and synthetic requests
+    out_of_window: int = 0  # requests of another time than the window
+    missing_body: int = 0  # requests whose body was not captured
+    unreadable: int = 0  # requests whose body is not a table, such as an image
+    too_few_columns: int = 0  # rows by position with too few values
+    unlabelled: int = 0  # requests without ground truth
     mismatched: int = 0  # requests whose ground truth does not fit their predictions
 
     def __iadd__(self, other: "Counts") -> Self:
-        """Add what another part has counted."""
+        """Add the counts of another part."""
         for name, count in asdict(other).items():
             setattr(self, name, getattr(self, name) + count)
         return self
 
 
 @dataclass(frozen=True)
-class Share:
-    """Hold a part of a file: the lines that begin from `start` on and before `end`; without an end, all."""
+class Shard:
+    """Hold a part of a file: the lines that begin at byte `start` or later, and before byte `end` if set."""
 
     path: Path
     start: int = 0
@@ -74,73 +66,74 @@ def find(source: Path) -> list[Path]:
     return sorted(path for path in source.rglob("*") if path.suffix in _SUFFIXES and path.is_file())
 
 
-def shares(paths: Iterable[Path]) -> list[Share]:
-    """Cut files in parts that can be read apart; a compressed one stays whole."""
-    return [share for path in paths for share in _cut(path)]
+def shards(paths: Iterable[Path]) -> list[Shard]:
+    """Cut files into shards that can be read apart; a compressed file is one shard."""
+    return [shard for path in paths for shard in _cut(path)]
 
 
-def blocks(share: Share, counts: Counts) -> Iterator[list[bytes]]:
-    """Read a part, some chunks of whole lines at a time."""
-    if not _is_gzip(share.path):
-        with share.path.open("rb") as file:
-            yield from _blocks(file, share)
+def blocks(shard: Shard, counts: Counts) -> Iterator[list[bytes]]:
+    """Read a shard in blocks of about 8 MiB, each a list of chunks of whole lines."""
+    if not _is_gzip(shard.path):
+        with shard.path.open("rb") as file:
+            yield from _blocks(file, shard)
         return
-    with _Compressed(share.path) as packed:
-        yield from _blocks(io.BufferedReader(packed, _CHUNK), share)
-        counts.damaged += packed.damaged
+    with _Compressed(shard.path) as compressed:
+        yield from _blocks(io.BufferedReader(compressed, _CHUNK_BYTES), shard)
+        counts.corrupt += compressed.is_corrupt
 
 
-def values(chunk: bytes) -> list[Any]:
-    """Return what each line of a chunk holds, None where it is no JSON; blank lines hold nothing.
+def parse_lines(chunk: bytes) -> list[Any]:
+    """Return the JSON values of a chunk's lines, None for a line that is not JSON, nothing for a blank one.
 
-    All of them together are one array, which costs less to read than each by itself.
+    The lines are parsed as one array, which takes less time than parsing each.
     """
     text = chunk.strip()
     try:
-        found: list[Any] = orjson.loads(b"[%b]" % text.replace(b"\n", b","))
+        values: list[Any] = orjson.loads(b"[%b]" % text.replace(b"\n", b","))
     except orjson.JSONDecodeError:
-        found = []
-    if len(found) == text.count(b"\n") + 1:
-        return found
-    return [_value(line) for line in text.split(b"\n") if line and not line.isspace()]
+        values = []
+    # A line such as `1,2` makes the array longer than the chunk.
+    if len(values) == text.count(b"\n") + 1:
+        return values
+    return [_parse(line) for line in text.split(b"\n") if line and not line.isspace()]
 
 
 def events(chunks: Iterable[bytes], window: Window, counts: Counts) -> Iterator[Event]:
     """Return what callers sent within a window."""
     always = window == Window()
     for chunk in chunks:
-        found = values(chunk)
-        counts.lines += len(found)
-        for event in found:
+        values = parse_lines(chunk)
+        counts.lines += len(values)
+        for event in values:
             try:
-                captured, about = event["captureData"], event["eventMetadata"]
-                inference = about.get("inferenceId")
-                if inference and inference.startswith(ARTIFICIAL):
-                    counts.artificial += 1
-                elif not (always or window.holds(about["inferenceTime"])):
-                    counts.outside += 1
+                captured, metadata = event["captureData"], event["eventMetadata"]
+                inference = metadata.get("inferenceId")
+                if inference and inference.startswith(SYNTHETIC_PREFIXES):
+                    counts.synthetic += 1
+                elif not (always or window.contains(metadata["inferenceTime"])):
+                    counts.out_of_window += 1
                 elif captured.__class__ is dict:
-                    yield inference or about["eventId"], captured, event
+                    yield inference or metadata["eventId"], captured, event
                 else:
-                    counts.broken += 1
+                    counts.unparsable += 1
             except (KeyError, TypeError, AttributeError):
-                counts.broken += 1
+                counts.unparsable += 1
 
 
-def _value(line: bytes) -> Any:
+def _parse(line: bytes) -> Any:
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
 
 
-def _cut(path: Path) -> Iterator[Share]:
+def _cut(path: Path) -> Iterator[Shard]:
     size = path.stat().st_size
-    if size <= _SHARE or _is_gzip(path):
-        yield Share(path)
+    if size <= _SHARD_BYTES or _is_gzip(path):
+        yield Shard(path)
         return
-    for start in range(0, size, _SHARE):
-        yield Share(path, start, min(start + _SHARE, size))
+    for start in range(0, size, _SHARD_BYTES):
+        yield Shard(path, start, min(start + _SHARD_BYTES, size))
 
 
 def _is_gzip(path: Path) -> bool:
@@ -149,11 +142,11 @@ def _is_gzip(path: Path) -> bool:
 
 
 class _Compressed(io.RawIOBase):
-    """Read a gzip file as far as it can be decompressed, and keep whether something was left."""
+    """Read a gzip file up to the first byte that can't be decompressed, and keep whether there was one."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self.damaged = False
+        self.is_corrupt = False
         self._file = gzip.open(path)  # noqa: SIM115 - closed with this
 
     def readable(self) -> bool:
@@ -161,39 +154,44 @@ class _Compressed(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         try:
-            found = b"" if self.damaged else self._file.read1(len(buffer))
+            content = b"" if self.is_corrupt else self._file.read1(len(buffer))
         except (EOFError, gzip.BadGzipFile, zlib.error):
-            self.damaged, found = True, b""
-        buffer[: len(found)] = found
-        return len(found)
+            self.is_corrupt, content = True, b""
+        buffer[: len(content)] = content
+        return len(content)
 
     def close(self) -> None:
         self._file.close()
         super().close()
 
 
-def _blocks(file: IO[bytes], share: Share) -> Iterator[list[bytes]]:
-    if share.start:
-        file.seek(share.start - 1)
+def _blocks(file: IO[bytes], shard: Shard) -> Iterator[list[bytes]]:
+    if shard.start:
+        # The line that contains the byte before the start belongs to the shard before, even if it ends there.
+        file.seek(shard.start - 1)
         _rest_of_line(file)
     chunks: list[bytes] = []
     size = 0
-    while chunk := file.read(_CHUNK if share.end is None else max(0, min(_CHUNK, share.end - file.tell()))):
+    while chunk := file.read(_bytes_to_read(file, shard)):
         if not chunk.endswith(b"\n"):
             chunk += _rest_of_line(file)
         chunks.append(chunk)
         size += len(chunk)
-        if size >= _BLOCK:
+        if size >= _BLOCK_BYTES:
             yield chunks
             chunks, size = [], 0
     yield chunks
 
 
+def _bytes_to_read(file: IO[bytes], shard: Shard) -> int:
+    return _CHUNK_BYTES if shard.end is None else max(0, min(_CHUNK_BYTES, shard.end - file.tell()))
+
+
 def _rest_of_line(file: IO[bytes]) -> bytes:
-    """Read to the end of a line; of one that is too long nothing, so that it is a broken one."""
-    rest = file.readline(_LONGEST)
-    if rest.endswith(b"\n") or len(rest) < _LONGEST:
+    """Read to the end of a line. If it is too long, return its break alone, so that it can't be parsed."""
+    rest = file.readline(_MAX_LINE_BYTES)
+    if rest.endswith(b"\n") or len(rest) < _MAX_LINE_BYTES:
         return rest
-    while (more := file.readline(_LONGEST)) and not more.endswith(b"\n"):
+    while (more := file.readline(_MAX_LINE_BYTES)) and not more.endswith(b"\n"):
         pass
     return b"\n"

@@ -8,8 +8,8 @@ from typing import Literal
 
 from container.data import values
 from container.monitor import distances
-from container.monitor.baseline_file import Column, Expectation, Reference
-from container.monitor.partial import Partial
+from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import ColumnProfile
 
 Check = Literal[
@@ -20,10 +20,10 @@ Check = Literal[
     "extra_column_check",
     "categorical_values_check",
 ]
-# So many standard deviations, and cells, may be missing above a baseline's share before it is no chance.
+# Missing cells above a baseline's share that chance explains: standard deviations, and cells besides.
 _DEVIATIONS, _CELLS = 4.0, 4
-_CHANCE = 1e-6
-_SHOWN, _LENGTH = 5, 40
+_CHANCE = 1e-6  # the probability below which chance does not explain that no row has a value
+_SHOWN_NAMES, _SHOWN_CHARACTERS = 5, 40
 
 
 @dataclass(frozen=True)
@@ -36,43 +36,44 @@ class Violation:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """Hold what was found: the violations, and the distance of each column that could be compared."""
+class Comparison:
+    """Hold the violations, and the distance of each column that could be compared."""
 
     violations: list[Violation]
     drift: dict[str, float]
 
 
-def compare(current: Partial, reference: Reference, minimum: int) -> Finding:
-    """Hold settled data to its baseline; a column with fewer values than the minimum has no distance."""
+def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Comparison:
+    """Compare finalized data with its baseline; a column with fewer values than `minimum` has no distance."""
     drift: dict[str, float] = {}
-    violations = list(_columns(current, reference))
-    for name, expectation in reference.expectations.items():
-        column, known = current.profile.columns.get(name), reference.columns.get(name)
+    violations = list(_column_violations(current, baseline))
+    for name, expectation in baseline.expectations.items():
+        column, expected = current.profile.columns.get(name), baseline.columns.get(name)
         if column is None or not column.present + column.missing:
             continue
-        distance = _drift(column, known, expectation, minimum) if known else None
+        distance = _drift(column, expected, expectation, minimum) if expected else None
         if distance is not None:
             drift[name] = distance
         if expectation.config.evaluate:
-            found = _violations(column, expectation, reference.rows, distance)
-            violations += [Violation(name, check, text) for check, text in found]
-    return Finding(violations, drift)
+            found = _cell_violations(column, expectation, baseline.rows, distance)
+            violations += [Violation(name, check, description) for check, description in found]
+    return Comparison(violations, drift)
 
 
-def _columns(current: Partial, reference: Reference) -> Iterator[Violation]:
-    known, rows, narrow = reference.expectations, current.profile.rows, current.counts.narrow
-    if not any(expectation.config.evaluate for expectation in known.values()):
+def _column_violations(current: PartialProfile, baseline: Baseline) -> Iterator[Violation]:
+    """Compare which columns there are. If most rows by position are too short, columns are missing."""
+    expected, rows, short = baseline.expectations, current.profile.rows, current.counts.too_few_columns
+    if not any(expectation.config.evaluate for expectation in expected.values()):
         return
-    here = list(current.profile.columns)
-    missing = [name for name in known if name not in here and _is_expected(known[name], rows)]
-    extra = [name for name in here if name not in known and name not in reference.columns]
-    numbers = f"Number of columns in current dataset: {len(known) - len(missing) + len(extra)}, "
-    numbers += f"Number of columns in baseline constraints: {len(known)}"
-    if narrow > rows:
-        numbers = f"{narrow} of {narrow + rows} rows have fewer values than the baseline has columns"
+    present = list(current.profile.columns)
+    missing = [name for name in expected if name not in present and _is_required(expected[name], rows)]
+    extra = [name for name in present if name not in expected and name not in baseline.columns]
+    numbers = f"Number of columns in current dataset: {len(expected) - len(missing) + len(extra)}, "
+    numbers += f"Number of columns in baseline constraints: {len(expected)}"
+    if short > rows:
+        numbers = f"{short} of {short + rows} rows have fewer values than the baseline has columns"
         missing = []
-    if missing or narrow > rows:
+    if missing or short > rows:
         names = f". Missing: {_listed(missing)}" if missing else ""
         description = f"There are missing columns in current dataset. {numbers}{names}."
         yield Violation("Missing columns", "missing_column_check", description)
@@ -81,14 +82,15 @@ def _columns(current: Partial, reference: Reference) -> Iterator[Violation]:
         yield Violation("Extra columns", "extra_column_check", description)
 
 
-def _is_expected(expectation: Expectation, rows: int) -> bool:
-    """Tell whether it is no chance that no row has a value: callers may leave out what is missing."""
+def _is_required(expectation: Expectation, rows: int) -> bool:
+    """Tell whether some row should have a value: callers may leave a column out where its cell is missing."""
     return (1 - expectation.constraint.completeness) ** rows < _CHANCE
 
 
-def _violations(
+def _cell_violations(
     column: ColumnProfile, expectation: Expectation, rows: int, distance: float | None
 ) -> Iterator[tuple[Check, str]]:
+    """Compare a column's cells; `rows` is the number of the baseline's rows."""
     constraint, config = expectation.constraint, expectation.config
     kind, match = constraint.inferred_type, _type_match(column, expectation)
     if match < config.type_threshold:
@@ -124,14 +126,18 @@ def _type_match(column: ColumnProfile, expectation: Expectation) -> float:
     if not column.present or expectation.constraint.inferred_type == "Unknown":
         return 1.0
     if expectation.constraint.inferred_type == "String":
-        known = sum(column.texts.get(text, 0) for text in column.known)
+        known = sum(column.texts.get(text, 0) for text in column.known_texts)
         return 1.0 if column.text else known / column.present
     fractional = column.fractional if expectation.constraint.inferred_type == "Fractional" else 0
     return (column.integral + fractional) / column.present
 
 
 def _missing_allowed(column: ColumnProfile, completeness: float, rows: int) -> float:
-    """Return how many cells may be missing: none if none was, else the same share and what is chance."""
+    """Return how many cells may be missing, by the completeness and the number of rows of the baseline.
+
+    A complete baseline allows none. Otherwise the number is binomial, its variance that of the difference of
+    two samples: the current cells and the baseline's rows.
+    """
     cells = column.present + column.missing
     expected = (1 - completeness) * cells
     if completeness >= 1:
@@ -140,38 +146,39 @@ def _missing_allowed(column: ColumnProfile, completeness: float, rows: int) -> f
 
 
 def _domain_match(column: ColumnProfile, domain: tuple[str, ...] | None) -> tuple[float, list[str]]:
-    """Return the share of values that are in the domain, and others in the order of their number."""
+    """Return the share of values that are in the domain, and the other texts, the most frequent first."""
     if not domain or not column.present:
         return 1.0, []
-    texts = _folded(column.texts, domain)
+    texts = _fold_booleans(column.texts, domain)
     inside = sum(texts.get(text, 0) for text in domain)
     others = Counter({text: count for text, count in texts.items() if text not in domain})
     return inside / column.present, [text for text, _ in others.most_common()]
 
 
-def _drift(column: ColumnProfile, known: Column, expectation: Expectation, minimum: int) -> float | None:
+def _drift(
+    column: ColumnProfile, expected: BaselineColumn, expectation: Expectation, minimum: int
+) -> float | None:
     """Return the distance of a column from its baseline, None where the two can't be compared."""
     config = expectation.config
     if not config.compare:
         return None
-    if known.levels and column.moments.count >= minimum:
-        return distances.numerical(known.levels, column.quantiles.levels(), robust=config.robust)
-    if not known.texts or column.present < minimum:
+    if expected.levels and column.moments.count >= minimum:
+        return distances.kolmogorov_smirnov(expected.levels, column.quantiles.levels(), robust=config.robust)
+    if not expected.texts or column.present < minimum:
         return None
-    texts = _folded(column.texts, tuple(known.texts))
-    if config.chi_squared:
-        return distances.chi_squared(known.texts, texts, robust=config.robust)
-    return distances.categorical(known.texts, texts, column.present, robust=config.robust)
+    texts = _fold_booleans(column.texts, tuple(expected.texts))
+    distance = distances.CATEGORICAL[config.categorical_method]
+    return distance(expected.texts, texts, column.present, robust=config.robust)
 
 
-def _folded(texts: dict[str, int], known: tuple[str, ...]) -> dict[str, int]:
-    """Count a boolean in any case, as the model reads it."""
+def _fold_booleans(texts: dict[str, int], known: tuple[str, ...]) -> dict[str, int]:
+    """Count booleans in the spelling of the known texts: the model reads them in any case."""
     if not {text.lower() for text in known} <= values.BOOLEANS:
         return texts
-    spelled = {text.lower(): text for text in known}
+    spelling = {text.lower(): text for text in known}
     folded: Counter[str] = Counter()
     for text, count in texts.items():
-        folded[spelled.get(text.lower(), text)] += count
+        folded[spelling.get(text.lower(), text)] += count
     return dict(folded)
 
 
@@ -180,5 +187,5 @@ def _percent(share: float) -> str:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(name[:_LENGTH] for name in names[:_SHOWN])
-    return shown + (", …" if len(names) > _SHOWN else "")
+    shown = ", ".join(name[:_SHOWN_CHARACTERS] for name in names[:_SHOWN_NAMES])
+    return shown + (", …" if len(names) > _SHOWN_NAMES else "")

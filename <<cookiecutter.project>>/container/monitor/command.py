@@ -1,91 +1,92 @@
-"""From data, or from what several instances know of it, to a baseline or to a comparison with one."""
+"""From data, or from the partial profiles of several instances, to a baseline or to a comparison with one."""
 
 from container.data import tables
-from container.monitor import baseline_file, checks, metrics, partial, report, shards
+from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards
 from container.monitor.baseline import write_baseline
-from container.monitor.baseline_file import Reference
-from container.monitor.checks import Finding
-from container.monitor.files import statistics_document, write, write_text
-from container.monitor.partial import Partial
+from container.monitor.baseline_file import Baseline
+from container.monitor.checks import Comparison
+from container.monitor.files import statistics_document, write
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
 from container.monitor.tables import batches
 from container.monitor.worker import Task
-from container.monitor.worker_pool import Crew
+from container.monitor.worker_pool import WorkerPool
 from container.runtime.errors import UserError
+from container.runtime.files import write_atomically
 from container.runtime.paths import ResourceConfig
 
 
-def run(settings: Settings, resources: ResourceConfig, crew: Crew) -> str:
-    """Do what is asked for, with the processes of a crew; return the outcome in one line."""
-    if settings.truth:
-        from container.monitor import quality  # noqa: PLC0415  most comparisons never need it
+def run(settings: Settings, resources: ResourceConfig, pool: WorkerPool) -> str:
+    """Do what the settings ask for, with the processes of a worker pool; return the outcome in one line."""
+    if settings.ground_truth:
+        from container.monitor import quality  # noqa: PLC0415 - scikit-learn takes a second, and data does not need it
 
         return quality.run(settings, resources)
-    baseline = _reference(settings)
-    if settings.partials:
-        return _conclude(_merged(settings, baseline), baseline, settings)
-    alone = len(resources.hosts) == 1
-    found = (
-        _captured(settings, baseline, crew)
+    baseline = _baseline(settings)
+    if settings.partial_source:
+        return _conclude(_merge(settings, baseline), baseline, settings)
+    is_alone = len(resources.hosts) == 1
+    profiled = (
+        _profile_captured(settings, baseline, pool)
         if settings.captured and baseline
-        else _table(settings, baseline, alone=alone)
+        else _profile_tables(settings, baseline, is_alone=is_alone)
     )
-    if alone:
-        return _conclude(found, baseline, settings)
+    if is_alone:
+        return _conclude(profiled, baseline, settings)
     path = settings.output / "partial" / f"{resources.current_host}.json"
-    write_text(path, found.stored().decode())
-    return (
-        f"Completed: {resources.current_host} has profiled {found.profile.rows} rows, which are to be merged."
-    )
+    write_atomically(path, profiled.serialize().decode())
+    rows = profiled.profile.rows
+    return f"Completed: {resources.current_host} has profiled {rows} rows, which are to be merged."
 
 
-def _reference(settings: Settings) -> Reference | None:
+def _baseline(settings: Settings) -> Baseline | None:
     if settings.statistics is None or settings.constraints is None:
         return None
     return baseline_file.read(settings.statistics, settings.constraints)
 
 
-def _captured(settings: Settings, baseline: Reference, crew: Crew) -> Partial:
-    task = Task(baseline.names, baseline.known, settings.window)
-    return shards.profile(settings.source, task, crew)
+def _profile_captured(settings: Settings, baseline: Baseline, pool: WorkerPool) -> PartialProfile:
+    task = Task(baseline.names, baseline.known_texts, settings.window)
+    return shards.profile(settings.source, task, pool)
 
 
-def _table(settings: Settings, baseline: Reference | None, *, alone: bool) -> Partial:
-    """Profile the tables of this instance, which may have none of them when it is not alone."""
-    found = Partial(TableProfile(known=baseline.known if baseline else {}))
-    if alone or tables.present(settings.source, tables.CSV):
+def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: bool) -> PartialProfile:
+    """Profile the tables of this instance; one of several instances may have none."""
+    profiled = PartialProfile(TableProfile(known_texts=baseline.known_texts if baseline else {}))
+    if is_alone or tables.present(settings.source, tables.CSV):
         for batch in batches(settings.source, header=settings.header):
-            found.profile.update(batch)
-    return found
+            profiled.profile.update(batch)
+    return profiled
 
 
-def _merged(settings: Settings, baseline: Reference | None) -> Partial:
-    paths = sorted(settings.partials.rglob("*.json")) if settings.partials else []
+def _merge(settings: Settings, baseline: Baseline | None) -> PartialProfile:
+    paths = sorted(settings.partial_source.rglob("*.json")) if settings.partial_source else []
     if not paths:
-        raise UserError(f"there is no partial result in {settings.partials}: each instance leaves one")
-    known = baseline.known if baseline else {}
-    merged = Partial(TableProfile(known=known))
+        raise UserError(f"{settings.partial_source} has no partial result: each instance leaves one")
+    known_texts = baseline.known_texts if baseline else {}
+    merged = PartialProfile(TableProfile(known_texts=known_texts))
     for path in paths:
-        merged.merge(partial.restored(path.read_bytes(), known, path.name))
+        merged.merge(partial_profile.deserialize(path.read_bytes(), known_texts, path.name))
     return merged
 
 
-def _conclude(found: Partial, baseline: Reference | None, settings: Settings) -> str:
-    found.profile.settle()
+def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Settings) -> str:
+    profile, counts = profiled.profile, profiled.counts
+    profile.finalize()
     if baseline is None:
-        return write_baseline(found.profile, settings.output, settings.threshold)
-    write(settings.output / "statistics.json", statistics_document(found.profile))
-    compared = found.profile.rows + found.counts.narrow >= settings.minimum
-    finding = checks.compare(found, baseline, settings.minimum) if compared else Finding([], {})
-    published = metrics.of_data(found.profile, finding, baseline, settings.watched) if compared else []
+        return write_baseline(profile, settings.output, settings.drift_threshold)
+    write(settings.output / "statistics.json", statistics_document(profile))
+    is_compared = profile.rows + counts.too_few_columns >= settings.minimum
+    comparison = checks.compare(profiled, baseline, settings.minimum) if is_compared else Comparison([], {})
+    published = metrics.of_data(profile, comparison, baseline, settings.dimensions) if is_compared else []
     outcome = Outcome(
-        rows=found.profile.rows,
-        compared=compared,
-        violations=finding.violations,
-        counts=found.counts,
-        metrics=metrics.publish(published, settings.output, settings.handed_over, settings.window.end),
+        rows=profile.rows,
+        compared=is_compared,
+        violations=comparison.violations,
+        counts=counts,
+        metrics=metrics.publish(published, settings.output, settings.cloudwatch_output, settings.window.end),
         minimum=settings.minimum,
     )
     report.write_outcome(settings.output, outcome)

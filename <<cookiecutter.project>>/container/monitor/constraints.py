@@ -1,11 +1,12 @@
-"""What later data must satisfy, suggested from a baseline's profile."""
+"""Constraints of later data, suggested from a baseline's profile."""
 
 from dataclasses import dataclass
 
 from container.monitor.profile import ColumnProfile, InferredType
 
-# A column of texts is no domain when more than this share of them stand there once, as the analyzer has it.
-_MOST_SINGLE = 0.1
+# The share of texts that may occur once in a column with a domain, as in the analyzer: where more do, such as
+# names, later data has new ones.
+_MAX_SINGLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,13 @@ def suggest(column: ColumnProfile) -> Constraint:
 
 
 def by_frequency(texts: dict[str, int]) -> list[tuple[str, int]]:
-    """Sort counted texts, the commonest first, equals by the alphabet."""
+    """Sort counted texts, the most frequent first, those of equal counts by the alphabet."""
     return sorted(texts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _domain(column: ColumnProfile) -> tuple[str, ...] | None:
     texts = column.categories
     single = sum(count == 1 for count in texts.values())
-    if not texts or single > _MOST_SINGLE * len(texts):
+    if not texts or single > _MAX_SINGLE * len(texts):
         return None
     return tuple(text for text, _ in by_frequency(texts))

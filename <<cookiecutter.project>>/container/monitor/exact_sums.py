@@ -1,4 +1,9 @@
-"""Sums without rounding, so that the parts of a table add up to the whole, however it was cut."""
+"""Sums without rounding, so that the sums of a table's parts add up to that of the whole, however it is cut.
+
+math.fsum does not serve: it rounds at its end, and its partial sums can't be sent to another process and
+merged. A sum here is an integer, which is exact and merges by addition. Numbers are cut into limbs whose
+products and sums fit in 53 bits, an error-free vector transformation (Rump, Ogita and Oishi 2008).
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,19 +15,20 @@ from numpy.typing import NDArray
 
 from container.runtime.typing import FloatArray
 
-# A float's mantissa is cut in three limbs of 18 bits; the sums of their products over this many rows fit in a
-# float's 53 bits, so that every addition below is exact.
+# A product of two limbs of 18 bits has 36 bits, and the sum of 32,768 of them 51, at most 53 where they
+# are doubled or added below: a float's 53 bits hold it, so that every addition is exact.
 _ROWS = 32768
 _BITS = 18
 _LIMB = 2.0**_BITS
-_LIMBS = 4
-# The sum counts in units of 2^-_UNIT, the squares in units of 2^-2*_UNIT: no float's last bit is smaller.
+_LIMBS = 4  # of numbers whose bits lie within 72; a mantissa alone has three
+# Sums count in units of 2^-_UNIT, sums of squares in units of 2^-2*_UNIT: the last bit of the smallest float
+# is 2^-1074, and a limb may begin 54 bits below it.
 _UNIT = 1074 + 54
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Hold how many numbers there are, their sum and the sum of their squares, both as exact integers."""
+    """Hold the count of numbers, their sum and the sum of their squares, both as integers in fixed units."""
 
     count: int = 0
     total: int = 0
@@ -46,18 +52,21 @@ class Moments:
     def std_dev(self) -> float:
         """Return the population's standard deviation, rounded once; there must be a number."""
         spread = self.count * self.squares - self.total * self.total
-        extra = 2**128  # bits below the root's integer part
+        extra = 2**128  # so that isqrt keeps 128 bits below the root's integer part
         return _rounded(Fraction(math.isqrt(spread * extra * extra), self.count * 2**_UNIT * extra))
 
 
 def moments(values: FloatArray) -> Moments:
-    """Add up finite numbers."""
+    """Return the moments of (n,) finite numbers."""
     chunks = (values[start : start + _ROWS] for start in range(0, len(values), _ROWS))
-    return sum((_alike(chunk) or _moments(chunk) for chunk in chunks), Moments())
+    return sum((_similar_moments(chunk) or _any_moments(chunk) for chunk in chunks), Moments())
 
 
-def _alike(values: FloatArray) -> Moments | None:
-    """Add up numbers whose bits all lie within 72, as those of most columns do, at a third of the cost."""
+def _similar_moments(values: FloatArray) -> Moments | None:
+    """Return the moments of numbers whose bits lie within 72, as most columns' do, in a third of the time.
+
+    The result is None for other numbers.
+    """
     top = int(np.frexp(np.abs(values).max())[1]) - _BITS
     places = [top + _UNIT - _BITS * place for place in range(_LIMBS)]
     rest = np.ldexp(values, -top)
@@ -82,7 +91,8 @@ def _product(one: FloatArray, other: FloatArray) -> float:
     return float(np.einsum("i,i->", one, other))  # BLAS would take as many threads as there are processors
 
 
-def _moments(values: FloatArray) -> Moments:
+def _any_moments(values: FloatArray) -> Moments:
+    """Return the moments of any numbers: limbs of one exponent are added as floats, the sums as integers."""
     mantissas, exponents = np.frexp(values)
     lowest = int(exponents.min())
     places = exponents - lowest
@@ -97,8 +107,8 @@ def _moments(values: FloatArray) -> Moments:
         90: 2 * middle * low,
         108: low * low,
     }
-    total = sum(_added(places, limb, 1, lowest - bits + _UNIT) for bits, limb in limbs.items())
-    squares = sum(_added(places, part, 2, 2 * (lowest + _UNIT) - bits) for bits, part in products.items())
+    total = sum(_sum(places, limb, 1, lowest - bits + _UNIT) for bits, limb in limbs.items())
+    squares = sum(_sum(places, part, 2, 2 * (lowest + _UNIT) - bits) for bits, part in products.items())
     return Moments(len(values), total, squares)
 
 
@@ -108,13 +118,14 @@ def _limb(mantissas: FloatArray) -> tuple[FloatArray, FloatArray]:
     return limb, scaled - limb
 
 
-def _added(places: NDArray[np.int32], limbs: FloatArray, step: int, shift: int) -> int:
-    """Add limbs up as an integer: those at one place count 2^(step * place + shift) each."""
+def _sum(places: NDArray[np.int32], limbs: FloatArray, step: int, shift: int) -> int:
+    """Return the sum of (n,) limbs as an integer: a limb at a place counts 2^(step * place + shift)."""
     sums = np.bincount(places, weights=limbs)
     return sum(int(sums[place]) * 2 ** (step * int(place) + shift) for place in np.flatnonzero(sums))
 
 
 def _rounded(value: Fraction) -> float:
+    """Return the nearest float, or the greatest one where the value is beyond all floats."""
     try:
         return float(value)
     except OverflowError:

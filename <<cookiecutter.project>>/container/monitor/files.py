@@ -1,14 +1,14 @@
 """AWS's statistics.json and constraints.json, written as its analyzer writes them."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from container.monitor.constraints import Constraint, by_frequency
 from container.monitor.profile import ColumnProfile, TableProfile, buckets
-from container.monitor.settings import THRESHOLD
+from container.monitor.settings import DRIFT_THRESHOLD
 from container.monitor.sketch import SHRINKING, SIZE
+from container.runtime.files import write_atomically
 
 Document = dict[str, Any]
 
@@ -24,8 +24,11 @@ def statistics_document(profile: TableProfile) -> Document:
     }
 
 
-def constraints_document(constraints: list[Constraint], threshold: float = THRESHOLD) -> Document:
-    """Return constraints in the form of constraints.json, otherwise as the analyzer has it."""
+def constraints_document(constraints: list[Constraint], threshold: float = DRIFT_THRESHOLD) -> Document:
+    """Return constraints in the form of constraints.json, with the analyzer's own configuration.
+
+    `threshold` is the distance, from 0 to 1, above which a column has drifted.
+    """
     distribution: Document = {
         "perform_comparison": "Enabled",
         "comparison_threshold": threshold,
@@ -48,20 +51,15 @@ def constraints_document(constraints: list[Constraint], threshold: float = THRES
 
 
 def write(path: Path, document: Document) -> None:
-    """Write a document whole or not at all."""
-    write_text(path, render(document))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write a document as the analyzer lays it out, whole or not at all."""
+    write_atomically(path, render(document))
 
 
 def render(value: Any, indent: str = "") -> str:
-    """Lay JSON out as the analyzer does: a line a member of an object, arrays of plain values on one."""
+    """Return JSON as the analyzer lays it out: a line for each member of an object, and one for an array.
+
+    The two can then be compared by diff.
+    """
     inner = indent + "  "
     if isinstance(value, dict) and value:
         members = (f"{inner}{json.dumps(name)} : {render(member, inner)}" for name, member in value.items())

@@ -1,8 +1,8 @@
-"""What CloudWatch is told of a comparison, in the shape of PutMetricData, under the names of Model Monitor.
+"""CloudWatch metrics of a comparison, in the shape of PutMetricData, under the names of Model Monitor.
 
-`metrics/0.json` and so on are arrays that a state machine reads and publishes, each within what it can hold;
-they have no time, so that what is published counts now. For AWS's MonitoringSchedule the same goes, with the
-end of the window as its time, to where SageMaker looks for it.
+`metrics/0.json` and so on are arrays for a state machine that publishes them, within the limits of both. They
+have no timestamp, so that CloudWatch takes the time of publishing. For a MonitoringSchedule of AWS the
+same metrics, with the end of the window as their timestamp, are written where SageMaker reads them.
 """
 
 import json
@@ -11,65 +11,71 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from container.monitor.baseline_file import Reference
-from container.monitor.checks import Finding
-from container.monitor.files import write_text
+from container.monitor.baseline_file import Baseline
+from container.monitor.checks import Comparison
 from container.monitor.profile import ColumnProfile, TableProfile
-from container.monitor.settings import Watched
+from container.monitor.settings import MetricDimensions
+from container.runtime.files import write_atomically
 
 _FILE = "cloudwatch_metrics.jsonl"
-_MOST, _BYTES = 1000, 180_000  # of PutMetricData at a time, and of what a state machine passes on
-_NAME = 255
-_RANGE = 2.0**360  # CloudWatch refuses greater numbers
+_MAX_METRICS = 1000  # of a call of PutMetricData
+_MAX_BYTES = 180_000  # of a file: a state of a state machine passes on at most 256 KiB
+_MAX_NAME = 255  # characters of a metric's name
+_MAX_NUMBER = 2.0**360  # CloudWatch refuses numbers beyond it
 
 Metric = dict[str, Any]
 
 
-def of_data(profile: TableProfile, finding: Finding, reference: Reference, watched: Watched) -> list[Metric]:
+def of_data(
+    profile: TableProfile, comparison: Comparison, baseline: Baseline, dimensions: MetricDimensions
+) -> list[Metric]:
     """Return the metrics of each column of the baseline: its numbers, its completeness and its drift."""
-    found: list[Metric] = []
-    for name, expectation in reference.expectations.items():
+    metrics: list[Metric] = []
+    for name, expectation in baseline.expectations.items():
         column = profile.columns.get(name) or ColumnProfile(name, missing=profile.rows)
         if not expectation.config.emit:
             continue
-        found.append({"MetricName": f"feature_non_null_{name}", "StatisticValues": _presence(column)})
+        metrics.append({"MetricName": f"feature_non_null_{name}", "StatisticValues": _presence(column)})
         if column.moments.count:
-            found.append({"MetricName": f"feature_data_{name}", "StatisticValues": _numbers(column)})
-        if name in finding.drift:
-            found.append({"MetricName": f"feature_baseline_drift_{name}", "Value": finding.drift[name]})
-    return _published(found, watched)
+            metrics.append({"MetricName": f"feature_data_{name}", "StatisticValues": _numbers(column)})
+        if name in comparison.drift:
+            metrics.append({"MetricName": f"feature_baseline_drift_{name}", "Value": comparison.drift[name]})
+    return _with_dimensions(metrics, dimensions)
 
 
-def of_quality(values: dict[str, float], watched: Watched) -> list[Metric]:
-    """Return a metric for each of a model's."""
-    return _published([{"MetricName": name, "Value": value} for name, value in values.items()], watched)
+def of_quality(scores: dict[str, float], dimensions: MetricDimensions) -> list[Metric]:
+    """Return a CloudWatch metric for each score of a model."""
+    metrics = [{"MetricName": name, "Value": value} for name, value in scores.items()]
+    return _with_dimensions(metrics, dimensions)
 
 
-def publish(metrics: list[Metric], output: Path, handed_over: Path | None, time: str) -> list[str]:
-    """Write what a state machine publishes, and what SageMaker takes where it does; return the files' names.
+def publish(metrics: list[Metric], output: Path, cloudwatch_output: Path | None, time: str) -> list[str]:
+    """Write the files for a state machine, and the one for SageMaker; return the names of the former.
 
-    `time` is that of the window's end, to the second and in UTC; without one it is now.
+    `cloudwatch_output` is SageMaker's directory, None where SageMaker does not publish metrics. `time` is
+    the end of the window, to the second and in UTC; an empty one means now.
     """
     names = []
     for number, chunk in enumerate(_chunks(metrics)):
         names.append(f"metrics/{number}.json")
-        write_text(output / names[-1], f"[{','.join(chunk)}]\n")
-    if handed_over and metrics:
+        write_atomically(output / names[-1], f"[{','.join(chunk)}]\n")
+    if cloudwatch_output and metrics:
         moment = f"{time or datetime.now(UTC).strftime('%Y-%m-%dT%H:%M:%S')}Z"
         lines = (json.dumps({**metric, "Timestamp": moment}, ensure_ascii=False) for metric in metrics)
-        write_text(handed_over / _FILE, "".join(f"{line}\n" for line in lines))
+        write_atomically(cloudwatch_output / _FILE, "".join(f"{line}\n" for line in lines))
     return names
 
 
-def _published(metrics: list[Metric], watched: Watched) -> list[Metric]:
-    fitting = (metric for metric in metrics if len(metric["MetricName"]) <= _NAME)
-    named = {"Endpoint": watched.endpoint, "MonitoringSchedule": watched.schedule}
-    dimensions = [{"Name": name, "Value": value} for name, value in named.items() if value]
-    return [{**metric, "Dimensions": dimensions} for metric in fitting]
+def _with_dimensions(metrics: list[Metric], dimensions: MetricDimensions) -> list[Metric]:
+    """Return the metrics whose name CloudWatch takes, with the dimensions that are set."""
+    accepted = (metric for metric in metrics if len(metric["MetricName"]) <= _MAX_NAME)
+    named = {"Endpoint": dimensions.endpoint, "MonitoringSchedule": dimensions.schedule}
+    pairs = [{"Name": name, "Value": value} for name, value in named.items() if value]
+    return [{**metric, "Dimensions": pairs} for metric in accepted]
 
 
 def _presence(column: ColumnProfile) -> dict[str, float]:
-    """Return one for each value and zero for each that is missing: their average is the completeness."""
+    """Return statistics of a 1 for each value and a 0 for each missing one, whose average is completeness."""
     return {
         "SampleCount": column.present + column.missing,
         "Sum": column.present,
@@ -80,15 +86,15 @@ def _presence(column: ColumnProfile) -> dict[str, float]:
 
 def _numbers(column: ColumnProfile) -> dict[str, float]:
     numbers = {"Sum": column.moments.sum, "Minimum": column.minimum, "Maximum": column.maximum}
-    held = {name: min(max(number, -_RANGE), _RANGE) for name, number in numbers.items()}
-    return {"SampleCount": column.moments.count, **held}
+    limited = {name: min(max(number, -_MAX_NUMBER), _MAX_NUMBER) for name, number in numbers.items()}
+    return {"SampleCount": column.moments.count, **limited}
 
 
 def _chunks(metrics: list[Metric]) -> Iterator[list[str]]:
     chunk: list[str] = []
     size = 0
     for text in (json.dumps(metric, ensure_ascii=False) for metric in metrics):
-        if chunk and (len(chunk) == _MOST or size + len(text.encode()) > _BYTES):
+        if chunk and (len(chunk) == _MAX_METRICS or size + len(text.encode()) > _MAX_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append(text)

@@ -1,4 +1,4 @@
-"""Profiles: what is known of a table, column by column. Profiles of parts merge into that of the whole."""
+"""Profiles of a table, column by column. The profiles of its parts merge into the profile of the whole."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -16,35 +16,32 @@ from container.runtime.typing import FloatArray
 
 InferredType = Literal["Integral", "Fractional", "String", "Unknown"]
 
-# The analyzer's own limits: how many different texts are counted one by one, and how many buckets numbers
-# are spread over.
-MOST_TEXTS = 120
-BUCKETS = 10
-# How many columns that a baseline does not have are looked at: requests may name any number of them.
-MOST_OTHERS = 100
+MAX_TEXTS = 120  # different texts of a column that are counted, as by the analyzer
+BUCKETS = 10  # of a column's numbers, as in the analyzer's files
+MAX_OTHER_COLUMNS = 100  # that a baseline does not have: requests may name any number of columns
 
 
 @dataclass
 class ColumnProfile:
-    """Accumulate what is known of one column; cells are whole numbers, other numbers, text or missing.
+    """Accumulate the profile of one column, whose cells are whole numbers, other numbers, text or missing.
 
-    `known` are texts that are counted however many others there are: those of a baseline's column.
+    `known_texts` are those of a baseline's column, which are counted however many other texts there are.
     """
 
     name: str
-    known: frozenset[str] = frozenset()
+    known_texts: frozenset[str] = frozenset()
     missing: int = 0
     integral: int = 0
     fractional: int = 0
     text: int = 0
-    pointed: bool = False  # a whole number was written like 3.0 or 1e5
+    written_as_float: bool = False  # some whole number was written like 3.0 or 1e5
     minimum: float = math.inf
     maximum: float = -math.inf
     moments: Moments = field(default_factory=Moments)
     quantiles: Quantiles = field(default_factory=Quantiles)
     distinct: Distinct = field(default_factory=Distinct)
     texts: dict[str, int] = field(default_factory=dict)
-    crowded: bool = False  # there were too many texts, and only the known ones are counted
+    truncated: bool = False  # there were too many texts, so that only the known ones are counted
 
     @property
     def present(self) -> int:
@@ -58,10 +55,10 @@ class ColumnProfile:
 
     @property
     def inferred_type(self) -> InferredType:
-        """Return the narrowest type that holds every value; 3.0 is Fractional, as the analyzer has it."""
+        """Return the narrowest type that holds every value; 3.0 is Fractional, as for the analyzer."""
         if self.text:
             return "String"
-        if self.fractional or self.pointed:
+        if self.fractional or self.written_as_float:
             return "Fractional"
         return "Integral" if self.integral else "Unknown"
 
@@ -72,15 +69,15 @@ class ColumnProfile:
 
     @property
     def categories(self) -> dict[str, int]:
-        """Return the counted texts when they can be categories: few, and no dates, which never come again."""
+        """Return the counted texts when they can be categories: few, and not dates, which do not recur."""
         dates = bool(self.texts) and any(
-            all(values.seconds(text, style) is not None for text in self.texts)
+            all(values.parse_timestamp(text, style) is not None for text in self.texts)
             for style in values.DATE_FORMATS
         )
-        return {} if dates or (self.crowded and not self.known) else self.texts
+        return {} if dates or (self.truncated and not self.known_texts) else self.texts
 
     def update(self, cells: pl.Series) -> None:
-        """Add cells: text as a file holds it, or numbers where a reader had numbers."""
+        """Add cells: text as a file has it, or numbers where a reader had numbers."""
         present, numbers = _read(cells)
         is_number = np.isfinite(numbers)
         finite = numbers if is_number.all() else numbers[is_number]
@@ -89,30 +86,31 @@ class ColumnProfile:
         self.integral += int(whole.sum())
         self.fractional += len(finite) - int(whole.sum())
         self.text += len(present) - len(finite)
-        if not self.pointed and whole.any():
-            written = present.filter(pl.Series(is_number)) if len(finite) < len(present) else present
-            self.pointed = _is_pointed(written.filter(pl.Series(whole)))
+        if not self.written_as_float and whole.any():
+            numeric = present.filter(pl.Series(is_number)) if len(finite) < len(present) else present
+            self.written_as_float = _is_written_as_float(numeric.filter(pl.Series(whole)))
         self._update_numbers(finite)
-        if self.crowded and not self.known:
+        if self.truncated and not self.known_texts:
             self._update_distinct(present, numbers)
             return
-        counted = present.value_counts()
-        self._tally(zip(_written(counted[:, 0]), counted[:, 1], strict=True))
-        self._update_distinct(*_read(counted[:, 0]))
+        # Different texts are fewer than cells, so that hashing them once takes less time.
+        counts = present.value_counts()
+        self._tally(zip(_as_text(counts[:, 0]), counts[:, 1], strict=True))
+        self._update_distinct(*_read(counts[:, 0]))
 
     def merge(self, other: "ColumnProfile") -> None:
-        """Add what is known of the same column of another part."""
+        """Add the profile of the same column of another part."""
         self.missing += other.missing
         self.integral += other.integral
         self.fractional += other.fractional
         self.text += other.text
-        self.pointed |= other.pointed
+        self.written_as_float |= other.written_as_float
         self.minimum = min(self.minimum, other.minimum)
         self.maximum = max(self.maximum, other.maximum)
         self.moments += other.moments
         self.quantiles.merge(other.quantiles)
         self.distinct.merge(other.distinct)
-        self.crowded |= other.crowded
+        self.truncated |= other.truncated
         self._tally(other.texts.items())
 
     def _update_numbers(self, numbers: FloatArray) -> None:
@@ -129,28 +127,30 @@ class ColumnProfile:
         if not is_number.all():
             self.distinct.update(present.filter(pl.Series(~is_number)).hash().to_numpy())
 
-    def _tally(self, counted: Iterable[tuple[str, int]]) -> None:
+    def _tally(self, counts: Iterable[tuple[str, int]]) -> None:
+        """Add counted texts, and leave out all but the known ones as soon as there are too many."""
         tally = dict(self.texts)
-        for text, count in counted:
-            if not self.crowded or text in self.known:
+        for text, count in counts:
+            if not self.truncated or text in self.known_texts:
                 tally[text] = tally.get(text, 0) + count
-            self.crowded = self.crowded or len(tally) > MOST_TEXTS + len(self.known)
-            if self.crowded and not self.known:
+            self.truncated = self.truncated or len(tally) > MAX_TEXTS + len(self.known_texts)
+            if self.truncated and not self.known_texts:
                 break
-        self.texts = {text: tally[text] for text in tally if text in self.known} if self.crowded else tally
+        known = {text: count for text, count in tally.items() if text in self.known_texts}
+        self.texts = known if self.truncated else tally
 
 
 @dataclass
 class TableProfile:
-    """Accumulate what is known of a table's columns, in their order.
+    """Accumulate the profiles of a table's columns, in their order.
 
-    `known` names the columns that are expected, each with the texts that are to be counted. Of others the
-    first by the alphabet are kept, so that it does not matter which part of a table comes first.
+    `known_texts` names the expected columns, each with the texts to count. Of other columns the first by the
+    alphabet are kept, so that the parts of a table may come in any order.
     """
 
     rows: int = 0
     columns: dict[str, ColumnProfile] = field(default_factory=dict)
-    known: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    known_texts: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def update(self, batch: pl.DataFrame) -> None:
         """Add rows."""
@@ -159,32 +159,32 @@ class TableProfile:
             self.update_column(cells.name, cells)
 
     def update_column(self, name: str, cells: pl.Series) -> None:
-        """Add cells of one column; whoever does so counts the rows."""
+        """Add cells of one column; the caller counts the rows."""
         column = self._column(name)
         if column:
             column.update(cells)
 
     def merge(self, other: "TableProfile") -> None:
-        """Add what is known of another part of the same table."""
+        """Add the profile of another part of the same table."""
         self.rows += other.rows
         for name, part in other.columns.items():
             column = self._column(name)
             if column:
                 column.merge(part)
 
-    def settle(self) -> None:
-        """Put known columns first, and count as missing the cells of rows that came without a column."""
-        others = self.columns.keys() - self.known.keys()
-        order = [*self.known, *sorted(others)] if self.known else list(self.columns)
+    def finalize(self) -> None:
+        """Put expected columns first, and count as missing the cells of rows that came without a column."""
+        others = self.columns.keys() - self.known_texts.keys()
+        order = [*self.known_texts, *sorted(others)] if self.known_texts else list(self.columns)
         self.columns = {name: self.columns[name] for name in order if name in self.columns}
         for column in self.columns.values():
             column.missing = self.rows - column.present
 
     def _column(self, name: str) -> ColumnProfile | None:
         if name not in self.columns:
-            self.columns[name] = ColumnProfile(name, self.known.get(name, frozenset()))
-            others = [other for other in self.columns if other not in self.known]
-            if self.known and len(others) > MOST_OTHERS:
+            self.columns[name] = ColumnProfile(name, self.known_texts.get(name, frozenset()))
+            others = [other for other in self.columns if other not in self.known_texts]
+            if self.known_texts and len(others) > MAX_OTHER_COLUMNS:
                 del self.columns[max(others)]
         return self.columns.get(name)
 
@@ -199,13 +199,13 @@ class Bucket:
 
 
 def buckets(column: ColumnProfile, levels: list[FloatArray]) -> list[Bucket]:
-    """Spread a numeric column's values, by its sketch's levels, over equal widths from least to greatest."""
+    """Count a numeric column's values, by its sketch's levels, in buckets of equal width."""
     bounds = _bounds(column.minimum, column.maximum)
-    counted = ranks(levels, np.array(bounds)).tolist()
-    counted[-1] = column.moments.count
+    below = ranks(levels, np.array(bounds)).tolist()
+    below[-1] = column.moments.count  # the last bucket contains its upper bound
     return [
         Bucket(lower, upper, after - before)
-        for (lower, upper), (before, after) in zip(pairwise(bounds), pairwise(counted), strict=True)
+        for (lower, upper), (before, after) in zip(pairwise(bounds), pairwise(below), strict=True)
     ]
 
 
@@ -213,11 +213,12 @@ def _bounds(low: float, high: float) -> list[float]:
     steps = range(BUCKETS + 1)
     if math.isfinite((high - low) * BUCKETS):
         return [low + (high - low) * step / BUCKETS for step in steps]
+    # The difference of the bounds overflows.
     return [low / BUCKETS * (BUCKETS - step) + high / BUCKETS * step for step in steps]
 
 
 def _read(cells: pl.Series) -> tuple[pl.Series, FloatArray]:
-    """Return the cells that hold a value, and their numbers: not finite where they are none."""
+    """Return the cells that hold a value, and (n,) their numbers, not finite where a cell is not a number."""
     if cells.dtype != pl.String:
         present = cells.drop_nulls()
         return present, present.cast(pl.Float64).to_numpy(writable=True)
@@ -229,15 +230,15 @@ def _read(cells: pl.Series) -> tuple[pl.Series, FloatArray]:
     return present, present.cast(pl.Float64, strict=False).to_numpy(writable=True)
 
 
-def _is_pointed(whole: pl.Series) -> bool:
-    """Tell whether one of some whole numbers is not written as such."""
+def _is_written_as_float(whole: pl.Series) -> bool:
+    """Tell whether some of these whole numbers is written with a point or an exponent."""
     if whole.dtype != pl.String:
         return whole.dtype == pl.Float64 and len(whole) > 0
     return whole.cast(pl.Int128, strict=False).null_count() > 0
 
 
-def _written(cells: pl.Series) -> Iterable[str]:
-    """Return cells as a file would hold them."""
+def _as_text(cells: pl.Series) -> Iterable[str]:
+    """Return cells as a file would have them."""
     if cells.dtype != pl.Float64:
         return cells.cast(pl.String)
     return (str(int(number)) if number.is_integer() else repr(number) for number in cells)

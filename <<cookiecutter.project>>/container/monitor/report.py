@@ -1,4 +1,4 @@
-"""What a comparison leaves: its files, and its outcome in the words that Model Monitor reads."""
+"""The outcome of a comparison: its files, and its message in the words that Model Monitor reads."""
 
 import json
 from collections.abc import Sequence
@@ -7,25 +7,27 @@ from pathlib import Path
 from typing import Any
 
 from container.monitor.capture import Counts
-from container.monitor.files import write, write_text
+from container.monitor.files import write
+from container.runtime.files import write_atomically
 
-_SHOWN = 20  # violations of a summary, which a state machine passes on
-_WORDS = {
-    "broken": "broken lines",
-    "damaged": "damaged compressed files",
-    "artificial": "golden or synthetic requests",
-    "outside": "requests outside the window",
-    "without": "requests without a captured body",
-    "unreadable": "requests that are no table",
-    "narrow": "rows with too few values",
-    "unlabelled": "requests without ground truth",
-    "mismatched": "requests whose ground truth does not fit",
+_MAX_VIOLATIONS = 20  # of a summary, which a state machine passes on
+# Of each count that names something left out: its name in summary.json, and its words in the message.
+_LEFT_OUT = {
+    "unparsable": ("broken", "broken lines"),
+    "corrupt": ("damaged", "damaged compressed files"),
+    "synthetic": ("artificial", "golden or synthetic requests"),
+    "out_of_window": ("outside", "requests outside the window"),
+    "missing_body": ("without", "requests without a captured body"),
+    "unreadable": ("unreadable", "requests that are not a table"),
+    "too_few_columns": ("narrow", "rows with too few values"),
+    "unlabelled": ("unlabelled", "requests without ground truth"),
+    "mismatched": ("mismatched", "requests whose ground truth does not fit"),
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold how a comparison ended."""
+    """Hold how a comparison ended. `minimum` is the number of rows below which nothing is compared."""
 
     rows: int
     compared: bool
@@ -36,14 +38,14 @@ class Outcome:
 
     @property
     def status(self) -> str:
-        """Return the word that an execution of Model Monitor ends with."""
+        """Return the final status of an execution of Model Monitor."""
         return "CompletedWithViolations" if self.violations else "Completed"
 
     @property
     def message(self) -> str:
         """Return the outcome in one line."""
         counted = asdict(self.counts)
-        left_out = [f"{words}: {counted[name]}" for name, words in _WORDS.items() if counted[name]]
+        left_out = [f"{words}: {counted[name]}" for name, (_, words) in _LEFT_OUT.items() if counted[name]]
         return f"{self.status}: {self._verdict} ({'; '.join([f'rows: {self.rows}', *left_out])})."
 
     @property
@@ -63,9 +65,14 @@ def write_outcome(output: Path, outcome: Outcome) -> None:
         "message": outcome.message,
         "compared": outcome.compared,
         "rows": outcome.rows,
-        "counts": asdict(outcome.counts),
+        "counts": {"lines": outcome.counts.lines, **_counts_left_out(outcome.counts)},
         "violation_count": len(violations),
-        "violations": violations[:_SHOWN],
+        "violations": violations[:_MAX_VIOLATIONS],
         "metrics": list(outcome.metrics),
     }
-    write_text(output / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
+    write_atomically(output / "summary.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
+
+
+def _counts_left_out(counts: Counts) -> dict[str, int]:
+    """Return the counts by their names in summary.json, which are older than those of the fields."""
+    return {name: getattr(counts, field) for field, (name, _) in _LEFT_OUT.items()}

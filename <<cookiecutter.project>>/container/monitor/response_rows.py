@@ -1,4 +1,4 @@
-"""Captured answers, in each form that the endpoint gives (serving/answers.py); ground truth has the same."""
+"""Rows of captured responses, in each format of the endpoint (payload/responses.py), and of ground truth."""
 
 import base64
 from collections.abc import Sequence
@@ -13,17 +13,21 @@ from container.payload.errors import RequestError
 from container.payload.negotiation import JSON, JSON_LINES, NPY, content_type
 from container.payload.requests import csv_rows, json_lines
 
+# What the readers below raise for a body that is not a response.
 UNREADABLE = (RequestError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
-def cells(given: Side) -> Sequence[Any]:
-    """Return the rows of an answer or of a truth: a value, a list of a CSV row's cells, or what JSON held."""
-    data, encoding = given["data"], given["encoding"]
+def read(side: Side) -> Sequence[Any]:
+    """Return the rows of a response or of ground truth: numbers, a list of a CSV row's cells, or JSON values.
+
+    It raises an exception of `UNREADABLE` for a body that is not one.
+    """
+    data, encoding = side["data"], side["encoding"]
     if encoding not in {"CSV", "JSON"}:
-        kind, _ = content_type(given.get("observedContentType", "text/csv").encode())
+        kind, _ = content_type(side.get("observedContentType", "text/csv").encode())
         body = base64.b64decode(data, validate=True)
         if kind == NPY:
-            return _array_cells(body)
+            return _read_array(body)
         if kind == JSON_LINES:
             return json_lines(body)
         data, encoding = body.decode(), "JSON" if kind == JSON else "CSV"
@@ -35,34 +39,38 @@ def cells(given: Side) -> Sequence[Any]:
     return document if isinstance(document, list) else [document]
 
 
-def _array_cells(body: bytes) -> Sequence[Any]:
-    """Return an array's numbers, or its rows of probabilities, which are tuples."""
+def _read_array(body: bytes) -> Sequence[Any]:
+    """Return an array's numbers, or its rows of probabilities as tuples, unlike the cells of a CSV row."""
     rows = npy.read(body).tolist()
     return [tuple(row) if isinstance(row, list) else row for row in rows]
 
 
-def confidences(given: Side | None, count: int) -> list[float | None]:
-    """Return the probability of the label of each of so many predictions, None when they can't be read."""
+def read_confidences(side: Side | None, count: int) -> list[float | None]:
+    """Return the label's probability of each of `count` predictions, each None when they can't be read."""
     try:
-        found = [_confidence(answer) for answer in cells(given)] if given else []
+        confidences = [_confidence(row) for row in read(side)] if side else []
     except UNREADABLE:
-        found = []
-    return [*found] if len(found) == count else [None] * count
+        confidences = []
+    return [*confidences] if len(confidences) == count else [None] * count
 
 
-def _confidence(answer: Any) -> float:
-    if isinstance(answer, tuple):
-        return max(map(finite, answer))
-    if isinstance(answer, dict):
-        return max(map(finite, answer["probabilities"].values()))
-    if not isinstance(answer, list):
+def _confidence(row: Any) -> float:
+    if isinstance(row, tuple):
+        return max(map(finite_number, row))
+    if isinstance(row, dict):
+        return max(map(finite_number, row["probabilities"].values()))
+    if not isinstance(row, list):
         raise TypeError("a prediction without its probability")
-    _, confidence = answer
-    return finite(confidence)
+    _, confidence = row
+    return finite_number(confidence)
 
 
-def finite(value: Any) -> float:
-    """Return a value as a number; raise ValueError when it is not finite."""
+def finite_number(value: Any) -> float:
+    """Return a value as a number.
+
+    Raises:
+        ValueError: it is not a finite number.
+    """
     number = float(value)
     if not np.isfinite(number):
         raise ValueError(f"{value} is not finite")

@@ -1,187 +1,143 @@
-"""What the monitor is asked for, by its environment: Model Monitor's contract for a container of one's own.
+"""The settings of a monitoring job, by Model Monitor's contract for a container of one's own.
 
     dataset_source              directory of the data
     dataset_format              {"csv": {"header": true}}, or {"sagemakerCaptureJson": {}}: captured requests
     output_path                 directory of the results
     baseline_statistics         the baseline's statistics.json; without a baseline one is suggested
     baseline_constraints        the baseline's constraints.json
-    start_time, end_time        captured requests outside of this time are left out; without them none is
-    publish_cloudwatch_metrics  Enabled under a MonitoringSchedule, which publishes them; Disabled otherwise
+    start_time, end_time        captured requests outside of this time are left out
+    publish_cloudwatch_metrics  Enabled under a MonitoringSchedule, which publishes the metrics, else Disabled
     sagemaker_endpoint_name, sagemaker_monitoring_schedule_name     the dimensions of the metrics
 
-What Model Monitor does not know:
+Variables that Model Monitor does not have:
 
     analysis_type               DATA_QUALITY, or MODEL_QUALITY: predictions against ground truth, where
                                 baseline_statistics is the evaluation.json of the model
     ground_truth_source         directory of ground truth, as SageMaker takes it
-    comparison_threshold        distance, from 0 to 1, beyond which something has drifted; a baseline keeps it
-    minimum_records             rows below which nothing is compared, since chance alone would look like drift
-    partial_source              directory with what several instances left: it is merged, and no data is read
+    comparison_threshold        distance, from 0 to 1, above which a column has drifted; a baseline keeps it
+    minimum_records             rows below which nothing is compared, since chance would look like drift
+    partial_source              directory of several instances' partial profiles to merge; no data is read
 """
 
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from container.monitor.capture import Window
+from container.monitor.window import Window
+from container.runtime import environment
+from container.runtime.environment import Variable
 from container.runtime.errors import UsageError
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
-_INPUT = "/opt/ml/processing/input"
-_SOURCE = f"{_INPUT}/baseline_dataset_input"
-_TRUTH = f"{_INPUT}/ground_truth"
-_OUTPUT = "/opt/ml/processing/output"
-_FORMAT = '{"csv": {"header": true}}'
+DRIFT_THRESHOLD = 0.1  # the analyzer's
+_INPUT = Path("/opt/ml/processing/input")
+_GROUND_TRUTH = _INPUT / "ground_truth"
+_CSV = '{"csv": {"header": true}}'
 _CAPTURE = "sagemakerCaptureJson"
-_MINIMUM = 500
-THRESHOLD = 0.1  # the analyzer's
-_ANALYSES = ("DATA_QUALITY", "MODEL_QUALITY")
+
+
+def has_header(text: str) -> bool:
+    """Tell whether tables of a `dataset_format` begin with a header; captured requests do not.
+
+    Raises:
+        ValueError: it is not a format.
+    """
+    style: Any = json.loads(text)
+    if isinstance(style, dict) and _CAPTURE in style:
+        return False
+    options = style.get("csv") if isinstance(style, dict) else None
+    header = options.get("header") if isinstance(options, dict) else None
+    if not isinstance(header, bool):
+        raise ValueError(text)  # noqa: TRY004 - the reader of settings reports a ValueError
+    return header
+
+
+def is_captured(text: str) -> bool:
+    """Tell whether a `dataset_format` is that of captured requests."""
+    style = json.loads(text)
+    return isinstance(style, dict) and _CAPTURE in style
+
+
+_FORMAT_RULE = f'{_CSV}, with true or false, or {{"{_CAPTURE}": {{}}}}'
 
 
 @dataclass(frozen=True)
-class Watched:
-    """Hold what watches what: the dimensions of every metric."""
+class MetricDimensions:
+    """Hold the dimensions of every metric in CloudWatch; an empty one is left out."""
 
-    endpoint: str = ""
-    schedule: str = ""
+    endpoint: Annotated[str, Variable("sagemaker_endpoint_name")] = ""
+    schedule: Annotated[str, Variable("sagemaker_monitoring_schedule_name")] = ""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Hold where the data, the baseline and the results are, and what is asked for."""
+    """Hold where the data, the baseline and the results are, and how they are compared."""
 
-    source: Path
-    output: Path
-    header: bool = True
-    captured: bool = False
-    statistics: Path | None = None
-    constraints: Path | None = None
+    source: Annotated[Path, Variable("dataset_source")] = _INPUT / "baseline_dataset_input"
+    output: Annotated[Path, Variable("output_path")] = Path("/opt/ml/processing/output")
+    header: Annotated[bool, Variable("dataset_format", parse=has_header, rule=_FORMAT_RULE)] = True
+    captured: Annotated[bool, Variable("dataset_format", parse=is_captured, rule=_FORMAT_RULE)] = False
+    statistics: Annotated[Path | None, Variable("baseline_statistics")] = None
+    constraints: Annotated[Path | None, Variable("baseline_constraints")] = None
     window: Window = field(default_factory=Window)
-    watched: Watched = field(default_factory=Watched)
-    handed_over: Path | None = None  # where SageMaker takes metrics from, when it publishes them
-    minimum: int = _MINIMUM
-    threshold: float = THRESHOLD
-    partials: Path | None = None
-    truth: Path | None = None  # of a model's quality
+    dimensions: MetricDimensions = field(default_factory=MetricDimensions)
+    publish: Annotated[str, Variable("publish_cloudwatch_metrics", choices=("Enabled", "Disabled"))] = (
+        "Disabled"
+    )
+    cloudwatch_output: Path | None = None  # the directory of the metrics that SageMaker publishes
+    minimum: Annotated[int, Variable("minimum_records", least=1)] = 500
+    drift_threshold: Annotated[float, Variable("comparison_threshold", least=0, most=1)] = DRIFT_THRESHOLD
+    partial_source: Annotated[Path | None, Variable("partial_source")] = None
+    analysis: Annotated[str, Variable("analysis_type", choices=("DATA_QUALITY", "MODEL_QUALITY"))] = (
+        "DATA_QUALITY"
+    )
+    ground_truth: Annotated[Path | None, Variable("ground_truth_source")] = None
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str], place: ContainerPaths) -> "Settings":
+        """Read environment variables; paths below /opt/ml move to the job's base directory.
+
+        Raises:
+            UsageError: a variable breaks its rule, or two do not fit together.
+        """
+        settings = environment.read(cls, variables, UsageError)
+        is_quality = settings.analysis == "MODEL_QUALITY"
+        ground_truth = (settings.ground_truth or _GROUND_TRUTH) if is_quality else None
+        settings = replace(
+            settings,
+            source=place.rebase(str(settings.source)),
+            output=place.rebase(str(settings.output)),
+            statistics=_rebase(settings.statistics, place),
+            constraints=_rebase(settings.constraints, place),
+            partial_source=_rebase(settings.partial_source, place),
+            ground_truth=_rebase(ground_truth, place),
+            cloudwatch_output=place.metrics if settings.publish == "Enabled" else None,
+        )
+        _check(settings)
+        return settings
 
     @property
-    def is_shared(self) -> bool:
+    def is_parallel(self) -> bool:
         """Tell whether there are captured requests to profile, which several processes can do."""
-        return self.captured and not self.partials and not self.truth
+        return self.captured and not self.partial_source and not self.ground_truth
 
 
-def read(environment: Mapping[str, str], layout: Layout) -> Settings:
-    """Read the environment; refuse what can't be done."""
-    statistics, constraints = _baseline(environment, layout)
-    captured, header = _format(environment.get("dataset_format", _FORMAT))
-    partials = environment.get("partial_source")
-    settings = Settings(
-        source=layout.moved(environment.get("dataset_source", _SOURCE)),
-        output=layout.moved(environment.get("output_path", _OUTPUT)),
-        header=header,
-        captured=captured,
-        statistics=statistics,
-        constraints=constraints,
-        window=Window(_time(environment, "start_time"), _time(environment, "end_time")),
-        watched=Watched(
-            environment.get("sagemaker_endpoint_name", ""),
-            environment.get("sagemaker_monitoring_schedule_name", ""),
-        ),
-        handed_over=layout.metrics if _publishes(environment) else None,
-        threshold=_threshold(environment.get("comparison_threshold", str(THRESHOLD))),
-        minimum=_minimum(environment.get("minimum_records", str(_MINIMUM))),
-        partials=layout.moved(partials) if partials else None,
-        truth=_truth(environment, layout),
-    )
-    _check(settings)
-    return settings
+def _rebase(path: Path | None, place: ContainerPaths) -> Path | None:
+    return place.rebase(str(path)) if path else None
 
 
 def _check(settings: Settings) -> None:
+    if bool(settings.statistics) != bool(settings.constraints) and not settings.ground_truth:
+        raise UsageError("baseline_statistics and baseline_constraints belong together: set both or none")
     if settings.statistics:
         return
-    if settings.truth:
+    if settings.ground_truth:
         raise UsageError("MODEL_QUALITY needs baseline_statistics: give the model's evaluation.json")
     if settings.captured:
         raise UsageError(
             "captured requests are compared with a baseline: set baseline_statistics and baseline_constraints"
         )
-    if settings.handed_over:
+    if settings.cloudwatch_output:
         raise UsageError("publish_cloudwatch_metrics must be Disabled: a baseline has no metrics to publish")
-
-
-def _baseline(environment: Mapping[str, str], layout: Layout) -> tuple[Path | None, Path | None]:
-    statistics, constraints = environment.get("baseline_statistics"), environment.get("baseline_constraints")
-    if bool(statistics) != bool(constraints) and environment.get("analysis_type") != "MODEL_QUALITY":
-        raise UsageError("baseline_statistics and baseline_constraints belong together: set both or none")
-    return (
-        layout.moved(statistics) if statistics else None,
-        layout.moved(constraints) if constraints else None,
-    )
-
-
-def _truth(environment: Mapping[str, str], layout: Layout) -> Path | None:
-    analysis = environment.get("analysis_type", _ANALYSES[0])
-    if analysis not in _ANALYSES:
-        raise UsageError(f"analysis_type is {analysis}, and must be {' or '.join(_ANALYSES)}")
-    if analysis == _ANALYSES[0]:
-        return None
-    return layout.moved(environment.get("ground_truth_source", _TRUTH))
-
-
-def _publishes(environment: Mapping[str, str]) -> bool:
-    text = environment.get("publish_cloudwatch_metrics", "Disabled")
-    if text not in {"Enabled", "Disabled"}:
-        raise UsageError(f"publish_cloudwatch_metrics is {text}, and must be Enabled or Disabled")
-    return text == "Enabled"
-
-
-def _format(text: str) -> tuple[bool, bool]:
-    """Return whether the data is captured requests, and whether a table begins with a header."""
-    refusal = UsageError(
-        f'dataset_format must be {_FORMAT}, with true or false, or {{"{_CAPTURE}": {{}}}}; it is {text}'
-    )
-    try:
-        style: Any = json.loads(text)
-    except ValueError:
-        raise refusal from None
-    if isinstance(style, dict) and _CAPTURE in style:
-        return True, False
-    options = style.get("csv") if isinstance(style, dict) else None
-    header = options.get("header") if isinstance(options, dict) else None
-    if not isinstance(header, bool):
-        raise refusal
-    return False, header
-
-
-def _time(environment: Mapping[str, str], name: str) -> str:
-    """Return a time as far as its second, in UTC, as the records have it before their Z."""
-    text = environment.get(name, "").replace(" ", "")
-    if not text:
-        return ""
-    try:
-        moment = datetime.fromisoformat(re.sub("Z$", "+00:00", text))
-    except ValueError:
-        raise UsageError(f"{name} is {text}, and must be a time such as 2026-01-31T14:00:00Z") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-def _minimum(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise UsageError(f"minimum_records is {text}, and must be a whole number above 0")
-    return int(text)
-
-
-def _threshold(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise UsageError(f"comparison_threshold is {text}, and must be a number from 0 to 1")
-    return value

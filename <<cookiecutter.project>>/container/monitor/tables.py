@@ -1,4 +1,4 @@
-"""Reading CSV files in batches, every cell as text."""
+"""CSV files read in batches, every cell as text."""
 
 import csv
 from collections.abc import Iterator
@@ -9,18 +9,20 @@ import polars as pl
 from container.data import tables
 from container.runtime.errors import UserError
 
-# Rows a batch: few enough that memory stays flat, enough that what is done once a batch costs little.
-_BATCH = 65536
+_BATCH_ROWS = 65536  # few enough that memory stays flat, enough that the work done once a batch is small
 
 
 def batches(source: Path, *, header: bool) -> Iterator[pl.DataFrame]:
     """Read every CSV file of a directory, sorted by path; all must have the same columns, in any order.
 
-    Without a header, columns are called _c0, _c1 and so on, as the analyzer calls them.
+    Without a header, columns are named _c0, _c1 and so on, as the analyzer names them.
+
+    Raises:
+        UserError: there is not a CSV file, one can't be read, or two have different columns.
     """
-    found = [(path, _columns(path, source, header=header)) for path in tables.find(source, tables.CSV)]
-    first, columns = found[0]
-    for path, names in found:
+    files = [(path, _columns(path, source, header=header)) for path in tables.find(source, tables.CSV)]
+    first, columns = files[0]
+    for path, names in files:
         if sorted(names) != sorted(columns):
             raise UserError(_difference(path, first, set(names) ^ set(columns)))
         for batch in _batches(path, names, header=header):
@@ -29,7 +31,7 @@ def batches(source: Path, *, header: bool) -> Iterator[pl.DataFrame]:
 
 def _columns(path: Path, source: Path, *, header: bool) -> tuple[str, ...]:
     if header:
-        return tables.judge(path, source).columns
+        return tables.inspect(path, source).columns
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             first = next(csv.reader(lines), [])
@@ -45,7 +47,7 @@ def _difference(path: Path, first: Path, columns: set[str]) -> str:
 
 
 def _batches(path: Path, names: tuple[str, ...], *, header: bool) -> Iterator[pl.DataFrame]:
-    scanned = pl.scan_csv(
+    lazy = pl.scan_csv(
         path,
         has_header=header,
         infer_schema=False,
@@ -54,14 +56,14 @@ def _batches(path: Path, names: tuple[str, ...], *, header: bool) -> Iterator[pl
         glob=False,
     )
     try:
-        yield from scanned.collect_batches(chunk_size=_BATCH, maintain_order=True)
+        yield from lazy.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path.name} can't be read as CSV: {reason}") from error
 
 
 def _rows(batch: pl.DataFrame) -> pl.DataFrame:
-    """Leave blank lines out, which read as rows of empty cells; a single column has missing values there."""
+    """Drop blank lines, which read as rows of empty cells; those of a single column are missing values."""
     if batch.width == 1 or not (batch.to_series() == "").any():
         return batch
     return batch.filter(~pl.all_horizontal(pl.all() == ""))

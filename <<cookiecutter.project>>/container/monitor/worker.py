@@ -1,7 +1,8 @@
-"""A part of the captured requests, profiled: by this process, or by one of its own that starts here.
+"""Profiling some shards of the captured requests, in this process or, as a program, in a worker process.
 
-Such a process takes its task as a line of JSON on standard input, and writes its partial result to standard
-output. Its parent keeps standard input open, so that a worker whose parent has gone ends with it.
+A worker process reads its task as a line of JSON from standard input, and writes its partial profile to
+standard output. Its parent keeps standard input open: when the parent ends, standard input ends, and the
+worker exits.
 """
 
 import json
@@ -11,54 +12,61 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from container.monitor.capture import Counts, Share, Window, blocks, events
-from container.monitor.partial import Partial
+from container.monitor.capture import Counts, Shard, blocks, events
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
-from container.monitor.request_rows import Rows
+from container.monitor.request_rows import RequestRows
+from container.monitor.window import Window
 
 _ORPHANED = "the monitor that started this worker has gone"
 
 
 @dataclass(frozen=True)
 class Task:
-    """Hold what is looked for: columns in the order of the model's input, texts to count, and the window."""
+    """Hold what to profile: columns in the order of the model's input, texts to count, and the window."""
 
     names: tuple[str, ...]
-    known: Mapping[str, frozenset[str]]
+    known_texts: Mapping[str, frozenset[str]]
     window: Window
 
-    def to_json(self, shares: Iterable[Share]) -> str:
-        """Return the task for some parts as one line."""
-        known = {name: sorted(texts) for name, texts in self.known.items()}
-        parts = [(str(share.path), share.start, share.end) for share in shares]
-        task = {"names": self.names, "known": known, "window": asdict(self.window), "shares": parts}
+    def to_json(self, shards: Iterable[Shard]) -> str:
+        """Return the task for some shards as one line."""
+        task = {
+            "names": self.names,
+            "known_texts": {name: sorted(texts) for name, texts in self.known_texts.items()},
+            "window": asdict(self.window),
+            "shards": [(str(shard.path), shard.start, shard.end) for shard in shards],
+        }
         return json.dumps(task)
 
 
-def profile(shares: Iterable[Share], task: Task, on_block: Callable[[], None] = lambda: None) -> Partial:
-    """Profile the rows that callers sent."""
-    found = Partial(TableProfile(known=task.known), Counts())
-    rows = Rows(found.profile, task.names, found.counts)
-    for share in shares:
-        for chunks in blocks(share, found.counts):
-            rows.collect(events(chunks, task.window, found.counts))
+def profile(
+    shards: Iterable[Shard], task: Task, on_block: Callable[[], None] = lambda: None
+) -> PartialProfile:
+    """Profile the rows that callers sent; `on_block` is called after every 8 MiB or so."""
+    profiled = PartialProfile(TableProfile(known_texts=task.known_texts), Counts())
+    rows = RequestRows(profiled.profile, task.names, profiled.counts)
+    for shard in shards:
+        for chunks in blocks(shard, profiled.counts):
+            rows.collect(events(chunks, task.window, profiled.counts))
             rows.flush()
             on_block()
-    return found
+    return profiled
 
 
 def main() -> None:
-    """Do the task of standard input."""
+    """Profile what the task of standard input says."""
     given = json.loads(sys.stdin.buffer.readline() or "null")
     if given is None:
         sys.exit(_ORPHANED)
-    known = {name: frozenset(texts) for name, texts in given["known"].items()}
-    task = Task(tuple(given["names"]), known, Window(**given["window"]))
-    shares = [Share(Path(path), start, end) for path, start, end in given["shares"]]
-    sys.stdout.buffer.write(profile(shares, task, _end_when_orphaned).stored())
+    known_texts = {name: frozenset(texts) for name, texts in given["known_texts"].items()}
+    task = Task(tuple(given["names"]), known_texts, Window(**given["window"]))
+    shards = [Shard(Path(path), start, end) for path, start, end in given["shards"]]
+    sys.stdout.buffer.write(profile(shards, task, _exit_when_orphaned).serialize())
 
 
-def _end_when_orphaned() -> None:
+def _exit_when_orphaned() -> None:
+    # Nothing follows the task on standard input, so that it is readable only when it has ended.
     if select.select([sys.stdin], [], [], 0)[0]:
         sys.exit(_ORPHANED)
 

@@ -1,6 +1,6 @@
-"""Processes that share the captured requests among this machine's processors: Python does one thing in each.
+"""Processes that share the captured requests among this machine's processors, since Python uses one of them.
 
-They start before this process imports what it works with, since they import the same meanwhile.
+The processes start before this one imports its libraries, because they import the same libraries meanwhile.
 """
 
 import contextlib
@@ -12,28 +12,26 @@ from pathlib import Path
 
 from container.monitor import capture
 
-# Bytes that are worth another process, whose start takes as long as reading them; gzip holds ten times as
-# many.
-_WORTH = 33_554_432
-_COMPRESSION = 10
-_WORKER = "container.monitor.worker"
+_BYTES_PER_WORKER = 33_554_432  # reading them takes as long as the start of a process
+_GZIP_RATIO = 10  # of the bytes of JSON lines to those of their gzip file
+_WORKER_MODULE = "container.monitor.worker"
 _ROOT = Path(__file__).resolve().parents[2]
 
 Process = subprocess.Popen[bytes]
-Crew = list[Process]
+WorkerPool = list[Process]
 
 
 @contextlib.contextmanager
-def start(source: Path) -> Iterator[Crew]:
-    """Start as many processes besides this one as the requests of a directory are worth; end them at last."""
-    worth = sum(map(_weight, capture.find(source))) // _WORTH
-    crew: Crew = []
+def start(source: Path) -> Iterator[WorkerPool]:
+    """Start processes by the size of a directory's captured requests; kill them at the end."""
+    useful = sum(map(_size, capture.find(source))) // _BYTES_PER_WORKER
+    pool: WorkerPool = []
     try:
-        for _ in range(min(_processors(), worth) - 1):
-            crew.append(_start())
-        yield crew
+        for _ in range(min(_processors(), useful) - 1):
+            pool.append(_start())
+        yield pool
     finally:
-        for process in crew:
+        for process in pool:
             process.kill()
             process.communicate()
 
@@ -44,14 +42,15 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _weight(path: Path) -> int:
-    return path.stat().st_size * (_COMPRESSION if path.suffix == ".gz" else 1)
+def _size(path: Path) -> int:
+    """Return about how many bytes a file has once it is decompressed."""
+    return path.stat().st_size * (_GZIP_RATIO if path.suffix == ".gz" else 1)
 
 
 def _start() -> Process:
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", _WORKER],
+        [sys.executable, "-m", _WORKER_MODULE],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=os.environ | {"POLARS_MAX_THREADS": "1", "PYTHONPATH": path},

@@ -18,7 +18,7 @@ import orjson
 
 from container.images import decode, image_statistics
 from container.images.dataset import ENCODED
-from container.images.decode import PictureError
+from container.images.decode import ImageError
 from container.payload import negotiation
 from container.payload.errors import RequestError, quoted
 from container.payload.negotiation import JSON
@@ -82,7 +82,7 @@ def decode_image(encoded: bytes, row: int) -> Image.Image:
     """
     try:
         return decode.decode(encoded)
-    except PictureError as error:
+    except ImageError as error:
         status = STATUS.get(error.reason, 400)
         raise RequestError(status, f"picture-{error.reason}", f"picture {row}: {error}", row) from None
 

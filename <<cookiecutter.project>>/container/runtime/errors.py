@@ -1,16 +1,16 @@
-"""The faults that a user can mend, told in one line without a traceback."""
+"""Errors whose cause is a user's input, reported in one line without a traceback."""
 
 import errno
 
 
 class UserError(Exception):
-    """Name what is wrong, the rule that it breaks and the way out, in one line."""
+    """An error that a user can correct: its text has the cause, the rule and the remedy, in one line."""
 
 
 class UsageError(UserError):
-    """Say that the container was called wrongly; the process ends with exit code 2."""
+    """A wrong call of the container; the process exits with code 2."""
 
 
 def is_full(error: Exception) -> bool:
-    """Say whether an error means that no space is left where a file is written."""
+    """Return whether an error means that no space is left on the disk."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

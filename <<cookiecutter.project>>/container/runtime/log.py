@@ -1,12 +1,12 @@
-"""Facts for the job's log: one line each, `key=value`."""
+"""The log of a job: one line for each event, with fields as `key=value`."""
 
 from typing import Any
 
 
-def log(event: str, **facts: Any) -> None:
-    """Print one line: what happened, then the facts of it."""
-    line = " ".join([event, *(f"{name}={_text(value)}" for name, value in facts.items())])
-    print(line, flush=True)  # noqa: T201  the log of a job is its output
+def log(event: str, **fields: Any) -> None:
+    """Print an event and its fields in one line."""
+    line = " ".join([event, *(f"{name}={_text(value)}" for name, value in fields.items())])
+    print(line, flush=True)  # noqa: T201 - the log of a job is its output
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""SageMaker's /opt/ml tree: where a job's inputs, settings and outputs are."""
+"""SageMaker's /opt/ml tree: the paths of a job's inputs, settings and outputs."""
 
 import json
 import os
@@ -9,28 +9,33 @@ from typing import Any
 from container.runtime.errors import UserError
 
 DEFAULT_BASE = "/opt/ml"
-SAGEMAKERS_OWN = ("_tuning_", "sagemaker_")
+SAGEMAKER_PREFIXES = ("_tuning_", "sagemaker_")  # of hyperparameters that SageMaker adds
 
 
 @dataclass(frozen=True)
 class ResourceConfig:
-    """Hold the hosts of a job; a job on one machine has one host."""
+    """Hold the hosts of a job, one for each instance."""
 
     current_host: str = "algo-1"
     hosts: tuple[str, ...] = ("algo-1",)
     interface: str = "eth0"
 
     @property
-    def one_machine(self) -> bool:
-        """Tell whether the hosts are processes of one machine, whose names no one resolves."""
+    def is_single_host(self) -> bool:
+        """Return whether the hosts are processes of one machine, whose names cannot be resolved."""
         return self.interface in ("lo", "lo0")
 
 
 @dataclass(frozen=True)
-class Layout:
+class ContainerPaths:
     """Name every path of the container contract under one base directory."""
 
     base: Path
+
+    @classmethod
+    def current(cls) -> "ContainerPaths":
+        """Return the paths of this process: under /opt/ml, or under SAGEMAKER_BASE_DIR where that is set."""
+        return cls(Path(os.environ.get("SAGEMAKER_BASE_DIR", DEFAULT_BASE)))
 
     @property
     def model(self) -> Path:
@@ -62,35 +67,48 @@ class Layout:
         """Return the directory under which a processing job leaves its outputs."""
         return self.base / "processing" / "output"
 
-    @property
-    def is_processing(self) -> bool:
-        """Tell whether this is a processing job: SageMaker gives it a configuration file of its own."""
-        return (self.base / "config" / "processingjobconfig.json").exists()
-
-    def moved(self, path: str) -> Path:
-        """Return where a path given for an image is: what is under /opt/ml moves to the base directory."""
-        given = Path(path)
-        return self.base / given.relative_to(DEFAULT_BASE) if given.is_relative_to(DEFAULT_BASE) else given
+    def rebase(self, path: str) -> Path:
+        """Return a path with /opt/ml replaced by the base directory, if it begins with it."""
+        original = Path(path)
+        if not original.is_relative_to(DEFAULT_BASE):
+            return original
+        return self.base / original.relative_to(DEFAULT_BASE)
 
     def channel(self, name: str) -> Path:
-        """Return the directory of a training channel; refuse a channel that the job does not have."""
+        """Return the directory of a training channel.
+
+        Raises:
+            UserError: the job has no such channel.
+        """
         path = self.base / "input" / "data" / name
         if not path.is_dir():
             raise UserError(f"channel '{name}' is missing: give the training job an input channel '{name}'")
         return path
 
     def hyperparameters(self) -> dict[str, str]:
-        """Read hyperparameters.json: every value is a string, and SageMaker adds names of its own."""
+        """Read hyperparameters.json, as texts and without the names that SageMaker adds.
+
+        Raises:
+            UserError: the file is not a JSON object.
+        """
         content = self._config("input/config/hyperparameters.json")
-        given = {name: value for name, value in content.items() if not name.startswith(SAGEMAKERS_OWN)}
-        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+        ours = {name: value for name, value in content.items() if not name.startswith(SAGEMAKER_PREFIXES)}
+        return {name: value if isinstance(value, str) else json.dumps(value) for name, value in ours.items()}
 
     def input_data_config(self) -> dict[str, dict[str, Any]]:
-        """Read inputdataconfig.json: what the job's channels are."""
+        """Read inputdataconfig.json: the description of each channel by its name.
+
+        Raises:
+            UserError: the file is not a JSON object.
+        """
         return self._config("input/config/inputdataconfig.json")
 
     def resources(self) -> ResourceConfig:
-        """Read resourceconfig.json, which training and processing jobs keep in two different places."""
+        """Read resourceconfig.json, which training and processing jobs keep in different folders.
+
+        Raises:
+            UserError: the file is not a JSON object.
+        """
         content = self._config("input/config/resourceconfig.json") or self._config(
             "config/resourceconfig.json"
         )
@@ -110,8 +128,3 @@ class Layout:
         if not isinstance(content, dict):
             raise UserError(f"{path.name} must hold a JSON object")
         return content
-
-
-def current() -> Layout:
-    """Return the layout of this process: /opt/ml, or where SAGEMAKER_BASE_DIR says."""
-    return Layout(Path(os.environ.get("SAGEMAKER_BASE_DIR", DEFAULT_BASE)))

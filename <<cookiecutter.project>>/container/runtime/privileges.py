@@ -1,13 +1,13 @@
-"""Leave root before any code of ours touches data."""
+"""Root privileges, which the process drops before its code reads any data."""
 
 import os
 from pathlib import Path
 
-from container.runtime import paths
+from container.runtime.paths import ContainerPaths
 
 
-def step_down() -> None:
-    """Become the user that CONTAINER_USER names (a numeric id) when the process is root.
+def drop_privileges() -> None:
+    """Change from root to the user that CONTAINER_USER names by its numeric id.
 
     SageMaker starts every container as root and mounts directories that only root may write. So the image
     starts as root, gives the job's output directories to its user, and is that user from then on.
@@ -15,20 +15,22 @@ def step_down() -> None:
     user = os.environ.get("CONTAINER_USER", "")
     if not user or os.geteuid() != 0:
         return
-    number, place = int(user), paths.current()
-    chosen = place.moved(os.environ.get("output_path", "")).resolve()  # noqa: SIM112  AWS's name
-    outputs = [place.model, place.failure.parent, place.processing_output]
-    for directory in [*outputs, chosen] if chosen.is_relative_to(place.base.resolve()) else outputs:
-        _give(directory, number)
+    user_id, paths = int(user), ContainerPaths.current()
+    monitor_output = paths.rebase(os.environ.get("output_path", "")).resolve()  # noqa: SIM112 - Model Monitor's name
+    outputs = [paths.model, paths.failure.parent, paths.processing_output]
+    if monitor_output.is_relative_to(paths.base.resolve()):
+        outputs.append(monitor_output)
+    for directory in outputs:
+        _change_owner(directory, user_id)
     os.setgroups([])
-    os.setgid(number)
-    os.setuid(number)
+    os.setgid(user_id)
+    os.setuid(user_id)
 
 
-def _give(directory: Path, user: int) -> None:
+def _change_owner(directory: Path, user_id: int) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for path in (directory, *directory.rglob("*")):
-            os.chown(path, user, user, follow_symlinks=False)
+            os.chown(path, user_id, user_id, follow_symlinks=False)
     except OSError:
         return  # an endpoint's model is mounted read-only, and nothing is written there

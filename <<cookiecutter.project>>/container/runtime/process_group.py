@@ -1,7 +1,7 @@
-"""The hosts of a training job: how they find one another, and sums over all of them.
+"""The hosts of a training job as a process group: connections among them, and sums over all of them.
 
-The first host listens, and every other connects to it. It adds what they send in the order of their names,
-and sends the sum back: all hold the same bits. What travels are numbers of a length that both sides know.
+The first host listens, and every other host connects to it. A message is the bytes of an array whose length
+and type both sides know. The terms are those of torch.distributed.
 """
 
 import hashlib
@@ -15,28 +15,29 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from container.runtime import paths
 from container.runtime.errors import UserError
-from container.runtime.paths import ResourceConfig
+from container.runtime.paths import ContainerPaths, ResourceConfig
 
-PATIENCE = 300.0  # seconds; a host that ends is noticed at once, one that hangs after so long
-GREETING = 5.0  # seconds that a stranger on the port may take to say what it is
-AGAIN = 0.2  # seconds between attempts to find the first host
-# Systems take the ports of outgoing connections from above; one of these is never connected to itself.
-LOWEST, PORTS, CANDIDATES = 20_000, 10_000, 8
+TIMEOUT_SECONDS = 300.0  # of a host that hangs; one that exits is noticed immediately
+HANDSHAKE_SECONDS = 5.0  # that a connection may take to identify itself
+RETRY_SECONDS = 0.2  # between attempts to reach the first host
+# Ports below the range from which operating systems take those of outgoing connections (32768 and above on
+# Linux): on a port of that range a host could connect to itself.
+LOWEST_PORT, PORTS, CANDIDATES = 20_000, 10_000, 8
+PORT_STEP = 7919  # a prime, so that two jobs with the same first port rarely share the next ones
 
 Numbers = TypeVar("Numbers", NDArray[np.float32], NDArray[np.float64])
 
 
 class HostError(UserError):
-    """Say that a host could not be found, or has left."""
+    """A host of the job could not be reached, or has exited."""
 
 
-class Cluster:
-    """Hold the connections of one host: the first's to all others, any other's to the first."""
+class ProcessGroup:
+    """Hold one host's connections: those of the first host to all others, or that of another to the first."""
 
     def __init__(self, rank: int = 0, names: Sequence[str] = ("algo-1",)) -> None:
-        """Begin unconnected, as a job of one host stays."""
+        """Start without connections; a job of one host needs none."""
         self.rank, self.size = rank, len(names)
         self.names = names
         self.peers: dict[int, socket.socket] = {}
@@ -48,18 +49,24 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the connections, by which the other hosts see that this one has ended."""
+        """Close the connections, which shows the other hosts that this one has exited."""
         for peer in self.peers.values():
             peer.close()
 
-    def sum(self, own: Numbers) -> Numbers:
-        """Return the sum of all hosts' arrays, of one length; the same bits on every host."""
+    def all_reduce(self, array: Numbers) -> Numbers:
+        """Return the sum of all hosts' arrays, of one length and type.
+
+        Raises:
+            HostError: a host has exited, or does not respond.
+        """
         if self.rank:
-            self._send(0, own)
-            return self._receive(0, own)
-        total = own.copy()
+            self._send(0, array)
+            return self._receive(0, array)
+        # Floating-point addition is not associative: a sum in the order of arrival would differ from run to
+        # run. The first host adds in the order of ranks and sends the result, so all hosts hold equal bits.
+        total = array.copy()
         for rank in sorted(self.peers):
-            total += self._receive(rank, own)
+            total += self._receive(rank, array)
         for rank in self.peers:
             self._send(rank, total)
         return total
@@ -68,121 +75,125 @@ class Cluster:
         try:
             self.peers[rank].sendall(np.ascontiguousarray(numbers).data.cast("B"))
         except OSError as error:
-            raise self._left(rank, error) from error
+            raise self._lost(rank, error) from error
 
     def _receive(self, rank: int, like: Numbers) -> Numbers:
         numbers = np.empty_like(like)
         try:
             _fill(self.peers[rank], numbers.data.cast("B"))
         except OSError as error:
-            raise self._left(rank, error) from error
+            raise self._lost(rank, error) from error
         return numbers
 
-    def _left(self, rank: int, error: OSError) -> HostError:
+    def _lost(self, rank: int, error: OSError) -> HostError:
         name = self.names[rank]
         if isinstance(error, TimeoutError):
-            return HostError(f"host {name} has been silent for {PATIENCE:g} seconds: see its log")
+            return HostError(f"host {name} has been silent for {TIMEOUT_SECONDS:g} seconds: see its log")
         return HostError(f"host {name} has left before the training was complete: its log says why")
 
 
-def join(resources: ResourceConfig) -> Cluster:
-    """Connect this host with the others of its job; raises `HostError` when one does not come in time."""
+def connect(resources: ResourceConfig) -> ProcessGroup:
+    """Connect this host with the others of its job.
+
+    Raises:
+        HostError: a host does not connect, or does not respond, within TIMEOUT_SECONDS.
+    """
     names = resources.hosts
-    cluster = Cluster(names.index(resources.current_host), names)
-    if cluster.size == 1:
-        return cluster
-    address = "127.0.0.1" if resources.one_machine else names[0]
+    group = ProcessGroup(names.index(resources.current_host), names)
+    if group.size == 1:
+        return group
+    address = "127.0.0.1" if resources.is_single_host else names[0]
     identity = _identity(resources)
-    until = time.monotonic() + PATIENCE
-    if cluster.rank:
-        cluster.peers = {0: _find(address, identity, cluster.rank, until)}
+    deadline = time.monotonic() + TIMEOUT_SECONDS  # of the monotonic clock, like every deadline here
+    if group.rank:
+        group.peers = {0: _connect_to_first(address, identity, group.rank, deadline)}
     else:
-        with _listen(address, identity, until) as listener:
-            _accept(listener, identity, cluster, until)
-    for peer in cluster.peers.values():
-        peer.settimeout(PATIENCE)
+        with _listen(address, identity, deadline) as listener:
+            _accept(listener, identity, group, deadline)
+    for peer in group.peers.values():
+        peer.settimeout(TIMEOUT_SECONDS)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return cluster
+    return group
 
 
 def _identity(resources: ResourceConfig) -> bytes:
-    """Return what tells this job from all others: on one machine its folder, since names may repeat there."""
-    folder = str(paths.current().base.resolve().parent) if resources.one_machine else ""
+    """Return a digest that differs for each job; on one machine, where names repeat, it covers the folder."""
+    folder = str(ContainerPaths.current().base.resolve().parent) if resources.is_single_host else ""
     job = os.environ.get("TRAINING_JOB_ARN", "")
     return hashlib.sha256("\0".join([job, folder, *resources.hosts]).encode()).digest()
 
 
 def _ports(identity: bytes) -> list[int]:
-    """Return where the first host may listen: of several jobs on one machine each finds a free port."""
+    """Return the ports that the first host tries, so that each job of one machine finds a free one."""
     first = int.from_bytes(identity[:4])
-    return [LOWEST + (first + 7919 * step) % PORTS for step in range(CANDIDATES)]
+    return [LOWEST_PORT + (first + PORT_STEP * step) % PORTS for step in range(CANDIDATES)]
 
 
-def _sign(identity: bytes, rank: int) -> bytes:
-    """Return what a host shows: that it is of this job, and which."""
+def _signature(identity: bytes, rank: int) -> bytes:
+    """Return the message that identifies a host of the job; the last byte is its rank."""
     return hashlib.sha256(identity + bytes([rank])).digest() + bytes([rank])
 
 
-def _listen(address: str, identity: bytes, until: float) -> socket.socket:
+def _listen(address: str, identity: bytes, deadline: float) -> socket.socket:
     while True:
         for port in _ports(identity):
             try:
                 return socket.create_server((address, port))
             except OSError as error:
                 problem = error
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise HostError(f"no port of {address} is free for the other hosts: {problem}")
-        time.sleep(AGAIN)
+        time.sleep(RETRY_SECONDS)
 
 
-def _accept(listener: socket.socket, identity: bytes, cluster: Cluster, until: float) -> None:
-    """Take one connection of each other host; strangers are turned away."""
-    while len(cluster.peers) < cluster.size - 1:
-        listener.settimeout(max(AGAIN, until - time.monotonic()))
+def _accept(listener: socket.socket, identity: bytes, group: ProcessGroup, deadline: float) -> None:
+    """Accept one connection from each other host; close those of other programs and other jobs."""
+    while len(group.peers) < group.size - 1:
+        listener.settimeout(max(RETRY_SECONDS, deadline - time.monotonic()))
         try:
             peer, _ = listener.accept()
         except TimeoutError:
-            missing = [cluster.names[rank] for rank in range(1, cluster.size) if rank not in cluster.peers]
-            raise HostError(f"{', '.join(missing)} did not come within {PATIENCE:g} seconds") from None
-        rank = _greet(peer, identity, cluster.size)
-        if rank is None or rank in cluster.peers:
+            missing = [group.names[rank] for rank in range(1, group.size) if rank not in group.peers]
+            raise HostError(f"{', '.join(missing)} did not come within {TIMEOUT_SECONDS:g} seconds") from None
+        rank = _handshake(peer, identity, group.size)
+        if rank is None or rank in group.peers:
             peer.close()
         else:
-            cluster.peers[rank] = peer
+            group.peers[rank] = peer
 
 
-def _greet(peer: socket.socket, identity: bytes, size: int) -> int | None:
-    """Return which host has connected, and answer it; none for a stranger."""
+def _handshake(peer: socket.socket, identity: bytes, size: int) -> int | None:
+    """Answer a host of this job and return its rank; return None for any other program."""
     try:
-        shown = _shown(peer)
-        if shown[-1] not in range(1, size) or shown != _sign(identity, shown[-1]):
+        received = _receive_signature(peer)
+        if received[-1] not in range(1, size) or received != _signature(identity, received[-1]):
             return None
-        peer.sendall(_sign(identity, 0))
+        peer.sendall(_signature(identity, 0))
     except OSError:
         return None
-    return shown[-1]
+    return received[-1]
 
 
-def _find(address: str, identity: bytes, rank: int, until: float) -> socket.socket:
-    """Connect to the first host, which may not listen yet, nor have a name that is known."""
-    while time.monotonic() < until:
+def _connect_to_first(address: str, identity: bytes, rank: int, deadline: float) -> socket.socket:
+    """Connect to the first host, which may not listen yet, and whose name may not resolve yet."""
+    while time.monotonic() < deadline:
         for port in _ports(identity):
-            found = _try(address, port, identity, rank)
-            if found:
-                return found
-        time.sleep(AGAIN)
-    raise HostError(f"the first host, {address}, did not answer within {PATIENCE:g} seconds")
+            peer = _try_port(address, port, identity, rank)
+            if peer:
+                return peer
+        time.sleep(RETRY_SECONDS)
+    raise HostError(f"the first host, {address}, did not answer within {TIMEOUT_SECONDS:g} seconds")
 
 
-def _try(address: str, port: int, identity: bytes, rank: int) -> socket.socket | None:
-    """Return a connection if the job's first host is on the port."""
+def _try_port(address: str, port: int, identity: bytes, rank: int) -> socket.socket | None:
+    """Return a connection if the job's first host listens on the port, else None."""
     try:
-        peer = socket.create_connection((address, port), GREETING)
+        peer = socket.create_connection((address, port), HANDSHAKE_SECONDS)
     except OSError:
         return None
     try:
-        peer.sendall(_sign(identity, rank))
-        if _shown(peer) == _sign(identity, 0):
+        peer.sendall(_signature(identity, rank))
+        if _receive_signature(peer) == _signature(identity, 0):
             return peer
     except OSError:
         pass
@@ -190,17 +201,17 @@ def _try(address: str, port: int, identity: bytes, rank: int) -> socket.socket |
     return None
 
 
-def _shown(peer: socket.socket) -> bytes:
-    peer.settimeout(GREETING)
-    shown = bytearray(len(_sign(b"", 0)))
-    _fill(peer, memoryview(shown))
-    return bytes(shown)
+def _receive_signature(peer: socket.socket) -> bytes:
+    peer.settimeout(HANDSHAKE_SECONDS)
+    received = bytearray(len(_signature(b"", 0)))
+    _fill(peer, memoryview(received))
+    return bytes(received)
 
 
-def _fill(peer: socket.socket, into: memoryview) -> None:
-    """Read as many bytes as there is room for; raises `OSError` when the other side has closed."""
-    while len(into):
-        count = peer.recv_into(into)
+def _fill(peer: socket.socket, buffer: memoryview) -> None:
+    """Read bytes until a buffer is full; raise `OSError` when the other side has closed."""
+    while len(buffer):
+        count = peer.recv_into(buffer)
         if not count:
             raise ConnectionResetError("closed by the other side")
-        into = into[count:]
+        buffer = buffer[count:]

@@ -19,13 +19,13 @@ from container.serving.service import Service
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from container.model_artifact import Artefact
+    from container.model_artifact import ModelArtifact
 
 
 class ImageService(Service):
     """Respond to requests with images."""
 
-    def __init__(self, artefact: Artefact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
         super().__init__(artefact, max_bytes)
         self.side = artefact.schema.side or 0
 

@@ -13,7 +13,7 @@ from container.payload.responses import CONTENT_TYPES, ResponseEncoder, count_he
 from container.serving.messages import Response
 
 if TYPE_CHECKING:
-    from container.model_artifact import Artefact
+    from container.model_artifact import ModelArtifact
     from container.runtime.typing import FloatArray
     from container.serving.messages import Headers
 
@@ -38,7 +38,7 @@ class Service(ABC):
     A response has at most `max_bytes` bytes.
     """
 
-    def __init__(self, artefact: Artefact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
         self.artefact = artefact
         self.form_headers: Headers = [
             (b"x-serving-form", artefact.form.encode()),
@@ -63,7 +63,7 @@ class Service(ABC):
 class TableService(Service):
     """Respond to requests with rows of a table."""
 
-    def __init__(self, artefact: Artefact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
         super().__init__(artefact, max_bytes)
         self.predict = artefact.model.predict
         parser = number_parser.create(len(artefact.schema.features))

@@ -13,9 +13,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from container.runtime import environment, paths
+from container.runtime import environment
 from container.runtime.errors import UserError
 from container.runtime.log import log
+from container.runtime.paths import ContainerPaths
 from container.serving.settings import Settings, limit_threads
 from container.serving.worker_context import WorkerContext
 
@@ -54,7 +55,7 @@ def serve() -> None:
     listener = _bind(settings)
     from container.serving import worker  # noqa: PLC0415 - limit_threads comes before numpy
 
-    service = worker.prepare(paths.current().model, settings.max_answer)
+    service = worker.prepare(ContainerPaths.current().model, settings.max_answer)
     port = listener.getsockname()[1]
     artefact = service.artefact
     log("loaded", model=artefact.name, port=port, seconds=time.monotonic() - started)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from container.model_artifact import Artefact
+    from container.model_artifact import ModelArtifact
     from container.serving.settings import Settings
     from container.serving.worker_context import WorkerContext
 
@@ -171,7 +171,7 @@ def prepare(model: Path, max_answer: int) -> Service:
     return service
 
 
-def _service(artefact: Artefact, max_answer: int) -> Service:
+def _service(artefact: ModelArtifact, max_answer: int) -> Service:
     if artefact.schema.workload == TABULAR:
         return TableService(artefact, max_answer)
     from container.serving.image_service import ImageService  # noqa: PLC0415 - tables need no image decoder

@@ -118,11 +118,11 @@ NEEDS_TENSORFLOW = pytest.mark.skipif(
 CASES = [
     ("regression", "gradient_boosting", "regression", "regression_metrics", "rmse"),
     ("text", "random_forest", "binary", "binary_classification_metrics", "accuracy"),
-    ("integers", "linear_regression", "multiclass", "multiclass_classification_metrics", "accuracy"),
+    ("integers", "linear_model", "multiclass", "multiclass_classification_metrics", "accuracy"),
     ("boolean", "gradient_boosting", "binary", "binary_classification_metrics", "f1"),
     pytest.param(
         "integers",
-        "tensorflow",
+        "multilayer_perceptron",
         "multiclass",
         "multiclass_classification_metrics",
         "accuracy",
@@ -151,7 +151,7 @@ def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917
     assert quality["dataset"]["item_count"] == gate["rows"]
     assert {"value", "standard_deviation"} == set(next(iter(quality[section].values())))
     assert ("receiver_operating_characteristic_curve" in quality[section]) == (task == "binary")
-    curve = [] if model == "tensorflow" else ["learning_curve"]
+    curve = [] if model == "multilayer_perceptron" else ["learning_curve"]
     assert gate["reports"] == ["evaluation", "golden", "explanation", *curve]
     assert {path.stem for path in evaluation.glob("*.json")} == {"gate", *gate["reports"]}
     explained = read(evaluation / "explanation.json")["explanations"]["permutation_importance"]["label"]
@@ -178,7 +178,9 @@ def _check_answers(jobs: Jobs, evaluation: Path) -> None:
         assert len(list(csv.DictReader(file))) == read(evaluation / "gate.json")["rows"]
 
 
-@pytest.mark.parametrize("model", ["linear_regression", pytest.param("tensorflow", marks=NEEDS_TENSORFLOW)])
+@pytest.mark.parametrize(
+    "model", ["linear_model", pytest.param("multilayer_perceptron", marks=NEEDS_TENSORFLOW)]
+)
 def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> None:
     """Protects the comparison that the gate makes: the same model scores the same, to the last bit."""
     jobs.prepare(make_table("regression"), "label")
@@ -194,25 +196,37 @@ def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> No
 
 @NEEDS_TENSORFLOW
 def test_a_champion_may_be_of_another_framework(jobs: Jobs) -> None:
-    """Protects projects that go from forests to networks: each artefact says by its files what it is."""
+    """Protects projects that go from forests to networks: each artifact says by its files what it is."""
     jobs.prepare(make_table("regression"), "label")
-    jobs.train(model="linear_regression")
+    jobs.train(model="linear_model")
     jobs.evaluate()
     inputs, before = jobs.root / "evaluate/processing/input", jobs.output("evaluate") / "evaluation/gate.json"
     scores = read(before)["metrics"]
     (inputs / "model").rename(inputs / "champion")
     shutil.rmtree(jobs.root / "train")
-    jobs.train(model="tensorflow", units="8", epochs="3")
+    jobs.train(model="multilayer_perceptron", units="8", epochs="3")
     assert jobs.evaluate().returncode == 0
     gate = read(before)
     assert gate["champion"] == {"metrics": scores}
     assert gate["metrics"] != scores
 
 
-def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None:
-    """Protects MetricDefinitions, which match these lines, and the record in the artefact."""
+def test_a_former_name_trains_with_a_warning(jobs: Jobs) -> None:
+    """Protects projects made before models were renamed, and tells them what to change."""
     jobs.prepare(make_table("regression"), "label")
-    done = jobs.train(model="linear_regression", alpha="0.5")
+    done = jobs.train(model="linear_regression")
+    assert done.returncode == 0
+    assert (
+        "warning message='the model 'linear_regression' is now called 'linear_model': "
+        "change project.toml before release 2.0'"
+    ) in done.stdout.splitlines()
+    assert read(jobs.root / "train/model/model.json")["model"] == "linear_model"
+
+
+def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None:
+    """Protects MetricDefinitions, which match these lines, and the record in the artifact."""
+    jobs.prepare(make_table("regression"), "label")
+    done = jobs.train(model="linear_model", alpha="0.5")
     model = jobs.root / "train/model"
     facts = read(model / "model.json")
     assert f"validation_rmse={facts['validation']['rmse']!r};" in done.stdout.splitlines()
@@ -359,10 +373,10 @@ def test_root_becomes_the_images_user_for_good(tmp_path: Path) -> None:
     for parent in list(tmp_path.parents)[:-2]:
         parent.chmod(parent.stat().st_mode | 0o055)
     code = (
-        "import os; from container.runtime.privileges import step_down; "
-        "from container.runtime.paths import current; "
-        "step_down(); (current().model / 'a').write_text('1'); "
-        "(current().moved(os.environ['output_path']) / 'b').write_text('1'); "
+        "import os; from container.runtime.privileges import drop_privileges; "
+        "from container.runtime.paths import ContainerPaths; "
+        "drop_privileges(); (ContainerPaths.current().model / 'a').write_text('1'); "
+        "(ContainerPaths.current().rebase(os.environ['output_path']) / 'b').write_text('1'); "
         "print(os.getuid(), os.geteuid(), os.getgid(), os.getgroups())"
     )
     environment = os.environ | {"SAGEMAKER_BASE_DIR": str(tmp_path), "CONTAINER_USER": "10001"}
@@ -391,7 +405,7 @@ def test_no_directory_outside_the_job_is_handed_over(written: str, tmp_path: Pat
     outside.mkdir()
     environment = {"SAGEMAKER_BASE_DIR": str(tmp_path / "base"), "CONTAINER_USER": "10001"}
     subprocess.run(
-        [sys.executable, "-c", "from container.runtime.privileges import step_down; step_down()"],
+        [sys.executable, "-c", "from container.runtime.privileges import drop_privileges; drop_privileges()"],
         cwd=PROJECT,
         env=os.environ | environment | {"output_path": written.format(outside=outside)},
         check=True,

@@ -1,4 +1,4 @@
-"""What a model looks at is what it loses by."""
+"""The importance of a feature is what the model's score loses without it."""
 
 from dataclasses import replace
 
@@ -8,10 +8,10 @@ import pytest
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from container.data.encode import Rows
+from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
 from container.evaluation import importance
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.typing import FloatArray
 
 NUMBER, CLASSES = Target("y", "regression"), Target("y", "binary", ("no", "yes"))
@@ -32,11 +32,13 @@ class Fitted:
         return made
 
 
-def rows(target: Target, count: int = 900) -> Rows:
+def rows(target: Target, count: int = 900) -> TabularDataset:
     random = np.random.default_rng(2)
     features = random.normal(size=(count, 3))
     score = features @ [0.0, 1.0, 3.0] + random.normal(size=count) / 2
-    return Rows(pl.DataFrame(), features, score if target.classes is None else (score > 0).astype(np.float64))
+    return TabularDataset(
+        pl.DataFrame(), features, score if target.classes is None else (score > 0).astype(np.float64)
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_importances_are_those_of_scikit_learn(
     """Protects size, order and sign; other shuffles differ by a few deviations of the repeats' mean."""
     given = rows(target)
     estimator.fit(given.features, given.target)
-    loaded = Artefact(Schema(target, FEATURES), Fitted(estimator), "linear")
+    loaded = ModelArtifact(Schema(target, FEATURES), Fitted(estimator), "linear")
     document = importance.measure(loaded, given)
     assert document is not None
     assert document == importance.measure(loaded, given)
@@ -70,7 +72,7 @@ def test_importances_are_those_of_scikit_learn(
 
 
 def test_rows_are_few_and_fewer_in_a_wide_table() -> None:
-    """Protects the evaluation's time: what is predicted anew is bounded, whatever the table."""
+    """Protects the evaluation's time: the number of predictions is bounded for every table."""
     assert [importance.rows_to_predict(10**6, width) for width in (1, 100, 500, 1000)] == [
         1000,
         1000,
@@ -82,9 +84,9 @@ def test_rows_are_few_and_fewer_in_a_wide_table() -> None:
 
 @pytest.mark.parametrize("schema", ["pictures", "wide"])
 def test_what_can_not_be_explained_is_left_out(schema: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Pixels are no features that mean something, and of a thousand and one each would get too few rows."""
+    """A pixel has no meaning as a feature, and each of 1,001 features would get too few rows."""
     wide = Schema(NUMBER, tuple(Feature(f"f{number}", "numeric") for number in range(1001)))
     chosen = {"pictures": replace(wide, features=(), side=8), "wide": wide}[schema]
-    loaded = Artefact(chosen, Fitted(LinearRegression()), "any")
+    loaded = ModelArtifact(chosen, Fitted(LinearRegression()), "any")
     assert importance.measure(loaded, rows(NUMBER)) is None
     assert ("1001 features are too many" in capsys.readouterr().out) == (schema == "wide")

@@ -22,6 +22,7 @@ def test_regression_metrics(pairs: list[tuple[float, float]]) -> None:
     made = metrics.regression(labels, predicted)
     assert made["mae"] == pytest.approx(reference.mean_absolute_error(labels, predicted))
     assert made["mse"] == pytest.approx(reference.mean_squared_error(labels, predicted))
+    assert made["rmse"] == metrics.score("rmse", labels, predicted)
     assert made["rmse"] == pytest.approx(reference.root_mean_squared_error(labels, predicted))
     if np.var(labels) > 1e-6:
         assert made["r2"] == pytest.approx(reference.r2_score(labels, predicted))
@@ -52,6 +53,9 @@ def test_classification_metrics(classes: int, rows: int, seed: int) -> None:
         reference.f1_score(labels, chosen, **options),
     ]
     assert [made[name] for name in NAMES] == pytest.approx(expected)
+    assert {name: metrics.score(name, labels, predicted) for name in ("auc", "accuracy")} == {
+        name: made[name] for name in ("auc", "accuracy")
+    }
     scores = predicted[:, 1] if binary else predicted
     area = reference.roc_auc_score(
         labels, scores, multi_class="ovr", average="macro" if binary else "weighted"
@@ -61,13 +65,13 @@ def test_classification_metrics(classes: int, rows: int, seed: int) -> None:
 
 
 def test_certainty_that_was_wrong_has_a_finite_loss() -> None:
-    """Protects forests, which hold much for impossible: it costs what scikit-learn lets it cost."""
+    """Protects forests, whose probabilities are often 0: the loss is scikit-learn's."""
     labels, certain = np.array([0, 1]), np.array([[1.0, 0.0], [1.0, 0.0]])
     assert metrics.log_loss(labels, certain) == pytest.approx(reference.log_loss(labels, certain))
 
 
 def drawn(rows: int, steps: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return labels of two classes and probabilities that know something, of so many different values."""
+    """Return labels of two classes and informative probabilities with `steps` different values."""
     random = np.random.default_rng(rows)
     labels = random.integers(0, 2, rows)
     sure = np.round((labels * 0.3 + random.random(rows) * 0.7) * steps) / steps
@@ -105,4 +109,7 @@ def test_what_is_undefined_is_left_out() -> None:
     assert "mape" not in metrics.scores(np.array([5e-324, 1.0]), same[:2], Target("y", "regression"))
     target = Target("y", "binary", ("no", "yes"))
     assert "auc" not in metrics.scores(same, np.tile([0.2, 0.8], (4, 1)), target)
+    assert metrics.scores(same, np.full(4, np.nan), Target("y", "regression")) == {}
+    halves = np.array([0.0, 0.0, 1.0, 1.0])
+    assert metrics.scores(halves, np.full((4, 2), np.nan), target).keys().isdisjoint({"auc", "log_loss"})
     assert metrics.curves(same.astype(np.int64), np.tile([0.2, 0.8], (4, 1))) == {}

@@ -2,7 +2,10 @@
 
 import copy
 import importlib.metadata
+import importlib.util
+import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +13,15 @@ import numpy as np
 import pytest
 from skops import io
 
-from container import models
-from container.data.schema import Feature, Schema, Target
+from container import deprecated_names, models
+from container.data.schema import IMAGE, TABULAR, Feature, Schema, Target
 from container.inference import compiled_model, litert
 from container.inference.native.serialization import PORTABLE
 from container.models import Model, _keras
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
+README = Path(models.__file__).with_name("README.md")
 FEATURES = (
     Feature("size", "numeric"),
     Feature("colour", "categorical", ("blue", "green", "red"), other=True),
@@ -28,8 +32,8 @@ TARGETS = {
     "binary": Target("y", "binary", ("no", "yes")),
     "multiclass": Target("y", "multiclass", ("a", "b", "c")),
 }
-# A network has no file of scikit-learn's: test_tensorflow.py holds it to the same.
-NAMES = [name for name in models.available() if name != "tensorflow"]
+# A network has no file of scikit-learn's: test_multilayer_perceptron.py holds it to the same.
+NAMES = [name for name in models.available() if name != "multilayer_perceptron"]
 
 
 def rows(task: str, count: int = 300) -> tuple[FloatArray, FloatArray]:
@@ -126,7 +130,7 @@ def test_a_model_and_a_schema_that_disagree_are_refused(tmp_path: Path, name: st
 
 def test_another_models_file_is_refused(tmp_path: Path) -> None:
     """Protects against a model.json that names another model than was saved."""
-    model, schema, *_ = trained("linear_regression", "regression")
+    model, schema, *_ = trained("linear_model", "regression")
     model.save(tmp_path)
     with pytest.raises(UserError, match=r"which is not this model's|does not have"):
         models.module("random_forest").LOADED.load(tmp_path, schema)
@@ -183,7 +187,9 @@ def test_hyperparameters_that_do_not_fit_are_refused(texts: dict[str, str], mess
 
 def test_a_model_that_does_not_exist_is_refused() -> None:
     """Protects the user: the names to choose from are told."""
-    with pytest.raises(UserError, match="gradient_boosting, linear_regression, random_forest, tensorflow"):
+    with pytest.raises(
+        UserError, match="gradient_boosting, linear_model, multilayer_perceptron, random_forest"
+    ):
         models.module("../errors")
 
 
@@ -199,7 +205,7 @@ def test_a_model_that_does_not_exist_is_refused() -> None:
 def test_networks_that_no_one_can_build_are_refused(texts: dict[str, str], message: str) -> None:
     """Protects a paid training; nothing of it takes TensorFlow."""
     with pytest.raises(UserError, match=message):
-        models.parse_hyperparameters(models.module("tensorflow").Hyperparameters, texts)
+        models.parse_hyperparameters(models.module("multilayer_perceptron").Hyperparameters, texts)
 
 
 def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,10 +213,10 @@ def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "tensorflow", None)  # as Python knows a package that is not there
     _keras.framework.cache_clear()
     with pytest.raises(UserError, match=r"needs TensorFlow, which is not installed.*=tensorflow"):
-        trained("tensorflow", "regression")
+        trained("multilayer_perceptron", "regression")
 
 
-def test_an_artefact_without_litert_says_what_is_missing(
+def test_an_artifact_without_litert_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects who serves a network by an image that was made for scikit-learn."""
@@ -232,3 +238,57 @@ def test_whoever_predicts_in_its_own_way_serves_so(name: str) -> None:
     made.__class__ = type("Own", (type(model),), {"predict": type(model).predict})
     with pytest.raises(compiled_model.UnsupportedModelError, match="predicts in its own way"):
         compiled_model.compile_model(made)
+
+
+@pytest.mark.parametrize(("old", "new"), deprecated_names.MODELS.items())
+def test_former_names_of_models_still_work(old: str, new: str) -> None:
+    """Protects projects and champions that were made before models were renamed."""
+    workload = IMAGE if new == "hog_svm" else TABULAR
+    assert models.resolve(old, workload) == new
+    assert models.module(old, workload) is models.module(new, workload)
+
+
+def test_a_users_model_may_have_a_former_name() -> None:
+    """Protects a file that a user has called like a model that was renamed."""
+    assert deprecated_names.model_name("tensorflow", ["tensorflow", "multilayer_perceptron"]) == "tensorflow"
+
+
+def test_former_names_of_hyperparameters_still_work() -> None:
+    """Protects settings of the augmentation in project.toml and in model.json."""
+    kind = models.module("convolutional_network", IMAGE).Hyperparameters
+    texts = {"shift": "0.2", "turn": "0.3", "light": "0.4", "epochs": "3"}
+    renamed = models.rename_hyperparameters("convolutional_network", kind, texts)
+    assert renamed == {"translation": "0.2", "rotation": "0.3", "brightness": "0.4", "epochs": "3"}
+    with pytest.raises(UserError, match="'translation' is given twice, also by its former name 'shift'"):
+        models.rename_hyperparameters("convolutional_network", kind, {"shift": "0.1", "translation": "0.2"})
+    assert models.rename_hyperparameters("linear_model", kind, {"shift": "1"}) == {"shift": "1"}
+
+
+def test_a_users_hyperparameter_may_have_a_former_name() -> None:
+    """Protects a user's own version of a model that has kept its fields."""
+
+    @dataclass(frozen=True)
+    class Own:
+        shift: float = 0.1
+
+    assert models.rename_hyperparameters("convolutional_network", Own, {"shift": "1"}) == {"shift": "1"}
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_the_example_of_the_readme_is_a_model(tmp_path: Path, task: str) -> None:
+    """Protects users who begin with the example: it trains, is saved and loads as it is written there."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "nearest_neighbours.py").write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("nearest_neighbours", tmp_path / "nearest_neighbours.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    schema = Schema(TARGETS[task], FEATURES)
+    features, target = rows(task)
+    hyperparameters = models.parse_hyperparameters(module.Hyperparameters, {"n_neighbors": "7"})
+    model = module.create(schema, hyperparameters, 0)
+    model.fit(features, target, None)
+    model.save(tmp_path)
+    expected = model.predict(features)
+    assert np.array_equal(module.LOADED.load(tmp_path, schema).predict(features), expected)

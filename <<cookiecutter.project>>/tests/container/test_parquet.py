@@ -191,7 +191,7 @@ def test_a_damaged_file_is_named(tmp_path: Path, spoil: Callable[[bytes], bytes]
     good(c=["a", "b"] * 30).write_parquet(path)
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(UserError, match=r"^a\.parquet: it can't be read as Parquet"):
-        tables.judge(path, tmp_path)
+        tables.inspect(path, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -209,4 +209,4 @@ def test_a_damaged_file_is_named(tmp_path: Path, spoil: Callable[[bytes], bytes]
 def test_what_cells_mean_has_one_spelling(spellings: list[str], meaning: str) -> None:
     """Protects the splits when another program writes the same table."""
     cells = pl.DataFrame({"cell": spellings})
-    assert set(cells.select(tables.meaning(pl.col("cell"))).to_series()) == {meaning}
+    assert set(cells.select(tables.canonicalize(pl.col("cell"))).to_series()) == {meaning}

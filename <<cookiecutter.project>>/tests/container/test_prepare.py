@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container.data import levels
+from container.data import value_counts
 from container.data.schema import Schema
 from container.data.split import SplitSettings
 from container.prepare import Settings, prepare
@@ -108,12 +108,12 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "text among numbers": (
         {"a.csv": table("x,y", lambda n: f"{n},{'oops' if n == 7 else n / 8}")},
         "auto",
-        "a.csv: row 8: 'y' is 'oops', which is no number",
+        "a.csv: row 8: 'y' is 'oops', which is not a number",
     ),
     "text in a regression": (
         {"a.csv": table("x,y", lambda n: f"{n},{'ab'[n % 2]}")},
         "regression",
-        "a.csv: row 1: 'y' is 'a', which is no number, and TASK is regression",
+        "a.csv: row 1: 'y' is 'a', which is not a number, and TASK is regression",
     ),
     "too many classes": (
         {"a.csv": table("x,y", lambda n: f"{n},id{n}")},
@@ -317,7 +317,7 @@ def test_many_texts_are_counted_as_few_are(
     """Protects the commonest categories of a column with more texts than are held at once, ties and all."""
     lines = table("x,c,y", lambda n: f"{n},{text(n)},{n / 3}", range(600))
     few = run(tmp_path / "few", {"a.csv": lines})
-    monkeypatch.setattr(levels, "MAX_COUNTED", 40)
+    monkeypatch.setattr(value_counts, "MAX_COUNTED", 40)
     many = run(tmp_path / "many", {"a.csv": lines})
     assert schema_of(many) == schema_of(few)
     assert report_of(many) == report_of(few)

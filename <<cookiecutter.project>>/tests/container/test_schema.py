@@ -88,7 +88,7 @@ def test_a_label_that_is_no_class_is_refused() -> None:
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "target": {}}'])
 def test_a_damaged_schema_is_refused(tmp_path: Path, content: str) -> None:
-    """Protects the user from a traceback when the artefact is not ours."""
+    """Protects the user from a traceback when the artifact is not ours."""
     (tmp_path / "schema.json").write_text(content)
     with pytest.raises(UserError, match=r"schema\.json"):
         Schema.read(tmp_path / "schema.json")

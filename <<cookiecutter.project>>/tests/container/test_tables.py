@@ -43,7 +43,7 @@ def test_what_a_csv_writer_wrote_is_read(
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_files, "BLOCK", block)
-        table = tables.judge(path, path.parent)
+        table = tables.inspect(path, path.parent)
     assert table.columns == tuple(f"c{place}" for place in range(len(rows[0])))
     assert table.rows == len(rows)
     read = tables.scan(table).collect().rows()
@@ -81,7 +81,7 @@ def test_a_file_that_is_no_table_is_refused_by_line(tmp_path: Path, case: str) -
     content, message = REFUSED[case]
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(UserError) as refused:
-        tables.judge(tmp_path / "a.csv", tmp_path)
+        tables.inspect(tmp_path / "a.csv", tmp_path)
     assert str(refused.value).startswith(message)
 
 
@@ -91,7 +91,7 @@ def test_the_line_is_right_far_into_a_file(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "a.csv").write_text("\n".join(lines))
     monkeypatch.setattr(csv_files, "BLOCK", 4096)
     with pytest.raises(UserError, match=r"row 50001 \(line 50002\)"):
-        tables.judge(tmp_path / "a.csv", tmp_path)
+        tables.inspect(tmp_path / "a.csv", tmp_path)
 
 
 def test_a_folder_without_tables_is_refused(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_cell_of_any_length_is_read_by_the_job_and_by_the_endpoint(tmp_path: P
     csv.writer(written, lineterminator="\n").writerows(rows)
     path = tmp_path / "a.csv"
     path.write_text(written.getvalue(), encoding="utf-8")
-    table = tables.judge(path, tmp_path)
+    table = tables.inspect(path, tmp_path)
     read = tables.scan(table).collect().rows()
     asked = csv_rows(path.read_bytes())
     assert [list(table.columns), *map(list, read)] == [[cell.strip() for cell in row] for row in asked]

@@ -51,13 +51,13 @@ def test_a_number_is_read_back_exactly(value: float) -> None:
 )
 def test_dates_become_seconds(text: str, style: str, expected: float) -> None:
     """Protects the one meaning of each date format; a time without a zone is UTC."""
-    assert values.seconds(text, style) == expected
+    assert values.parse_timestamp(text, style) == expected
 
 
 @pytest.mark.parametrize("text", ["2021-02-30", "20210101", "2021-1-1", "2021-01-01T", "tomorrow", "12", ""])
 def test_what_is_no_date_is_none(text: str) -> None:
     """Protects columns of codes and text from being taken as dates."""
-    assert values.seconds(text, "iso8601") is None
+    assert values.parse_timestamp(text, "iso8601") is None
 
 
 def test_other_alphabets_digits_are_text() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from jsonata import Jsonata
 
+from container.__main__ import COMMANDS
 from container.data import metrics
 from container.data.schema import Target
 from container.payload import images, negotiation
@@ -22,7 +23,7 @@ from pipeline.rules import MAX_FEATURE_LENGTH
 from scripts.templates.read import machines_in, read_template, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = {
@@ -35,9 +36,6 @@ MACHINES = {
     path.name.partition(".")[0]: json.loads(path.read_text(encoding="utf-8"))
     for path in (ROOT / "stacks").glob("*.asl.json")
 }
-COMMANDS = set(
-    re.findall(r'"(\w+)": "container\.', (ROOT / "container" / "__main__.py").read_text(encoding="utf-8"))
-)
 Template = dict[str, Any]
 
 
@@ -145,7 +143,7 @@ def changed(content: Any, path: list[Any], value: Any) -> Any:
     return broken
 
 
-def command_faults(machines: dict[str, dict[str, Any]], known: set[str]) -> Iterator[str]:
+def command_faults(machines: dict[str, dict[str, Any]], known: Collection[str]) -> Iterator[str]:
     """List the jobs whose command the container lacks, and the commands that no job runs."""
     run = {"train", "serve"}  # commands that SageMaker sets for training jobs and endpoints
     for _, inner in (one for machine in machines.values() for one in machines_in(machine, "")):
@@ -156,7 +154,7 @@ def command_faults(machines: dict[str, dict[str, Any]], known: set[str]) -> Iter
                 run.add(command)
                 if command not in known:
                     yield f"{name} runs {command}, which the container lacks"
-    yield from (f"nothing runs {command}" for command in sorted(known - run))
+    yield from (f"nothing runs {command}" for command in sorted(set(known) - run))
 
 
 def test_the_state_machine_runs_commands_of_the_container() -> None:

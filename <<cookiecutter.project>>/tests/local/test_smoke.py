@@ -120,7 +120,9 @@ def test_data_becomes_a_model_that_answers(project: Path) -> None:
     assert report["metrics"]["r2"] > 0.9
     assert list(report["evaluation"]["importances"]) == ["x", "kind"]
     counts = [point["rows"] for point in report["evaluation"]["learning_curve"]]
-    assert counts == ([] if setting("model", "name") == "tensorflow" else [counts[-1] // 3, counts[-1]])
+    assert counts == (
+        [] if setting("model", "name") == "multilayer_perceptron" else [counts[-1] // 3, counts[-1]]
+    )
     assert report["predictions"] >= 5
     assert predictions[0] == "label,prediction"
     assert len(predictions) == 501

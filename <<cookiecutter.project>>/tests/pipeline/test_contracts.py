@@ -243,7 +243,7 @@ def job_environments(rendered: Content) -> dict[str, Content]:
 def command_code(command: str) -> str:
     """Return the code of a command of the container."""
     main = (ROOT / "container" / "__main__.py").read_text(encoding="utf-8")
-    (module,) = re.findall(rf'"{command}": "container\.(\w+)', main)
+    (module,) = re.findall(rf"def _{command}\(\) -> None:\n    from container\.(\w+)", main)
     folders = (module, *FURTHER_FOLDERS.get(command, ()))
     paths = (
         (ROOT / "container").glob(f"{module}.py"),
@@ -254,7 +254,7 @@ def command_code(command: str) -> str:
 
 def environment_faults(given: Content, code: str) -> Iterator[str]:
     """List the variables that are set and not read, or read and not set, and those that SageMaker refuses."""
-    read = set(re.findall(r'environment(?:\.get\(|, )"(\w+)"', code))
+    read = set(re.findall(r'(?:Variable|_fraction)\("(\w+)"', code))
     yield from (f"{name} is set, and nobody reads it" for name in sorted(given.keys() - read))
     yield from (f"{name} is read, and nobody sets it" for name in sorted(read - given.keys()))
     yield from (

@@ -18,7 +18,7 @@ from tests.pipeline.conftest import JOB, RUN
 def test_images_have_their_own_models_and_monitor(table: dict[str, Any]) -> None:
     """Several instances prepare images, and only the monitor of the container reads them."""
     table["data"] |= {"workload": "image", "image_size": 64}
-    table["model"]["name"] = "oriented_gradients"
+    table["model"]["name"] = "hog_svm"
     settings = read_section(Settings, table, "")
     check_consistency(settings)
     table["stages"]["prepare"] = JOB | {"instance_count": 3}
@@ -30,7 +30,7 @@ def test_images_have_their_own_models_and_monitor(table: dict[str, Any]) -> None
         check_consistency(read_section(Settings, table, ""))
     table["model"]["name"] = "gradient_boosting"
     table["monitor"] = {}
-    with pytest.raises(SettingsError, match=r"container/models/image has .*oriented_gradients"):
+    with pytest.raises(SettingsError, match=r"container/models/image has .*hog_svm"):
         check_consistency(read_section(Settings, table, ""))
 
 

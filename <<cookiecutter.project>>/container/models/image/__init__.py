@@ -1,1 +1,1 @@
-"""The models of pictures: as those of tables, but that features are the bytes of a square, row by row."""
+"""Models of images, with the same interface as those of tables; features are the bytes of a square."""

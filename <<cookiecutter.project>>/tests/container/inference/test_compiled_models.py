@@ -31,8 +31,8 @@ ODD = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e308, -1e308, LARGEST, 1e-320, 0.5)
 KINDS = st.sampled_from(["numeric", "numeric", "categorical"])
 TASKS = st.sampled_from(["regression", "binary", "multiclass"])
 LEVELS = 6
-# LiteRT runs networks: test_tensorflow.py compares its predictions with the portable form's.
-NAMES = [name for name in models.available() if name != "tensorflow"]
+# LiteRT runs networks: test_multilayer_perceptron.py compares its predictions with the portable form's.
+NAMES = [name for name in models.available() if name != "multilayer_perceptron"]
 
 
 @st.composite
@@ -78,7 +78,7 @@ def trained(name: str, schema: Schema, random: np.random.Generator, missing: flo
     few = {"n_estimators": 70, "max_iter": 40, "min_samples_leaf": int(random.integers(1, 9))}
     known = asdict(module.Hyperparameters())
     hyperparameters = module.Hyperparameters(
-        **{key: value for key, value in few.items() if key in known and name != "linear_regression"}
+        **{key: value for key, value in few.items() if key in known and name != "linear_model"}
     )
     rows = table(schema, random, 120, missing)
     model = module.create(schema, hyperparameters, int(random.integers(0, 100)))
@@ -129,7 +129,7 @@ def test_both_forms_are_equal_to_the_last_bit(
     predictor, _ = serialization.load(directory, len(schema.features), len(schema.target.classes or (0,)))
     rows = unseen(schema, random, int(random.integers(65, 150)))
     expected = model.predict(rows)
-    if name != "linear_regression":
+    if name != "linear_model":
         assert bits(expected) == bits(by_scikit_learn(model, rows))
     assert bits(predictor.predict(rows)) == bits(expected)
     for place in range(8):

@@ -8,7 +8,7 @@ import polars as pl
 
 from container.monitor import baseline_file
 from container.monitor.baseline import write_baseline
-from container.monitor.baseline_file import Reference
+from container.monitor.baseline_file import Baseline
 from container.monitor.profile import TableProfile
 
 TIME = "2026-01-31T14:05:06Z"
@@ -34,7 +34,7 @@ def side(data: str, encoding: str, kind: str, mode: str) -> dict[str, str]:
     return {"observedContentType": kind, "mode": mode, "data": data, "encoding": encoding}
 
 
-def truth(identifier: str, label: str) -> dict[str, Any]:
+def ground_truth(identifier: str, label: str) -> dict[str, Any]:
     """Return a line of ground truth."""
     return {
         "groundTruthData": {"data": label, "encoding": "CSV"},
@@ -48,7 +48,7 @@ def lines(records: list[dict[str, Any]]) -> bytes:
     return b"".join(json.dumps(each, separators=(",", ":")).encode() + b"\n" for each in records)
 
 
-def baseline_of(table: dict[str, list[str]], folder: Path) -> Reference:
+def baseline_of(table: dict[str, list[str]], folder: Path) -> Baseline:
     """Suggest a baseline of a table of texts, and read it back."""
     profile = TableProfile()
     profile.update(pl.DataFrame(table, schema=dict.fromkeys(table, pl.String)))

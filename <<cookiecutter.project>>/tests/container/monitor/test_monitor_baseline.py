@@ -1,4 +1,4 @@
-"""The command reads what Model Monitor's environment names, writes both files, and tells faults in a line."""
+"""The command suggests a baseline by Model Monitor's environment, and reports errors in one line."""
 
 import json
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def test_files_of_a_directory_are_one_table(source: Path, run: Run) -> None:
-    """At any depth, with their columns in any order; blank lines are no rows."""
+    """Files may be at any depth, with columns in any order; blank lines are not rows."""
     (source / "deep").mkdir()
     (source / "a.csv").write_text("x,y\n1,a\n\n2,b\n")
     (source / "deep" / "b.csv").write_text("y,x\na,3\nb,\n")
@@ -71,7 +71,7 @@ def test_files_of_a_directory_are_one_table(source: Path, run: Run) -> None:
 
 
 def test_paths_and_format_come_from_the_environment(tmp_path: Path, run: Run) -> None:
-    """What is under /opt/ml moves with the base directory; without a header columns are numbered."""
+    """Paths below /opt/ml move with the base directory; columns without a header are numbered."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "rows.csv").write_text("1,1\n2,b\n")
@@ -89,7 +89,7 @@ def test_paths_and_format_come_from_the_environment(tmp_path: Path, run: Run) ->
 
 
 def test_column_without_values_stays_in_both_files(source: Path, run: Run) -> None:
-    """Later data may bring its values."""
+    """Later data may have values in it."""
     (source / "a.csv").write_text("x,y\n1,\n2,NA\n")
     found = run()
     assert found["statistics"]["features"][1] == {
@@ -118,16 +118,16 @@ def test_column_without_values_stays_in_both_files(source: Path, run: Run) -> No
         ),
         ({"analysis_type": "BIAS"}, "must be DATA_QUALITY or MODEL_QUALITY"),
         ({"analysis_type": "MODEL_QUALITY"}, "MODEL_QUALITY needs baseline_statistics"),
-        ({"minimum_records": "few"}, "minimum_records is few"),
-        ({"start_time": "yesterday"}, "start_time is yesterday"),
-        ({"dataset_format": "csv"}, "dataset_format must be"),
-        ({"dataset_format": '{"csv": {"header": "yes"}}'}, "dataset_format must be"),
+        ({"minimum_records": "few"}, "minimum_records is 'few', and must be a whole number of at least 1"),
+        ({"start_time": "yesterday"}, "start_time is 'yesterday', and must be a time such as"),
+        ({"dataset_format": "csv"}, "dataset_format is .*, and must be"),
+        ({"dataset_format": '{"csv": {"header": "yes"}}'}, "dataset_format is .*, and must be"),
         ({"publish_cloudwatch_metrics": "Enabled"}, "publish_cloudwatch_metrics must be"),
         ({"publish_cloudwatch_metrics": "yes"}, "must be Enabled or Disabled"),
     ],
 )
 def test_what_it_can_not_do_is_refused(run: Run, environment: dict[str, str], reason: str) -> None:
-    """Before any data is read, by the variable's name."""
+    """The error comes before any data is read, and names the variable."""
     with pytest.raises(UsageError, match=reason):
         run(**environment)
 
@@ -142,7 +142,7 @@ def test_what_it_can_not_do_is_refused(run: Run, environment: dict[str, str], re
     ],
 )
 def test_unusable_tables_are_refused(source: Path, run: Run, files: dict[str, str], reason: str) -> None:
-    """By file, column and row."""
+    """The error names the file, the column and the row."""
     for name, text in files.items():
         (source / name).write_text(text)
     with pytest.raises(UserError, match=reason):
@@ -160,7 +160,7 @@ def test_unusable_tables_are_refused(source: Path, run: Run, files: dict[str, st
 def test_unusable_rows_without_a_header_are_refused(
     source: Path, run: Run, content: bytes, reason: str
 ) -> None:
-    """Tables without a header are read by the engine alone; its faults come in a line too."""
+    """Tables without a header are read by Polars alone; its errors are one line as well."""
     (source / "a.csv").write_bytes(content)
     with pytest.raises(UserError, match=reason):
         run(dataset_format='{"csv": {"header": false}}')

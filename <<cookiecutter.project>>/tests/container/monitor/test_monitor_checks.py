@@ -1,4 +1,4 @@
-"""Each fault is found by its own check and by no other, and what is no fault by none."""
+"""Each fault is found by its own check alone, and normal data by no check."""
 
 import json
 import random
@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from container.monitor import baseline_file, checks
-from container.monitor.baseline_file import Reference
+from container.monitor.baseline_file import Baseline
 from container.monitor.capture import Counts
-from container.monitor.checks import Finding
-from container.monitor.partial import Partial
+from container.monitor.checks import Comparison
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
 from container.runtime.errors import UserError
 from tests.container.monitor.captured import baseline_of
@@ -33,19 +33,19 @@ def table(seed: int, rows: int = ROWS) -> Table:
 
 
 @pytest.fixture(scope="module")
-def baseline(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Baseline:
     return baseline_of(table(0, 5000), tmp_path_factory.mktemp("baseline"))
 
 
-def held(to: Reference, rows: Table, counts: Counts | None = None) -> Finding:
-    profile = TableProfile(known=to.known)
+def held(to: Baseline, rows: Table, counts: Counts | None = None) -> Comparison:
+    profile = TableProfile(known_texts=to.known_texts)
     if rows:
         profile.update(pl.DataFrame(rows, schema=dict.fromkeys(rows, pl.String)))
-    profile.settle()
-    return checks.compare(Partial(profile, counts or Counts()), to, minimum=500)
+    profile.finalize()
+    return checks.compare(PartialProfile(profile, counts or Counts()), to, minimum=500)
 
 
-def found(finding: Finding) -> list[tuple[str, str]]:
+def found(finding: Comparison) -> list[tuple[str, str]]:
     return [(each.constraint_check_type, each.feature_name) for each in finding.violations]
 
 
@@ -53,8 +53,8 @@ def changed(rows: Table, name: str, change: Any) -> Table:
     return rows | {name: [change(cell, n) for n, cell in enumerate(rows[name])]}
 
 
-def test_rows_like_the_baselines_violate_nothing(baseline: Reference) -> None:
-    """Fifty draws, of which one column has more missing values than the baseline in half."""
+def test_rows_like_the_baselines_violate_nothing(baseline: Baseline) -> None:
+    """One column has more missing values than the baseline in half of the fifty samples."""
     for seed in range(1, 51):
         finding = held(baseline, table(seed))
         assert found(finding) == []
@@ -91,29 +91,29 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_fault_gives_exactly_its_own_check(baseline: Reference, scenario: str) -> None:
-    """In ten draws each."""
+def test_every_fault_gives_exactly_its_own_check(baseline: Baseline, scenario: str) -> None:
+    """Ten samples are compared for each."""
     change, name = SCENARIOS[scenario]
     for seed in range(100, 110):
         assert found(held(baseline, change(table(seed)))) == [(CHECKS[scenario], name)]  # type: ignore[no-untyped-call]
 
 
-def test_messages_are_the_analyzers(baseline: Reference) -> None:
-    """A program that reads AWS's reads these."""
+def test_messages_are_the_analyzers(baseline: Baseline) -> None:
+    """A program that reads the analyzer's messages reads these."""
     rows = table(1, 1000)
     rows = changed(rows, "whole", lambda c, n: "0.5" if n == 7 else c)
     rows = changed(rows, "number", lambda c, n: repr(float(c) + 3) if n else "")
     rows = changed(rows, "kind", lambda c, n: "new" if n < 5 else c)
     del rows["gaps"]
-    told = {
+    descriptions = {
         each.constraint_check_type: each.description
         for each in held(baseline, rows | {"more": rows["whole"]}).violations
     }
-    distance = told["baseline_drift_check"].split()[3]
+    distance = descriptions["baseline_drift_check"].split()[3]
     assert float(distance) > 0.7
     columns = "Number of columns in current dataset: 4, Number of columns in baseline constraints: 4"
     match = "requirement is not met. Expected match: 100.0%. Observed: Only 99.5% of data is"
-    assert told == {
+    assert descriptions == {
         "data_type_check": "Data type match requirement is not met. Expected data type: Integral, Expected "
         "match: 100.0%. Observed: Only 99.9% of data is Integral.",
         "completeness_check": "Completeness requirement is not met. Expected completeness: 100.0%. "
@@ -125,13 +125,13 @@ def test_messages_are_the_analyzers(baseline: Reference) -> None:
     }
 
 
-def test_whole_numbers_are_whole_however_they_are_written(baseline: Reference) -> None:
-    """Python's callers write 41.0 where others write 41."""
+def test_whole_numbers_are_whole_however_they_are_written(baseline: Baseline) -> None:
+    """Callers in Python write 41.0 where others write 41."""
     assert found(held(baseline, changed(table(1), "whole", lambda c, _: f"{c}.0"))) == []
 
 
 def test_booleans_are_known_in_any_case(tmp_path: Path) -> None:
-    """As the model reads them."""
+    """The model reads them in the same way."""
     to = baseline_of({"on": ["true", "false"] * 500}, tmp_path)
     assert found(held(to, {"on": ["True", "FALSE"] * 500})) == []
     assert (
@@ -154,44 +154,46 @@ def test_texts_that_are_numbers_belong_to_a_column_of_texts(tmp_path: Path) -> N
 
 
 def test_dates_are_no_categories(tmp_path: Path) -> None:
-    """They never come again: neither a new one nor their distribution is a fault."""
+    """Dates do not recur: neither a new one nor their distribution is a fault."""
     to = baseline_of({"day": [f"2025-01-{n % 28 + 1:02}" for n in range(2000)]}, tmp_path)
     finding = held(to, {"day": [f"2026-02-{n % 28 + 1:02}" for n in range(2000)]})
-    assert finding == Finding([], {})
+    assert finding == Comparison([], {})
 
 
 def test_absence_that_is_usual_is_no_missing_column(tmp_path: Path) -> None:
-    """Callers may leave out what is missing: of a column with one value in a thousand few rows have any."""
+    """Callers may leave out a missing value, so that few rows have a column with one value in a thousand."""
     to = baseline_of({"x": ["1"] * 4000, "rare": ["7", *[""] * 999] * 4}, tmp_path)
     assert found(held(to, {"x": ["1"] * 1000})) == []
     assert found(held(to, {"rare": [""] * 1000})) == [("missing_column_check", "Missing columns")]
 
 
-def test_rows_by_position_that_are_too_short_miss_a_column(baseline: Reference) -> None:
-    """When they are the most: a few are the fault of who sent them."""
-    finding = held(baseline, table(1, 600), Counts(narrow=700))
+def test_rows_by_position_that_are_too_short_miss_a_column(baseline: Baseline) -> None:
+    """They do so when they are the majority: a few are the error of one caller."""
+    finding = held(baseline, table(1, 600), Counts(too_few_columns=700))
     assert found(finding) == [("missing_column_check", "Missing columns")]
     assert "700 of 1300 rows have fewer values" in finding.violations[0].description
-    assert found(held(baseline, {}, Counts(narrow=700))) == [("missing_column_check", "Missing columns")]
-    assert found(held(baseline, table(1), Counts(narrow=700))) == []
+    assert found(held(baseline, {}, Counts(too_few_columns=700))) == [
+        ("missing_column_check", "Missing columns")
+    ]
+    assert found(held(baseline, table(1), Counts(too_few_columns=700))) == []
 
 
-def test_column_with_few_values_has_no_distance(baseline: Reference) -> None:
-    """Chance alone would make it drift."""
+def test_column_with_few_values_has_no_distance(baseline: Baseline) -> None:
+    """Chance would make it drift."""
     rows = changed(table(1), "number", lambda c, n: c if n < 499 else "")
     assert "number" not in held(baseline, rows).drift
 
 
-def test_crowd_of_new_categories_is_told(baseline: Reference) -> None:
-    """They are too many to count one by one; the known ones still are."""
+def test_crowd_of_new_categories_is_reported(baseline: Baseline) -> None:
+    """They are too many to count one by one, but the known categories are counted."""
     rows = changed(table(1), "kind", lambda c, n: f"k{n}" if n % 2 else c)
     finding = held(baseline, rows)
     assert [check for check, _ in found(finding)] == ["categorical_values_check", "baseline_drift_check"]
     assert "Only 50.0% of data is in the domain. Unknown: too many." in finding.violations[0].description
 
 
-def edited(folder: Path, edit: Any) -> Reference:
-    """Read the baseline again after a change of its constraints, which are a person's to change."""
+def edited(folder: Path, edit: Any) -> Baseline:
+    """Change the constraints of a baseline, as a person may, and read it again."""
     statistics, constraints = folder / "statistics.json", folder / "constraints.json"
     baseline_of(table(0, 5000), folder)
     document = json.loads(constraints.read_text())
@@ -200,8 +202,8 @@ def edited(folder: Path, edit: Any) -> Reference:
     return baseline_file.read(statistics, constraints)
 
 
-def test_constraints_are_a_persons_to_change(baseline: Reference, tmp_path: Path) -> None:
-    """Thresholds, switches, and what a column overrides, in either of AWS's spellings."""
+def test_constraints_are_a_persons_to_change(baseline: Baseline, tmp_path: Path) -> None:
+    """Thresholds, switches and overrides of a column have an effect, in either of AWS's spellings."""
 
     def edit(document: Any) -> None:
         config, features = (
@@ -224,19 +226,19 @@ def test_constraints_are_a_persons_to_change(baseline: Reference, tmp_path: Path
 
 
 def test_comparison_may_be_left_out(tmp_path: Path) -> None:
-    """Neither distances nor their violations are made then."""
+    """There are neither distances nor violations by them."""
     to = edited(
         tmp_path,
         lambda document: document["monitoring_config"]["distribution_constraints"].update(
             perform_comparison="Disabled"
         ),
     )
-    assert held(to, changed(table(1), "number", lambda c, _: repr(float(c) + 1))) == Finding([], {})
+    assert held(to, changed(table(1), "number", lambda c, _: repr(float(c) + 1))) == Comparison([], {})
 
 
 @pytest.mark.parametrize(("method", "robust"), [("Simple", False), ("linf_robust", True)])
 def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robust: bool) -> None:  # noqa: FBT001
-    """For numbers and, by chi-squared, for categories."""
+    """Numbers and, by chi-squared, categories are compared by the method."""
 
     def edit(document: Any) -> None:
         config = document["monitoring_config"]["distribution_constraints"]
@@ -250,7 +252,7 @@ def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robus
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
-        (lambda d: d.pop("features"), r"constraints\.json is no file of a baseline: it lacks 'features'"),
+        (lambda d: d.pop("features"), r"constraints\.json is not a file of a baseline: it lacks 'features'"),
         (lambda d: d["features"][0].pop("completeness"), "it lacks 'completeness'"),
         (
             lambda d: d["features"][0].update(inferred_type="Text"),
@@ -268,6 +270,6 @@ def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robus
     ],
 )
 def test_constraints_that_can_not_be_read_are_refused(tmp_path: Path, edit: Any, reason: str) -> None:
-    """By file and field."""
+    """The error names the file and the field."""
     with pytest.raises(UserError, match=reason):
         edited(tmp_path, edit)

@@ -1,4 +1,4 @@
-"""The command by Model Monitor's contract: from what its environment names to the files that others read."""
+"""The command by Model Monitor's contract: from environment variables to the files that others read."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ def capture(table: list[tuple[str, str]]) -> bytes:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """Lay a baseline of 2,000 rows out as the job's inputs have it."""
+    """Write a baseline of 2,000 rows where the job has its input."""
     columns = list(zip(*rows(2000, seed=0), strict=True))
     folder = tmp_path / "processing" / "baseline"
     folder.mkdir(parents=True)
@@ -44,7 +44,7 @@ def base(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(base: Path) -> dict[str, str]:
-    """Return what Model Monitor gives, times with its blanks."""
+    """Return the variables that Model Monitor sets, with the blanks in its times."""
     return WINDOW | {
         "SAGEMAKER_BASE_DIR": str(base),
         "dataset_source": "/opt/ml/processing/endpointdata",
@@ -60,7 +60,7 @@ def environment(base: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(base: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Write captured requests, run the command and return what it left."""
+    """Write captured requests, run the command and return its files."""
 
     def run(content: bytes | None, **changes: str) -> dict[str, Any]:
         for name, value in (environment | changes).items():
@@ -89,7 +89,7 @@ def values(metrics: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_requests_like_the_baseline_violate_nothing(run: Run) -> None:
-    """The outcome stands in every file: for Model Monitor, for a state machine and for CloudWatch."""
+    """The outcome is in every file: for Model Monitor, for a state machine and for CloudWatch."""
     found = run(capture(rows(1000)))
     assert found["constraint_violations"] == {"violations": []}
     assert found["message"] == ("Completed: Job completed successfully with no violations (rows: 1000).\n")
@@ -112,7 +112,7 @@ def test_requests_like_the_baseline_violate_nothing(run: Run) -> None:
 
 
 def test_drift_is_a_violation_and_a_metric_above_the_threshold(run: Run) -> None:
-    """The alarm looks at the metric, a person at the violation."""
+    """An alarm reads the metric, a person the violation."""
     found = run(capture(rows(1000, shift=1.0)))
     (violation,) = found["constraint_violations"]["violations"]
     assert (violation["feature_name"], violation["constraint_check_type"]) == ("x", "baseline_drift_check")
@@ -124,8 +124,8 @@ def test_drift_is_a_violation_and_a_metric_above_the_threshold(run: Run) -> None
     assert violation["description"] == f"Baseline drift distance: {distance} exceeds threshold: 0.1"
 
 
-def test_what_was_left_out_is_told(run: Run) -> None:
-    """Golden requests, broken lines, images and requests of another hour."""
+def test_what_was_left_out_is_reported(run: Run) -> None:
+    """Golden requests, broken lines, images and requests of another hour are counted."""
     others = [
         record("9,a", inference="golden-0001"),
         record("9,a", time="2026-01-31T13:59:59Z"),
@@ -147,14 +147,14 @@ def test_what_was_left_out_is_told(run: Run) -> None:
     }
     assert found["message"] == (
         "Completed: Job completed successfully with no violations (rows: 1000; broken lines: 1; golden or "
-        "synthetic requests: 1; requests outside the window: 1; requests that are no table: 1; rows with too "
-        "few values: 1).\n"
+        "synthetic requests: 1; requests outside the window: 1; requests that are not a table: 1; rows "
+        "with too few values: 1).\n"
     )
 
 
 @pytest.mark.parametrize("content", [None, b"", capture(rows(499, shift=9.0))])
-def test_too_few_rows_are_told_and_alarm_nobody(content: bytes | None, run: Run) -> None:
-    """However far they are from the baseline: no violation and no metric."""
+def test_too_few_rows_are_reported_and_alarm_nobody(content: bytes | None, run: Run) -> None:
+    """There is neither a violation nor a metric, however far they are from the baseline."""
     found = run(content)
     number = 499 if content else 0
     assert found["message"].startswith(
@@ -168,12 +168,12 @@ def test_too_few_rows_are_told_and_alarm_nobody(content: bytes | None, run: Run)
 
 
 def test_minimum_is_the_owners_to_choose(run: Run) -> None:
-    """Of a model that is rarely asked, say."""
+    """A model with few requests may need a lower one."""
     assert run(capture(rows(60, shift=3.0)), minimum_records="50")["summary"]["violation_count"] == 1
 
 
 def test_tables_are_compared_as_well(base: Path, run: Run) -> None:
-    """A batch's input, as AWS's analyzer takes it."""
+    """The input of a batch is read as AWS's analyzer reads it."""
     text = "".join(f"{x},{c}\n" for x, c in rows(800, shift=2.0))
     (base / "processing" / "endpointdata" / "batch.csv").write_text(f"x,c\n{text}")
     found = run(None, dataset_format='{"csv": {"header": true}}')
@@ -187,7 +187,7 @@ def host(base: Path, name: str, hosts: list[str]) -> None:
 
 @pytest.mark.parametrize("shift", [0.0, 1.0])
 def test_instances_share_the_work_and_a_second_job_merges_it(shift: float, base: Path, run: Run) -> None:
-    """To the same result as one: one of the three has nothing to do."""
+    """The result is that of one instance; one of the three has no files."""
     table, hosts = rows(1500, shift), ["algo-1", "algo-2", "algo-3"]
     output = base / "processing" / "resultdata"
     for name, part in zip(hosts, (table[:900], table[900:], []), strict=True):
@@ -208,7 +208,7 @@ def test_instances_share_the_work_and_a_second_job_merges_it(shift: float, base:
 
 
 def drop_distances(document: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what a sketch of more rows than it keeps makes differ in its last digits."""
+    """Leave out the distances, which differ in their last digits when a sketch keeps a sample."""
     for violation in document["violations"]:
         violation.pop("description")
     return document
@@ -217,7 +217,7 @@ def drop_distances(document: dict[str, Any]) -> dict[str, Any]:
 def test_baselines_are_shared_too(
     base: Path, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each instance has some of the files; one may have none."""
+    """Each instance has some of the files, or none."""
     data = base / "processing" / "endpointdata"
     kept = {name: environment[name] for name in ("SAGEMAKER_BASE_DIR", "dataset_source", "output_path")}
     for name, value in kept.items():
@@ -236,16 +236,16 @@ def test_baselines_are_shared_too(
 
 
 def test_merging_nothing_is_refused(run: Run) -> None:
-    """The partial results went elsewhere."""
-    with pytest.raises(UserError, match="there is no partial result in"):
+    """The partial results were written elsewhere."""
+    with pytest.raises(UserError, match="has no partial result: each instance leaves one"):
         run(None, partial_source="/opt/ml/processing/nowhere")
 
 
 def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Large files are cut, compressed ones are not, and the counts add up."""
-    monkeypatch.setattr(worker_pool, "_WORTH", 10_000)
+    """Large files are cut, compressed files are not, and the counts add up."""
+    monkeypatch.setattr(worker_pool, "_BYTES_PER_WORKER", 10_000)
     monkeypatch.setattr(worker_pool, "_processors", lambda: 3)
-    monkeypatch.setattr("container.monitor.capture._SHARE", 100_000)
+    monkeypatch.setattr("container.monitor.capture._SHARD_BYTES", 100_000)
     table = rows(3000)
     (base / "processing" / "endpointdata" / "b.jsonl.gz").write_bytes(
         gzip.compress(capture(table[2000:]) + b"x\n")
@@ -258,23 +258,23 @@ def test_processes_share_the_work(base: Path, run: Run, monkeypatch: pytest.Monk
 
 
 def test_process_that_ends_badly_ends_the_job(base: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A result without its share would be wrong in silence."""
-    monkeypatch.setattr(worker_pool, "_WORTH", 1000)
+    """A result without its rows would be wrong without a sign of it."""
+    monkeypatch.setattr(worker_pool, "_BYTES_PER_WORKER", 1000)
     monkeypatch.setattr(worker_pool, "_processors", lambda: 2)
-    monkeypatch.setattr(worker_pool, "_WORKER", "container.monitor.nothing")
+    monkeypatch.setattr(worker_pool, "_WORKER_MODULE", "container.monitor.nothing")
     (base / "processing" / "endpointdata" / "b.jsonl").write_bytes(capture(rows(10)))
     with pytest.raises(UserError, match="a process of the monitor ended with 1"):
         run(capture(rows(1000)))
 
 
 def test_worker_ends_with_its_parent(base: Path) -> None:
-    """However the parent ended: nothing is left running."""
+    """A parent that was killed leaves nothing running."""
     (base / "a.jsonl").write_bytes(capture(rows(10)))
     task = {
         "names": ["x", "c"],
-        "known": {},
+        "known_texts": {},
         "window": {"start": "", "end": ""},
-        "shares": [[str(base / "a.jsonl"), 0, None]],
+        "shards": [[str(base / "a.jsonl"), 0, None]],
     }
     ended = subprocess.run(
         [sys.executable, "-m", "container.monitor.worker"],
@@ -290,7 +290,7 @@ def test_worker_ends_with_its_parent(base: Path) -> None:
 
 
 def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> None:
-    """As SageMaker starts it: a process, its exit code and its files."""
+    """SageMaker starts a process, and reads its exit code and its files."""
     (base / "processing" / "endpointdata" / "a.jsonl").write_bytes(capture(rows(1000, shift=1.0)))
     done = subprocess.run(
         [sys.executable, "-m", "container", "monitor"],
@@ -303,3 +303,15 @@ def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> N
     )
     assert done.stdout == f"monitor: {left(base)['message']}"
     assert left(base)["summary"]["status"] == "CompletedWithViolations"
+
+
+def test_processes_start_before_libraries_are_imported() -> None:
+    """Protects the setting of Polars' threads, which it reads at its import, and an early start."""
+    code = "import sys, container.monitor; sys.exit(not {'numpy', 'polars'}.isdisjoint(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0
+
+
+def test_data_is_compared_without_scikit_learn() -> None:
+    """Protects a comparison of data from the second that scikit-learn's import takes."""
+    code = "import sys, container.monitor.command; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROJECT, check=False).returncode == 0

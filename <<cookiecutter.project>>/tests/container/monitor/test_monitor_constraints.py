@@ -1,4 +1,4 @@
-"""Constraints suggest what held for the baseline, and no more than it can carry."""
+"""Constraints state what was true for the baseline, as far as its values support it."""
 
 import polars as pl
 import pytest
@@ -26,7 +26,7 @@ def test_domain_lists_the_commonest_first() -> None:
 
 
 def test_texts_that_mostly_stand_once_are_no_domain() -> None:
-    """Else the next batch of names or dates would violate it."""
+    """Otherwise the next batch of names or dates would violate it."""
     twice = [f"t{n}" for n in range(9)] * 2
     assert suggested(*twice, "once").domain is not None
     assert suggested(*twice, "once", "again").domain is None
@@ -35,12 +35,12 @@ def test_texts_that_mostly_stand_once_are_no_domain() -> None:
 
 
 def test_column_without_a_value_is_unknown_and_has_no_rule() -> None:
-    """Nothing was seen, so nothing is asked but that."""
+    """There were no values, so that later values may be anything."""
     assert suggested("", "NA") == Constraint("x", "Unknown", completeness=0.0)
 
 
 def test_categorical_settings_stand_where_a_column_is_categorical() -> None:
-    """Settings that nothing reads would only differ from the analyzer's."""
+    """Settings without an effect would only differ from the analyzer's."""
     numeric, text = constraints_document([suggested("1")]), constraints_document([suggested("a", "a")])
     keys = ["perform_comparison", "comparison_threshold", "comparison_method"]
     assert list(numeric["monitoring_config"]["distribution_constraints"]) == keys
@@ -52,6 +52,6 @@ def test_categorical_settings_stand_where_a_column_is_categorical() -> None:
 
 
 def test_the_threshold_stands_in_the_baseline() -> None:
-    """For numbers and for texts, as whoever compares with it reads it."""
+    """Both thresholds, for numbers and for texts, are the given one."""
     rules = constraints_document([suggested("a", "a")], 0.25)["monitoring_config"]["distribution_constraints"]
     assert (rules["comparison_threshold"], rules["categorical_comparison_threshold"]) == (0.25, 0.25)

@@ -51,7 +51,7 @@ def test_parts_add_up_to_the_whole(values: list[float], cuts: list[int]) -> None
     ],
 )
 def test_numbers_of_every_size_are_added_exactly(values: list[float]) -> None:
-    """Whether their bits lie close together or far apart."""
+    """The bits may lie close together or far apart."""
     found = moments(np.array(values))
     assert found == expected(values)
     assert isinstance(found.total, int)

@@ -25,12 +25,12 @@ documents = st.recursive(
 @settings(max_examples=50)
 @given(documents)
 def test_every_document_reads_back_as_it_was(document: Any) -> None:
-    """Quotes, other alphabets and line breaks in names included."""
+    """Names may contain quotes, other alphabets and line breaks."""
     assert json.loads(render(document)) == document
 
 
 def test_layout_is_the_analyzers() -> None:
-    """So that the two can be compared by eye and by diff."""
+    """The two can be compared by eye and by diff."""
     document = {"a": [{"b": [[1.0, 2.0], [3.0]]}, {"c": []}], "d": {"e": ["x", "é"]}}
     assert render(document) == (
         '{\n  "a" : [ {\n    "b" : [ [ 1.0, 2.0 ], [ 3.0 ] ]\n  }, {\n    "c" : []\n  } ],\n'
@@ -39,7 +39,7 @@ def test_layout_is_the_analyzers() -> None:
 
 
 def test_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
-    """A reader never sees half a file, whatever ends the job."""
+    """A reader never sees half a file, whatever stops the job."""
     path = tmp_path / "new" / "statistics.json"
     write(path, {"version": 0.0})
     with pytest.raises(ValueError, match="JSON compliant"):

@@ -7,23 +7,23 @@ import polars as pl
 import pytest
 
 from container.monitor import metrics
-from container.monitor.checks import Finding
+from container.monitor.checks import Comparison
 from container.monitor.profile import TableProfile
-from container.monitor.settings import Watched
+from container.monitor.settings import MetricDimensions
 from tests.container.monitor.captured import baseline_of
 
-WATCHED = Watched("prd-7", "prd")
+WATCHED = MetricDimensions("prd-7", "prd")
 DIMENSIONS = [{"Name": "Endpoint", "Value": "prd-7"}, {"Name": "MonitoringSchedule", "Value": "prd"}]
 
 
 def test_each_column_has_its_numbers_its_completeness_and_its_drift(tmp_path: Path) -> None:
-    """Under the names, and with the dimensions, that Model Monitor has; one that is absent has no values."""
+    """Names and dimensions are Model Monitor's; a column that is absent has no values."""
     baseline = baseline_of({"x": ["1", "2"], "c": ["a", "a"], "away": ["1", "1"]}, tmp_path)
-    profile = TableProfile(known=baseline.known)
+    profile = TableProfile(known_texts=baseline.known_texts)
     profile.update(
         pl.DataFrame({"x": ["1", "", "4", "1e200"], "c": ["a", "a", "b", "a"], "extra": ["1"] * 4})
     )
-    found = metrics.of_data(profile, Finding([], {"x": 0.25}), baseline, WATCHED)
+    found = metrics.of_data(profile, Comparison([], {"x": 0.25}), baseline, WATCHED)
     assert [(each["MetricName"], each["Dimensions"]) for each in found] == [
         ("feature_non_null_x", DIMENSIONS),
         ("feature_data_x", DIMENSIONS),
@@ -45,7 +45,7 @@ def test_each_column_has_its_numbers_its_completeness_and_its_drift(tmp_path: Pa
 
 @pytest.mark.parametrize("width", [10, 200])
 def test_files_are_within_what_cloudwatch_and_a_state_take(width: int, tmp_path: Path) -> None:
-    """A thousand metrics at a time, and fewer when their names are long."""
+    """A file has a thousand metrics, and fewer when their names are long."""
     many: list[metrics.Metric] = [
         {"MetricName": f"{n:0{width}}é", "Value": n / 7, "Dimensions": DIMENSIONS} for n in range(3000)
     ]
@@ -58,7 +58,7 @@ def test_files_are_within_what_cloudwatch_and_a_state_take(width: int, tmp_path:
 
 
 def test_sagemaker_is_handed_a_metric_a_line_with_the_windows_end(tmp_path: Path) -> None:
-    """Where it publishes them itself."""
+    """SageMaker publishes them itself."""
     given: list[metrics.Metric] = [{"MetricName": "m", "Value": 1.0, "Dimensions": DIMENSIONS}] * 2
     metrics.publish(given, tmp_path, tmp_path / "cloudwatch", "2026-01-31T15:00:00")
     lines = (tmp_path / "cloudwatch" / "cloudwatch_metrics.jsonl").read_text().splitlines()
@@ -75,7 +75,7 @@ def test_nothing_is_published_where_nothing_is_known(tmp_path: Path) -> None:
 
 def test_names_that_cloudwatch_refuses_are_left_out() -> None:
     """One column's name must not keep the others from being published."""
-    assert metrics.of_quality({"m" * 256: 1.0, "mae": 2.0}, Watched("e")) == [
+    assert metrics.of_quality({"m" * 256: 1.0, "mae": 2.0}, MetricDimensions("e")) == [
         {
             "MetricName": "mae",
             "Value": 2.0,

@@ -1,6 +1,6 @@
-"""Captured pictures are held against the training pictures by statistics, as tables are by their columns.
+"""Captured images are compared with the training images by statistics, as tables are by their columns.
 
-How sure the model is of them is held against how sure it was of pictures that it had not learned from.
+The model's confidence in them is compared with its confidence in the test images.
 """
 
 import base64
@@ -18,12 +18,13 @@ from PIL import Image, ImageFilter
 
 from container.data.schema import Target
 from container.images import CONFIDENCE, STATISTICS, image_statistics
-from container.monitor import command, settings
+from container.monitor import command
 from container.monitor.baseline import add_columns
-from container.monitor.response_rows import confidences
+from container.monitor.response_rows import read_confidences
+from container.monitor.settings import Settings
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 from container.payload.responses import ResponseEncoder
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 COUNT = 600
 FORMS = (JSON, CSV, JSON_LINES, NPY)
@@ -32,14 +33,14 @@ SURE, UNSURE = (0.9, 0.97), (0.5, 0.7)  # between which confidence lies
 
 
 def drawn(random: np.random.Generator) -> Image.Image:
-    """Draw blots on a ground, each picture of another light."""
+    """Draw coloured spots, each image with another brightness."""
     coarse = random.integers(40, 216, (6, 6, 3)).astype(np.uint8)
     return Image.fromarray(coarse).resize((24, 24), Image.Resampling.BICUBIC)
 
 
-def encoded(picture: Image.Image) -> bytes:
+def encoded(image: Image.Image) -> bytes:
     body = io.BytesIO()
-    picture.save(body, "PNG")
+    image.save(body, "PNG")
     return body.getvalue()
 
 
@@ -54,7 +55,7 @@ def record(number: int, asked: dict[str, str], answered: dict[str, str]) -> str:
 
 
 def answer(form: str, *sure: float) -> dict[str, str]:
-    """Give an answer in a form of the endpoint's, captured as SageMaker does: as text what it is told of."""
+    """Return a captured response in a format of the endpoint: JSON and CSV as text, others as base64."""
     rows = [[(1 - each) / 4, each, (1 - each) * 3 / 4] for each in sure]
     body = ANSWERS.encode(np.array(rows), form)
     if form in {JSON, CSV}:
@@ -62,11 +63,11 @@ def answer(form: str, *sure: float) -> dict[str, str]:
     return side(base64.b64encode(body).decode(), "BASE64", form)
 
 
-def captured(pictures: list[Image.Image], sure: list[float]) -> str:
-    """Write requests as they are captured: PNG as base64, every third one JSON with base64."""
+def captured(images: list[Image.Image], sure: list[float]) -> str:
+    """Write captured requests: PNG as base64, and every third one as JSON with base64."""
     lines = []
-    for number, picture in enumerate(pictures):
-        text = base64.b64encode(encoded(picture)).decode()
+    for number, image in enumerate(images):
+        text = base64.b64encode(encoded(image)).decode()
         asked = side(text, "BASE64", "image/png")
         if not number % 3:
             asked = side(json.dumps({"instances": [{"b64": text}]}), "JSON", "application/json")
@@ -89,14 +90,14 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(base: Path, **environment: str) -> str:
-    place = Layout(base)
-    return command.run(settings.read(environment, place), place.resources(), [])
+    place = ContainerPaths(base)
+    return command.run(Settings.read(environment, place), place.resources(), [])
 
 
 def violations(
     tmp_path: Path,
     baseline: Path,
-    change: Callable[[Image.Image], Image.Image] = lambda picture: picture,
+    change: Callable[[Image.Image], Image.Image] = lambda image: image,
     sure: tuple[float, float] = SURE,
 ) -> dict[str, Any]:
     random = np.random.Generator(np.random.PCG64(1))
@@ -117,8 +118,8 @@ def violations(
     return {each["feature_name"]: each["constraint_check_type"] for each in found}
 
 
-def test_pictures_like_those_of_the_training_violate_nothing(tmp_path: Path, baseline: Path) -> None:
-    """A body that is no picture is counted, and neither fatal nor a row."""
+def test_images_like_those_of_the_training_violate_nothing(tmp_path: Path, baseline: Path) -> None:
+    """A body that is not an image is counted, and is neither fatal nor a row."""
     assert violations(tmp_path, baseline) == {}
     summary = json.loads((tmp_path / "out" / "summary.json").read_bytes())
     assert summary["counts"]["unreadable"] == 1
@@ -127,21 +128,19 @@ def test_pictures_like_those_of_the_training_violate_nothing(tmp_path: Path, bas
 @pytest.mark.parametrize(
     ("change", "feature"),
     [
-        (lambda picture: picture.point([value // 2 for value in range(256)] * 3), "brightness"),
-        (lambda picture: picture.filter(ImageFilter.GaussianBlur(2)), "sharpness"),
-        (lambda picture: picture.resize((36, 24)), "aspect"),
+        (lambda image: image.point([value // 2 for value in range(256)] * 3), "brightness"),
+        (lambda image: image.filter(ImageFilter.GaussianBlur(2)), "sharpness"),
+        (lambda image: image.resize((36, 24)), "aspect"),
     ],
 )
-def test_pictures_that_differ_are_told_by_what_differs(
+def test_images_that_differ_violate_their_statistic(
     tmp_path: Path, baseline: Path, change: Callable[[Image.Image], Image.Image], feature: str
 ) -> None:
     assert violations(tmp_path, baseline, change)[feature] == "baseline_drift_check"
 
 
-def test_a_model_that_becomes_unsure_is_told_of_whatever_form_it_answers_in(
-    tmp_path: Path, baseline: Path
-) -> None:
-    """By its violation and its metric, while the pictures look as ever: with each answer counted."""
+def test_a_model_that_becomes_unsure_is_a_violation_in_every_format(tmp_path: Path, baseline: Path) -> None:
+    """There are a violation and a metric, and each response is counted, while the images are as before."""
     assert violations(tmp_path, baseline, sure=UNSURE) == {CONFIDENCE: "baseline_drift_check"}
     metrics = {
         each["MetricName"]: each for each in json.loads((tmp_path / "out/metrics/0.json").read_bytes())
@@ -153,7 +152,7 @@ def test_a_model_that_becomes_unsure_is_told_of_whatever_form_it_answers_in(
 
 
 def test_a_baseline_with_confidence_keeps_what_it_had(baseline: Path) -> None:
-    """Its other columns, its number of rows, and the threshold that the project set."""
+    """Its other columns, its number of rows and the project's threshold stay."""
     made = baseline.parent / "made"
     for name in ("statistics.json", "constraints.json"):
         before, after = (json.loads((folder / name).read_bytes()) for folder in (made, baseline))
@@ -163,13 +162,13 @@ def test_a_baseline_with_confidence_keeps_what_it_had(baseline: Path) -> None:
 
 
 def test_a_baseline_without_confidence_is_compared_as_well(tmp_path: Path, baseline: Path) -> None:
-    """That of a model from before its answers were looked at."""
+    """Such a baseline belongs to a model from before responses were compared."""
     assert violations(tmp_path, baseline.parent / "made", sure=UNSURE) == {}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_each_picture_of_a_request_has_its_own_confidence(form: str) -> None:
-    assert confidences(answer(form, 0.5, 0.75), 2) == [0.5, 0.75]
+def test_each_image_of_a_request_has_its_own_confidence(form: str) -> None:
+    assert read_confidences(answer(form, 0.5, 0.75), 2) == [0.5, 0.75]
 
 
 @pytest.mark.parametrize(
@@ -185,5 +184,5 @@ def test_each_picture_of_a_request_has_its_own_confidence(form: str) -> None:
     ],
 )
 def test_an_answer_that_says_no_confidence_is_a_missing_value(given: dict[str, str] | None) -> None:
-    """A number alone, a label alone, another number of answers: all of it is told by the completeness."""
-    assert confidences(given, 2) == [None, None]
+    """A number alone, a label alone or another number of rows lowers the completeness."""
+    assert read_confidences(given, 2) == [None, None]

@@ -1,4 +1,4 @@
-"""Predictions meet their truth by the caller's id, and their metrics are held to the evaluation's."""
+"""Predictions are joined with ground truth by id, and their metrics compared with the evaluation's."""
 
 import base64
 import io
@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from container.data.schema import Target
-from container.evaluation import command
+from container.evaluation import quality
 from container.monitor import main
 from container.runtime.errors import UsageError, UserError
-from tests.container.monitor.captured import lines, record, truth
+from tests.container.monitor.captured import ground_truth, lines, record
 
 Run = Callable[..., dict[str, Any]]
 REGRESSION, BINARY = Target("t", "regression"), Target("t", "binary", ("no", "yes"))
@@ -32,12 +32,12 @@ def labelled(count: int, error: float, seed: int = 1) -> list[tuple[float, float
 def evaluation(target: Target, pairs: list[tuple[float, Any]]) -> dict[str, Any]:
     """Return what `evaluate` writes of the test split."""
     labels, predicted = (np.array(each, dtype=np.float64) for each in zip(*pairs, strict=True))
-    return command.quality(labels, predicted, target)
+    return quality.quality(labels, predicted, target)
 
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Write captured predictions and ground truth, run the command and return what it left."""
+    """Write captured predictions and ground truth, run the command and return its files."""
 
     def run(
         captured: list[dict[str, Any]], truths: list[dict[str, Any]], baseline: dict[str, Any], **changes: str
@@ -67,11 +67,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 def asked(pairs: list[tuple[float, float]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the requests and the truth of a regression's pairs, a row each."""
     sent = [record("1,2", inference=f"i{n}", answer=repr(made)) for n, (_, made) in enumerate(pairs)]
-    return sent, [truth(f"i{n}", repr(label)) for n, (label, _) in enumerate(pairs)]
+    return sent, [ground_truth(f"i{n}", repr(label)) for n, (label, _) in enumerate(pairs)]
 
 
 def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
-    """Thirty samples of one quality: half of them are worse than the evaluation by chance."""
+    """Half of the thirty samples of one quality are worse than the evaluation by chance."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.5, seed=0))
     for seed in range(1, 31):
         found = run(*asked(labelled(600, 0.5, seed)), baseline)
@@ -83,8 +83,8 @@ def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
     assert found["statistics"]["dataset"] == {"item_count": 600}
 
 
-def test_model_that_has_become_worse_is_told_in_the_analyzers_words(run: Run) -> None:
-    """By each metric that tells it."""
+def test_model_that_has_become_worse_is_reported_in_the_analyzers_words(run: Run) -> None:
+    """Each metric that became worse is a violation."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.5, seed=0))
     found = run(*asked(labelled(600, 0.8)), baseline)
     violations = found["constraint_violations"]["violations"]
@@ -104,7 +104,7 @@ def test_model_that_has_become_worse_is_told_in_the_analyzers_words(run: Run) ->
 
 
 def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
-    """Requests and truths without their other half are counted, and so is what can't be read."""
+    """Requests without ground truth, and what can't be read, are counted."""
     sent, truths = asked(labelled(600, 0.1))
     odd = [
         record("1", inference="unknown", answer="1.0"),
@@ -114,10 +114,10 @@ def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
         record("1\n2", inference="two", answer="1.0\n2.0"),
     ]
     more = [
-        truth("no-answer", "1"),
-        truth("image", "1"),
-        truth("two", "1"),
-        truth("nobody", "1"),
+        ground_truth("no-answer", "1"),
+        ground_truth("image", "1"),
+        ground_truth("two", "1"),
+        ground_truth("nobody", "1"),
         {"eventId": "x"},
     ]
     found = run([*sent, *odd], truths + more, evaluation(REGRESSION, labelled(1000, 0.1)))
@@ -144,7 +144,7 @@ def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
     ids=["text", "no data", "no base64", "id that is a list"],
 )
 def test_a_record_whose_truth_is_none_is_counted(run: Run, own: dict[str, Any]) -> None:
-    """One record that someone joined badly costs itself, not the analysis."""
+    """A record that was joined wrongly is left out, and the analysis continues."""
     sent, truths = asked(labelled(600, 0.1))
     odd = record("1", inference="odd", answer="1.0") | own
     found = run([*sent, odd], truths, evaluation(REGRESSION, labelled(1000, 0.1)))
@@ -153,7 +153,7 @@ def test_a_record_whose_truth_is_none_is_counted(run: Run, own: dict[str, Any]) 
 
 
 def test_requests_of_several_rows_have_a_label_a_row(run: Run) -> None:
-    """In the forms that the container answers in, and by SageMaker's id where the caller gave none."""
+    """Responses are in the container's formats, and SageMaker's id is used where the caller gave none."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.1))
     sent = [
         record("1\n2", event="e1", answer="1.0\n2.0"),
@@ -161,7 +161,7 @@ def test_requests_of_several_rows_have_a_label_a_row(run: Run) -> None:
         record("1", event="e3", answer=base64.b64encode(b"5.0").decode(), answered="BASE64"),
     ]
     merged = sent[2] | {"groundTruthData": {"data": "5.5", "encoding": "CSV"}}
-    truths = [truth("e1", "1.5\n2.5"), truth("e2", "[3.5, 4.5]") | {}]
+    truths = [ground_truth("e1", "1.5\n2.5"), ground_truth("e2", "[3.5, 4.5]") | {}]
     truths[1]["groundTruthData"]["encoding"] = "JSON"
     found = run([*sent[:2], merged], truths, baseline, minimum_records="5")
     assert found["statistics"]["dataset"] == {"item_count": 5}
@@ -179,7 +179,7 @@ def npy(rows: Any) -> bytes:
 
 
 def test_answers_as_lines_and_as_arrays_are_read(run: Run) -> None:
-    """Which no configuration of the capture names as CSV or JSON: they come in base64."""
+    """The capture's configuration does not name them as CSV or JSON, so that they are in base64."""
     baseline = evaluation(REGRESSION, labelled(1000, 0.1))
     sent = [
         record("1\n2", event=f"e{n}", answer=in_base64(body), answered="BASE64")
@@ -187,14 +187,16 @@ def test_answers_as_lines_and_as_arrays_are_read(run: Run) -> None:
     ]
     for each, kind in zip(sent, ("application/jsonlines", "application/x-npy"), strict=True):
         each["captureData"]["endpointOutput"]["observedContentType"] = kind
-    found = run(sent, [truth("e0", "1.5\n2.5"), truth("e1", "3.5\n4.5")], baseline, minimum_records="4")
+    found = run(
+        sent, [ground_truth("e0", "1.5\n2.5"), ground_truth("e1", "3.5\n4.5")], baseline, minimum_records="4"
+    )
     assert found["statistics"]["dataset"] == {"item_count": 4}
     assert found["statistics"]["regression_metrics"]["mae"]["value"] == 0.5
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "share", "lines", "array"])
 def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
-    """The label with its confidence says both; a number alone is the second class's."""
+    """A label with its confidence gives both probabilities; a number alone is the second class's."""
     chance = random.Random(3)
     shares = [chance.random() for _ in range(600)]
     labels = [float(chance.random() < share) for share in shares]
@@ -218,7 +220,7 @@ def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
         encoding, kind = (kinds | {"array": ("BASE64", "application/x-npy")}).get(form, ("CSV", "text/csv"))
         sent.append(record("1", inference=f"i{n}", answer=answers[form], answered=encoding))
         sent[-1]["captureData"]["endpointOutput"]["observedContentType"] = kind
-    truths = [truth(f"i{n}", ("no", "yes")[int(label)]) for n, label in enumerate(labels)]
+    truths = [ground_truth(f"i{n}", ("no", "yes")[int(label)]) for n, label in enumerate(labels)]
     found = run(sent, truths, baseline)["statistics"]["binary_classification_metrics"]
     expected = baseline["binary_classification_metrics"]
     assert found["auc"]["value"] == pytest.approx(expected["auc"]["value"])
@@ -228,13 +230,13 @@ def test_binary_answers_have_their_probabilities(form: str, run: Run) -> None:
 
 
 def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
-    """A guess at what is unknown would be a metric that is wrong."""
+    """Assumed probabilities would make a wrong metric."""
     certain = np.eye(3)
     codes = [n % 3 for n in range(600)]
     baseline = evaluation(MANY, [(float(code), certain[code]) for code in codes])
     sent = [record("1", inference=f"i{n}", answer=f"{'abc'[code]},0.6") for n, code in enumerate(codes)]
-    truths = [truth(f"i{n}", "abc"[code if n % 2 else 0]) for n, code in enumerate(codes)]
-    found = run(sent, [*truths, truth("i599", "unheard-of")], baseline)
+    truths = [ground_truth(f"i{n}", "abc"[code if n % 2 else 0]) for n, code in enumerate(codes)]
+    found = run(sent, [*truths, ground_truth("i599", "unheard-of")], baseline)
     metrics = found["statistics"]["multiclass_classification_metrics"]
     assert {"auc", "log_loss"}.isdisjoint(metrics)
     assert metrics["accuracy"]["value"] == pytest.approx(399 / 599)
@@ -242,8 +244,8 @@ def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
     assert found["summary"]["counts"]["mismatched"] == 1
 
 
-def test_too_few_rows_are_told(run: Run) -> None:
-    """And published is nothing."""
+def test_too_few_rows_are_reported(run: Run) -> None:
+    """Nothing is published."""
     found = run(*asked(labelled(100, 9.0)), evaluation(REGRESSION, labelled(1000, 0.1)))
     assert found["summary"]["message"].startswith("Completed: Nothing was compared: 100 rows are too few")
     assert found["constraint_violations"] == {"violations": []}
@@ -266,7 +268,7 @@ def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
     ("constraints", "reason"),
     [
         ({}, r"has no regression_constraints"),
-        ({"regression_constraints": {"mae": {"threshold": 1}}}, "is no file of constraints"),
+        ({"regression_constraints": {"mae": {"threshold": 1}}}, "is not a file of constraints"),
         (
             {"regression_constraints": {"mae": {"threshold": 1, "comparison_operator": "Above"}}},
             "mae must be GreaterThanThreshold or LessThanThreshold",
@@ -276,7 +278,7 @@ def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
 def test_unusable_thresholds_are_refused(
     run: Run, tmp_path: Path, constraints: dict[str, Any], reason: str
 ) -> None:
-    """By file and metric."""
+    """The error names the file and the metric."""
     path = tmp_path / "constraints.json"
     path.write_text(json.dumps(constraints))
     with pytest.raises(UserError, match=reason):
@@ -285,13 +287,13 @@ def test_unusable_thresholds_are_refused(
 
 @pytest.mark.parametrize("baseline", [{}, {"binary_classification_metrics": {}}])
 def test_baseline_without_metrics_is_refused(run: Run, baseline: dict[str, Any]) -> None:
-    """The statistics of the data are no evaluation."""
+    """The statistics of the data are not an evaluation."""
     with pytest.raises(UserError, match=r"evaluation\.json"):
         run([], [], baseline)
 
 
 def test_several_instances_are_refused(run: Run, tmp_path: Path) -> None:
-    """A prediction and its truth could be on two of them."""
+    """A prediction and its ground truth could be on two of them."""
     (tmp_path / "config").mkdir()
     hosts = {"current_host": "algo-1", "hosts": ["algo-1", "algo-2"]}
     (tmp_path / "config" / "resourceconfig.json").write_text(json.dumps(hosts))

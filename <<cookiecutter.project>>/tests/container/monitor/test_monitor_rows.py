@@ -1,4 +1,4 @@
-"""The rows of requests become the columns of a profile, whatever their form, as the endpoint reads them."""
+"""The rows of requests are profiled as the endpoint reads them, in every format."""
 
 import base64
 import io
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from container.data.schema import Feature, Schema, Target
 from container.monitor.capture import Counts
-from container.monitor.profile import MOST_OTHERS, ColumnProfile, TableProfile
-from container.monitor.request_rows import Rows
+from container.monitor.profile import MAX_OTHER_COLUMNS, ColumnProfile, TableProfile
+from container.monitor.request_rows import RequestRows
 from container.payload.errors import RequestError
 from container.payload.requests import RequestDecoder
 from tests.container.monitor.captured import side
@@ -25,8 +25,8 @@ NAMES = ("x", "y", "c")
 
 def profiled(*sides: dict[str, Any] | None, names: tuple[str, ...] = NAMES) -> tuple[TableProfile, Counts]:
     counts = Counts()
-    profile = TableProfile(known=dict.fromkeys(names, frozenset()))
-    rows = Rows(profile, names, counts)
+    profile = TableProfile(known_texts=dict.fromkeys(names, frozenset()))
+    rows = RequestRows(profile, names, counts)
     rows.collect(("", {"endpointInput": each} if each is not None else {}, {}) for each in sides)
     rows.flush()
     return profile, counts
@@ -103,9 +103,9 @@ def test_rows_of_an_array_are_those_of_its_numbers(array: Any) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_a_request_gives_the_same_columns(form: str) -> None:
-    """Several rows do not collapse into one, and names find their column."""
+    """Several rows stay several, and names select their column."""
     profile, counts = profiled(*FORMS[form])
-    profile.settle()
+    profile.finalize()
     assert profile.rows == 2
     assert counts == Counts()
     assert list(profile.columns) == list(NAMES)
@@ -117,7 +117,7 @@ def test_every_form_of_a_request_gives_the_same_columns(form: str) -> None:
 
 
 def test_output_adds_no_column() -> None:
-    """Only what the model was asked is compared with what it learned from."""
+    """Only requests are compared with the training data."""
     profile, _ = profiled(csv("1,2,a"))
     assert set(profile.columns) == set(NAMES)
 
@@ -137,7 +137,7 @@ def test_output_adds_no_column() -> None:
     ],
 )
 def test_requests_that_are_no_table_are_counted(odd: Any) -> None:
-    """Images, what the endpoint would refuse, and what SageMaker would not write."""
+    """Images, bodies that the endpoint refuses, and records that SageMaker does not write are counted."""
     profile, counts = profiled(csv("1,2,a"), odd, csv("3,4,b"))
     assert profile.rows == 2
     assert counts == Counts(unreadable=1)
@@ -145,13 +145,13 @@ def test_requests_that_are_no_table_are_counted(odd: Any) -> None:
 
 def test_requests_without_a_captured_body_are_counted() -> None:
     """An endpoint may capture its output alone."""
-    assert profiled(None, csv("1,2,a"))[1] == Counts(without=1)
+    assert profiled(None, csv("1,2,a"))[1] == Counts(missing_body=1)
 
 
 def test_rows_that_are_too_short_have_no_columns() -> None:
-    """Which value is missing can't be known by position."""
+    """The position does not tell which value is missing."""
     profile, counts = profiled(csv("1,2"), as_json([[1, 2]]), csv("x,y\n1\n"), as_json([1, 2, "a"]))
-    assert (profile.rows, counts.narrow) == (1, 3)
+    assert (profile.rows, counts.too_few_columns) == (1, 3)
 
 
 def test_rows_that_are_too_long_have_numbered_columns_besides() -> None:
@@ -163,7 +163,7 @@ def test_rows_that_are_too_long_have_numbered_columns_besides() -> None:
 
 
 def test_cells_of_json_are_those_of_csv() -> None:
-    """A boolean, a list and a number with a point have one spelling."""
+    """A boolean, a list and a number with a point have the same text in both."""
     rows = [
         {"x": 41.0, "y": 1e20, "c": True},
         {"x": 2**70, "y": 0.1, "c": [1, "a"]},
@@ -176,14 +176,14 @@ def test_cells_of_json_are_those_of_csv() -> None:
 
 
 def test_integers_of_more_than_64_bits_are_numbers() -> None:
-    """No value is lost that JSON can hold."""
+    """Every value of JSON is counted."""
     profile, _ = profiled(as_json([[2**64 - 1, 1, "a"], [1, 1, "a"]]))
     assert profile.columns["x"].maximum == float(2**64 - 1)
     assert profile.columns["x"].present == 2
 
 
 def test_model_of_one_column_reads_every_form() -> None:
-    """A row has no comma then."""
+    """Such a row has no comma."""
     sent = [csv("1"), csv("2\n3"), as_json([[4], {"x": 5}]), as_json({"x": 6})]
     profile, counts = profiled(*sent, names=("x",))
     assert (profile.rows, counts) == (6, Counts())
@@ -191,13 +191,13 @@ def test_model_of_one_column_reads_every_form() -> None:
 
 
 def test_other_columns_are_bounded_whichever_come_first() -> None:
-    """Callers may send any names; memory is not theirs to fill."""
+    """Callers may send any names, and must not fill the memory."""
     rows = [{"x": 1, f"n{n:05}": 1} for n in range(3000)]
     first, _ = profiled(as_json(rows))
     second, _ = profiled(as_json(rows[::-1]))
-    others = [f"n{n:05}" for n in range(MOST_OTHERS)]
+    others = [f"n{n:05}" for n in range(MAX_OTHER_COLUMNS)]
     for profile in (first, second):
-        profile.settle()
+        profile.finalize()
         assert list(profile.columns) == ["x", *others]
         assert all(profile.columns[name].present == 1 for name in others)
 
@@ -228,9 +228,9 @@ def schema() -> Schema:
 
 @given(st.lists(bodies, max_size=8))
 def test_no_request_ends_a_job(sent: list[dict[str, str]]) -> None:
-    """Whatever it holds, alone or beside others."""
+    """A body may contain anything, alone or beside others."""
     profile, _ = profiled(*sent)
-    profile.settle()
+    profile.finalize()
     assert all(column.present + column.missing == profile.rows for column in profile.columns.values())
 
 

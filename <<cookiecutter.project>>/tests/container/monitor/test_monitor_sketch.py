@@ -1,4 +1,4 @@
-"""Sketches keep what they promise: ranks and numbers of different values, alone and merged."""
+"""Sketches keep ranks and numbers of different values within their errors, alone and merged."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def sketched(*parts: FloatArray) -> Quantiles:
 
 
 def test_numbers_up_to_the_size_are_all_kept_in_their_order() -> None:
-    """The analyzer's file lists them so."""
+    """The analyzer's file has them in this form."""
     values = np.random.default_rng(1).normal(size=SIZE)
     quantiles = Quantiles()
     quantiles.update(values)
@@ -37,7 +37,7 @@ def test_empty_and_single_numbers_are_kept_too() -> None:
 @pytest.mark.parametrize("parts", [1, 7])
 @pytest.mark.parametrize("shape", ["normal", "skewed", "sorted", "few"])
 def test_ranks_beyond_the_size_are_nearly_right(shape: str, parts: int) -> None:
-    """Whatever the numbers look like, and however many instances saw them."""
+    """The error is bounded for any numbers, and any number of instances."""
     generator = np.random.default_rng(2)
     values = {
         "normal": generator.normal(size=100_000),
@@ -70,7 +70,7 @@ def test_few_different_values_are_counted_exactly() -> None:
 
 @pytest.mark.parametrize("count", [5_000, 300_000])
 def test_many_different_values_are_counted_within_the_sketchs_error(count: int) -> None:
-    """Five standard errors are seen once in a million."""
+    """An error of five standard errors occurs once in a million."""
     distinct = Distinct()
     distinct.update(hashes(count))
     assert distinct.estimate() == pytest.approx(count, rel=5 / 64)

@@ -1,4 +1,4 @@
-"""Profiles say what a column holds, and those of parts merge into that of the whole."""
+"""A profile describes a column's values, and the profiles of parts merge into that of the whole."""
 
 import polars as pl
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from container.monitor.files import statistics_document
-from container.monitor.profile import MOST_TEXTS, ColumnProfile, TableProfile, buckets
+from container.monitor.profile import MAX_TEXTS, ColumnProfile, TableProfile, buckets
 
 
 def profiled(cells: list[str | None]) -> ColumnProfile:
@@ -34,7 +34,7 @@ def profiled(cells: list[str | None]) -> ColumnProfile:
     ],
 )
 def test_types_are_inferred_from_the_text(cells: list[str | None], inferred: str) -> None:
-    """3.0 is Fractional to the analyzer although it is whole; one word makes a column String."""
+    """3.0 is Fractional for the analyzer although it is whole; one word makes a column String."""
     assert profiled(cells).inferred_type == inferred
 
 
@@ -56,8 +56,8 @@ def test_blanks_around_a_number_are_no_part_of_it() -> None:
 
 def test_texts_are_counted_one_by_one_up_to_a_limit() -> None:
     """A column of names would fill the file."""
-    assert len(profiled([f"t{n}" for n in range(MOST_TEXTS)]).texts) == MOST_TEXTS
-    assert profiled([f"t{n}" for n in range(MOST_TEXTS + 1)]).texts == {}
+    assert len(profiled([f"t{n}" for n in range(MAX_TEXTS)]).texts) == MAX_TEXTS
+    assert profiled([f"t{n}" for n in range(MAX_TEXTS + 1)]).texts == {}
 
 
 def test_buckets_are_closed_on_the_left_and_the_last_on_both_sides() -> None:
@@ -75,10 +75,10 @@ def test_buckets_of_one_value_and_of_the_widest_range_hold_every_number() -> Non
         assert sum(bucket.count for bucket in buckets(column, column.quantiles.levels())) == 3
 
 
-finite = st.floats(allow_nan=False, allow_infinity=False).map(repr)
+finite_number = st.floats(allow_nan=False, allow_infinity=False).map(repr)
 whole = st.integers(-(10**20), 10**20).map(str)
 words = st.sampled_from(["a", "b", "", "NA", " 1", "nan", "?", "inf", "é"])
-tables = st.lists(st.tuples(finite, whole, words, finite | words), min_size=1, max_size=30)
+tables = st.lists(st.tuples(finite_number, whole, words, finite_number | words), min_size=1, max_size=30)
 
 
 def table(rows: list[tuple[str, ...]]) -> pl.DataFrame:
@@ -88,7 +88,7 @@ def table(rows: list[tuple[str, ...]]) -> pl.DataFrame:
 @settings(max_examples=50)
 @given(tables, st.integers(0, 30))
 def test_profiles_of_parts_merge_into_that_of_the_whole(rows: list[tuple[str, ...]], cut: int) -> None:
-    """Not a digit differs, and within the sketch's size not a number that it keeps."""
+    """All digits are the same, and up to the sketch's size all kept numbers."""
     together, first, second = TableProfile(), TableProfile(), TableProfile()
     together.update(table(rows))
     first.update(table(rows[:cut]))

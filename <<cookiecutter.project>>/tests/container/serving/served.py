@@ -16,7 +16,7 @@ from container import model_artifact, serving
 from container.data.schema import Feature, Schema, Target
 from container.inference.native import linear
 from container.inference.native.load import load as load_library
-from container.model_artifact import Artefact
+from container.model_artifact import ModelArtifact
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 from container.serving import head_cache, worker
@@ -86,14 +86,14 @@ def _misbehave(values: set[float]) -> None:
         os._exit(9)
 
 
-def load(directory: Path) -> Artefact:
+def load(directory: Path) -> ModelArtifact:
     """Return the model that the command line names, in place of a trained one."""
     if sys.argv[1] == "broken":
         raise UserError(f"model.json is missing in {directory}")
     schema = SCHEMAS[sys.argv[1]]
     if sys.argv[1] in {"quick", "slow"}:
-        return Artefact(schema, compiled(len(schema.features)), "sum", "compiled", "it is tested")
-    return Artefact(schema, Model(schema), "sum")
+        return ModelArtifact(schema, compiled(len(schema.features)), "sum", "compiled", "it is tested")
+    return ModelArtifact(schema, Model(schema), "sum")
 
 
 def compiled(features: int) -> linear.LinearPredictor:

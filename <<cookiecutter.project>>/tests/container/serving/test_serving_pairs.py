@@ -36,11 +36,11 @@ NEEDS_TENSORFLOW = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="the project was made without TensorFlow"
 )
 MODELS = [
-    pytest.param(name, marks=[NEEDS_TENSORFLOW] if name == "tensorflow" else [])
+    pytest.param(name, marks=[NEEDS_TENSORFLOW] if name == "multilayer_perceptron" else [])
     for name in models.available()
 ]
 QUICK: dict[str, dict[str, Any]] = {
-    "tensorflow": {"units": 8, "epochs": 5},
+    "multilayer_perceptron": {"units": 8, "epochs": 5},
     "random_forest": {"n_estimators": 20},
     "gradient_boosting": {"max_iter": 20},
 }
@@ -79,7 +79,7 @@ def rows(count: int) -> list[list[float | None]]:
 def train(name: str, target: Target, directory: Path) -> FloatArray:
     """Train a model, save both of its forms as `train` does, and return what it predicts for `rows(MANY)`.
 
-    A network predicts by LiteRT, which test_tensorflow.py holds to the portable form.
+    A network predicts by LiteRT, which test_multilayer_perceptron.py holds to the portable form.
     """
     schema, module = Schema(target, FEATURES), models.module(name)
     features = encoded(rows(300))

@@ -41,7 +41,9 @@ ENDS = st.sampled_from(["\n", "\r\n", "\n\n", " \n", "\r"])
 
 
 # LiteRT runs networks, without these fast paths.
-@pytest.fixture(scope="module", params=[name for name in models.available() if name != "tensorflow"])
+@pytest.fixture(
+    scope="module", params=[name for name in models.available() if name != "multilayer_perceptron"]
+)
 def services(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """Return a service that takes the fast paths, and one that takes none."""
     directory = tmp_path_factory.mktemp("model")

@@ -41,7 +41,7 @@ def trained(tmp_path: Path) -> Path:
         (folder / f"{channel}.csv").write_text("y,size,sex\n" + "".join(lines), encoding="utf-8")
     for name, content in (
         ("data/schema/schema.json", SCHEMA),
-        ("config/hyperparameters.json", {"model": "tensorflow", "units": "8", "epochs": "5"}),
+        ("config/hyperparameters.json", {"model": "multilayer_perceptron", "units": "8", "epochs": "5"}),
     ):
         (tmp_path / "input" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "input" / name).write_text(json.dumps(content), encoding="utf-8")

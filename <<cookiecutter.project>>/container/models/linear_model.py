@@ -1,4 +1,7 @@
-"""A straight line for numbers, a logistic curve for classes; gaps, scales and categories are its own."""
+"""Linear models: ridge regression for numbers, logistic regression for classes.
+
+They fill missing values, scale numbers and one-hot encode categories by themselves.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,19 +20,19 @@ from container.inference.native.linear import probabilities
 from container.models._estimator import Estimator
 from container.runtime.typing import FloatArray
 
-LARGEST = 1e150  # a sum of weighted inputs stays a number
+MAX_INPUT = 1e150  # so that a sum of weighted inputs stays finite
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Hold the strength of the penalty on large weights, and how long to look for a logistic curve."""
+    """Hold the strength of the L2 penalty, and the maximum of iterations of the logistic regression."""
 
     alpha: float = 1.0
     max_iter: int = 1000
 
 
-class LinearRegression(Estimator):
-    """Weigh each input; missing numbers are the median, missing and unknown categories weigh nothing."""
+class LinearModel(Estimator):
+    """Add up weighted inputs; a missing number is the median, a missing or unknown category adds nothing."""
 
     kinds = (Pipeline,)
     trusted = ("numpy.dtype",)
@@ -37,11 +40,11 @@ class LinearRegression(Estimator):
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities.
 
-        A product of matrices rounds a row differently among others than alone. Adding one by one, in the
-        order of the inputs, does not, and the compiled form does the same.
+        A matrix product may round a row differently alone and among others. Adding the inputs one by one, in
+        their order, always gives the same bits, and the compiled form adds in the same way.
         """
-        inputs = np.clip(np.ascontiguousarray(self.estimator[:-1].transform(features)), -LARGEST, LARGEST)
-        weights, offsets = self._line()
+        inputs = np.clip(np.ascontiguousarray(self.estimator[:-1].transform(features)), -MAX_INPUT, MAX_INPUT)
+        weights, offsets = self._coefficients()
         scores = np.zeros((len(inputs), len(weights)))
         for column, each in zip(inputs.T, weights.T, strict=True):
             scores += column[:, np.newaxis] * each
@@ -49,29 +52,29 @@ class LinearRegression(Estimator):
         return probabilities(scores) if self.classifies else scores[:, 0]
 
     def compiled(self) -> CompiledModel:
-        """Return the line as flat arrays."""
-        weights, offsets = self._line()
-        numeric, categorical = _places(self.schema)
+        """Return the weights as flat arrays."""
+        weights, offsets = self._coefficients()
+        numeric, categorical = _indices(self.schema)
         parts: dict[str, Any] = {"numbers": [], "fill": [], "mean": [], "scale": []}
         if numeric:
-            filling, scaling = self.estimator["inputs"].named_transformers_["numeric"]
-            kept = ~np.isnan(filling.statistics_)  # a column without any value is left out
-            parts = {"numbers": np.array(numeric)[kept], "fill": filling.statistics_[kept]}
-            parts |= {"mean": scaling.mean_, "scale": scaling.scale_}
+            imputer, scaler = self.estimator["inputs"].named_transformers_["numeric"]
+            kept = ~np.isnan(imputer.statistics_)  # a column without any value is left out
+            parts = {"numbers": np.array(numeric)[kept], "fill": imputer.statistics_[kept]}
+            parts |= {"mean": scaler.mean_, "scale": scaler.scale_}
         parts |= {
             "categories": categorical,
-            "levels": [self.schema.features[place].levels for place in categorical],
+            "levels": [self.schema.features[index].levels for index in categorical],
         }
-        parts |= {"weights": weights, "offsets": offsets, "largest": [LARGEST]}
+        parts |= {"weights": weights, "offsets": offsets, "largest": [MAX_INPUT]}
         return linear.compile_model(len(self.schema.features), parts, classifies=self.classifies)
 
-    def _line(self) -> tuple[FloatArray, FloatArray]:
+    def _coefficients(self) -> tuple[FloatArray, FloatArray]:
         """Return (scores, inputs) weights and (scores,) offsets."""
         last = self.estimator[-1]
         return np.atleast_2d(last.coef_), np.atleast_1d(last.intercept_)
 
 
-def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> LinearRegression:
+def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> LinearModel:
     """Return an untrained model for a schema."""
     if schema.target.classes is None:
         linear: Any = Ridge(alpha=hyperparameters.alpha)
@@ -79,21 +82,21 @@ def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> Linea
         linear = LogisticRegression(
             C=1 / hyperparameters.alpha, max_iter=hyperparameters.max_iter, random_state=seed
         )
-    return LinearRegression(Pipeline([("inputs", _inputs(schema)), ("line", linear)]), schema)
+    return LinearModel(Pipeline([("inputs", _inputs(schema)), ("line", linear)]), schema)
 
 
 def _inputs(schema: Schema) -> ColumnTransformer:
-    numeric, categorical = _places(schema)
-    known = [[float(code) for code in range(schema.features[place].levels)] for place in categorical]
+    numeric, categorical = _indices(schema)
+    levels = [[float(code) for code in range(schema.features[index].levels)] for index in categorical]
     filled = Pipeline([("fill", SimpleImputer(strategy="median")), ("scale", StandardScaler())])
-    spread = OneHotEncoder(categories=known, handle_unknown="ignore", sparse_output=False)
+    spread = OneHotEncoder(categories=levels, handle_unknown="ignore", sparse_output=False)
     return ColumnTransformer([("numeric", filled, numeric), ("categorical", spread, categorical)])
 
 
-def _places(schema: Schema) -> tuple[list[int], list[int]]:
-    """Return the places of the features that are numbers, and of those that are categories."""
+def _indices(schema: Schema) -> tuple[list[int], list[int]]:
+    """Return the indices of the features that are not categorical, and of those that are."""
     categorical = list(schema.categorical)
-    return [place for place in range(len(schema.features)) if place not in categorical], categorical
+    return [index for index in range(len(schema.features)) if index not in categorical], categorical
 
 
-LOADED = LinearRegression
+LOADED = LinearModel

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from container import model_artifact, models
 from container.data.schema import Feature, Schema, Target
 from container.inference import litert
-from container.models import Model, _keras, _network, tensorflow
+from container.models import Model, _keras, _network, multilayer_perceptron
 from container.runtime.errors import UserError
 from container.runtime.paths import ResourceConfig
-from container.runtime.process_group import join
+from container.runtime.process_group import connect
 from container.runtime.typing import FloatArray
 
 if importlib.util.find_spec("tensorflow") is None:
@@ -60,17 +60,17 @@ def rows(task: str, count: int = 600) -> tuple[FloatArray, FloatArray]:
 def trained(task: str, **hyperparameters: Any) -> tuple[Any, Schema, FloatArray, FloatArray]:
     schema = Schema(TARGETS[task], FEATURES)
     features, target = rows(task)
-    model = tensorflow.create(schema, tensorflow.Hyperparameters(**hyperparameters), 7)
+    model = multilayer_perceptron.create(schema, multilayer_perceptron.Hyperparameters(**hyperparameters), 7)
     model.fit(features[:400], target[:400], (features[400:], target[400:]))
     return model, schema, features, target
 
 
 def written(model: Model, schema: Schema, directory: Path) -> Path:
-    """Write an artefact as `train` does."""
+    """Write an artifact as `train` does."""
     directory.mkdir(exist_ok=True)
     model.save(directory)
     schema.write(directory / model_artifact.SCHEMA)
-    facts = {"version": 1, "model": "tensorflow", "digests": litert.digests(directory)}
+    facts = {"version": 1, "model": "multilayer_perceptron", "digests": litert.digests(directory)}
     (directory / model_artifact.MODEL).write_text(json.dumps(facts), encoding="utf-8")
     return directory
 
@@ -86,7 +86,9 @@ def test_a_network_learns_and_all_its_forms_agree(tmp_path: Path, task: str) -> 
         assert expected.sum(axis=1) == pytest.approx(np.ones(len(features)))
         assert (expected.argmax(axis=1) == target)[400:].mean() > 0.8
     directory = written(model, schema, tmp_path / "model")
-    assert tensorflow.LOADED.load(directory, schema).predict(features) == pytest.approx(expected, abs=1e-5)
+    assert multilayer_perceptron.LOADED.load(directory, schema).predict(features) == pytest.approx(
+        expected, abs=1e-5
+    )
     served = model_artifact.load(directory)
     assert (served.form, model_artifact.framework(directory)) == ("litert", "tensorflow")
     answers = served.predict(features)
@@ -130,11 +132,11 @@ def test_both_forms_are_equal(
 ) -> None:
     """Over random networks, and rows with missing, extreme and unknown values."""
     random = np.random.default_rng(seed)
-    _keras.repeatable(seed)
-    shape = _network.Shape(layers, int(random.integers(1, 70)), 0.0, 16)
-    network = _network.build(schema, shape, litert.to_float32(table(schema, random, 100, missing)))
+    _keras.set_deterministic(seed)
+    architecture = _network.Architecture(layers, int(random.integers(1, 70)), 0.0, 16)
+    network = _network.build(schema, architecture, litert.to_float32(table(schema, random, 100, missing)))
     classes = schema.target.classes is not None
-    finished = _network.finish(network, 0.5, 2.0, classes=classes)
+    finished = _network.export(network, 0.5, 2.0, classes=classes)
     directory = tmp_path_factory.mktemp("model")
     _keras.save(finished, directory)
     asked = table(schema, random, 200, 0.3)
@@ -157,10 +159,11 @@ def test_a_seed_repeats_a_training_in_another_process(tmp_path: Path) -> None:
     np.save(tmp_path / "target.npy", rows("regression")[1])
     code = (
         "import sys, numpy as np; from pathlib import Path\n"
-        "from container.models import tensorflow; from container.data.schema import Schema\n"
+        "from container.models import multilayer_perceptron; from container.data.schema import Schema\n"
         "x, y = (np.load(Path(sys.argv[1]) / name) for name in ('features.npy', 'target.npy'))\n"
         "schema = Schema.read(Path(sys.argv[1]) / 'model/schema.json')\n"
-        "model = tensorflow.create(schema, tensorflow.Hyperparameters(units=8, epochs=3), 7)\n"
+        "settings = multilayer_perceptron.Hyperparameters(units=8, epochs=3)\n"
+        "model = multilayer_perceptron.create(schema, settings, 7)\n"
         "model.fit(x[:400], y[:400], (x[400:], y[400:]))\n"
         "np.save(Path(sys.argv[1]) / 'again.npy', model.predict(x))\n"
     )
@@ -170,14 +173,15 @@ def test_a_seed_repeats_a_training_in_another_process(tmp_path: Path) -> None:
 
 SECOND_HOST = """
 import json, sys, numpy as np; from pathlib import Path
-from container.runtime.process_group import join; from container.runtime.paths import ResourceConfig
-from container.models import tensorflow; from container.data.schema import Schema
+from container.runtime.process_group import connect; from container.runtime.paths import ResourceConfig
+from container.models import multilayer_perceptron; from container.data.schema import Schema
 place = Path(sys.argv[1])
 x, y = (np.load(place / name) for name in ('features.npy', 'target.npy'))
 schema = Schema.read(place / 'schema.json')
-model = tensorflow.create(schema, tensorflow.Hyperparameters(**json.loads(sys.argv[2])), 7)
-with join(ResourceConfig('algo-2', ('algo-1', 'algo-2'), 'lo')) as hosts:
-    model.fit_among(hosts, x[:400], y[:400], (x[400:], y[400:]))
+settings = multilayer_perceptron.Hyperparameters(**json.loads(sys.argv[2]))
+model = multilayer_perceptron.create(schema, settings, 7)
+with connect(ResourceConfig('algo-2', ('algo-1', 'algo-2'), 'lo')) as hosts:
+    model.fit_distributed(hosts, x[:400], y[:400], (x[400:], y[400:]))
 np.savez(place / 'second.npz', *model.network.get_weights())
 """
 
@@ -193,9 +197,9 @@ def test_two_hosts_learn_one_network_as_good_as_one_hosts(
     np.save(tmp_path / "target.npy", target)
     schema.write(tmp_path / "schema.json")
     other = subprocess.Popen([sys.executable, "-c", SECOND_HOST, tmp_path, json.dumps(settings)], cwd=PROJECT)
-    model = tensorflow.create(schema, tensorflow.Hyperparameters(**settings), 7)
-    with join(ResourceConfig("algo-1", ("algo-1", "algo-2"), "lo")) as hosts:
-        model.fit_among(hosts, features[:400], target[:400], (features[400:], target[400:]))
+    model = multilayer_perceptron.create(schema, multilayer_perceptron.Hyperparameters(**settings), 7)
+    with connect(ResourceConfig("algo-1", ("algo-1", "algo-2"), "lo")) as hosts:
+        model.fit_distributed(hosts, features[:400], target[:400], (features[400:], target[400:]))
     assert other.wait(60) == 0
     with np.load(tmp_path / "second.npz") as second:
         both = zip(model.network.get_weights(), second.values(), strict=True)
@@ -217,7 +221,9 @@ def test_training_stops_when_the_validation_rows_no_longer_gain(capsys: pytest.C
     schema = Schema(TARGETS["regression"], FEATURES)
     features, _ = rows("regression")
     noise = np.random.default_rng(0).normal(size=len(features))
-    model = tensorflow.create(schema, tensorflow.Hyperparameters(epochs=400, patience=3), 1)
+    model = multilayer_perceptron.create(
+        schema, multilayer_perceptron.Hyperparameters(epochs=400, patience=3), 1
+    )
     model.fit(features[:400], noise[:400], (features[400:], noise[400:]))
     epochs = int(capsys.readouterr().out.partition("epochs=")[2].split()[0])
     assert epochs < 400
@@ -232,13 +238,13 @@ def test_weights_that_grow_beyond_all_numbers_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of a small artefact."""
+    """Return the directory of a small artifact."""
     model, schema, *_ = trained("multiclass", **SMALL)
     return written(model, schema, tmp_path_factory.mktemp("saved") / "model")
 
 
 def copied(saved: Path, directory: Path) -> Path:
-    """Return a copy of an artefact, and its schema."""
+    """Return a copy of an artifact, and its schema."""
     subprocess.run(["cp", "-R", saved, directory], check=True)
     return directory / saved.name
 
@@ -271,7 +277,7 @@ def test_a_network_and_a_schema_that_disagree_are_refused(saved: Path, tmp_path:
     ):
         schema.write(directory / model_artifact.SCHEMA)
         with pytest.raises(UserError, match=message):
-            tensorflow.LOADED.load(directory, schema)
+            multilayer_perceptron.LOADED.load(directory, schema)
         with pytest.raises(UserError, match=r"disagrees with schema\.json"):
             model_artifact.load(directory)
 
@@ -285,16 +291,14 @@ def test_damaged_networks_are_refused(saved: Path) -> None:
 
 
 def test_a_scikit_learn_model_stays_one(tmp_path: Path) -> None:
-    """Protects projects that change their model: each artefact says by its files what it is."""
+    """Protects projects that change their model: each artifact says by its files what it is."""
     schema = Schema(TARGETS["regression"], FEATURES)
     features, target = rows("regression")
-    module = models.module("linear_regression")
+    module = models.module("linear_model")
     model = module.create(schema, module.Hyperparameters(), 0)
     model.fit(features, target, None)
     model.save(tmp_path)
     schema.write(tmp_path / model_artifact.SCHEMA)
-    (tmp_path / model_artifact.MODEL).write_text(
-        '{"version": 1, "model": "linear_regression"}', encoding="utf-8"
-    )
+    (tmp_path / model_artifact.MODEL).write_text('{"version": 1, "model": "linear_model"}', encoding="utf-8")
     assert model_artifact.framework(tmp_path) == "scikit-learn"
     assert np.array_equal(model_artifact.load(tmp_path).predict(features), model.predict(features))

@@ -1,4 +1,4 @@
-"""Pictures become lists and splits, or a refusal; what is no picture is left out with its reason."""
+"""Images become lists and splits, or a refusal; what is no image is left out with its reason."""
 
 import base64
 import csv
@@ -25,12 +25,13 @@ from container.data.schema import IMAGE, Schema
 from container.data.split import SplitSettings
 from container.evaluation import command as evaluate
 from container.images import CONFIDENCE, STATISTICS, dataset, decode, image_statistics, sources
-from container.images.decode import PictureError
+from container.images.decode import ImageError
 from container.images.prepare import Settings, prepare, run
-from container.monitor import command, settings
+from container.monitor import command
+from container.monitor.settings import Settings as MonitorSettings
 from container.runtime.environment import read
 from container.runtime.errors import UserError
-from container.runtime.paths import Layout
+from container.runtime.paths import ContainerPaths
 
 SIDE = 16
 COUNT = 60
@@ -41,14 +42,14 @@ def drawn(seed: int, size: tuple[int, int] = (24, 20)) -> Image.Image:
     return Image.fromarray(random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
 
 
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     body = io.BytesIO()
-    picture.save(body, kind, **options)
+    image.save(body, kind, **options)
     return body.getvalue()
 
 
 def folders(root: Path, count: int = COUNT) -> Path:
-    """Write pictures into a folder a label."""
+    """Write images into a folder a label."""
     for number in range(count):
         path = root / "in" / "ab"[number % 2] / f"{number:03}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def report(out: Path) -> dict[str, Any]:
 
 
 def shown(out: Path, split: str) -> set[bytes]:
-    """Return what the pictures of a split show."""
+    """Return what the images of a split show."""
     files = sources.find(out / split)
     return {decode.digest(decode.decode(file.read())) for file in files}
 
@@ -106,24 +107,24 @@ def test_labelled_folders_become_three_lists(tmp_path: Path) -> None:
         lines = (out / "report" / f"{name}.lst").read_text().splitlines()
         assert [line.split("\t")[0] for line in lines] == list(map(str, range(count)))
         assert all(Path(path).parent.name == label for _, label, path in (line.split("\t") for line in lines))
-        pictures = dataset.read(out / name, schema)
-        assert pictures.features.shape == (count, SIDE * SIDE * 3)
-        assert min(np.bincount(pictures.target.astype(int))) >= count // 2 - 1
+        images = dataset.read(out / name, schema)
+        assert images.features.shape == (count, SIDE * SIDE * 3)
+        assert min(np.bincount(images.target.astype(int))) >= count // 2 - 1
 
 
 def test_a_golden_request_is_what_the_model_sees(tmp_path: Path) -> None:
     """So it is small, and its answer is the one that was recorded."""
     folders(tmp_path)
     out = prepared(tmp_path)
-    pictures = dataset.read(out / "test", Schema.read(out / "schema" / "schema.json"))
-    (picture,) = json.loads(pictures.body(3))["instances"]
-    seen = decode.decode(base64.b64decode(picture["b64"]))
+    images = dataset.read(out / "test", Schema.read(out / "schema" / "schema.json"))
+    (image,) = json.loads(images.body(3))["instances"]
+    seen = decode.decode(base64.b64decode(image["b64"]))
     assert seen.size == (SIDE, SIDE)
-    assert np.array_equal(decode.pixels(seen, SIDE), pictures.features[3])
+    assert np.array_equal(decode.pixels(seen, SIDE), images.features[3])
 
 
 def test_the_same_picture_is_in_one_split_whatever_its_file_is(tmp_path: Path) -> None:
-    """A picture saved again, with an alpha channel or twice under other names, is still the same picture."""
+    """An image saved again, with an alpha channel or twice under other names, is still the same image."""
     folder = folders(tmp_path)
     for number in range(0, COUNT, 3):
         (folder / "ab"[number % 2] / f"again-{number}.png").write_bytes(
@@ -136,7 +137,7 @@ def test_the_same_picture_is_in_one_split_whatever_its_file_is(tmp_path: Path) -
 
 
 def test_more_pictures_move_none_from_training_to_test(tmp_path: Path) -> None:
-    """So a retrained model and production's can be compared on pictures that are new to both."""
+    """So a retrained model and production's can be compared on images that are new to both."""
     folders(tmp_path / "one")
     folders(tmp_path / "two", COUNT * 2)
     before, after = prepared(tmp_path / "one"), prepared(tmp_path / "two")
@@ -150,7 +151,7 @@ def test_what_is_no_picture_is_left_out_with_its_reason(tmp_path: Path) -> None:
     broken = {
         "a/empty.png": (b"", "empty"),
         "a/cut.png": (whole[: len(whole) // 2], "corrupt"),
-        "b/text.jpg": (b"no picture", "corrupt"),
+        "b/text.jpg": (b"no image", "corrupt"),
         "b/small.png": (encoded(drawn(1001, (SIDE, SIDE - 1))), "undersized"),
         "b/bomb.png": (bomb(60_000, 60_000), "too-many-pixels"),
     }
@@ -179,9 +180,9 @@ def test_too_many_that_are_left_out_are_refused(tmp_path: Path, body: bytes | No
 
 
 @pytest.mark.parametrize("listed", ["in/a.png", "a.png"])
-@pytest.mark.parametrize("place", ["pictures.lst", "in/pictures.lst", "lists/pictures.lst"])
+@pytest.mark.parametrize("place", ["images.lst", "in/images.lst", "lists/images.lst"])
 def test_a_list_finds_its_pictures(tmp_path: Path, listed: str, place: str) -> None:
-    """Lists stand beside the pictures, above them or elsewhere, and name more or less of their path."""
+    """Lists stand beside the images, above them or elsewhere, and name more or less of their path."""
     packed(tmp_path / "in.zip", {"in/a.png": b"A", place: f"7\t1.000000\t{listed}\n".encode()})
     (found,) = sources.find(tmp_path)
     assert (found.name, found.label, found.read()) == ("in.zip/in/a.png", "1", b"A")
@@ -190,7 +191,7 @@ def test_a_list_finds_its_pictures(tmp_path: Path, listed: str, place: str) -> N
 def test_a_picture_that_is_listed_and_not_there_is_told(tmp_path: Path) -> None:
     packed(tmp_path / "in.zip", {"a.png": b"A", "p.lst": b"0\t1\tb.png\n"})
     (found,) = sources.find(tmp_path)
-    with pytest.raises(PictureError, match=r"in.zip/p.lst: line 1 names it, and it is not there"):
+    with pytest.raises(ImageError, match=r"in.zip/p.lst: line 1 names it, and it is not there"):
         found.read()
 
 
@@ -209,7 +210,7 @@ def test_a_picture_that_is_listed_and_not_there_is_told(tmp_path: Path) -> None:
         ({"a.png": b"", "l.lst": b"\xff\n"}, "l.lst cannot be read as UTF-8"),
         ({"x/a.png": b"", "y/a.png": b"", "l.lst": b"0\t1\ta.png\n"}, "may be x/a.png or y/a.png"),
         ({"a.png": b""}, "in.zip/a.png has no label"),
-        ({"notes.txt": b""}, "no picture in"),
+        ({"notes.txt": b""}, "no image in"),
     ],
 )
 def test_archives_that_lead_elsewhere_or_say_nothing_are_refused(
@@ -237,7 +238,7 @@ def test_a_file_that_unpacks_to_too_much_is_no_picture(
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/zeros.png", bytes(1001))
     (found,) = sources.find(tmp_path)
-    with pytest.raises(PictureError, match="more than 1000 bytes"):
+    with pytest.raises(ImageError, match="more than 1000 bytes"):
         found.read()
 
 
@@ -247,10 +248,10 @@ def test_a_damaged_archive_is_refused_and_a_damaged_member_left_out(tmp_path: Pa
         archive.writestr("a/a.png", b"0123456789" * 10)
     path.write_bytes(path.read_bytes().replace(b"0123456789", b"9876543210", 1))
     (found,) = sources.find(tmp_path)
-    with pytest.raises(PictureError, match="cannot be unpacked"):
+    with pytest.raises(ImageError, match="cannot be unpacked"):
         found.read()
     path.write_bytes(b"PK no zip")
-    with pytest.raises(UserError, match=r"in.zip is no zip, or is damaged"):
+    with pytest.raises(UserError, match=r"in.zip is not a zip, or is damaged"):
         sources.find(tmp_path)
 
 
@@ -273,9 +274,9 @@ def test_a_picture_looks_the_same_in_every_mode(changed: Callable[[Image.Image],
 
 
 def test_what_is_transparent_is_white() -> None:
-    picture = drawn(4).convert("RGBA")
-    picture.putalpha(0)
-    assert np.asarray(decode.decode(encoded(picture))).min() == 255
+    image = drawn(4).convert("RGBA")
+    image.putalpha(0)
+    assert np.asarray(decode.decode(encoded(image))).min() == 255
 
 
 def test_a_photograph_is_looked_at_upright() -> None:
@@ -290,12 +291,12 @@ def test_damage_is_never_anything_but_a_reason(noise: bytes, at: int) -> None:
     for damaged in (noise, body[:at] + noise + body[at + len(noise) :]):
         try:
             assert decode.decode(damaged).mode == "RGB"
-        except PictureError as error:
+        except ImageError as error:
             assert error.reason in {"empty", "corrupt", "too-many-pixels"}  # noqa: PT017
 
 
 def test_statistics_tell_what_changed() -> None:
-    """Each number moves with what it is called by, and an even picture has none to divide by zero for."""
+    """Each number moves with what it is called by, and an even image has none to divide by zero for."""
     plain = drawn(7).resize((32, 32))
     numbers = dict(zip(STATISTICS, image_statistics.measure(plain), strict=True))
     dark = dict(
@@ -320,7 +321,7 @@ def test_the_baseline_holds_a_row_a_training_picture(tmp_path: Path) -> None:
 
 
 def as_instances(root: Path, count: int) -> Path:
-    """Look at the pictures of a folder as each of several instances, and return where they leave it."""
+    """Look at the images of a folder as each of several instances, and return where they leave it."""
     hosts = [f"algo-{number + 1}" for number in range(count)]
     for host in hosts:
         base = root / host
@@ -329,7 +330,7 @@ def as_instances(root: Path, count: int) -> Path:
         (base / "processing" / "input" / "data").symlink_to(root / "in")
         resources = {"current_host": host, "hosts": hosts}
         (base / "config" / "resourceconfig.json").write_text(json.dumps(resources))
-        run({"IMAGE_SIZE": str(SIDE)}, Layout(base))
+        run({"IMAGE_SIZE": str(SIDE)}, ContainerPaths(base))
         (root / "partial").mkdir(exist_ok=True)
         (part,) = (base / "processing" / "output").rglob("*.*")
         part.rename(root / "partial" / part.name)
@@ -337,7 +338,7 @@ def as_instances(root: Path, count: int) -> Path:
 
 
 def delivery(root: Path) -> Path:
-    """Write pictures, some of them none, some twice, some with two labels, and one that is missing."""
+    """Write images, some of them none, some twice, some with two labels, and one that is missing."""
     folder = folders(root)
     (folder / "a" / "empty.png").write_bytes(b"")
     (folder / "b" / "again.png").write_bytes((folder / "b" / "001.png").read_bytes())
@@ -367,19 +368,19 @@ def test_instances_share_the_pictures_and_one_goes_on_from_there(tmp_path: Path)
     [
         (
             lambda folder: (folder / "a" / "zz.png").write_bytes(b""),
-            "60 pictures were looked at, and there are 61",
+            "60 images were inspected, and there are 61",
         ),
         (
             lambda folder: (folder / "a" / "000.png").rename(folder / "a" / "zz.png"),
-            "has looked at a/002.png",
+            "has inspected a/002.png",
         ),
-        (lambda folder: (folder / "b" / "003.png").write_bytes(b"else"), "b/003.png is another picture now"),
+        (lambda folder: (folder / "b" / "003.png").write_bytes(b"else"), "b/003.png is another image now"),
     ],
 )
 def test_pictures_that_change_between_the_jobs_are_refused(
     tmp_path: Path, change: Callable[[Path], Any], rule: str
 ) -> None:
-    """Or they would go where another picture belongs."""
+    """Or they would go where another image belongs."""
     folder = folders(tmp_path)
     partial = as_instances(tmp_path, 2)
     change(folder)
@@ -393,8 +394,8 @@ def test_parts_that_went_elsewhere_are_told(tmp_path: Path) -> None:
 
 
 def archived(out: Path, archive: Path) -> None:
-    """Leave a model of the training pictures as a training job does."""
-    name, schema, directory = "oriented_gradients", Schema.read(out / "schema" / "schema.json"), out / "model"
+    """Leave a model of the training images as a training job does."""
+    name, schema, directory = "hog_svm", Schema.read(out / "schema" / "schema.json"), out / "model"
     chosen, train = models.module(name, IMAGE), dataset.read(out / "train", schema)
     model = chosen.create(schema, chosen.Hyperparameters(), 0)
     model.fit(train.features, train.target, None)
@@ -412,15 +413,15 @@ def archived(out: Path, archive: Path) -> None:
 def test_the_evaluation_adds_the_models_confidence_to_the_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That in test pictures: in those that it has learned from it is surer than it will be of any other."""
+    """That in test images: in those that it has learned from it is surer than it will be of any other."""
     folders(tmp_path)
     out, given = prepared(tmp_path), tmp_path / "processing" / "input"
     archived(out, given / "model" / "model.tar.gz")
     for split in ("train", "test"):
         (given / split).symlink_to(out / split)
     wanted = {"dataset_source": str(out / "baseline"), "output_path": str(given / "baseline")}
-    place = Layout(tmp_path)
-    command.run(settings.read(wanted, place), place.resources(), [])
+    place = ContainerPaths(tmp_path)
+    command.run(MonitorSettings.read(wanted, place), place.resources(), [])
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     evaluate.main()
     left = tmp_path / "processing" / "output" / "evaluation"

@@ -1,4 +1,4 @@
-"""Every model of pictures learns, survives its file, and predicts a picture alone as among others."""
+"""Every model of images learns, survives its file, and predicts an image alone as among others."""
 
 import importlib.util
 import json
@@ -20,7 +20,7 @@ from container.inference.native import serialization
 from container.runtime.errors import UserError
 
 SIDE = 16
-NETWORK, MACHINE = "convolutional_network", "oriented_gradients"
+NETWORK, MACHINE = "convolutional_network", "hog_svm"
 NEEDS_TENSORFLOW = pytest.mark.skipif(
     importlib.util.find_spec("tensorflow") is None, reason="the project was made without TensorFlow"
 )
@@ -66,7 +66,7 @@ def trained(name: str, classes: int) -> models.Model:
     return model
 
 
-Written = Callable[[str, int, Path], model_artifact.Artefact]
+Written = Callable[[str, int, Path], model_artifact.ModelArtifact]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         (directory / model_artifact.MODEL).write_text(json.dumps(facts))
         return directory
 
-    def copy(name: str, classes: int, directory: Path) -> model_artifact.Artefact:
+    def copy(name: str, classes: int, directory: Path) -> model_artifact.ModelArtifact:
         shutil.copytree(kept(name, classes), directory, dirs_exist_ok=True)
         return model_artifact.load(directory)
 
@@ -96,8 +96,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 @pytest.mark.parametrize("classes", [2, 4])
 def test_it_learns_directions(name: str, classes: int) -> None:
     """Its confidence is calibrated: sure of what is plain, and never of what is wrong."""
-    pictures, labels = drawn(classes, 80, 2)
-    predicted = trained(name, classes).predict(pictures)  # type: ignore[arg-type]
+    images, labels = drawn(classes, 80, 2)
+    predicted = trained(name, classes).predict(images)  # type: ignore[arg-type]
     found = metrics.scores(labels, predicted, schema_of(classes).target)
     assert found["accuracy"] > 0.9
     assert predicted.shape == (80, classes)
@@ -110,25 +110,25 @@ def test_it_learns_directions(name: str, classes: int) -> None:
 def test_it_survives_its_files_and_its_forms_agree(
     written: Written, tmp_path: Path, name: str, classes: int
 ) -> None:
-    """What was saved, and what serves, predict what was learned, a picture alone as among others."""
+    """What was saved, and what serves, predict what was learned, an image alone as among others."""
     model = trained(name, classes)
-    pictures: Any = drawn(classes, 12, 3)[0]
-    predicted = model.predict(pictures)
+    images: Any = drawn(classes, 12, 3)[0]
+    predicted = model.predict(images)
     served = written(name, classes, tmp_path)
-    near = served.precision(predicted)  # 0 of what counts in 64 bits
+    near = served.tolerance(predicted)  # 0 of what counts in 64 bits
     saved = type(model).load(tmp_path, schema_of(classes))
-    assert np.allclose(saved.predict(pictures), predicted, rtol=0, atol=near)
-    answers = served.predict(pictures)
+    assert np.allclose(saved.predict(images), predicted, rtol=0, atol=near)
+    answers = served.predict(images)
     assert np.allclose(answers, predicted, rtol=0, atol=near)
-    assert np.array_equal(np.concatenate([served.predict(one[np.newaxis]) for one in pictures]), answers)
+    assert np.array_equal(np.concatenate([served.predict(one[np.newaxis]) for one in images]), answers)
 
 
 @each_model
 def test_mirror_images_are_told_apart_where_that_is_wished(name: str) -> None:
     """Writing has a direction, and most things have none."""
-    pictures, labels = drawn(3, 90, 5)
-    mirrored = pictures.reshape(-1, SIDE, SIDE, 3)[:, :, ::-1].reshape(len(pictures), -1)
-    both, sides = np.concatenate([pictures, mirrored]), np.repeat([0.0, 1.0], len(pictures))
+    images, labels = drawn(3, 90, 5)
+    mirrored = images.reshape(-1, SIDE, SIDE, 3)[:, :, ::-1].reshape(len(images), -1)
+    both, sides = np.concatenate([images, mirrored]), np.repeat([0.0, 1.0], len(images))
     slanted = np.tile(labels == 1, 2)
     found = []
     for mirror in (True, False):
@@ -142,10 +142,10 @@ def test_mirror_images_are_told_apart_where_that_is_wished(name: str) -> None:
 
 @each_model
 def test_the_same_seed_gives_the_same_model(name: str) -> None:
-    pictures: Any = drawn(2, 10, 4)[0]
+    images: Any = drawn(2, 10, 4)[0]
     again = untrained(name, 2)
     again.fit(*drawn(2, 60, 1), None)  # type: ignore[arg-type]
-    assert np.array_equal(again.predict(pictures), trained(name, 2).predict(pictures))
+    assert np.array_equal(again.predict(images), trained(name, 2).predict(images))
 
 
 @each_model
@@ -174,16 +174,14 @@ def test_flat_arrays_of_another_size_are_refused(written: Written, tmp_path: Pat
 def test_a_large_request_is_answered_in_parts(written: Written, tmp_path: Path) -> None:
     """Protects the memory of an endpoint, and the answers on both sides of where a request is cut."""
     served = written(NETWORK, 2, tmp_path)
-    pictures: Any = drawn(2, 12, 3)[0]
-    assert litert.batch_rows(pictures.shape[1]) < 480
-    assert np.array_equal(
-        served.predict(np.tile(pictures, (40, 1))), np.tile(served.predict(pictures), (40, 1))
-    )
+    images: Any = drawn(2, 12, 3)[0]
+    assert litert.batch_rows(images.shape[1]) < 480
+    assert np.array_equal(served.predict(np.tile(images, (40, 1))), np.tile(served.predict(images), (40, 1)))
 
 
 @NEEDS_TENSORFLOW
 def test_a_network_of_another_size_is_refused(written: Written, tmp_path: Path) -> None:
-    """Protects answers from a network that learned from larger pictures: in either of its forms."""
+    """Protects answers from a network that learned from larger images: in either of its forms."""
     written(NETWORK, 2, tmp_path)
     larger = Schema(schema_of(2).target, (), 2 * SIDE)
     with pytest.raises(UserError, match="disagree on the size"):
