@@ -1,4 +1,4 @@
-"""Bakes of the template as it is tracked: what working on it leaves behind never gets into one."""
+"""Fixtures that generate projects from the template's tracked files, without local leftovers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from hypothesis import settings as hypothesis
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# A property that holds slowly, on a busy machine, holds.
+# A slow machine does not make a property false, so examples have unlimited time.
 hypothesis.register_profile("template", deadline=None)
 hypothesis.load_profile("template")
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = "<<cookiecutter.project>>"
 REQUIREMENTS = ("container/requirements*.txt", "local/requirements.txt", "requirements-dev.txt")
-# What `make test-e2e` itself was started with is none of a generated project's business.
+# The environment of `make test-e2e` itself does not concern a generated project.
 OURS = {
     "VENV",
     "DATA",
@@ -41,21 +41,21 @@ OURS = {
 
 
 class Bake(Protocol):
-    """Generate a project from answers and return its folder."""
+    """Generate a project from answers, and return its folder."""
 
     def __call__(self, **answers: str) -> Path: ...
 
 
 @pytest.fixture(scope="session")
 def tracked() -> list[str]:
-    """Name the template's files, as git knows them and as they stand in the working tree."""
+    """Return the template's files that git tracks, as they are in the working tree."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True)
     return [name for name in listing.stdout.split("\0") if name and (ROOT / name).exists()]
 
 
 @pytest.fixture(scope="session")
 def product_files(tracked: list[str]) -> list[str]:
-    """Name the files of the generated project, relative to its folder."""
+    """Return the files of the generated project, relative to its folder."""
     return [name.removeprefix(f"{PRODUCT}/") for name in tracked if name.startswith(f"{PRODUCT}/")]
 
 
@@ -71,7 +71,7 @@ def template(tracked: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 @pytest.fixture(scope="session")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Keep cookiecutter out of the home folder and its defaults out of the tests."""
+    """Keep cookiecutter out of the home folder, and its user defaults out of the tests."""
     folder = tmp_path_factory.mktemp("settings")
     path = folder / "cookiecutter.yml"
     path.write_text(f"replay_dir: '{folder / 'replay'}'\n", encoding="utf-8")
@@ -80,7 +80,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bake(template: Path, settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Bake:
-    """Answer some questions as a person who types would, and the others by their defaults."""
+    """Answer some questions like a person at the prompt, and the others with their defaults."""
 
     def generate(**answers: str) -> Path:
         path = cookiecutter(
@@ -100,15 +100,15 @@ def bake(template: Path, settings: Path, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture(scope="session")
 def outer_environment() -> dict[str, str]:
-    """Give the variables that a user's shell would have."""
+    """Return the variables that a user's shell would have."""
     return {name: value for name, value in os.environ.items() if name not in OURS}
 
 
 @pytest.fixture(scope="session")
 def environment_of(outer_environment: dict[str, str]) -> Callable[[Path], Path]:
-    """Give a bake's virtual environment: the template's own, or one that bakes with TensorFlow share.
+    """Return a project's virtual environment: the template's own, or one that TensorFlow projects share.
 
-    That a project's requirement files are enough is seen in the latter, and in the demo's.
+    The shared one and the demo's check that a project's requirement files are complete.
     """
 
     def install(project: Path) -> Path:
@@ -125,5 +125,5 @@ def environment_of(outer_environment: dict[str, str]) -> Callable[[Path], Path]:
 
 
 def as_typed(answer: str) -> str:
-    """Spell a free answer so that cookiecutter, which renders given answers, gives it back unchanged."""
+    """Escape a free answer so that cookiecutter, which renders given answers, returns it unchanged."""
     return f"<< {json.dumps(answer, ensure_ascii=False)} >>"

@@ -1,4 +1,4 @@
-"""Users of a project's API: who asks again and again, and which version answered."""
+"""Simulated users of a project's API, and the version that answers each request."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# A row unlike any that the model was trained on, among others as many as one of its requests has.
+# One row unlike any training row, among as many other rows as one request has.
 BODY = "\n".join(["1000000.0,0.5,red", *(f"0.{row},0.5,green" for row in range(59))]).encode()
-MISTAKE = b"no,such,columns,here"
-# So many rows that the answer would be larger than what a function may return.
-TOO_MANY = b"a\n" + b"1\n" * 500_000
+INVALID_ROW = b"no,such,columns,here"
+# The answer to these rows is larger than a function may return.
+MANY_ROWS = b"a\n" + b"1\n" * 500_000
 SIGNED = "AWS4-HMAC-SHA256 Credential={}/20260101/eu-central-1/execute-api/aws4_request"
 THINK_SECONDS = 0.1
-SELDOM = 1.0  # for requests that take a processor for as long
+LONG_THINK_SECONDS = 1.0  # for requests that need a processor for a while
 TIMEOUT = 40.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One request: when, on the clock of the epoch, and how it ended; a version that failed is not named."""
+    """One request: begin and end in seconds of the epoch, status, and version (empty after a failure)."""
 
     began: float
     ended: float
@@ -36,7 +36,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """Users at the API for as long as the block runs, each with one request at a time.
+    """Users at the API while the block runs, each with one request at a time.
 
     `key` is the id of the access key that the requests are signed with.
     """
@@ -88,6 +88,6 @@ class Load:
         return response.status, response.headers.get("x-model-version", "")
 
 
-def counted(answers: Iterable[Answer]) -> dict[Any, int]:
-    """Count the answers by version, and what failed by its status."""
+def count_answers(answers: Iterable[Answer]) -> dict[Any, int]:
+    """Count the answers by version, and the failures by status."""
     return dict(Counter(each.version or each.status for each in answers))

@@ -1,4 +1,4 @@
-"""Production of a generated project on its local cloud: what serves, what was deployed, who is asked."""
+"""Production of a generated project on its local cloud: endpoints, deployments, alarms and approvals."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.rig import until
+from tests.harness import until
 
 if TYPE_CHECKING:
-    from tests.rig import Rig
+    from tests.harness import Rig
 
 approval: Any = importlib.import_module("local.approval")
 stacks: Any = importlib.import_module("local.stacks")
@@ -17,7 +17,7 @@ stacks: Any = importlib.import_module("local.stacks")
 
 @dataclass(frozen=True)
 class Production:
-    """The stack deploy-prd of a rig; a version is the pipeline execution that delivered it."""
+    """The stack deploy-prd of a project; a version is the pipeline execution that delivered it."""
 
     rig: Rig
 
@@ -41,7 +41,7 @@ class Production:
         return self.rig.cloud().client(service)
 
     def url(self) -> str:
-        """Give the API's address here."""
+        """Return the local URL of the API."""
         cloud = self.rig.cloud()
         return str(cloud.local_url(stacks.outputs(cloud, self.stack)["ApiUrl"]))
 
@@ -52,32 +52,32 @@ class Production:
         return [each["EndpointName"].removeprefix(prefix) for each in found]
 
     def serving(self) -> str:
-        """Wait until one version is left, and give it."""
+        """Wait until one version is left, and return it."""
         return str(until(lambda: found[0] if len(found := self.versions()) == 1 else None))
 
     def deployments(self) -> list[dict[str, Any]]:
-        """List what CloudFormation had CodeDeploy do, oldest first; what brought traffic back is none."""
+        """List the deployments by CloudFormation, oldest first, without those that roll back."""
         return [each for each in self.rig.cloud().deployments() if each["creator"] == "CloudFormation"]
 
     def shifting(self) -> dict[str, Any] | None:
-        """Give the deployment under which two versions share the traffic now."""
+        """Return the deployment in progress under which two versions share the traffic."""
         newest = self.deployments()[-1:]
         return next((each for each in newest if len(each["shifts"]) == 1 and not each["completed"]), None)
 
     def event(self, name: str) -> str:
-        """Say how an event of the newest deployment stands."""
+        """Return the status of a lifecycle event of the newest deployment."""
         events = [event for each in self.deployments()[-1:] for event in each["events"]]
         return next((event["status"] for event in events if event["lifecycleEventName"] == name), "")
 
-    def waiting(self) -> Any:
-        """Give the approval that waits."""
+    def pending_approval(self) -> Any:
+        """Return the pending approval."""
         return approval.find(self.rig.cloud(), self.pipeline)
 
     def approve(self, pending: Any) -> None:
         approval.answer(self.rig.cloud(), pending, "Approved", "by a test")
 
     def states(self, version: str) -> dict[str, set[str]]:
-        """List the states in which each alarm of a version has been."""
+        """Return the states of each alarm of a version so far."""
         cloudwatch = self.client("cloudwatch")
         prefix = f"{self.project}-{version}-"
         found = cloudwatch.describe_alarms(AlarmNamePrefix=prefix)["MetricAlarms"]
@@ -93,13 +93,13 @@ class Production:
         }
 
     def log(self, function: str) -> str:
-        """Give what a function has written."""
+        """Return the log of a function."""
         group = f"/aws/lambda/{function}"
         events = self.client("logs").filter_log_events(logGroupName=group, limit=10_000)["events"]
         return "\n".join(event["message"] for event in events)
 
     def configuration(self, version: str) -> dict[str, Any]:
-        """Describe the API function's version that serves a version of the model."""
+        """Return the configuration of the API function's version that serves a version of the model."""
         listed = self.client("lambda").list_versions_by_function(FunctionName=self.function)["Versions"]
         (found,) = [
             each
@@ -109,15 +109,15 @@ class Production:
         return dict(found)
 
     def update(self, **parameters: str) -> None:
-        """Change parameters of the stack alone, and wait until it has settled."""
+        """Change only parameters of the stack, and wait until the update has ended."""
         cloudformation = self.client("cloudformation")
         (described,) = cloudformation.describe_stacks(StackName=self.stack)["Stacks"]
         kept = {each["ParameterKey"] for each in described["Parameters"]} - parameters.keys()
-        # The previous template would be the one that SAM has made of it, for the version that there is.
-        written = cloudformation.get_template(StackName=self.stack, TemplateStage="Original")["TemplateBody"]
+        # The processed template is SAM's result for the existing version, so the original one is used.
+        template = cloudformation.get_template(StackName=self.stack, TemplateStage="Original")["TemplateBody"]
         cloudformation.update_stack(
             StackName=self.stack,
-            TemplateBody=written,
+            TemplateBody=template,
             Parameters=[
                 *({"ParameterKey": key, "UsePreviousValue": True} for key in kept),
                 *({"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()),
@@ -127,6 +127,6 @@ class Production:
         until(lambda: not self.status().endswith("PROGRESS"))
 
     def status(self) -> str:
-        """Say how the stack stands; empty without any."""
+        """Return the status of the stack; it is empty without a stack."""
         found = stacks.find_stack(self.rig.cloud(), self.stack)
         return str(found["StackStatus"]) if found else ""

@@ -1,4 +1,4 @@
-"""What a canary promises, under load: a good model takes over unnoticed, a bad one is undone by itself."""
+"""Canaries under load: a good model replaces the champion without failures, a bad one is rolled back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.canary.load import MISTAKE, SELDOM, TOO_MANY, Answer, Load, counted
+from tests.canary.load import INVALID_ROW, LONG_THINK_SECONDS, MANY_ROWS, Answer, Load, count_answers
 from tests.canary.production import Production
-from tests.rig import Rig, until, write_table
+from tests.harness import Rig, until, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-# Five minutes are fifteen seconds. Models are no faster, so a minute has to outlast their answers.
+# Five minutes are 15 seconds. Models are not faster, so a minute has to be longer than their answers take.
 SPEED = "20"
 USERS = 8
-ROWS = 250  # of which 50 are golden requests
+ROWS = 250  # 50 of them are golden requests
 SHARE = 0.1
 GOOD = '"linear_model"'
 STAGE = "Environment:\n          STAGE: prd\n        "
 IMAGE = "Image: !Ref ImageUri\n        ModelDataUrl: !Ref ModelDataUrl"
-# A file of container/models, as a user writes it. What is bad in production alone passes all before it.
+# A file of container/models, as a user writes it. A fault in production only passes all earlier stages.
 MODEL = """
 import os
 import time
@@ -58,7 +58,7 @@ def create(schema, hyperparameters, seed):
 
 @dataclass(frozen=True)
 class Delivered:
-    """What became of a delivery, and of the users' requests from its approval to its end."""
+    """The result of a delivery, and the answers to users from its approval to its end."""
 
     code: int
     output: str
@@ -71,51 +71,51 @@ class Delivered:
 
     @property
     def counts(self) -> dict[Any, int]:
-        return counted(self.answers)
+        return count_answers(self.answers)
 
     @property
     def shifts(self) -> list[dict[str, Any]]:
         return self.deployment["shifts"] if self.deployment else []
 
     def shared(self) -> list[Answer]:
-        """Give the requests that were under way while two versions shared the traffic."""
+        """Return the requests in flight while two versions shared the traffic."""
         begin, end = (step["time"] for step in self.shifts[:2])
         return [each for each in self.answers if each.ended > begin and each.began < end]
 
-    def tell(self, case: str) -> None:
-        """Show who answered, for `pytest -rP`."""
+    def print_counts(self, case: str) -> None:
+        """Print the answers by version, for `pytest -rP`."""
         names = {self.old: "old", self.new: "new"}
         parts = {"all": self.answers, "shared": self.shared() if self.shifts else [], "large": self.large}
         shown = {
-            part: {names.get(key, key): number for key, number in counted(answers).items()}
+            part: {names.get(key, key): number for key, number in count_answers(answers).items()}
             for part, answers in parts.items()
         }
         sys.stdout.write(f"{case}: {json.dumps(shown)}\n")
 
 
-def deliver(production: Production, asking_too_much: int = 0) -> Delivered:
-    """Deliver the project as it stands, with users at the API from its approval on, and one who errs.
+def deliver(production: Production, large_requests: int = 0) -> Delivered:
+    """Deliver the project, with users at the API from the approval on, and one user with invalid requests.
 
-    Some may ask for answers that are larger than a function may return.
+    Further users may ask for answers that are larger than a function may return.
     """
     old, before = production.serving(), len(production.deployments())
     runner = production.rig.begin()
-    pending = until(lambda: production.waiting() or runner.poll())
+    pending = until(lambda: production.pending_approval() or runner.poll())
     assert runner.poll() is None, runner.communicate()
     url, key = production.url(), production.rig.cloud().key.id
-    large = Load(url, key, asking_too_much, TOO_MANY, SELDOM)
-    with Load(url, key, USERS) as load, Load(url, key, 1, MISTAKE) as errs, large:
+    large = Load(url, key, large_requests, MANY_ROWS, LONG_THINK_SECONDS)
+    with Load(url, key, USERS) as load, Load(url, key, 1, INVALID_ROW) as mistakes, large:
         production.approve(pending)
         output, _ = runner.communicate(timeout=300)
         production.serving()
     new = [*production.deployments()[before:], None][0]
-    answers = load.answers, errs.answers, large.answers
+    answers = load.answers, mistakes.answers, large.answers
     return Delivered(runner.returncode, output, old, pending.execution_id, *answers, new)
 
 
 @pytest.fixture(scope="module")
 def production(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Production]:
-    """Deliver a good model; the container is told when it is in production."""
+    """Deliver a good model; an environment variable of the container says that it is in production."""
     root = bake(project="canary")
     rig = Rig(root, environment_of(root) / "bin" / "python")
     write_table(rig.data, ROWS)
@@ -129,8 +129,8 @@ def production(bake: Callable[..., Path], environment_of: Callable[[Path], Path]
 
 
 @pytest.fixture
-def bad(production: Production) -> Iterator[Callable[..., Delivered]]:
-    """Return what delivers a bad model; a good one is chosen after it, and delivered if that came through."""
+def deliver_bad_model(production: Production) -> Iterator[Callable[..., Delivered]]:
+    """Yield a function that delivers a bad model; afterwards a good one is restored."""
     made: list[Delivered] = []
 
     def delivered(at_start: str = "", on_request: str = "") -> Delivered:
@@ -144,11 +144,11 @@ def bad(production: Production) -> Iterator[Callable[..., Delivered]]:
         production.rig.run()
 
 
-def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Production) -> None:
-    """It is a retrained one; alarms that have something to see stay silent, whatever a user sends."""
+def test_a_good_model_takes_over_without_failed_requests_under_load(production: Production) -> None:
+    """It is a retrained model; no alarm fires, whatever the users send."""
     production.rig.set("data", "seed", "43")
-    done = deliver(production, asking_too_much=1)
-    done.tell("good")
+    done = deliver(production, large_requests=1)
+    done.print_counts("good")
     assert done.code == 0, done.output
     assert {each.status for each in done.answers} == {200}
     assert set(done.counts) == {done.old, done.new}
@@ -157,8 +157,8 @@ def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Pro
     assert {each.version for each in done.mistakes} == {done.old, done.new}
     assert {each.status for each in done.large} == {413}
     assert done.new in {each.version for each in done.large}
-    shared = counted(done.shared())
-    assert 0 < shared[done.new] <= most(sum(shared.values()))
+    shared = count_answers(done.shared())
+    assert 0 < shared[done.new] <= max_canary_requests(sum(shared.values()))
     states = production.states(done.new)
     assert len(states) == 6
     assert all("ALARM" not in seen for seen in states.values()), states
@@ -179,33 +179,33 @@ def test_under_load_a_good_model_takes_over_and_no_request_fails(production: Pro
     ids=["wrong", "slow", "5XX"],
 )
 def test_a_bad_model_is_stopped_before_traffic(
-    bad: Callable[..., Delivered], production: Production, fault: dict[str, str], why: str
+    deliver_bad_model: Callable[..., Delivered], production: Production, fault: dict[str, str], why: str
 ) -> None:
-    """No user's request sees anything of it, and the run says what was wrong."""
-    done = bad(**fault)
-    done.tell(why)
+    """No user's request reaches the bad model, and the run's output has the reason."""
+    done = deliver_bad_model(**fault)
+    done.print_counts(why)
     assert done.code == 1
     assert why in done.output
     assert done.deployment is not None
     assert done.deployment["status"] == "Failed"
     assert not done.shifts
-    nobody_noticed(production, done)
+    assert_only_the_old_version_answered(production, done)
 
 
 def test_a_model_that_does_not_start_is_stopped_before_traffic(
-    bad: Callable[..., Delivered], production: Production
+    deliver_bad_model: Callable[..., Delivered], production: Production
 ) -> None:
-    """There is no endpoint, so no deployment begins."""
-    done = bad(at_start='if IN_PRODUCTION: raise OSError("no licence")')
-    done.tell("dead")
+    """The endpoint is not created, so no deployment begins."""
+    done = deliver_bad_model(at_start='if IN_PRODUCTION: raise OSError("no licence")')
+    done.print_counts("dead")
     assert done.code == 1
     assert "no licence" in done.output
     assert done.deployment is None
-    nobody_noticed(production, done)
+    assert_only_the_old_version_answered(production, done)
 
 
-def nobody_noticed(production: Production, done: Delivered) -> None:
-    """Hold a delivery to this: only the old version has answered, and it is the one that is left."""
+def assert_only_the_old_version_answered(production: Production, done: Delivered) -> None:
+    """Fail unless the old version alone has answered, and is the only one left."""
     assert {each.status for each in done.answers} == {200}
     assert set(done.counts) == {done.old}
     assert production.serving() == done.old
@@ -219,17 +219,21 @@ def nobody_noticed(production: Production, done: Delivered) -> None:
             {"version-errors", "endpoint-5xx"},
             {200, 502},
         ),
-        # Ten milliseconds a row are nothing for one, and queue up where requests have many.
+        # Ten milliseconds a row are short for one row, and fill a queue where requests have many.
         ("time.sleep(0.01 * len(features))", {"version-slow"}, {200}),
     ],
     ids=["5XX on other rows", "slow under load"],
 )
-def test_a_model_that_is_bad_to_users_alone_is_undone(
-    bad: Callable[..., Delivered], production: Production, line: str, alarms: set[str], statuses: set[int]
+def test_a_model_that_fails_only_for_users_is_rolled_back(
+    deliver_bad_model: Callable[..., Delivered],
+    production: Production,
+    line: str,
+    alarms: set[str],
+    statuses: set[int],
 ) -> None:
-    """It passes the golden requests; alarms bring the old one back, and a canary's share of users saw it."""
-    done = bad(on_request=line)
-    done.tell(line)
+    """It passes the golden requests; alarms roll it back, and it got the canary's share of requests only."""
+    done = deliver_bad_model(on_request=line)
+    done.print_counts(line)
     assert done.code == 1
     assert done.deployment is not None
     assert done.deployment["status"] == "Stopped"
@@ -238,17 +242,17 @@ def test_a_model_that_is_bad_to_users_alone_is_undone(
     assert {each.status for each in done.answers} == statuses
     saw = [each for each in done.answers if each.version != done.old]
     assert {each.version for each in saw} <= {done.new, ""}
-    assert 0 < len(saw) <= most(len(done.shared()))
+    assert 0 < len(saw) <= max_canary_requests(len(done.shared()))
     assert production.serving() == done.old
 
 
-def most(requests: int) -> float:
-    """Give how many of so many a canary's share has at most: three standard errors above the mean."""
+def max_canary_requests(requests: int) -> float:
+    """Return the most requests that a canary may get: three standard errors above its mean share."""
     return SHARE * requests + 3 * sqrt(requests * SHARE * (1 - SHARE))
 
 
-def test_another_model_alone_makes_a_version_and_a_canary(production: Production) -> None:
-    """With the very same code: only parameters of the stack are others."""
+def test_a_new_model_with_the_same_code_is_a_new_version_with_a_canary(production: Production) -> None:
+    """Only parameters of the stack change."""
     old, before = production.serving(), len(production.deployments())
     production.update(ExecutionId="another", DeploymentHash=hashlib.sha256(b"another").hexdigest())
     was, became = production.configuration(old), production.configuration("another")

@@ -1,4 +1,4 @@
-"""A delivery killed or stopped at any stage: the next one completes, and one endpoint serves production."""
+"""Deliveries that are killed or stopped: the next one completes, and one endpoint serves production."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.canary.production import Production
-from tests.rig import Rig, until, write_table
+from tests.harness import Rig, until, write_table
 
 if TYPE_CHECKING:
     import subprocess
@@ -23,7 +23,7 @@ SPEED = "60"
 
 @pytest.fixture(scope="module")
 def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
-    """One project; each test begins with what the one before it has left."""
+    """One project; each test begins with the state that the previous one left."""
     root = bake(project="killed")
     made = Rig(root, environment_of(root) / "bin" / "python")
     write_table(made.data, 250)
@@ -35,7 +35,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
 
 @pytest.fixture
 def production(rig: Rig) -> Production:
-    """Have a model in production."""
+    """Ensure that a model is in production."""
     there = Production(rig)
     if rig.cloud() is None or there.status() not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         complete(rig)
@@ -47,14 +47,14 @@ def begin(rig: Rig) -> subprocess.Popen[str]:
 
 
 def complete(rig: Rig) -> None:
-    """Run, and see that what it has delivered is alone in production."""
+    """Run, and check that only the delivered model is in production."""
     done = rig.run("--speed", SPEED)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.split()[-1] == f"killed-prd-{Production(rig).serving()}"
 
 
-def begun(production: Production, action: str) -> bool:
-    """Tell whether the newest delivery has come to an action; a new pipeline's own execution is none."""
+def has_reached(production: Production, action: str) -> bool:
+    """Return whether the newest delivery has reached an action, without the execution of a new pipeline."""
     if production.rig.cloud() is None:
         return False
     pipeline, client = {"pipelineName": production.pipeline}, production.client("codepipeline")
@@ -69,7 +69,7 @@ def begun(production: Production, action: str) -> bool:
 
 
 def kill_cloud(rig: Rig, runner: subprocess.Popen[str]) -> None:
-    """Kill the cloud under a run, which says so, and see that it takes all its processes along."""
+    """Kill the cloud during a run, and check that the run reports it and that no process is left."""
     os.kill(rig.cloud_pid(), signal.SIGKILL)
     output, _ = runner.communicate(timeout=60)
     assert runner.returncode == 1, output
@@ -78,13 +78,13 @@ def kill_cloud(rig: Rig, runner: subprocess.Popen[str]) -> None:
     until(lambda: not rig.processes())
 
 
-# In the middle of training: tests/faults.
+# tests/faults kills the cloud during the training.
 @pytest.mark.parametrize("action", ["Source", "Build", "DeployDev", "Approve"])
 def test_a_cloud_killed_within_an_action_is_followed_by_a_whole_delivery(rig: Rig, action: str) -> None:
-    """Nothing of the cloud that was killed is in the way of the next; Source alone may be over by then."""
+    """The killed cloud leaves nothing that blocks the next delivery; Source may have ended already."""
     rig.local("down")
     runner = rig.begin("--speed", SPEED) if action == "Approve" else begin(rig)
-    until(lambda: begun(Production(rig), action))
+    until(lambda: has_reached(Production(rig), action))
     kill_cloud(rig, runner)
     complete(rig)
 
@@ -93,7 +93,7 @@ def test_a_cloud_killed_within_an_action_is_followed_by_a_whole_delivery(rig: Ri
 def test_a_cloud_killed_around_the_shift_is_followed_by_a_whole_delivery(
     rig: Rig, production: Production, event: str
 ) -> None:
-    """Two endpoints were there when it was killed, and neither server lives on."""
+    """Two endpoints existed at that time, and no server of either survives."""
     runner = begin(rig)
     until(lambda: production.event(event) == "InProgress")
     assert len(production.versions()) == 2
@@ -101,8 +101,8 @@ def test_a_cloud_killed_around_the_shift_is_followed_by_a_whole_delivery(
     complete(rig)
 
 
-def test_what_is_left_alone_during_the_shift_goes_on(rig: Rig, production: Production) -> None:
-    """A runner is killed, an execution abandoned; the cloud brings both to their ends, one by one."""
+def test_a_deployment_continues_without_its_runner_or_execution(rig: Rig, production: Production) -> None:
+    """One runner is killed, and one execution abandoned; the cloud completes both deployments in turn."""
     before = len(production.deployments())
     runner = begin(rig)
     until(production.shifting)
@@ -125,8 +125,8 @@ def test_what_is_left_alone_during_the_shift_goes_on(rig: Rig, production: Produ
     assert [each["to"] for each in made[:-1]] == [each["from"] for each in made[1:]]
 
 
-def test_a_deployment_stopped_during_the_shift_is_undone(rig: Rig, production: Production) -> None:
-    """The old version serves on alone, until the next delivery."""
+def test_a_deployment_stopped_during_the_shift_is_rolled_back(rig: Rig, production: Production) -> None:
+    """The old version serves alone until the next delivery."""
     old = production.serving()
     runner = begin(rig)
     shift = until(production.shifting)

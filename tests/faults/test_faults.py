@@ -1,4 +1,4 @@
-"""What goes wrong on the local cloud, on 500 rows: it is named, nothing is left, and the next run works."""
+"""Faults on the local cloud, with 500 rows: each is reported and cleaned up, and the next run succeeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.rig import Rig, until, write_table
+from tests.harness import Rig, until, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 TABLES = {"table.csv", "other.csv"}
-# A new model is one file; this one does something before it is any other model.
+# A new model is one file; this one runs a line of code before it is imported.
 MODEL = """
 from container.models import linear_model
 
@@ -42,7 +42,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
     until(lambda: not made.processes())
 
 
-def test_crashing_training_is_named_with_its_reason_and_its_log(rig: Rig) -> None:
+def test_a_crashing_training_is_reported_with_its_reason_and_log(rig: Rig) -> None:
     rig.write_model("crashing", MODEL.format(line='raise ValueError("the loss is not finite")'))
     done = rig.run()
     assert done.returncode == 1
@@ -56,7 +56,7 @@ def test_crashing_training_is_named_with_its_reason_and_its_log(rig: Rig) -> Non
     assert rig.run().returncode == 0
 
 
-def test_hung_training_is_stopped_at_its_time(rig: Rig) -> None:
+def test_a_hanging_training_is_stopped_at_its_time_limit(rig: Rig) -> None:
     rig.write_model("hanging", MODEL.format(line="import time; time.sleep(600)"))
     rig.set("stages.train", "max_runtime_seconds", "3")
     done = rig.run()
@@ -74,7 +74,7 @@ def test_hung_training_is_stopped_at_its_time(rig: Rig) -> None:
     ],
     ids=["ragged", "no target"],
 )
-def test_corrupt_file_is_named_with_its_row(rig: Rig, content: str, words: list[str]) -> None:
+def test_a_corrupt_file_is_reported_with_its_row(rig: Rig, content: str, words: list[str]) -> None:
     rig.data.write_text(content, encoding="utf-8")
     done = rig.run()
     assert done.returncode == 1
@@ -82,7 +82,7 @@ def test_corrupt_file_is_named_with_its_row(rig: Rig, content: str, words: list[
     assert all(word in failed["reason"] for word in words)
 
 
-def test_empty_file_is_no_data(rig: Rig) -> None:
+def test_an_empty_file_is_refused(rig: Rig) -> None:
     rig.data.write_text("", encoding="utf-8")
     done = rig.run()
     assert done.returncode == 1
@@ -90,7 +90,7 @@ def test_empty_file_is_no_data(rig: Rig) -> None:
     assert "NoData: Found no .csv or .parquet file with content" in failed["reason"]
 
 
-def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> None:
+def test_a_killed_cloud_ends_its_jobs_and_the_next_run_works(rig: Rig) -> None:
     rig.write_model("slow", MODEL.format(line="import time; time.sleep(30)"))
     runner = rig.begin("--approve")
     until(lambda: rig.pid_of("train"))
@@ -99,7 +99,7 @@ def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> N
     assert runner.returncode == 1
     assert "Traceback" not in output
     assert "The local cloud ended in the middle of the run" in output
-    # Which of them is the last depends on what the runner saw before: the job, or no more than its action.
+    # The last stage depends on the progress of the runner: the job, or only its action.
     cut_off = [stage for stage in rig.report()["stages"] if stage["reason"] == "the local cloud ended"]
     assert cut_off
     assert {stage["status"] for stage in cut_off} == {"Failed"}
@@ -108,8 +108,8 @@ def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> N
     assert rig.run().returncode == 0
 
 
-def test_killed_runner_leaves_a_cloud_that_the_next_run_uses(rig: Rig) -> None:
-    """With the same data at once, and with others not before the execution that goes on has read its own."""
+def test_the_next_run_uses_the_cloud_of_a_killed_runner(rig: Rig) -> None:
+    """The same data are accepted at once, and other data after the remaining execution has read its own."""
     other = rig.root / "data" / "other.csv"
     write_table(other, seed=8)
     runner = rig.begin("--approve")
@@ -125,8 +125,8 @@ def test_killed_runner_leaves_a_cloud_that_the_next_run_uses(rig: Rig) -> None:
     assert rig.cloud_pid() == before
 
 
-def test_of_two_runs_at_once_none_succeeds_on_the_others_data(rig: Rig) -> None:
-    """One of them is refused before it changes anything, and the other is trained on its own file."""
+def test_two_runs_at_once_do_not_exchange_their_data(rig: Rig) -> None:
+    """One run is refused before it changes anything, and the other is trained on its own file."""
     other = rig.root / "data" / "other.csv"
     write_table(other, seed=8)
     runners = {name: rig.begin("--approve", "--data", str(rig.data.parent / name)) for name in TABLES}
@@ -142,7 +142,7 @@ def test_of_two_runs_at_once_none_succeeds_on_the_others_data(rig: Rig) -> None:
     assert json.loads(s3.get_object(Bucket=bucket, Key=manifest)["Body"].read())[1:] == [succeeded]
 
 
-def test_killed_job_fails_with_its_signal_and_the_next_run_works(rig: Rig) -> None:
+def test_a_killed_job_fails_with_its_signal_and_the_next_run_works(rig: Rig) -> None:
     rig.write_model("slow", MODEL.format(line="import time; time.sleep(30)"))
     runner = rig.begin("--approve")
     os.kill(until(lambda: rig.pid_of("train")), signal.SIGKILL)
@@ -152,14 +152,14 @@ def test_killed_job_fails_with_its_signal_and_the_next_run_works(rig: Rig) -> No
     assert rig.run().returncode == 0
 
 
-def test_killed_endpoint_comes_back(rig: Rig) -> None:
+def test_a_killed_endpoint_is_restarted(rig: Rig) -> None:
     assert rig.run().returncode == 0
     os.kill(until(lambda: rig.pid_of("serve")), signal.SIGKILL)
     until(lambda: rig.local("infer", str(rig.data)).returncode == 0)
 
 
-def test_every_way_to_the_model_gives_the_same_bits(rig: Rig, tmp_path: Path) -> None:
-    """What the endpoint answers is what the saved model says."""
+def test_every_way_to_predict_gives_the_same_bits(rig: Rig, tmp_path: Path) -> None:
+    """API, endpoint and saved model give equal predictions."""
     assert rig.run().returncode == 0
     artefact = tmp_path / "model.tar.gz"
     artefact.write_bytes(download_model(rig))
@@ -172,7 +172,7 @@ def test_every_way_to_the_model_gives_the_same_bits(rig: Rig, tmp_path: Path) ->
 
 
 def download_model(rig: Rig) -> bytes:
-    """Fetch the artefact that the dev endpoint serves, by the project's own tools."""
+    """Return the model archive of the dev endpoint, with the project's own modules."""
     program = """
 import sys
 from pathlib import Path

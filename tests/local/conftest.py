@@ -1,4 +1,4 @@
-"""The fixtures of the tests of a project's own commands: the local cloud's, and the project's container."""
+"""Fixtures for the tests of `python -m local`: those of the local cloud, and the project's container."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ local: Any = importlib.import_module("local")
 
 @pytest.fixture(scope="session")
 def local_folder() -> Path:
-    """Name the template's local/ folder."""
+    """Return the template's local/ folder."""
     return Path(local.__file__).parent
 
 
 @pytest.fixture(scope="session")
 def container_cloud(tmp_path_factory: pytest.TempPathFactory, local_folder: Path) -> Iterator[Any]:
-    """One cloud whose jobs are those of the project's own container."""
+    """One cloud whose jobs run the project's own container."""
     root = make_project(tmp_path_factory.mktemp("container") / "project")
     shutil.rmtree(root / "container")
     (root / "container").symlink_to(local_folder.parent / "container")

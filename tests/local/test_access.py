@@ -1,4 +1,4 @@
-"""Who reaches the local cloud: its owner, what it starts itself, and no other user of the machine."""
+"""Access to the local cloud: for its owner and the cloud's own processes, and for no other user."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ runs: Any = importlib.import_module("local.run")
 projects: Any = importlib.import_module("local.project")
 
 NOBODY = 65534
-# Becomes another user only after it has loaded what it needs, since that user may not reach this Python.
+# Becomes another user only after importing its modules, since that user may not read this Python.
 STRANGER = """
 import email.parser, encodings.idna, http.client, json, os, sys
 given = json.load(sys.stdin)
@@ -85,7 +85,7 @@ def signed(key: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def open_cloud(open_project: Path) -> Iterator[Any]:
-    """Start a cloud where other users may enter the folder, and where `.local` was open to them before."""
+    """Start a cloud in a folder that other users may enter, with a `.local` that was open to them before."""
     (open_project / ".local").mkdir(mode=0o755)
     (open_project / ".local" / "old").touch(mode=0o644)
     cloud = process.start(project_at(open_project))
@@ -100,7 +100,7 @@ def open_cloud(open_project: Path) -> Iterator[Any]:
 def as_stranger(
     cloud: Any, requests: list[tuple[str, str, dict[str, str], str]], paths: list[Path]
 ) -> tuple[list[int], list[list[str] | None]]:
-    """Return the statuses of requests by another user, and what that user sees of folders and files."""
+    """Return the statuses of another user's requests, and the folders and files that this user can see."""
     given = {"user": NOBODY, "port": cloud.port, "requests": requests, "paths": [str(path) for path in paths]}
     done = subprocess.run(
         [sys.executable, "-c", STRANGER], input=json.dumps(given), capture_output=True, text=True, check=False
@@ -112,20 +112,20 @@ def as_stranger(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
 def test_another_user_is_refused_everywhere(open_cloud: Any) -> None:
-    """Nothing is answered without a key or with another one, by our services or by ministack."""
+    """Our services and ministack refuse a request without a key or with a wrong one."""
     for own in ({}, signed("local"), signed(OTHERS.id), OTHERS.header, signed("000000000000")):
         requests = [(method, path, headers | own, body) for method, path, headers, body in REQUESTS]
         statuses, _ = as_stranger(open_cloud, requests, [])
         assert statuses == [403] * len(REQUESTS), own
     assert open_cloud.client("codebuild").list_projects().get("projects", []) == []
-    # These requests are answered when they carry the key.
+    # These requests are answered if they have the key.
     answered, _ = as_stranger(open_cloud, [("GET", "/_local/health", open_cloud.key.header, "")], [])
     assert answered == [200]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user takes root")
-def test_another_user_sees_nothing_of_the_state(open_cloud: Any) -> None:
-    """Only the project itself may be looked at, although `.local` was there and open before the cloud was."""
+def test_another_user_cannot_read_the_state(open_cloud: Any) -> None:
+    """Only the project's folder is visible, although `.local` existed and was open before the cloud."""
     state = open_cloud.root / ".local"
     paths = [open_cloud.root / "project.toml", state, *sorted(state.rglob("*"))]
     _, (project, *seen) = as_stranger(open_cloud, [], paths)
@@ -134,8 +134,8 @@ def test_another_user_sees_nothing_of_the_state(open_cloud: Any) -> None:
     assert seen == [None] * len(seen)
 
 
-def test_only_the_owner_reads_what_is_written(open_project: Path, tmp_path: Path) -> None:
-    """Whatever the umask is, whichever command writes first, and whatever file a crash has left."""
+def test_only_the_owner_can_read_written_files(open_project: Path, tmp_path: Path) -> None:
+    """This holds for any umask, for any first command, and for files that a crash has left."""
     settings = '[project]\nname = "p"\nregion = "r"\n[data]\ntarget = "y"\nprefix = "raw/"\n'
     (tmp_path / "project.toml").write_text(settings)
     former = os.umask(0)
@@ -153,8 +153,8 @@ def test_only_the_owner_reads_what_is_written(open_project: Path, tmp_path: Path
     assert {path.stat().st_mode & 0o777 for path in files if path.exists()} == {0o600}
 
 
-def test_a_folder_that_is_not_ours_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `.local` that another user owns is refused in one sentence."""
+def test_a_folder_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error about a `.local` of another user is one sentence."""
     (tmp_path / ".local").mkdir(mode=0o755)
 
     def chmod(*_: object) -> None:
@@ -179,7 +179,7 @@ def test_a_folder_that_is_not_ours_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_a_refusal_says_what_to_do(
     open_cloud: Any, service: str, call: Callable[[Any], Any], code: str
 ) -> None:
-    """Each protocol's client finds AWS's code, and the command that prints the variables."""
+    """Each protocol's client gets AWS's error code, and the command that prints the variables."""
     client = boto3.client(  # type: ignore[call-overload]
         service,
         endpoint_url=open_cloud.endpoint_url,
@@ -213,8 +213,8 @@ def authorized(signer: Any, key: Any) -> str:
     return str(request.headers["Authorization"])
 
 
-def test_every_way_of_signing_carries_the_key() -> None:
-    """The id is found where botocore's signers put it: in headers and presigned URLs of both versions."""
+def test_the_key_is_found_in_every_kind_of_signature() -> None:
+    """Signers of botocore put the key's id into headers or presigned URLs, in both versions of signatures."""
     key = access.AccessKey.create()
     headers = [
         authorized(lambda credentials: SigV4Auth(credentials, "s3", "us-east-1"), key),
@@ -230,7 +230,7 @@ def test_every_way_of_signing_carries_the_key() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
-    """Without the key it is closed before ministack hears of it."""
+    """Without the key the connection is closed before ministack receives anything."""
     heard, sent = [], []
     key = access.AccessKey.create()
 
@@ -254,8 +254,8 @@ def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
 
 
 @pytest.mark.parametrize("claim", ["", "local", "\xe9", "x" * 10_000])
-def test_what_is_not_the_key_opens_nothing(claim: str) -> None:
-    """Neither nothing nor a part of the key, more than the key, or bytes outside of ASCII."""
+def test_a_text_other_than_the_key_is_refused(claim: str) -> None:
+    """The cases are an empty text, a part of the key, a longer text, and bytes outside of ASCII."""
     guard = access.Guard(key := access.AccessKey.create(), lambda _: False, lambda _: False, "up")
     for other in (claim, key.id[:-1], key.id + "A", key.id.lower(), key.secret):
         for headers in (
@@ -265,8 +265,8 @@ def test_what_is_not_the_key_opens_nothing(claim: str) -> None:
             assert guard.denial({"path": "/", "query_string": b""}, headers) is not None
 
 
-def test_an_access_key_is_shown_by_nothing() -> None:
-    """What prints a cloud, as a traceback does, prints no key. No two keys are equal; all have AWS's form."""
+def test_an_access_key_is_never_printed() -> None:
+    """The representation of a cloud, as in a traceback, has no key. Keys differ, and all have AWS's form."""
     first, second = access.AccessKey.create(), access.AccessKey.create()
     assert first.id != second.id
     assert re.fullmatch(r"[A-Z][A-Z0-9]{15,127}", first.id)
@@ -279,7 +279,7 @@ LIST_BUCKETS = 'import boto3; print(*[one["Name"] for one in boto3.client("s3").
 
 
 def test_the_printed_variables_work_in_a_shell(open_cloud: Any, local_folder: Path) -> None:
-    """`up` on a cloud that runs prints the lines with which any AWS client reaches it."""
+    """`up` on a running cloud prints the lines with which any AWS client reaches the cloud."""
     shell = (
         f"eval \"$({sys.executable} -m local up | grep export)\"; exec {sys.executable} -c '{LIST_BUCKETS}'"
     )
@@ -347,7 +347,7 @@ TEMPLATE = {
 
 
 def test_functions_and_builds_have_the_key_and_no_file_or_command_shows_it(open_cloud: Any) -> None:
-    """A function's calls, sessions and answers to CloudFormation are let in, and a build's commands."""
+    """Requests of functions and their sessions are accepted, and those of a build's commands."""
     rig = open_cloud
     rig.client("cloudformation").create_stack(StackName="own", TemplateBody=json.dumps(TEMPLATE))
     codebuild = rig.client("codebuild")
@@ -377,7 +377,7 @@ def described(cloud: Any) -> dict[str, Any]:
 
 
 def arguments(key: Any) -> set[str]:
-    """Return the command lines that show the key, of all processes of the machine."""
+    """Return the command lines of all processes of the machine that show the key."""
     lines = {" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])}
     return {line for line in lines if key.id in line or key.secret in line}
 
@@ -387,8 +387,8 @@ def has(key: Any, path: Path) -> bool:
     return key.id.encode() in content or key.secret.encode() in content
 
 
-def test_a_cloud_without_a_key_is_named_and_stopped(project: Path) -> None:
-    """A cloud that a former version of the project started is named, not used, and can be stopped."""
+def test_a_cloud_without_a_key_is_refused_and_can_be_stopped(project: Path) -> None:
+    """A former version of the project may have started a cloud that has no key."""
     cloud = process.start(project_at(project))
     record = project / ".local" / "cloud.json"
     former = {"pid": cloud.pid, "port": cloud.port, "region": cloud.region, "speed": 1.0}
@@ -404,8 +404,8 @@ def test_a_cloud_without_a_key_is_named_and_stopped(project: Path) -> None:
     assert process.find(project_at(project)) is None
 
 
-def test_each_cloud_has_a_key_of_its_own(open_cloud: Any, rig: Any) -> None:
-    """The key of one project opens no other one, and both are found again with theirs."""
+def test_each_cloud_has_its_own_key(open_cloud: Any, rig: Any) -> None:
+    """A project's key does not open another project's cloud, and each cloud is found with its own key."""
     assert open_cloud.key.id != rig.cloud.key.id
     assert process.find(project_at(open_cloud.root)).key == open_cloud.key
     stray = replace(rig.cloud, key=open_cloud.key)

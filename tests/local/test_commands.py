@@ -1,4 +1,4 @@
-"""The commands of `python -m local`, as a person or a script calls them."""
+"""The commands of `python -m local`, as called by a person or a script."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def called(tmp_path: Path, local_folder: Path) -> Call:
-    """Return what runs Python in a folder, with the project's packages and without a terminal."""
+def run_python(tmp_path: Path, local_folder: Path) -> Call:
+    """Return a function that runs Python in a folder, with the project's packages and without a terminal."""
 
-    def called(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         kept = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         return subprocess.run(
             [sys.executable, *arguments],
@@ -31,7 +31,7 @@ def called(tmp_path: Path, local_folder: Path) -> Call:
             check=False,
         )
 
-    return called
+    return run_python
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def called(tmp_path: Path, local_folder: Path) -> Call:
     ids=["no project", "no TOML", "an entry too few", "a section that is none"],
 )
 @pytest.mark.parametrize("command", ["status", "run"])
-def test_what_is_no_project_is_told_in_a_sentence(
-    tmp_path: Path, called: Call, settings: str | None, words: str, command: str
+def test_a_folder_that_is_not_a_project_is_refused_in_a_sentence(
+    tmp_path: Path, run_python: Call, settings: str | None, words: str, command: str
 ) -> None:
     if settings is not None:
         (tmp_path / "project.toml").write_text(settings, encoding="utf-8")
-    done = called("-m", "local", command)
+    done = run_python("-m", "local", command)
     assert done.returncode == 1
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / ".local").exists()
 
 
-def test_names_stay_whole_where_no_terminal_is(called: Call) -> None:
-    """What `status` writes into a pipe is searched for the names of jobs; COLUMNS sets another width."""
+def test_names_are_not_cut_without_a_terminal(run_python: Call) -> None:
+    """Scripts search the output of `status` for the names of jobs; COLUMNS sets another width."""
     width = "from local.__main__ import console; print(console.width)"
-    assert called("-c", width).stdout == "200\n"
-    assert called("-c", width, COLUMNS="90").stdout == "90\n"
+    assert run_python("-c", width).stdout == "200\n"
+    assert run_python("-c", width, COLUMNS="90").stdout == "90\n"

@@ -1,4 +1,4 @@
-"""What `python -m local run` does with a pipeline: start it, follow it, answer it, tell of it."""
+"""`python -m local run`: starting, following, approving and reporting an execution of the pipeline."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STAGES = [small_pipeline.build(), small_pipeline.ask(), DEPLOY]
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a project whose pipeline builds, asks and deploys, with its cloud running."""
+    """Yield a project whose pipeline builds, asks for approval and deploys, with its cloud running."""
     made = tmp_path_factory.mktemp("delivery") / "project"
     (made / "pipeline").mkdir(parents=True)
     (made / "pipeline" / "pipeline.yml").write_text(small_pipeline.platform("stand-in", STAGES))
@@ -58,19 +58,19 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def begin(root: Path) -> Callable[..., Any]:
-    """Return what begins a delivery and says how it ended."""
+    """Return a function that creates a run."""
 
-    def made(*, approve: bool) -> Any:
+    def create(*, approve: bool) -> Any:
         project, settings = runs.resolve_settings(projects.read_project(root), None)
         return runs.Delivery(
             process.start(project.cloud), project, (root / "data.csv",), 0, approve, settings
         )
 
-    return made
+    return create
 
 
 def until(look: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """Look until something is seen, and return it."""
+    """Wait until the function returns a true value, and return the value."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
         assert time.monotonic() < deadline
@@ -79,13 +79,13 @@ def until(look: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def waiting(one: Any) -> Any:
-    """Return the approval that waits, once it is that of this delivery, which knows its own execution."""
+    """Return the pending approval if it belongs to this run's execution."""
     pending = approval.find(one.cloud, one.pipeline)
     return pending if pending and pending.execution_id == one.execution_id else None
 
 
 def in_background(one: Any) -> threading.Thread:
-    """Deliver in a thread; how it ends does not matter."""
+    """Deliver in a thread, and ignore a failure."""
 
     def deliver() -> None:
         try:
@@ -98,21 +98,23 @@ def in_background(one: Any) -> threading.Thread:
     return thread
 
 
-def test_a_run_goes_to_the_end_and_is_told(begin: Callable[..., Any]) -> None:
+def test_a_run_completes_and_is_reported(begin: Callable[..., Any]) -> None:
     """Every action is a record of the run, and the approval is given at once."""
     one = begin(approve=True)
     runs.deliver(one)
     found = [(record.name, record.status) for record in one.records()]
     names = ("Pipeline", "Data", "Take", "Make", "Ask", "Stack")
     assert found == [(name, "Succeeded") for name in names]
-    told = report.read_report(report.write_report(one))
-    assert [stage["name"] for stage in told["stages"]] == list(names)
-    build = next(stage for stage in told["stages"] if stage["name"] == "Make")
+    content = report.read_report(report.write_report(one))
+    assert [stage["name"] for stage in content["stages"]] == list(names)
+    build = next(stage for stage in content["stages"] if stage["name"] == "Make")
     assert (one.project.root / build["log"]).is_file()
 
 
-def test_a_refusal_of_the_build_is_told_in_its_own_words(begin: Callable[..., Any], root: Path) -> None:
-    """A wrong entry of project.toml is found there, and CodeBuild says no more than which command failed."""
+def test_a_failure_of_the_build_is_reported_with_its_own_message(
+    begin: Callable[..., Any], root: Path
+) -> None:
+    """The build finds a wrong entry of project.toml, and CodeBuild only reports the command that failed."""
     (root / "make.sh").write_text("echo 'error: project.toml: the colour is mud.' >&2\nexit 2\n")
     try:
         with pytest.raises(projects.LocalError, match=r"status 2 error: project\.toml: the colour is mud"):
@@ -121,8 +123,8 @@ def test_a_refusal_of_the_build_is_told_in_its_own_words(begin: Callable[..., An
         (root / "make.sh").write_text(small_pipeline.FILES["make.sh"])
 
 
-def test_an_approval_is_asked_and_answered(begin: Callable[..., Any]) -> None:
-    """What waits says how it is answered; a rejection ends the run with its summary."""
+def test_an_approval_is_requested_and_answered(begin: Callable[..., Any]) -> None:
+    """A pending approval shows how to answer it; a rejection ends the run with its summary."""
     one = begin(approve=False)
     thread = in_background(one)
     until(lambda: waiting(one))
@@ -138,19 +140,19 @@ def test_an_approval_is_asked_and_answered(begin: Callable[..., Any]) -> None:
         approval.reply(one.cloud, one.pipeline, "Approved", "late")
 
 
-def test_the_next_run_takes_the_place_of_one_that_was_left(begin: Callable[..., Any]) -> None:
-    """A run whose approval nobody answers any more makes room for the next one."""
-    left = begin(approve=False)
-    in_background(left)
-    until(lambda: waiting(left))
+def test_the_next_run_replaces_an_abandoned_one(begin: Callable[..., Any]) -> None:
+    """An approval that nobody answers does not block the next run."""
+    abandoned = begin(approve=False)
+    in_background(abandoned)
+    until(lambda: waiting(abandoned))
     one = begin(approve=True)
     runs.deliver(one)
-    assert records.execution_status(one.cloud, one.pipeline, left.execution_id) == "Failed"
+    assert records.execution_status(one.cloud, one.pipeline, abandoned.execution_id) == "Failed"
     assert records.execution_status(one.cloud, one.pipeline, one.execution_id) == "Succeeded"
 
 
-def test_data_are_the_files_that_the_pipeline_takes(tmp_path: Path) -> None:
-    """What it would not find among the data is refused before anything is deployed."""
+def test_data_files_are_those_that_the_pipeline_reads(tmp_path: Path) -> None:
+    """Other files are refused before any deployment."""
     for name in ("a.csv", "B.CSV", "d.Parquet", "notes.txt", "c.csv/inner.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x\n1\n")
@@ -165,8 +167,8 @@ def test_data_are_the_files_that_the_pipeline_takes(tmp_path: Path) -> None:
         runs.data_files(tmp_path)
 
 
-def test_data_that_is_there_is_not_news(begin: Callable[..., Any]) -> None:
-    """An unchanged file is not uploaded again, and one that is gone is deleted."""
+def test_unchanged_data_are_not_uploaded_again(begin: Callable[..., Any]) -> None:
+    """A file that is missing in the run's data is deleted."""
     one = begin(approve=True)
     runs.upload_data(one)
     s3, bucket = one.cloud.client("s3"), runs.stacks.outputs(one.cloud, "stand-in-pipeline")["ArtifactBucket"]
@@ -180,8 +182,8 @@ def test_data_that_is_there_is_not_news(begin: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize("with_git", [True, False])
-def test_the_source_is_what_a_commit_would_hold(tmp_path: Path, *, with_git: bool) -> None:
-    """Files of the project and no others, ignored or made by a run, with this run's settings."""
+def test_the_source_has_the_files_of_a_commit(tmp_path: Path, *, with_git: bool) -> None:
+    """Ignored files and results of runs are left out, and the settings are those of the run."""
     for name in ("project.toml", "new.py", ".gitignore", ".local/cloud.json", "build/x.json", ".venv/a"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""`python -m local drift`: what it refuses changes nothing."""
+"""`python -m local drift`: a refused command changes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BUCKET_OF_THE_PROJECT = json.dumps(
 
 @pytest.fixture
 def report(rig: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Go to the cloud's project, and leave the report of a delivery there."""
+    """Change to the project of the cloud, and write the report of a delivery there."""
     monkeypatch.chdir(rig.cloud.root)
     path = Path(rig.cloud.root) / ".local" / "report.json"
     path.write_text('{"metrics": {"r2": 0.8}}\n', encoding="utf-8")
@@ -30,14 +30,14 @@ def report(rig: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(*arguments: str) -> str:
-    """Return why drift is refused."""
+    """Return the reason why drift is refused."""
     fault = CliRunner().invoke(app, ["drift", *arguments]).exception
     assert isinstance(fault, LocalError)
     return str(fault)
 
 
 def test_a_refusal_leaves_the_report_of_the_last_delivery(rig: Any, report: Path) -> None:
-    """Whoever mistypes a feature still has the scores of the model that serves."""
+    """A person who mistypes a feature keeps the scores of the model in production."""
     before = report.read_bytes()
     assert "No model serves production" in refused()
     rig.put("models/v1/constraints.json", '{"features": [{"name": "age", "inferred_type": "Integral"}]}')

@@ -1,4 +1,4 @@
-"""A full disk ends a run, a job, a build and an endpoint with its reason, and leaves no older report."""
+"""A full disk ends a run, job, build or endpoint with its reason, and leaves no report of an earlier run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ runs: Any = importlib.import_module("local.run")
 sample: Any = importlib.import_module("local.sample")
 
 FULL = Path("/dev/full")
-# `python -m local`, where the files that FULL names are written to a device that is always full.
+# `python -m local` with the files in FULL written to a device that is always full.
 RUN = """
 import os
 from pathlib import Path
@@ -54,8 +54,10 @@ def report_of(root: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def delivered(project: Path, local_folder: Path) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """Return what calls `python -m local run` after one that succeeded, while some files can't be written."""
+def run_with_full_files(
+    project: Path, local_folder: Path
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Return a function that calls `python -m local run` after an earlier run, with some files unwritable."""
 
     def call(*full: str, data: str = "data.csv") -> subprocess.CompletedProcess[str]:
         (project / "pipeline").mkdir()
@@ -80,11 +82,11 @@ def delivered(project: Path, local_folder: Path) -> Iterator[Callable[..., subpr
 
 
 @needs_full
-def test_a_run_that_finds_no_space_says_so_and_reports_it(
-    project: Path, delivered: Callable[..., Any], local_folder: Path
+def test_a_run_without_space_reports_the_reason(
+    project: Path, run_with_full_files: Callable[..., Any], local_folder: Path
 ) -> None:
-    """One sentence names the file, and the report is this run's: failed, with the same reason."""
-    done = delivered("project.toml")
+    """One sentence names the file, and this run's report has the status failed and the same reason."""
+    done = run_with_full_files("project.toml")
     reason = f"{NO_SPACE}: {project}/.local/project.toml; free some space and run again."
     assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
     content = report_of(project)
@@ -99,11 +101,11 @@ def test_a_run_that_finds_no_space_says_so_and_reports_it(
 
 
 @needs_full
-def test_an_earlier_report_is_not_that_of_a_run_without_one(
-    project: Path, delivered: Callable[..., Any]
+def test_a_run_that_cannot_write_its_report_removes_the_earlier_one(
+    project: Path, run_with_full_files: Callable[..., Any]
 ) -> None:
-    """Where there is no space for the report either, there is none, and the sentence says so."""
-    done = delivered("project.toml", "report.json")
+    """Without space for the report, the sentence says that the report is missing."""
+    done = run_with_full_files("project.toml", "report.json")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert f"{NO_SPACE}: {project}/.local/project.toml; free some space and run again." in done.stderr
@@ -111,9 +113,11 @@ def test_an_earlier_report_is_not_that_of_a_run_without_one(
     assert not (project / ".local" / "report.json").exists()
 
 
-def test_what_is_refused_leaves_the_earlier_report(project: Path, delivered: Callable[..., Any]) -> None:
-    """A wrong argument began no run."""
-    done = delivered(data="nothing.csv")
+def test_a_refused_run_leaves_the_earlier_report(
+    project: Path, run_with_full_files: Callable[..., Any]
+) -> None:
+    """A wrong argument does not begin a run."""
+    done = run_with_full_files(data="nothing.csv")
     assert done.returncode == 1
     assert (project / ".local" / "report.json").read_text() == EARLIER
 
@@ -126,7 +130,7 @@ def test_a_run_that_fails_in_the_middle_reports_why(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The report has a fault that no step has; without space for it, the sentence has both reasons."""
+    """The report has a failure outside of any step; without space for it, the sentence has both reasons."""
     project = projects.read_project(Path(rig.cloud.root))
     report = project.state / "report.json"
     report.write_text(EARLIER)
@@ -153,13 +157,13 @@ def test_a_run_that_fails_in_the_middle_reports_why(
 
 
 @pytest.mark.parametrize(("number", "falls_back"), [(errno.ENOSPC, False), (None, True)])
-def test_another_table_is_for_want_of_a_network_only(
+def test_the_other_sample_is_used_only_without_a_network(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: int | None,
     falls_back: bool,  # noqa: FBT001
 ) -> None:
-    """For want of space, a run would train on another table than the last one."""
+    """Otherwise a run on a full disk would train on another table than the previous run."""
 
     def refused(_: Path) -> None:
         raise OSError(*([] if number is None else [number, NO_SPACE]))
@@ -172,8 +176,8 @@ def test_another_table_is_for_want_of_a_network_only(
             sample.write_sample(tmp_path)
 
 
-def test_a_server_that_can_not_be_started_fails(tmp_path: Path) -> None:
-    """An endpoint would be Creating for ever."""
+def test_an_endpoint_whose_server_cannot_be_started_fails(tmp_path: Path) -> None:
+    """Otherwise the endpoint would stay in the status Creating for ever."""
 
     def spawn(*_: Any) -> None:
         raise OSError(errno.ENOSPC, NO_SPACE, "log")
@@ -188,9 +192,6 @@ def test_a_server_that_can_not_be_started_fails(tmp_path: Path) -> None:
     assert instance.failed == f"{NO_SPACE}: log; free some space and run again."
 
 
-# On a disk that is really full
-
-
 def large_model() -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
@@ -200,7 +201,7 @@ def large_model() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_job_on_a_full_disk_fails_for_it_and_gives_its_room_back(cramped: Any) -> None:
+def test_a_job_on_a_full_disk_fails_and_releases_its_space(cramped: Any) -> None:
     """The reason names the disk, and the next job runs."""
     folder = cramped.unique("data")
     cramped.put(f"{folder}/a.csv", "1" * LARGE)
@@ -213,8 +214,8 @@ def test_a_job_on_a_full_disk_fails_for_it_and_gives_its_room_back(cramped: Any)
     assert cramped.trained()["TrainingJobStatus"] == "Completed"
 
 
-def test_a_build_on_a_full_disk_ends_with_its_reason(cramped: Any) -> None:
-    """Its log can't be written either, and the build ends all the same."""
+def test_a_build_on_a_full_disk_fails_with_its_reason(cramped: Any) -> None:
+    """The build ends although its log can't be written either."""
     name = cramped.unique("project")
     spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": ["true"]}}})
     source = small_pipeline.zipped({"buildspec.yml": spec, "large": "1" * LARGE})
@@ -236,8 +237,8 @@ def test_a_build_on_a_full_disk_ends_with_its_reason(cramped: Any) -> None:
     assert context["message"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/builds/")
 
 
-def test_an_endpoint_on_a_full_disk_fails_for_it(cramped: Any) -> None:
-    """It does not stay Creating."""
+def test_an_endpoint_on_a_full_disk_fails(cramped: Any) -> None:
+    """The endpoint does not stay in the status Creating."""
     name = cramped.unique("endpoint")
     cramped.s3.put_object(Bucket=cramped.bucket, Key=f"{name}.tar.gz", Body=large_model())
     url = f"s3://{cramped.bucket}/{name}.tar.gz"
@@ -258,7 +259,7 @@ def test_an_endpoint_on_a_full_disk_fails_for_it(cramped: Any) -> None:
 
 @pytest.fixture
 def small_disk(project: Path) -> Iterator[Callable[[int], None]]:
-    """Return what gives a project's `.local` a disk of so many kB."""
+    """Yield a function that mounts a disk of a size in kB as a project's `.local`."""
     state = project / ".local"
 
     def mount(size: int) -> None:
@@ -274,24 +275,24 @@ def small_disk(project: Path) -> Iterator[Callable[[int], None]]:
 
 
 @pytest.mark.parametrize("size", [12, 16])
-def test_a_cloud_that_has_no_room_to_start_says_so(
-    project: Path, small_disk: Callable[[int], None], delivered: Callable[..., Any], size: int
+def test_a_cloud_without_space_to_start_reports_the_reason(
+    project: Path, small_disk: Callable[[int], None], run_with_full_files: Callable[..., Any], size: int
 ) -> None:
-    """Its log has no room for the reason, or for a part of it alone."""
+    """The log has space for a part of the reason, or for nothing."""
     small_disk(size)
-    done = delivered()
+    done = run_with_full_files()
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: the local cloud ended while it started; its log ")
     assert f"kB are free in {project}/.local: free some space)" in line
 
 
-def test_a_run_without_room_for_its_lock_names_the_lock(
-    project: Path, small_disk: Callable[[int], None], delivered: Callable[..., Any]
+def test_a_run_without_space_for_its_lock_names_the_lock(
+    project: Path, small_disk: Callable[[int], None], run_with_full_files: Callable[..., Any]
 ) -> None:
-    """And the report takes the room of the earlier one."""
+    """The report replaces the earlier one, so it has the space of that one."""
     small_disk(4)
-    done = delivered()
+    done = run_with_full_files()
     reason = f"{NO_SPACE}: {project}/.local/run.lock; free some space and run again."
     assert (done.returncode, done.stderr) == (1, f"error: {reason}\n")
     assert [(one["status"], one["reason"]) for one in report_of(project)["stages"]] == [("Failed", reason)]

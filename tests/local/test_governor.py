@@ -1,4 +1,4 @@
-"""The project's own governor on the local cloud: what reaches it, what it starts, and what it refuses."""
+"""The project's own governor on the local cloud: its events, its decisions and its starts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ records: Any = importlib.import_module("local.history")
 approval: Any = importlib.import_module("local.approval")
 
 PACKAGED = "DefinitionS3Location: governor.asl.json"
-A_DAY = "86400"  # which is ten minutes here, and so longer than any test
+A_DAY = "86400"  # ten minutes at this speed, longer than any test
 
 
 @dataclass
-class Governed:
+class GovernedPipeline:
     """A pipeline, its data and its governor."""
 
     rig: Any
@@ -41,7 +41,7 @@ class Governed:
         self.rig.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
 
     def started(self) -> list[dict[str, Any]]:
-        """Return the executions that were not started by an upload of the source, oldest first."""
+        """Return the executions that an upload of the source did not start, oldest first."""
         client = self.rig.codepipeline
         listed = client.list_pipeline_executions(pipelineName=self.pipeline)["pipelineExecutionSummaries"]
         return [
@@ -53,15 +53,15 @@ class Governed:
         ]
 
     def reasons(self) -> list[str]:
-        """Return why those were started."""
+        """Return the reasons of these executions."""
         return [variables(each)["Reason"] for each in self.started()]
 
     def ask(self, **given: str) -> None:
-        """Ask as any other state machine would."""
+        """Start the governor, as another state machine would."""
         self.rig.stepfunctions.start_execution(stateMachineArn=self.machine(), input=json.dumps(given))
 
     def raise_alarm(self, name: str) -> None:
-        """Bring an alarm of the project into ALARM, from OK."""
+        """Change an alarm of the project from OK to ALARM."""
         self.rig.cloudwatch.put_metric_alarm(
             AlarmName=f"{self.project}-{name}",
             Namespace="drift",
@@ -75,19 +75,19 @@ class Governed:
         )
         for state in ("OK", "ALARM"):
             self.rig.cloudwatch.set_alarm_state(
-                AlarmName=f"{self.project}-{name}", StateValue=state, StateReason="told"
+                AlarmName=f"{self.project}-{name}", StateValue=state, StateReason="test"
             )
 
     def decided(self) -> list[Any]:
-        """Return what was decided so far, oldest first."""
+        """Return the decisions so far, oldest first."""
         return list(records.decisions(self.rig.cloud, self.project, self.began))
 
     def until_decided(self, count: int) -> Any:
-        """Wait for so many decisions, and return the last of them."""
+        """Wait for a number of decisions, and return the last of them."""
         return self.rig.until(self.decided, lambda seen: len(seen) >= count, 40.0)[count - 1]
 
     def answer(self, status: str) -> None:
-        """Answer the approval that the pipeline waits for, and see that its execution ends."""
+        """Answer the pending approval, and wait for the end of its execution."""
         pending = self.rig.until(lambda: approval.find(self.rig.cloud, self.pipeline))
         approval.answer(self.rig.cloud, pending, status, "so")
         self.rig.until(
@@ -96,16 +96,16 @@ class Governed:
         )
 
     def machine(self) -> str:
-        """Return the governor's address."""
+        """Return the ARN of the governor."""
         return str(self.rig.outputs(f"{self.project}-governor")["StateMachineArn"])
 
     def running(self) -> list[str]:
-        """Return the executions of the governor that have not ended."""
+        """Return the running executions of the governor."""
         found = self.rig.stepfunctions.list_executions(stateMachineArn=self.machine(), statusFilter="RUNNING")
         return [each["name"] for each in found["executions"]]
 
-    def looks(self) -> list[str]:
-        """Return when those that were refused are looked at again."""
+    def retries(self) -> list[str]:
+        """Return the times at which refused requests are retried."""
         found = self.rig.scheduler.list_schedules(NamePrefix=f"{self.project}-look-again")["Schedules"]
         return [self.rig.scheduler.get_schedule(Name=each["Name"])["ScheduleExpression"] for each in found]
 
@@ -116,11 +116,11 @@ def variables(execution: dict[str, Any]) -> dict[str, str]:
 
 
 @pytest.fixture
-def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
-    """Return what deploys the governor's own template beside a small pipeline, with a source and no data."""
+def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., GovernedPipeline]]:
+    """Return a function that deploys the governor's template beside a small pipeline without data."""
     stacks, made = local_folder.parent / "stacks", []
 
-    def deployed(**limits: str) -> Governed:
+    def deployed(**limits: str) -> GovernedPipeline:
         project = fast.unique("g")[:13]
         made.append(project)
         own = deploy_pipeline(fast, project)
@@ -139,7 +139,7 @@ def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
         text = template.replace(PACKAGED, f"DefinitionS3Location: {place}")
         settled = fast.deploy(f"{project}-governor", text, parameters)
         assert settled["StackStatus"] == "CREATE_COMPLETE", fast.reasons(f"{project}-governor")
-        return Governed(fast, project, own["Bucket"], datetime.now(UTC))
+        return GovernedPipeline(fast, project, own["Bucket"], datetime.now(UTC))
 
     yield deployed
     for project in made:
@@ -148,23 +148,23 @@ def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
 
 
 def deploy_pipeline(fast: Any, project: str) -> dict[str, str]:
-    """Deploy a pipeline that asks for approval; without a record of production, all data are new."""
+    """Deploy a pipeline with an approval; without a production record, all data are new."""
     name, stages = f"{project}-pipeline", [{"Name": "Ask", "Actions": [small_pipeline.approval()]}]
     fast.deploy(name, small_pipeline.template(name, stages), {})
     own: dict[str, str] = fast.outputs(name)
     return own
 
 
-def with_source(made: Governed) -> Governed:
-    """Upload the source, and end the execution which that starts."""
+def with_source(made: GovernedPipeline) -> GovernedPipeline:
+    """Upload the source, and end the execution that the upload starts."""
     made.upload("source.zip", small_pipeline.zipped({}))
     made.answer("Rejected")
     return made
 
 
-def test_a_burst_of_uploads_starts_the_pipeline_by_itself_and_once(govern: Callable[..., Governed]) -> None:
-    """After the quiet period, which is as much shorter here as every wait of AWS."""
-    made = govern(QuietSeconds="600")  # four seconds here, within which a busy machine uploads a few files
+def test_a_burst_of_uploads_starts_the_pipeline_once(govern: Callable[..., GovernedPipeline]) -> None:
+    """The start comes after the quiet period, which the cloud's speed shortens like every wait of AWS."""
+    made = govern(QuietSeconds="600")  # four seconds here, in which even a busy machine uploads a few files
     for number in range(5):
         made.upload(f"raw/{number}.csv")
     made.upload("raw/readme.txt")
@@ -179,9 +179,9 @@ def test_a_burst_of_uploads_starts_the_pipeline_by_itself_and_once(govern: Calla
 
 
 def test_drift_starts_the_pipeline_once_within_the_cooldown_and_again_after_it(
-    govern: Callable[..., Governed],
+    govern: Callable[..., GovernedPipeline],
 ) -> None:
-    """What is refused says why, and starts when the cooldown ends, without another change of the alarm."""
+    """A refusal has a reason, and is retried when the cooldown ends, without another change of the alarm."""
     # The cooldown is fifteen seconds here, in which even a busy machine asks twice.
     made = with_source(govern(QuietSeconds=A_DAY, CooldownSeconds="2250", LookAgainSeconds="60"))
     made.upload("raw/a.csv")
@@ -200,16 +200,16 @@ def test_drift_starts_the_pipeline_once_within_the_cooldown_and_again_after_it(
     made.answer("Approved")
     made.ask(Reason="drift", Event="two hours later")
     assert made.until_decided(3).reason.startswith("Cooldown: The last start was at ")
-    assert len(made.looks()) == 1
+    assert len(made.retries()) == 1
     last = made.until_decided(4)
     assert (last.event, last.of, last.decision) == ("drift", f"again at {made.decided()[1].again}", "Started")
     assert made.reasons() == ["drift", "drift"]
-    made.rig.until(made.looks, lambda looks: looks == [])
+    made.rig.until(made.retries, lambda retries: retries == [])
     made.answer("Rejected")
 
 
-def test_the_schedule_asks_each_time_anew(govern: Callable[..., Governed]) -> None:
-    """By the time that the scheduler puts into its input; without data it is refused, and not kept."""
+def test_each_time_of_the_schedule_is_decided(govern: Callable[..., GovernedPipeline]) -> None:
+    """The scheduler passes its time in the input; without data the request is refused, and not retried."""
     made = govern(ScheduleExpression="rate(5 minutes)", ScheduleState="ENABLED")
     made.until_decided(2)
     for each in made.decided():
@@ -217,4 +217,4 @@ def test_the_schedule_asks_each_time_anew(govern: Callable[..., Governed]) -> No
         assert each.reason == "NoNewData: The data folder holds nothing to train on."
         assert each.at.timestamp() - datetime.fromisoformat(each.of).timestamp() < 60
     assert len({each.of for each in made.decided()}) == len(made.decided())
-    assert made.looks() == []
+    assert made.retries() == []

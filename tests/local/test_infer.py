@@ -1,4 +1,4 @@
-"""Predicting a file: what is sent, what comes back, and the scores that a person compares with."""
+"""Prediction of a file: requests, answers, and the scores that a person compares."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 CSV = 'a,label,b\n1,2.5,"x, y"\n3,,z\n'
 
 
-def test_target_column_never_reaches_the_model() -> None:
-    """A model that is sent its own label would look perfect."""
+def test_the_target_column_is_not_sent_to_the_model() -> None:
+    """A model that gets the label would look perfect."""
     table = prediction.read_table(CSV, "label")
     assert table.columns == ("a", "b")
     assert table.labels == ("2.5", "")
@@ -40,8 +40,8 @@ def test_file_without_rows_is_refused() -> None:
         prediction.read_table("a,b\n", "b")
 
 
-def test_blank_lines_are_no_rows() -> None:
-    """Files that are edited by hand end in one."""
+def test_blank_lines_are_not_rows() -> None:
+    """Files that were edited by hand often end in a blank line."""
     assert prediction.read_table("a,label\n1,2\n\n3,4\n\n", "label").labels == ("2", "4")
 
 
@@ -53,13 +53,13 @@ def test_blank_lines_are_no_rows() -> None:
         ('a,label\n"1"x,2\n', "not CSV: "),
     ],
 )
-def test_what_is_no_table_is_refused_in_a_sentence(text: str, words: str) -> None:
+def test_a_malformed_table_is_refused_in_a_sentence(text: str, words: str) -> None:
     with pytest.raises(LocalError, match=words):
         prediction.read_table(text, "label")
 
 
-def test_a_cell_is_taken_up_to_the_containers_limit() -> None:
-    """Python's own limit is 128 KiB, and a longer one is refused in a sentence."""
+def test_a_cell_may_have_the_containers_maximum_length() -> None:
+    """Python's own limit is 128 KiB; a cell above the limit is refused in a sentence."""
     text = f"a,label\n{'x' * 140_000},2\n"
     assert len(prediction.read_table(text, "label").rows[0][0]) == 140_000
     assert csv.field_size_limit(100_000) == prediction.LONGEST_CELL
@@ -72,7 +72,7 @@ def test_a_cell_is_taken_up_to_the_containers_limit() -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "cut at its end", "another checksum", "no archive"])
 def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None:
-    """A download that broke off ends in a sentence."""
+    """An interrupted download is reported in a sentence."""
     path = tmp_path / "model.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         member = tarfile.TarInfo("model.bin")
@@ -96,7 +96,7 @@ def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None
 
 
 @given(rows=st.integers(1, 40), size=st.integers(1, 50))
-def test_every_row_is_asked_for_once_and_in_order(rows: int, size: int) -> None:
+def test_every_row_is_predicted_once_and_in_order(rows: int, size: int) -> None:
     table = prediction.Table(("a",), tuple((str(row),) for row in range(rows)), None)
 
     def echo(body: str) -> list[prediction.Answer]:
@@ -105,7 +105,7 @@ def test_every_row_is_asked_for_once_and_in_order(rows: int, size: int) -> None:
     assert prediction.predict(table, echo, size) == [float(row) for row in range(rows)]
 
 
-def test_lost_predictions_are_noticed() -> None:
+def test_missing_predictions_are_reported() -> None:
     table = prediction.Table(("a",), (("1",), ("2",)), None)
     with pytest.raises(LocalError, match="2 rows were sent and 1 predictions"):
         prediction.predict(table, lambda _: [0.0])
@@ -116,12 +116,12 @@ def test_answers_keep_every_bit() -> None:
     assert prediction.read_answers(json.dumps({"predictions": exact}).encode()) == exact
 
 
-def test_class_answers_are_their_labels() -> None:
+def test_the_answer_of_a_classifier_is_the_label() -> None:
     body = json.dumps({"predictions": [{"label": "M", "probabilities": {"M": 0.6, "F": 0.4}}]})
     assert prediction.read_answers(body.encode()) == ["M"]
 
 
-def test_regression_scores_are_those_of_their_definitions() -> None:
+def test_regression_scores_follow_their_definitions() -> None:
     scores = prediction.score(("1", "2", "", "6"), [2.0, 2.0, 9.0, 5.0])
     assert scores["rows"] == 3
     assert scores["mse"] == pytest.approx(2 / 3)
@@ -135,7 +135,7 @@ def test_class_scores_count_hits() -> None:
 
 @pytest.mark.parametrize("missing", ["", " ", "?", "NA", "N/A", "NaN", "null"])
 def test_rows_without_a_label_are_not_scored(missing: str) -> None:
-    """What training drops as missing, a person's file may hold too."""
+    """A file may have rows that a training drops because their label is missing."""
     assert prediction.score(("1", missing), [1.0, 9.0])["rows"] == 1
     assert prediction.score(("a", missing), ["a", "b"]) == {"rows": 1, "accuracy": 1.0}
 
@@ -145,8 +145,8 @@ def test_text_beside_predicted_numbers_is_refused() -> None:
         prediction.score(("1", "many"), [1.0, 2.0])
 
 
-def test_classes_are_known_in_every_spelling_that_training_takes() -> None:
-    """The container writes true for True and 1 for 1.0; their accuracy is not nought for that."""
+def test_labels_are_compared_in_every_spelling_of_the_training() -> None:
+    """The container writes true for True and 1 for 1.0; such labels count as equal."""
     truths = prediction.score(("True", "FALSE", "true"), ["true", "false", "false"])
     assert truths["accuracy"] == pytest.approx(2 / 3)
     assert prediction.score(("1.0", "2", " 3"), ["1", "2", "3"])["accuracy"] == 1.0

@@ -1,4 +1,4 @@
-"""The monitor on several instances, processes of the project's own container: it comes to what one does."""
+"""The monitor on several instances of the project's own container: same results as on one instance."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def rows(count: int, shift: float, seed: int) -> list[str]:
     return [f"{chance.gauss(shift, 1)!r},{chance.choice('ab')}" for _ in range(count)]
 
 
-def captured(table: list[str]) -> str:
-    """Return requests as an endpoint captures them, a row each."""
+def capture_of(table: list[str]) -> str:
+    """Return requests as an endpoint captures them, one row in each."""
     return "".join(
         json.dumps(
             {
@@ -44,7 +44,7 @@ def captured(table: list[str]) -> str:
 
 
 def put_baseline(cloud: Any) -> None:
-    """Let the container make one, as the training does."""
+    """Create a baseline with the container, as the training does."""
     name = cloud.unique("baseline")
     data = cloud.put("prepared/baseline.csv", "\n".join(["x,c", *rows(1000, 0.0, seed=0)]))
     s3_input = {"S3Uri": data, "S3DataType": "S3Prefix", "S3InputMode": "File", "LocalPath": INPUT}
@@ -68,7 +68,7 @@ def put_baseline(cloud: Any) -> None:
 
 
 def analyse(cloud: Any, definition: str, project: str, instances: int) -> str:
-    """Start the project's own state machine, and return the execution."""
+    """Start the project's own state machine, and return the execution's ARN."""
     given = {
         "ArtifactBucket": cloud.bucket,
         "EndpointName": "watched-prd-2",
@@ -100,7 +100,7 @@ def analyse(cloud: Any, definition: str, project: str, instances: int) -> str:
 
 
 def results(cloud: Any, execution: str) -> dict[str, Any]:
-    """Return the files that an analysis leaves, by name."""
+    """Return the result files of an analysis, by name."""
     ended = cloud.until(
         lambda: cloud.stepfunctions.describe_execution(executionArn=execution),
         lambda seen: seen["status"] != "RUNNING",
@@ -112,20 +112,22 @@ def results(cloud: Any, execution: str) -> dict[str, Any]:
 
 
 def sort_sketch(statistics: dict[str, Any]) -> None:
-    """Sort the numbers of each sketch, which stand in the order in which they came."""
+    """Sort the numbers of each sketch, whose order depends on the order of the rows."""
     features = [each["numerical_statistics"] for each in statistics["features"] if each["name"] == "x"]
     for level in features[0]["distribution"]["kll"]["sketch"]["data"]:
         level.sort()
 
 
-def test_two_instances_and_a_merge_come_to_what_one_does(container_cloud: Any, local_folder: Path) -> None:
-    """To the last digit: statistics, violations and metrics, of captured files that are shared among them."""
+def test_two_instances_and_a_merge_give_the_results_of_one_instance(
+    container_cloud: Any, local_folder: Path
+) -> None:
+    """Statistics, violations and metrics of files that the instances share are equal to the last digit."""
     put_baseline(container_cloud)
     projects = [container_cloud.unique("m")[:13] for _ in range(2)]
     for project in projects:
         for number, endpoint in enumerate((1, 2, 2)):
             key = f"capture/{project}-prd-{endpoint}/AllTraffic/{HOUR}/{number}.jsonl"
-            container_cloud.put(key, captured(rows(200, 1.0, seed=number)))
+            container_cloud.put(key, capture_of(rows(200, 1.0, seed=number)))
     definition = (local_folder.parent / "stacks" / "monitor.asl.json").read_text(encoding="utf-8")
     executions = [
         analyse(container_cloud, definition, project, instances)

@@ -1,4 +1,4 @@
-"""Model Monitor's schedule, as the project's own template makes it, with a stand-in for the monitor."""
+"""Model Monitor's schedule of the project's own template, with a stand-in for the monitor's container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-HOUR = timedelta(seconds=4)  # of AWS, here
+HOUR = timedelta(seconds=4)  # of AWS, at the speed of the fixture
 SECOND = timedelta(seconds=1)  # to which the environment has times
 PACKAGED = "DefinitionS3Location: monitor.asl.json"
 BASELINE = {"statistics": '{"version": 0}', "constraints": '{"version": 1}'}
@@ -21,7 +21,7 @@ BASELINE = {"statistics": '{"version": 0}', "constraints": '{"version": 1}'}
 
 @pytest.fixture
 def endpoint(hourly: Any) -> Iterator[Callable[[str], str]]:
-    """Return what starts an endpoint that captures, by its name."""
+    """Return a function that starts an endpoint with capture, by its name."""
     made: list[str] = []
 
     def start(name: str) -> str:
@@ -54,7 +54,7 @@ def endpoint(hourly: Any) -> Iterator[Callable[[str], str]]:
 
 @pytest.fixture
 def monitored(hourly: Any, local_folder: Path) -> Iterator[Callable[[str, str], None]]:
-    """Return what brings the monitor's own template to a project and an execution, with Model Monitor."""
+    """Return a function that deploys the monitor's own template for a project, with Model Monitor."""
     stacks, made = local_folder.parent / "stacks", set()
     template = (stacks / "monitor.yml").read_text(encoding="utf-8")
     assert PACKAGED in template
@@ -89,12 +89,12 @@ def monitored(hourly: Any, local_folder: Path) -> Iterator[Callable[[str, str], 
 
 
 def ask(hourly: Any, name: str) -> None:
-    """Send a request, which is captured."""
+    """Send a request, which the endpoint captures."""
     hourly.sagemaker_runtime.invoke_endpoint(EndpointName=name, ContentType="text/csv", Body=b"1,2")
 
 
 def executions(hourly: Any, project: str, status: str) -> list[Any]:
-    """List the executions of a project's schedule with a status, the oldest first."""
+    """List the executions of a project's schedule with a status, oldest first."""
     listed = hourly.sagemaker.get_paginator("list_monitoring_executions")
     found = [
         each
@@ -105,23 +105,23 @@ def executions(hourly: Any, project: str, status: str) -> list[Any]:
 
 
 def alarm_is_on(hourly: Any, name: str) -> bool:
-    """Whether an alarm is in ALARM, or was."""
+    """Return whether an alarm is or was in the ALARM state."""
     history = hourly.cloudwatch.describe_alarm_history(AlarmName=name, HistoryItemType="StateUpdate")
     return any("to ALARM" in each["HistorySummary"] for each in history["AlarmHistoryItems"])
 
 
 def seen_by(hourly: Any, execution: Any) -> Any:
-    """Return what the stand-in was given, from where the job left it."""
+    """Return the environment and inputs of the stand-in, from the job's output."""
     name = execution["ProcessingJobArn"].rpartition("/")[2]
     job = hourly.sagemaker.describe_processing_job(ProcessingJobName=name)
     place = job["ProcessingOutputConfig"]["Outputs"][0]["S3Output"]["S3Uri"]
     return json.loads(hourly.get(f"{place.removeprefix(f's3://{hourly.bucket}/')}/seen.json"))
 
 
-def test_an_hours_capture_is_analysed_and_a_violation_raises_the_alarms(
+def test_the_capture_of_an_hour_is_analysed_and_a_violation_raises_the_alarms(
     hourly: Any, endpoint: Callable[[str], str], monitored: Callable[[str, str], None]
 ) -> None:
-    """The container has Model Monitor's contract, and what follows is what follows the other engine."""
+    """The container gets Model Monitor's contract, and the results are processed as with the other engine."""
     project = hourly.unique("m")[:13]
     name = endpoint(f"{project}-prd-1")
     monitored(project, "1")
@@ -146,7 +146,7 @@ def test_an_hours_capture_is_analysed_and_a_violation_raises_the_alarms(
 def test_an_hour_without_capture_starts_no_job(
     hourly: Any, endpoint: Callable[[str], str], monitored: Callable[[str, str], None]
 ) -> None:
-    """The execution says why, as on AWS, and nothing is told to the state machine."""
+    """The execution has the reason, as on AWS, and the state machine is not started."""
     project = hourly.unique("m")[:13]
     endpoint(f"{project}-prd-1")
     monitored(project, "1")
@@ -160,7 +160,7 @@ def test_an_hour_without_capture_starts_no_job(
 def test_a_deployment_changes_the_schedule_in_place(
     hourly: Any, endpoint: Callable[[str], str], monitored: Callable[[str, str], None]
 ) -> None:
-    """It watches the new endpoint from then on, and forgets nothing; without its stack it is gone."""
+    """The schedule then watches the new endpoint and keeps its history; it is deleted with its stack."""
     project = hourly.unique("m")[:13]
     for number in "12":
         endpoint(f"{project}-prd-{number}")
@@ -179,7 +179,7 @@ def test_a_deployment_changes_the_schedule_in_place(
 
 
 def gone(hourly: Any, named: dict[str, str]) -> bool:
-    """Whether there is no such schedule any more."""
+    """Return whether the schedule is deleted."""
     try:
         hourly.sagemaker.describe_monitoring_schedule(**named)
     except ClientError as error:
@@ -187,8 +187,8 @@ def gone(hourly: Any, named: dict[str, str]) -> bool:
     return False
 
 
-def test_another_pace_is_refused(hourly: Any) -> None:
-    """With the one that the local cloud has."""
+def test_another_schedule_expression_is_refused(hourly: Any) -> None:
+    """The message has the expression that the local cloud supports."""
     output = {"S3Uri": "s3://artifacts/m", "LocalPath": "/opt/ml/processing/output"}
     definition = {
         "BaselineConfig": {},

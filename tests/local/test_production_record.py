@@ -1,4 +1,4 @@
-"""The record of production on the local cloud: it outlives tags, updates and its own loss."""
+"""The production record on the local cloud: it survives changed tags, updates and its own loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CHAMPION = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 SEEN = {"LastModified": "2024-01-01T00:00:00Z", "Key": "raw/a.csv"}
 KEY = "arn:aws:kms:eu-central-1:000000000000:key/1"
-# What the stacks owned before the record: parameters with a first value, which deployments wrote over.
+# Parameters that stacks owned before the production record, and that deployments overwrote.
 FORMERLY = {
     "workflow": """\
 Parameters:
@@ -51,14 +51,14 @@ Outputs:
 
 @dataclass
 class Delivered:
-    """A project's stacks, and what Parameter Store holds of it."""
+    """The stacks of a project, and its parameters in Parameter Store."""
 
     rig: Any
     project: str
     stacks: Path
 
     def deploy(self, stack: str, **tags: str) -> None:
-        """Bring a stack to the project's own template, with tags."""
+        """Deploy a stack of the project's own template, with tags."""
         definition = f"{stack}.asl.json"
         self.rig.put(f"{self.project}/{definition}", (self.stacks / definition).read_text(encoding="utf-8"))
         place = json.dumps({"Bucket": self.rig.bucket, "Key": f"{self.project}/{definition}"})
@@ -81,11 +81,11 @@ class Delivered:
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """Return the record's name."""
         return f"/{self.project}/production"
 
     def train(self) -> None:
-        """Start a training, and see that it ends because there are no data."""
+        """Start a training, and check that it fails because no data exist."""
         machine = self.rig.outputs(f"{self.project}-workflow")["StateMachineArn"]
         given = {
             "PipelineExecutionId": "2",
@@ -106,12 +106,12 @@ class Delivered:
         return {each["Name"]: each["Value"] for each in found}
 
     def record(self) -> Any:
-        """Return the record of production; None while there is none."""
+        """Return the production record, or None."""
         found = self.parameters().get(self.name)
         return json.loads(found) if found else None
 
     def serve(self) -> None:
-        """Deploy what serves production, with what the training left beside its model."""
+        """Deploy the production stack, with the files that the training left beside its model."""
         parameters = {"Project": self.project, "ExecutionId": CHAMPION}
         self.rig.deploy(f"{self.project}-deploy-prd", PRODUCTION, parameters)
         self.rig.put(f"models/{CHAMPION}/watermark.json", json.dumps(SEEN))
@@ -119,7 +119,7 @@ class Delivered:
 
 @pytest.fixture
 def delivered(fast: Any, local_folder: Path) -> Iterator[Callable[[], Delivered]]:
-    """Return what makes a project without any stack."""
+    """Return a function that creates a project without stacks."""
     made: list[Delivered] = []
 
     def make() -> Delivered:
@@ -135,7 +135,7 @@ def delivered(fast: Any, local_folder: Path) -> Iterator[Callable[[], Delivered]
 def test_a_project_that_kept_its_state_in_stacks_keeps_its_champion(
     delivered: Callable[[], Delivered],
 ) -> None:
-    """Even where the update that takes the parameters out of the stacks changes a tag as well."""
+    """This holds although the update that removes the parameters from the stacks changes a tag as well."""
     made = delivered()
     for stack, template in FORMERLY.items():
         made.rig.deploy(f"{made.project}-{stack}", template, {"Project": made.project})
@@ -150,7 +150,7 @@ def test_a_project_that_kept_its_state_in_stacks_keeps_its_champion(
 
 
 def test_a_changed_tag_leaves_the_record_as_it_is(delivered: Callable[[], Delivered]) -> None:
-    """CloudFormation updates what it owns for a new tag, and puts a parameter's first value back."""
+    """CloudFormation updates its resources for a new tag, and would reset a parameter to its first value."""
     made = delivered()
     made.serve()
     newest = {"LastModified": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "Key": "raw/b.csv"}
@@ -164,7 +164,7 @@ def test_a_changed_tag_leaves_the_record_as_it_is(delivered: Callable[[], Delive
 
 
 def test_a_first_training_writes_no_record(delivered: Callable[[], Delivered]) -> None:
-    """Without a stack that serves production no model is a champion."""
+    """Without a production stack no model is the champion."""
     made = delivered()
     made.deploy("workflow")
     made.train()

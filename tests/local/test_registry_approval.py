@@ -1,4 +1,4 @@
-"""The project's registry stack on the local cloud: an approval given in one place counts in the other."""
+"""The project's registry stack on the local cloud: an approval in one place is carried out in the other."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOCATION = "DefinitionS3Location: registry.asl.json"
 
 @dataclass
 class Line:
-    """A pipeline that holds, asks and promotes, with the registry beside it."""
+    """A pipeline with a training, an approval and a promotion, with the registry beside it."""
 
     rig: Any
     project: str
@@ -26,11 +26,11 @@ class Line:
 
     @property
     def name(self) -> str:
-        """The pipeline's name."""
+        """Return the pipeline's name."""
         return f"{self.project}-pipeline"
 
     def begin(self) -> tuple[str, str]:
-        """Start an execution, and register a model for it as its training would; return both."""
+        """Start an execution, register a model for it as its training would, and return both."""
         body = small_pipeline.zipped(small_pipeline.FILES)
         version = self.rig.s3.put_object(Bucket=self.bucket, Key="source.zip", Body=body)["VersionId"]
         own = str(self.rig.until(lambda: self.started(version))[0])
@@ -41,7 +41,7 @@ class Line:
         return own, str(package)
 
     def started(self, version: str) -> list[str]:
-        """List the executions that took a version of the source."""
+        """List the executions with a version of the source."""
         found = self.rig.codepipeline.list_pipeline_executions(pipelineName=self.name)
         return [
             one["pipelineExecutionId"]
@@ -49,8 +49,8 @@ class Line:
             if any(source["revisionId"] == version for source in one["sourceRevisions"])
         ]
 
-    def asked(self, stage: str) -> str:
-        """Wait until a stage's approval is asked, and return its token."""
+    def approval_token(self, stage: str) -> str:
+        """Wait until a stage requests approval, and return the token."""
 
         def token() -> Any:
             stages = self.rig.codepipeline.get_pipeline_state(name=self.name)["stageStates"]
@@ -60,23 +60,23 @@ class Line:
         return str(self.rig.until(token))
 
     def answer(self, stage: str, action: str, status: str = "Approved") -> None:
-        """Answer an approval in the pipeline, once it is asked."""
+        """Answer an approval in the pipeline, once it is requested."""
         self.rig.codepipeline.put_approval_result(
             pipelineName=self.name,
             stageName=stage,
             actionName=action,
             result={"summary": "not today", "status": status},
-            token=self.asked(stage),
+            token=self.approval_token(stage),
         )
 
     def decide(self, package: str, status: str) -> None:
-        """Decide in the registry."""
+        """Set the approval status in the registry."""
         self.rig.sagemaker.update_model_package(
             ModelPackageArn=package, ModelApprovalStatus=status, ApprovalDescription="seen"
         )
 
     def ended(self, own: str) -> str:
-        """Wait for an execution's end and say how it was."""
+        """Wait for the end of an execution, and return its status."""
         seen = self.rig.until(
             lambda: self.rig.codepipeline.get_pipeline_execution(
                 pipelineName=self.name, pipelineExecutionId=own
@@ -86,7 +86,7 @@ class Line:
         return str(seen)
 
     def settled(self, package: str, status: str) -> Any:
-        """Wait until a package has a status, and describe it."""
+        """Wait until a package has a status, and return its description."""
         return self.rig.until(
             lambda: self.rig.sagemaker.describe_model_package(ModelPackageName=package),
             lambda seen: seen["ModelApprovalStatus"] == status,
@@ -95,7 +95,7 @@ class Line:
 
 @pytest.fixture(scope="module")
 def line(rig: Any, local_folder: Path) -> Line:
-    """Deploy the registry as the project has it, and a pipeline with the stages that it knows."""
+    """Deploy the project's registry, and a pipeline with the stages that the registry expects."""
     project = rig.unique("r")
     rig.sagemaker.create_model_package_group(ModelPackageGroupName=project)
     definition = {"StartAt": "Promote", "States": {"Promote": {"Type": "Succeed"}}}
@@ -129,16 +129,16 @@ def line(rig: Any, local_folder: Path) -> Line:
     return made
 
 
-@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("is_pending", [True, False])
 @pytest.mark.parametrize(("status", "end"), [("Approved", "Succeeded"), ("Rejected", "Failed")])
 def test_a_decision_in_the_registry_answers_the_pipeline(
-    line: Line, status: str, end: str, *, asked: bool
+    line: Line, status: str, end: str, *, is_pending: bool
 ) -> None:
-    """Whether the approval waits by then or is asked later."""
+    """The decision may come before or after the request for approval."""
     own, package = line.begin()
-    if asked:
+    if is_pending:
         line.answer("Hold", "Hold")
-        line.asked("DeployDev")
+        line.approval_token("DeployDev")
         line.decide(package, status)
     else:
         line.decide(package, status)
@@ -148,8 +148,8 @@ def test_a_decision_in_the_registry_answers_the_pipeline(
     assert described["ApprovalDescription"] == "seen"
 
 
-def test_production_approves_its_version(line: Line) -> None:
-    """Whoever looks into the registry sees what serves."""
+def test_a_model_in_production_is_approved(line: Line) -> None:
+    """The registry shows which model serves."""
     own, package = line.begin()
     line.answer("Hold", "Hold")
     line.answer("DeployDev", "Approve")
@@ -158,7 +158,7 @@ def test_production_approves_its_version(line: Line) -> None:
 
 
 def test_a_rejection_in_the_pipeline_rejects_the_version(line: Line) -> None:
-    """With what was said."""
+    """The version has the summary of the rejection."""
     own, package = line.begin()
     line.answer("Hold", "Hold")
     line.answer("DeployDev", "Approve", "Rejected")
@@ -166,14 +166,14 @@ def test_a_rejection_in_the_pipeline_rejects_the_version(line: Line) -> None:
     assert line.settled(package, "Rejected")["ApprovalDescription"].endswith("Rejected: not today")
 
 
-def test_another_version_answers_nothing(line: Line) -> None:
-    """The approval that waits is that of one execution alone."""
+def test_a_decision_about_another_version_answers_nothing(line: Line) -> None:
+    """The pending approval belongs to one execution only."""
     earlier, outdated = line.begin()
     line.answer("Hold", "Hold", "Rejected")
     assert line.ended(earlier) == "Failed"
     own, package = line.begin()
     line.answer("Hold", "Hold")
-    line.asked("DeployDev")
+    line.approval_token("DeployDev")
     line.decide(outdated, "Approved")
     line.answer("DeployDev", "Approve", "Rejected")
     assert line.ended(own) == "Failed"

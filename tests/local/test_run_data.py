@@ -1,4 +1,4 @@
-"""A run succeeds only on its own data: one run at a time, trained on the files that it has uploaded."""
+"""A run succeeds only on its own data: one run at a time, trained on the uploaded files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ target = "price"
 """
 HOLD = "hold"
 # Lists the data and writes the manifest, as a project's training does, after a pause for changes of the data.
-# While there is an object named HOLD, the pause lasts.
+# The pause lasts while an object named HOLD exists.
 TRAINING = {
     "QueryLanguage": "JSONata",
     "StartAt": "Wait",
@@ -78,7 +78,7 @@ MACHINE = f"arn:aws:states:eu-central-1:000000000000:stateMachine:{SLUG}-workflo
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a project whose pipeline trains and asks and is deployed, with its cloud running."""
+    """Yield a project with a deployed pipeline that trains and asks for approval, with its cloud running."""
     made = tmp_path_factory.mktemp("run-data") / "project"
     (made / "pipeline").mkdir(parents=True)
     train = {"Name": "Train", "Actions": [small_pipeline.invoke(MACHINE, "Train")]}
@@ -99,15 +99,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def begin(root: Path) -> Callable[..., Any]:
-    """Return what begins a run with a file of the project, and approves its model."""
+    """Return a function that creates a run with a file of the project, and with automatic approval."""
 
-    def made(name: str = "a.csv") -> Any:
+    def create(name: str = "a.csv") -> Any:
         project, settings = runs.resolve_settings(projects.read_project(root), None)
         return runs.Delivery(
             process.start(project.cloud), project, (root / name,), 0, approve=True, settings=settings
         )
 
-    return made
+    return create
 
 
 def started(one: Any) -> Any:
@@ -119,13 +119,13 @@ def started(one: Any) -> Any:
 
 
 def ended(one: Any) -> str | None:
-    """Say how a run's execution has ended; None while it is under way."""
+    """Return the status of a run's execution; None while it is in progress."""
     status = records.execution_status(one.cloud, one.pipeline, one.execution_id)
     return None if status in records.UNDER_WAY else str(status)
 
 
 def test_a_run_succeeds_on_its_own_data(begin: Callable[..., Any]) -> None:
-    """And the next one on others, when the first has ended."""
+    """The next run succeeds on other data, after the end of the first."""
     for name in ("a.csv", "b.csv"):
         one = begin(name)
         runs.deliver(one)
@@ -148,7 +148,7 @@ def test_a_run_succeeds_on_its_own_data(begin: Callable[..., Any]) -> None:
 def test_an_execution_that_is_trained_on_other_data_is_stopped(
     begin: Callable[..., Any], change: Callable[[Any], None], key: str
 ) -> None:
-    """Before its model is approved, and the run says which file it was."""
+    """The execution is stopped before its model is approved, and the error names the file."""
     one = begin()
     one.data = (*one.data, one.data[0].with_name("b.csv"))
     one.own["Data"] = records.Record("Data", "Succeeded", 0.1)
@@ -162,8 +162,8 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     assert runs.wait_until(lambda: ended(one), "It does not stop.") == "Stopped"
 
 
-def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[..., Any]) -> None:
-    """Where the run that started it was killed: the same data may come again, and others wait."""
+def test_data_that_an_execution_may_still_read_are_not_overwritten(begin: Callable[..., Any]) -> None:
+    """After a killed run, the same data may be uploaded again, and other data only after the training."""
     one = begin()
     one.cloud.client("s3").put_object(Bucket=BUCKET, Key=HOLD)
     s3 = started(one)
@@ -177,10 +177,10 @@ def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[
     runs.upload_data(begin("b.csv"))
 
 
-def test_another_writers_version_is_not_taken_for_the_runs_own(
+def test_a_version_by_another_writer_is_not_the_runs_own(
     begin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is written after a file was compared, while others are still uploaded, is another version."""
+    """Another program may write a file after its comparison, while the run still uploads other files."""
     one = begin()
     one.data = (*one.data, one.data[0].with_name("b.csv"))
     runs.upload_data(one)
@@ -201,7 +201,7 @@ def test_another_writers_version_is_not_taken_for_the_runs_own(
 def test_a_file_that_changes_during_its_upload_is_refused(
     begin: Callable[..., Any], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its content would be neither the former nor the new one, and nothing of it stays."""
+    """Its content would be a mixture of both, and nothing of it is kept."""
     one = begin()
     s3 = one.cloud.client("s3")
     upload = s3.upload_file
@@ -220,14 +220,14 @@ def test_a_file_that_changes_during_its_upload_is_refused(
 
 
 def hold(root: Path, held: Any, end: Any) -> None:
-    """Hold the lock of a project until the end."""
+    """Hold the lock of a project until the event."""
     with run_lock.alone(projects.read_project(root), "run --data first.csv"):
         held.set()
         end.wait(30)
 
 
 def test_a_second_run_is_refused_and_says_what_is_running(root: Path) -> None:
-    """By its command, its time and its process; when that ends, however it ends, the lock is free."""
+    """The message has the first run's command, time and process; any end of that run frees the lock."""
     context = multiprocessing.get_context("spawn")
     held, end = context.Event(), context.Event()
     first = context.Process(target=hold, args=(root, held, end))

@@ -1,4 +1,4 @@
-"""Tables that drift: in the way that was asked for, and in no other."""
+"""Drift scenarios for tables: each changes what it describes, and nothing else."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHANGED = sorted(set(scenarios.OF_TABLES) - {"absent", "additional"})
 
 
 def drifted(name: str, feature: str | None = None, strength: float | None = None) -> tuple[Any, str]:
-    """Give the table as the scenario has it by default, and the feature that it chose."""
+    """Return the table with the scenario's default drift, and the chosen feature."""
     chosen = scenarios.usable_features(name, feature, TYPES)[0]
     return scenarios.applied(name, TABLE, chosen, strength, Random(1)), chosen
 
@@ -34,16 +34,16 @@ def column(table: Any, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_one_column_changes_and_nothing_else(name: str) -> None:
-    """The other columns, the labels and the number of rows stay."""
+def test_only_one_column_changes(name: str) -> None:
+    """The other columns, the labels and the number of rows are unchanged."""
     table, feature = drifted(name)
     assert (table.columns, table.labels) == (TABLE.columns, TABLE.labels)
     for other in TABLE.columns:
         assert (column(table, other) == column(TABLE, other)) == (other != feature)
 
 
-def test_a_shift_is_by_standard_deviations() -> None:
-    """As many as asked for; whole numbers stay whole."""
+def test_a_shift_is_measured_in_standard_deviations() -> None:
+    """Whole numbers stay whole."""
     table, _ = drifted("shift", "size", 1.5)
     before, after = ([float(cell) for cell in column(each, "size")] for each in (TABLE, table))
     moved = statistics.fmean(after) - statistics.fmean(before)
@@ -52,15 +52,15 @@ def test_a_shift_is_by_standard_deviations() -> None:
 
 
 @pytest.mark.parametrize(("name", "feature", "sign"), [("missing", "size", ""), ("category", "kind", None)])
-def test_a_share_is_about_as_large_as_asked_for(name: str, feature: str, sign: str | None) -> None:
-    """Of 700 rows, within four standard errors."""
+def test_the_share_of_changed_rows_is_the_requested_one(name: str, feature: str, sign: str | None) -> None:
+    """The share of 700 rows is within four standard errors."""
     table, _ = drifted(name, feature, 0.3)
     wanted = scenarios.NEW_CATEGORY if sign is None else sign
     assert abs(column(table, feature).count(wanted) / 700 - 0.3) < 4 * (0.3 * 0.7 / 700) ** 0.5
 
 
-def test_columns_go_and_come() -> None:
-    """By name, and the others stay in their places."""
+def test_columns_are_removed_and_added() -> None:
+    """The other columns keep their order."""
     gone, _ = drifted("absent", "rooms")
     assert gone.columns == ("size", "kind")
     assert column(gone, "kind") == column(TABLE, "kind")
@@ -77,8 +77,8 @@ def test_columns_go_and_come() -> None:
         ("fraction", "kind", ["Integral", "rooms would do"]),
     ],
 )
-def test_a_feature_that_cannot_differ_so_is_refused(name: str, feature: str, words: list[str]) -> None:
-    """With those that can."""
+def test_a_feature_of_an_unsuitable_type_is_refused(name: str, feature: str, words: list[str]) -> None:
+    """The message lists the suitable features."""
     with pytest.raises(projects.LocalError) as refused:
         scenarios.usable_features(name, feature, TYPES)
     assert all(word in str(refused.value) for word in words)
@@ -94,14 +94,14 @@ def test_a_feature_that_cannot_differ_so_is_refused(name: str, feature: str, wor
         ("absent", 1.0, "it takes none"),
     ],
 )
-def test_a_strength_that_there_is_not_is_refused(name: str, strength: float, words: str) -> None:
-    """Before any request is sent."""
+def test_an_invalid_strength_is_refused(name: str, strength: float, words: str) -> None:
+    """The refusal comes before any request is sent."""
     with pytest.raises(projects.LocalError, match=words):
         drifts.parse_scenario(name, None, None, strength, 10)
 
 
 @pytest.mark.parametrize("name", CHANGED)
-def test_every_default_is_a_strength(name: str) -> None:
+def test_every_default_strength_is_accepted(name: str) -> None:
     scenario = scenarios.SCENARIOS[name]
     assert scenario.takes(scenario.strength)
     assert drifts.parse_scenario(name, None, None, 0.5, 10).strength == 0.5
@@ -112,8 +112,8 @@ def test_every_default_is_a_strength(name: str) -> None:
     st.lists(st.text(max_size=5) | st.floats().map(str), min_size=1),
     st.floats(0, 3),
 )
-def test_whatever_stands_in_a_cell_is_taken(name: str, cells: list[str], strength: float) -> None:
-    """Missing and unreadable values are left as they are by what changes numbers."""
+def test_any_cell_is_accepted(name: str, cells: list[str], strength: float) -> None:
+    """Scenarios that change numbers leave missing and unreadable values unchanged."""
     change = scenarios.SCENARIOS[name].change
     changed = change(tuple(cells), strength, Random(1))
     assert len(changed) == len(cells)

@@ -1,4 +1,4 @@
-"""Drift on the local cloud: each way is found by its own check, and the governor keeps to its limits."""
+"""Drift on the local cloud: each scenario is found by its own check, and the governor respects its limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.rig import Rig, until
+from tests.harness import Rig, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +24,11 @@ stacks: Any = importlib.import_module("local.stacks")
 scenarios: Any = importlib.import_module("local.scenarios")
 FAST = "600"  # an hour of AWS takes six seconds
 STEADY = "60"
-COOLDOWN = 9000  # of AWS: 150 seconds at that speed
+COOLDOWN = 9000  # seconds of AWS: 150 seconds at the speed STEADY
 
 
 def write_table(path: Path, rows: int = 6000) -> None:
-    """Write a table with a column of each type that drifts in a way of its own."""
+    """Write a table with one column for each type of drift."""
     chance = random.Random(7)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
@@ -41,7 +41,7 @@ def write_table(path: Path, rows: int = 6000) -> None:
 
 @pytest.fixture
 def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> Iterator[Rig]:
-    """Give a project whose model is quick to train."""
+    """Yield a project whose model is quick to train."""
     root = bake(project="drifts")
     made = Rig(root, environment_of(root) / "bin" / "python")
     made.set("model", "name", '"linear_model"')
@@ -52,15 +52,15 @@ def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -
 
 
 def violations(shown: str) -> set[str]:
-    """Name the checks of what was found."""
+    """Return the checks of the printed violations."""
     lines = [line for line in shown.splitlines() if line.startswith("violation: ")]
     return {line.split(": ")[2].split(",")[0] for line in lines}
 
 
-def test_each_way_to_drift_is_found_by_its_own_check(
+def test_each_drift_scenario_is_found_by_its_own_check(
     project: Rig, monkeypatch: pytest.MonkeyPatch, subtests: Any
 ) -> None:
-    """And by no other, at its default strength, through the API, capture and the monitor's state machine."""
+    """No other check reports it, with the default strength, from the API to the monitor's state machine."""
     monkeypatch.setenv("COLUMNS", "1000")
     done = project.run("--speed", FAST)
     assert done.returncode == 0, done.stdout
@@ -76,26 +76,26 @@ def test_each_way_to_drift_is_found_by_its_own_check(
 
 
 def decisions(project: Rig) -> list[Any]:
-    """Give what the governor has decided so far."""
+    """Return the decisions of the governor so far."""
     since = datetime.fromtimestamp(0, UTC)
     return list(records.decisions(project.cloud(), "drifts", since))
 
 
 def started(project: Rig) -> list[Any]:
-    """Give its decisions to start."""
+    """Return the governor's decisions to start."""
     return [each for each in decisions(project) if each.decision == "Started"]
 
 
 def stop(project: Rig, execution: str) -> None:
-    """End an execution of the pipeline in the middle: its data stay new."""
+    """Stop an execution of the pipeline, so that its data stay new."""
     client = project.cloud().client("codepipeline")
     named = {"pipelineName": "drifts-pipeline", "pipelineExecutionId": execution}
     client.stop_pipeline_execution(**named, abandon=True)
     until(lambda: client.get_pipeline_execution(**named)["pipelineExecution"]["status"] == "Stopped")
 
 
-def test_drift_within_the_cooldown_is_refused_and_retrains_at_its_end(project: Rig) -> None:
-    """With the reason, and without another transition of an alarm."""
+def test_drift_within_the_cooldown_is_refused_and_retried_at_its_end(project: Rig) -> None:
+    """The refusal has a reason, and the retry needs no further transition of an alarm."""
     project.set("governor", "cooldown_seconds", str(COOLDOWN))
     assert project.run("--speed", STEADY).returncode == 0
     runner = project.begin_command("drift", "--new-data")
@@ -112,8 +112,10 @@ def test_drift_within_the_cooldown_is_refused_and_retrains_at_its_end(project: R
     assert waited >= COOLDOWN / float(STEADY) - 1
 
 
-def test_model_monitors_schedule_goes_the_same_way(project: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a violation over the alarm to the governor, by the schedule that the project's template makes."""
+def test_a_violation_of_model_monitors_schedule_reaches_the_governor(
+    project: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The violation raises the alarm, and the alarm triggers the governor, all by the project's templates."""
     monkeypatch.setenv("COLUMNS", "1000")
     project.set("monitor", "engine", '"model-monitor"')
     done = project.run("--speed", STEADY)
@@ -127,12 +129,12 @@ def test_model_monitors_schedule_goes_the_same_way(project: Rig, monkeypatch: py
     statuses = {each["MonitoringExecutionStatus"] for each in listed["MonitoringExecutionSummaries"]}
     assert schedule["EndpointName"].startswith("drifts-prd-")
     assert "CompletedWithViolations" in statuses
-    assert has_come_on(project, "drifts-drift-any")
+    assert has_been_in_alarm(project, "drifts-drift-any")
     assert any(each.event == "drift" for each in decisions(project))
 
 
 def truth_of(requests: dict[str, list[str]]) -> bytes:
-    """Write what SageMaker takes for ground truth: a line a request, with a label a row."""
+    """Return ground truth in SageMaker's format: a line for each request, with a label for each row."""
     lines = [
         json.dumps(
             {
@@ -147,7 +149,7 @@ def truth_of(requests: dict[str, list[str]]) -> bytes:
 
 
 def ask(project: Rig, endpoint: str, rows: int = 1200, rows_a_request: int = 20) -> dict[str, list[str]]:
-    """Send rows of the data, and give their labels by the ids of the requests."""
+    """Send rows of the data, and return their labels by the ids of the requests."""
     runtime, asked = project.cloud().client("sagemaker-runtime"), {}
     header, *lines = project.data.read_text(encoding="utf-8").splitlines()[: rows + 1]
     pairs = [line.rsplit(",", 1) for line in lines]
@@ -162,7 +164,7 @@ def ask(project: Rig, endpoint: str, rows: int = 1200, rows_a_request: int = 20)
 
 
 def compared(project: Rig, machine: str, since: datetime) -> dict[str, Any]:
-    """Let the monitor compare what was predicted since then with its ground truth, and give the outcome."""
+    """Let the monitor compare the predictions since then with their ground truth, and return its result."""
     states, end = project.cloud().client("stepfunctions"), datetime.now(UTC) + timedelta(seconds=1)
     window = {"Analysis": "MODEL_QUALITY", "Start": f"{since:%FT%TZ}", "End": f"{end:%FT%TZ}"}
     began = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
@@ -171,23 +173,23 @@ def compared(project: Rig, machine: str, since: datetime) -> dict[str, Any]:
     return dict(json.loads(ended["output"]))
 
 
-def has_come_on(project: Rig, name: str) -> bool:
-    """Whether an alarm was in ALARM."""
+def has_been_in_alarm(project: Rig, name: str) -> bool:
+    """Return whether an alarm was in the ALARM state."""
     alarms = project.cloud().client("cloudwatch")
-    told = alarms.describe_alarm_history(AlarmName=name, HistoryItemType="StateUpdate")
-    return any("to ALARM" in each["HistorySummary"] for each in told["AlarmHistoryItems"])
+    history = alarms.describe_alarm_history(AlarmName=name, HistoryItemType="StateUpdate")
+    return any("to ALARM" in each["HistorySummary"] for each in history["AlarmHistoryItems"])
 
 
 def inputs(project: Rig, machine: str) -> list[dict[str, Any]]:
-    """Give what the executions of the monitor were told."""
+    """Return the inputs of the monitor's executions."""
     states = project.cloud().client("stepfunctions")
     listed = states.list_executions(stateMachineArn=machine)["executions"]
-    told = [states.describe_execution(executionArn=each["executionArn"])["input"] for each in listed]
-    return [json.loads(each) for each in told]
+    texts = [states.describe_execution(executionArn=each["executionArn"])["input"] for each in listed]
+    return [json.loads(each) for each in texts]
 
 
-def test_predictions_are_held_against_ground_truth(project: Rig) -> None:
-    """By the schedule's own state machine: no truth, a truth that the model meets, and one that it misses."""
+def test_predictions_are_compared_with_ground_truth(project: Rig) -> None:
+    """The schedule's state machine runs without ground truth, with matching and with other ground truth."""
     project.set("monitor", "ground_truth_prefix", '"ground-truth/"')
     done = project.run("--speed", FAST)
     assert done.returncode == 0, done.stdout
@@ -204,21 +206,21 @@ def test_predictions_are_held_against_ground_truth(project: Rig) -> None:
     store.put_object(Bucket=bucket, Key=key, Body=truth_of(asked))
     met = compared(project, machine, since)
     assert (met["Result"], met["Violations"]) == ("Monitored", 0)
-    assert not has_come_on(project, "drifts-drift-quality")
+    assert not has_been_in_alarm(project, "drifts-drift-quality")
     wrong = {name: [str(float(label) + 3) for label in labels] for name, labels in asked.items()}
     store.put_object(Bucket=bucket, Key=key, Body=truth_of(wrong))
     assert compared(project, machine, since)["Violations"] > 0
-    until(lambda: has_come_on(project, "drifts-drift-quality"))
+    until(lambda: has_been_in_alarm(project, "drifts-drift-quality"))
     measured = cloud.client("cloudwatch").list_metrics(MetricName="rmse")["Metrics"]
     assert {each["Name"]: each["Value"] for each in measured[0]["Dimensions"]} == {
         "Endpoint": endpoint["EndpointName"],
         "MonitoringSchedule": "drifts-monitor",
     }
-    until(lambda: any("Time" in told and "Analysis" in told for told in inputs(project, machine)))
+    until(lambda: any("Time" in each and "Analysis" in each for each in inputs(project, machine)))
 
 
 def captured(store: Any, bucket: str, folder: str) -> set[str]:
-    """Give the ids of the requests that lie in a folder of capture."""
+    """Return the ids of the captured requests in a folder."""
     found = store.list_objects_v2(Bucket=bucket, Prefix=folder).get("Contents", [])
     files = (store.get_object(Bucket=bucket, Key=each["Key"])["Body"].read() for each in found)
     events = (json.loads(line)["eventMetadata"] for file in files for line in file.splitlines())

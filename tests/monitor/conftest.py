@@ -18,7 +18,7 @@ SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold a baseline's folder, and the validation and test rows, every cell as text."""
+    """The folder of a baseline, and the rows that were not used for it, with every cell as text."""
 
     baseline: Path
     rows: pl.DataFrame

@@ -1,4 +1,4 @@
-"""Our baseline says the same as AWS's own analyzer did of the same tables."""
+"""Comparison of our baseline with AWS's own analyzer, for the same tables."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ FIXTURES = SHARED_DATA / "model_monitor" / "aws_pysdk_quality_check"
 DATA_QUALITY = FIXTURES / "data_quality"
 MODEL_QUALITY = FIXTURES / "model_quality"
 
-# The analyzer that wrote the files is older than these two; a later one's files have them.
+# Fields of a later version of the analyzer than the one that wrote the files.
 NEWER = {"approximate_num_distinct_values", "completeness"}
 
 Document = dict[str, Any]
@@ -33,7 +33,7 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Suggest a baseline of the analyzer's table, which has no header."""
+    """Suggest a baseline for the analyzer's table, which has no header."""
     source, output = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("output")
     (source / "baseline.csv").write_bytes((DATA_QUALITY / "baseline_dataset.csv").read_bytes())
     command.run(Settings(source, output, header=False), ResourceConfig(), [])
@@ -57,14 +57,14 @@ def theirs() -> Document:
 
 
 def test_constraints_are_the_analyzers_byte_for_byte(ours: Path) -> None:
-    """The bad case's file is this one with a type made wrong by hand."""
+    """The file of the bad case differs only in one type that was changed by hand."""
     assert (ours / "constraints.json").read_bytes() == (
         DATA_QUALITY / "good_cases/constraints.json"
     ).read_bytes()
 
 
-def test_fields_stand_in_the_analyzers_order(statistics: Document, theirs: Document) -> None:
-    """The newer analyzer's two fields are between them."""
+def test_fields_have_the_analyzers_order(statistics: Document, theirs: Document) -> None:
+    """The two fields of the newer analyzer are between them."""
     assert list(statistics) == list(theirs)
     for mine, its in zip(statistics["features"], theirs["features"], strict=True):
         assert list(mine) == list(its)
@@ -74,7 +74,7 @@ def test_fields_stand_in_the_analyzers_order(statistics: Document, theirs: Docum
 
 
 def test_exact_statistics_equal_the_analyzers(statistics: Document, theirs: Document) -> None:
-    """All digits are the same."""
+    """All digits are equal."""
     assert statistics["version"] == theirs["version"]
     assert statistics["dataset"] == theirs["dataset"]
     for mine, its in zip(statistics["features"], theirs["features"], strict=True):
@@ -85,15 +85,15 @@ def test_exact_statistics_equal_the_analyzers(statistics: Document, theirs: Docu
             assert mine[field] == its[field], (name, field)
 
 
-def test_deviation_equals_the_analyzers_but_for_its_rounding(statistics: Document, theirs: Document) -> None:
-    """It rounds at each row, in the order of the rows; ours is rounded once, so that parts merge."""
+def test_deviation_equals_the_analyzers_up_to_rounding(statistics: Document, theirs: Document) -> None:
+    """The analyzer rounds at each row, in their order; ours is rounded once, so that parts can be merged."""
     for name, its in features(theirs).items():
         difference = abs(features(statistics)[name]["std_dev"] - its["std_dev"])
         assert difference <= 2 * math.ulp(its["std_dev"]), name
 
 
 def test_distributions_equal_the_analyzers(statistics: Document, theirs: Document) -> None:
-    """Bucket for bucket, bounds included; the sketch keeps the same numbers by the same parameters."""
+    """Buckets with their bounds are equal; the sketch has the same numbers and parameters."""
     for name, its in features(theirs).items():
         mine, its_kll = features(statistics)[name]["distribution"]["kll"], its["distribution"]["kll"]
         assert mine["buckets"] == its_kll["buckets"], name
@@ -104,7 +104,7 @@ def test_distributions_equal_the_analyzers(statistics: Document, theirs: Documen
 
 
 def test_table_with_a_header_has_the_analyzers_rows_and_types(tmp_path: Path) -> None:
-    """The analyzer's file for this table has the number of rows alone, besides a model's quality."""
+    """The analyzer left only the number of rows of this table, besides a model's quality."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "baseline.csv").write_bytes((MODEL_QUALITY / "baseline_dataset.csv").read_bytes())
@@ -136,10 +136,10 @@ def test_table_with_a_header_has_the_analyzers_rows_and_types(tmp_path: Path) ->
         ),
     ],
 )
-def test_data_is_held_to_the_analyzers_own_baseline(
+def test_data_is_compared_with_the_analyzers_own_baseline(
     case: str, expected: list[Document], tmp_path: Path
 ) -> None:
-    """The analyzer's files are read as they are, and the table is the one that they were made from."""
+    """The analyzer's files are read unchanged, and the table is the one of the baseline."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "rows.csv").write_bytes((DATA_QUALITY / "baseline_dataset.csv").read_bytes())
@@ -155,7 +155,7 @@ def test_data_is_held_to_the_analyzers_own_baseline(
 
 @pytest.fixture(scope="module")
 def predictions() -> tuple[Array, Array]:
-    """Read the labels and the predictions of the analyzer's files, a regression of 0 and 1."""
+    """Read the labels and the predictions of the analyzer's regression of 0 and 1."""
     with (MODEL_QUALITY / "baseline_dataset.csv").open() as file:
         rows = list(csv.DictReader(file))
     labels, predicted = (np.array([float(row[name]) for row in rows]) for name in ("Label", "Prediction"))
@@ -163,21 +163,21 @@ def predictions() -> tuple[Array, Array]:
 
 
 def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array]) -> None:
-    """Within its rounding, but for r2: the analyzer takes the labels for the predictions.
+    """All metrics but r2 are equal up to rounding: the analyzer exchanges labels and predictions.
 
-    It divides by the predictions' spread so, and finds -3.2; by the labels', as r2 is defined, it is -0.34.
-    Turned round, ours is its number too.
+    So the analyzer divides by the variance of the predictions, which gives -3.2; r2 is defined with the
+    variance of the labels, which gives -0.34. With exchanged arguments our r2 equals the analyzer's.
     """
     labels, predicted = predictions
     theirs = json.loads((MODEL_QUALITY / "statistics.json").read_text())
     mine = quality(labels, predicted, Target("Label", "regression"))
     assert list(mine) == list(theirs)
     assert mine["dataset"] == theirs["dataset"]
-    # Labels of 0 have no mape.
+    # mape is undefined for labels of 0, so it is missing.
     assert list(mine["regression_metrics"]) == [*theirs["regression_metrics"], "explained_variance"]
-    turned = metrics.regression(predicted, labels)
+    exchanged = metrics.regression(predicted, labels)
     for name, its in theirs["regression_metrics"].items():
-        found = turned[name] if name == "r2" else mine["regression_metrics"][name]["value"]
+        found = exchanged[name] if name == "r2" else mine["regression_metrics"][name]["value"]
         assert found == pytest.approx(its["value"], rel=1e-15, abs=4 * math.ulp(its["value"])), name
         assert mine["regression_metrics"][name]["standard_deviation"] == its["standard_deviation"]
     assert mine["regression_metrics"]["r2"]["value"] == pytest.approx(
@@ -186,15 +186,15 @@ def test_quality_of_a_model_equals_the_analyzers(predictions: tuple[Array, Array
 
 
 @pytest.fixture(scope="module")
-def judged() -> QualityBaseline:
+def analyzer_baseline() -> QualityBaseline:
     return QualityBaseline.from_document(
         json.loads((MODEL_QUALITY / "statistics.json").read_text()), "statistics.json"
     )
 
 
-def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: QualityBaseline) -> None:
-    """They are suggested from its statistics."""
-    assert render(suggest(judged)) == (MODEL_QUALITY / "good_cases/constraints.json").read_text()
+def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(analyzer_baseline: QualityBaseline) -> None:
+    """The constraints are suggested from the analyzer's statistics."""
+    assert render(suggest(analyzer_baseline)) == (MODEL_QUALITY / "good_cases/constraints.json").read_text()
 
 
 @pytest.mark.parametrize(
@@ -207,10 +207,12 @@ def test_constraints_of_a_model_are_the_analyzers_byte_for_byte(judged: QualityB
         ),
     ],
 )
-def test_model_is_held_to_the_analyzers_own_constraints(
-    case: str, expected: list[str], judged: QualityBaseline
+def test_a_model_is_compared_with_the_analyzers_own_constraints(
+    case: str, expected: list[str], analyzer_baseline: QualityBaseline
 ) -> None:
-    """The bad case's file has a threshold that was made wrong by hand."""
+    """The file of the bad case has a threshold that was changed by hand."""
     constraints = json.loads((MODEL_QUALITY / case / "constraints.json").read_text())
-    thresholds = thresholds_of(constraints, judged, "constraints.json")
-    assert [each.description for each in check(judged.statistics, thresholds, judged)] == expected
+    thresholds = thresholds_of(constraints, analyzer_baseline, "constraints.json")
+    assert [
+        each.description for each in check(analyzer_baseline.statistics, thresholds, analyzer_baseline)
+    ] == expected

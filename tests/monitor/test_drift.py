@@ -1,4 +1,4 @@
-"""On real tables the monitor reports each change of the data, and nothing where there is not a change."""
+"""The monitor on real tables: no violation without drift, and the right violation with drift."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def profiled(rows: pl.DataFrame, known: dict[str, frozenset[str]] | None = None)
 
 
 def baseline_of(rows: pl.DataFrame) -> Baseline:
-    """Return the baseline of the suggested files, without writing them 200 times."""
+    """Return the baseline of a suggestion, without writing 200 files."""
     columns = profiled(rows).profile.columns.values()
     return Baseline(
         rows.height,
@@ -46,7 +46,7 @@ def baseline_of(rows: pl.DataFrame) -> Baseline:
 
 
 def test_no_drift_is_reported_on_random_halves() -> None:
-    """200 pairs of halves have no violation at the default threshold, in eight columns each."""
+    """200 pairs of halves with eight columns each give no violation at the default threshold."""
     generator, table = np.random.default_rng(11), TABLE.cast(pl.Float64)
     false_alarms = []
     for _ in range(200):
@@ -61,8 +61,10 @@ def test_no_drift_is_reported_on_random_halves() -> None:
 
 @pytest.mark.parametrize("feature", TABLE.columns)
 @pytest.mark.parametrize("direction", [-0.5, 0.5])
-def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: str, direction: float) -> None:
-    """1,000 records with one shifted column have a violation in it alone, in 40 samples for each column."""
+def test_a_shift_of_half_a_deviation_is_always_found(
+    housing: Prepared, feature: str, direction: float
+) -> None:
+    """Of 1,000 records, only the shifted column is reported, in 40 draws for each column."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     deviation = float(TABLE[feature].cast(pl.Float64).std())  # type: ignore[arg-type]
     generator = np.random.default_rng(5)
@@ -79,7 +81,7 @@ def test_shift_of_half_a_deviation_is_always_found(housing: Prepared, feature: s
 
 
 def test_few_records_never_alarm(housing: Prepared) -> None:
-    """A hundred windows of the smallest size have none; the analyzer is known to report many of them."""
+    """One hundred windows of the minimum size give no violation; AWS's analyzer is said to report many."""
     baseline = baseline_file.read(housing.baseline / "statistics.json", housing.baseline / "constraints.json")
     generator = np.random.default_rng(6)
     for _ in range(100):
@@ -91,7 +93,7 @@ Rows = list[dict[str, Any]]
 
 
 def numbers(rows: pl.DataFrame) -> Rows:
-    """Return rows as a caller's program has them: numbers, some of them whole, and texts."""
+    """Return rows as a client program sends them: whole and decimal numbers, and texts."""
     return [{name: as_json(cell) for name, cell in row.items()} for row in rows.iter_rows(named=True)]
 
 
@@ -133,7 +135,7 @@ def as_table(rows: Rows) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("form", [as_instances, as_table])
 @pytest.mark.parametrize(("table", "change", "check", "feature"), SCENARIOS)
-def test_every_scenario_gives_exactly_its_own_check(  # noqa: PLR0913, PLR0917
+def test_every_scenario_violates_exactly_its_own_check(  # noqa: PLR0913, PLR0917
     table: str,
     change: Callable[[Rows], Rows],
     check: str,
@@ -142,7 +144,7 @@ def test_every_scenario_gives_exactly_its_own_check(  # noqa: PLR0913, PLR0917
     request: pytest.FixtureRequest,
     tmp_path: Path,
 ) -> None:
-    """1,000 rows, several a request, are captured, and the file of violations is read."""
+    """The test goes from captured requests of 1,000 rows, several in a request, to the file of violations."""
     prepared: Prepared = request.getfixturevalue(table)
     sample = numbers(prepared.rows.sample(1000, seed=1))
     assert violations(prepared, sample, form, tmp_path / "before") == []
@@ -151,7 +153,7 @@ def test_every_scenario_gives_exactly_its_own_check(  # noqa: PLR0913, PLR0917
 
 
 def comparison(source: Path, output: Path, baseline: Path) -> Settings:
-    """Ask for captured requests to be compared."""
+    """Return settings for a comparison of captured requests."""
     statistics, constraints = baseline / "statistics.json", baseline / "constraints.json"
     return Settings(source, output, captured=True, statistics=statistics, constraints=constraints)
 
@@ -175,8 +177,8 @@ def violations(
     return found
 
 
-def test_requests_that_endpoints_captured_for_real_are_read(tmp_path: Path) -> None:
-    """Two endpoints have 69 columns in CSV, and one has images, which are not a table."""
+def test_requests_captured_by_real_endpoints_are_read(tmp_path: Path) -> None:
+    """Two endpoints got 69 columns in CSV, and one got images, which are not tables."""
     row = ",".join(["1"] * 69)
     source, output = tmp_path / "source", tmp_path / "baseline"
     source.mkdir()

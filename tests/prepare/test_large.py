@@ -1,4 +1,4 @@
-"""A table that is larger than the memory it is prepared in (`make test-large`)."""
+"""Preparation of a table that is larger than the memory (`make test-large`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PRODUCT = Path(__file__).resolve().parents[2] / "<<cookiecutter.project>>"
 PARTS, ROWS_A_PART = 55, 250_000
 SIZE = 2 * 1000**3
-MOST_MEMORY = 1000**3
+MAX_MEMORY_BYTES = 1000**3
 CITIES = np.array([f"city {number}" for number in range(2000)])
 KINDS = np.array(["red", "green", "blue", "", "NA"])
 
@@ -74,7 +74,9 @@ def base(tmp_path: Path) -> Iterator[Path]:
         ),
     ],
 )
-def test_two_gigabytes_are_prepared_in_one_of_memory(base: Path, write: Callable[[Path], None]) -> None:
+def test_two_gigabytes_are_prepared_in_one_gigabyte_of_memory(
+    base: Path, write: Callable[[Path], None]
+) -> None:
     """Protects jobs on the smallest instances: `prepare` keeps a few bytes for each row."""
     data = base / "processing" / "input" / "data"
     data.mkdir(parents=True)
@@ -90,4 +92,4 @@ def test_two_gigabytes_are_prepared_in_one_of_memory(base: Path, write: Callable
     )
     print(f"\n{write.__name__}: {result}")  # noqa: T201 - the figures are the result
     assert job.returncode == 0
-    assert peak < MOST_MEMORY
+    assert peak < MAX_MEMORY_BYTES

@@ -16,7 +16,7 @@ import pytest
 
 from tests.canary.load import Load
 from tests.canary.production import Production
-from tests.rig import Rig, until, write_table
+from tests.harness import Rig, until, write_table
 from tests.template.test_cruft import IDENTITY, commit, cruft
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Handlers that templates name are there, and read the environment that the templates set."""
+"""Handlers named by templates exist, and read the environment variables that the templates set."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
 TEMPLATES = {path.name: read_template(path) for path in template_paths()}
 KINDS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
-# Imports each handler as Lambda does, with its own environment only, and tells of the module's dataclasses,
-# one of which is read of the environment.
+# Imports each handler as Lambda does, with its own environment only, and lists the fields of the
+# dataclasses in its module; one of these dataclasses is read from the environment.
 PROBE = """
 import dataclasses, importlib, json, os, sys
 given, own = json.load(sys.stdin), dict(os.environ)
@@ -42,7 +42,7 @@ json.dump(given, sys.stdout)
 
 
 def functions(templates: dict[str, Any]) -> list[dict[str, Any]]:
-    """List the templates' functions that are made of code here: handler, and variables that are set."""
+    """List the templates' functions whose code is in this repository: name, handler and set variables."""
     found = []
     for template in templates.values():
         shared = template.get("Globals", {}).get("Function", {}).get("Environment", {}).get("Variables", {})
@@ -57,22 +57,22 @@ def functions(templates: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def faults(templates: dict[str, Any], folder: Path) -> list[str]:
-    """Say which handler does not resolve, and which variables are set and not read, or read and not set."""
+    """List handlers that cannot be imported, and variables that are set and not read, or read and not set."""
     environment = {"PATH": os.environ["PATH"], "AWS_DEFAULT_REGION": "eu-central-1"}
-    asked = json.dumps(functions(templates))
+    request = json.dumps(functions(templates))
     done = subprocess.run(
         [sys.executable, "-c", PROBE],
         cwd=folder,
         env=environment,
-        input=asked,
+        input=request,
         capture_output=True,
         text=True,
         check=True,
     )
-    return [fault for function in json.loads(done.stdout) for fault in of_one(function)]
+    return [fault for function in json.loads(done.stdout) for fault in faults_of_function(function)]
 
 
-def of_one(function: dict[str, Any]) -> list[str]:
+def faults_of_function(function: dict[str, Any]) -> list[str]:
     name, handler, given = function["name"], function["handler"], set(function["variables"])
     if "fault" in function:
         return [f"{name}: {handler} can't be imported: {function['fault']}"]
@@ -83,8 +83,8 @@ def of_one(function: dict[str, Any]) -> list[str]:
     return [f"{name} never reads {one}" for one in unread] + [f"{name} reads {one}, not set" for one in unset]
 
 
-def test_handlers_are_there_and_read_what_is_set() -> None:
-    """Otherwise a function fails on its first call, or goes on by a value that nobody sees."""
+def test_handlers_exist_and_read_the_variables_that_are_set() -> None:
+    """Otherwise a function fails on its first call, or silently uses a default value."""
     assert {function["name"] for function in functions(TEMPLATES)} >= {
         "ApiFunction",
         "GoldenFunction",
@@ -95,8 +95,8 @@ def test_handlers_are_there_and_read_what_is_set() -> None:
     assert faults(TEMPLATES, FUNCTIONS) == []
 
 
-def test_a_handler_or_variable_that_is_another_is_told(tmp_path: Path) -> None:
-    """In the template or in the code."""
+def test_a_missing_handler_or_variable_is_reported(tmp_path: Path) -> None:
+    """The difference may be in the template or in the code."""
     folder = Path(shutil.copytree(FUNCTIONS, tmp_path / "functions"))
     code = (folder / "canary" / "settings.py").read_text(encoding="utf-8")
     (folder / "canary" / "settings.py").write_text(code.replace("capture_url: str", "capture_place: str"))

@@ -1,4 +1,4 @@
-"""What the functions call, read from their code, is what their roles allow: nothing is missing or idle."""
+"""The roles of functions allow the calls in the functions' code, and no other calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
 STACKS = ("deploy-model-prd.yml", "verify.yml", "workflow.yml")
-# Where IAM's name of an action is not that of the call, or something more is needed.
+# Calls whose action in IAM has another name, or that need further actions.
 ACTIONS = {
     "lambda:Invoke": {"lambda:InvokeFunction"},
     "s3:ListObjectsV2": {"s3:ListBucket"},
@@ -33,12 +33,9 @@ TRACING = {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
 Definition = ast.FunctionDef | ast.ClassDef
 
 
-# The code
-
-
 @cache
 def operations(service: str) -> dict[str, str]:
-    """Give the calls of a boto3 client with their names in IAM."""
+    """Return the methods of a boto3 client with the names of their actions in IAM."""
     model = botocore.session.get_session().get_service_model(service)
     prefix = model.signing_name
     return {xform_name(name): f"{prefix}:{name}" for name in model.operation_names}
@@ -52,7 +49,7 @@ class Code:
 
     @cached_property
     def modules(self) -> dict[str, ast.Module]:
-        """Every module, parsed."""
+        """Return every module, parsed."""
         paths = self.folder.rglob("*.py")
         return {
             ".".join(path.relative_to(self.folder).with_suffix("").parts): ast.parse(path.read_text("utf-8"))
@@ -60,12 +57,12 @@ class Code:
         }
 
     def definitions(self, module: str) -> dict[str, Definition]:
-        """Functions and classes of a module."""
+        """Return the functions and classes of a module."""
         nodes = self.modules[module].body
         return {node.name: node for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
 
     def imported(self, module: str) -> dict[str, tuple[str, str]]:
-        """Give what is imported from other modules, as (module, name); a module itself has no name."""
+        """Return imports from other modules as (module, name); the name is empty for a module itself."""
         package = module.rpartition(".")[0]
         found = {}
         for node in ast.walk(self.modules[module]):
@@ -77,7 +74,7 @@ class Code:
         return found
 
     def reached(self, module: str, name: str) -> Iterator[ast.AST]:
-        """Give what runs with the function: it, all that it names, and those modules' own statements."""
+        """Yield the code that runs with a function: its body, its references, and module-level statements."""
         waiting, seen = [(module, name)], set()
         while waiting:
             place = waiting.pop()
@@ -86,7 +83,7 @@ class Code:
             seen.add(place)
             node = self.definitions(place[0])[place[1]]
             yield node
-            waiting += self.named(place[0], node)
+            waiting += self.referenced(place[0], node)
         for own in {place[0] for place in seen}:
             yield from (
                 node
@@ -94,8 +91,8 @@ class Code:
                 if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.If)
             )
 
-    def named(self, module: str, node: ast.AST) -> list[tuple[str, str]]:
-        """List the functions and classes that a piece of code names."""
+    def referenced(self, module: str, node: ast.AST) -> list[tuple[str, str]]:
+        """List the functions and classes that a piece of code refers to."""
         imported, found = self.imported(module), []
         for one in ast.walk(node):
             if isinstance(one, ast.Name):
@@ -108,30 +105,36 @@ class Code:
 
 
 def needed(folder: Path, handler: str) -> set[str]:
-    """List the actions that a handler's calls take."""
+    """List the actions that the calls of a handler need."""
     module, _, name = handler.rpartition(".")
     nodes = [one for node in Code(folder).reached(module, name) for one in ast.walk(node)]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     known: dict[str, str] = {}
     for call in calls:
-        if called(call) in ("client", "control") and call.args and isinstance(call.args[0], ast.Constant):
+        if (
+            method_name(call) in ("client", "control")
+            and call.args
+            and isinstance(call.args[0], ast.Constant)
+        ):
             known |= operations(str(call.args[0].value))
-    found = {known[name] for call in calls for name in (called(call), paged(call)) if name in known}
+    found = {
+        known[name]
+        for call in calls
+        for name in (method_name(call), paginated_operation(call))
+        if name in known
+    }
     return set().union(*(ACTIONS.get(action, {action}) for action in found))
 
 
-def called(call: ast.Call) -> str:
+def method_name(call: ast.Call) -> str:
     return getattr(call.func, "attr", getattr(call.func, "id", ""))
 
 
-def paged(call: ast.Call) -> str:
-    """Give the call that a paginator makes."""
-    if called(call) == "get_paginator" and isinstance(call.args[0], ast.Constant):
+def paginated_operation(call: ast.Call) -> str:
+    """Return the operation of a paginator."""
+    if method_name(call) == "get_paginator" and isinstance(call.args[0], ast.Constant):
         return str(call.args[0].value)
     return ""
-
-
-# The roles
 
 
 def as_list(value: Any) -> list[Any]:
@@ -139,14 +142,14 @@ def as_list(value: Any) -> list[Any]:
 
 
 def allowed(role: dict[str, Any]) -> set[str]:
-    """List what a role always may; what comes with an option (VPC, file system) is the option's."""
+    """List the actions that a role always allows; those of an option (VPC, file system) are left out."""
     (policy,) = role["Properties"]["Policies"]
     statements = [one for one in policy["PolicyDocument"]["Statement"] if "Fn::If" not in one]
     return {action for statement in statements for action in as_list(statement["Action"])}
 
 
 def faults(template: dict[str, Any], folder: Path) -> list[str]:
-    """Say of each function what it calls and may not, and what it may and never calls."""
+    """List the calls that a role does not allow, and the allowed actions that its function never calls."""
     found = []
     for name, resource in template["Resources"].items():
         properties = resource["Properties"]
@@ -156,22 +159,22 @@ def faults(template: dict[str, Any], folder: Path) -> list[str]:
         ):
             continue
         traced = TRACING if resource["Type"] == "AWS::Serverless::Function" else set()
-        wanted = needed(folder, properties["Handler"]) | LOGS | traced
+        required = needed(folder, properties["Handler"]) | LOGS | traced
         given = allowed(template["Resources"][properties["Role"]["Fn::GetAtt"][0]])
-        found += [f"{name} may not {action}" for action in sorted(wanted - given)]
-        found += [f"{name} never does {action}" for action in sorted(given - wanted)]
+        found += [f"{name} may not {action}" for action in sorted(required - given)]
+        found += [f"{name} never does {action}" for action in sorted(given - required)]
     return found
 
 
 @pytest.mark.parametrize("name", STACKS)
 def test_functions_may_do_what_they_call_and_no_more(name: str) -> None:
-    """A missing action shows in production first, an idle one when it is abused."""
+    """A missing action is noticed in production first, and an unused one when it is abused."""
     assert faults(read_template(ROOT / "stacks" / name), FUNCTIONS) == []
 
 
 @pytest.fixture
-def copied(tmp_path: Path) -> Path:
-    """Copy the functions, to break them."""
+def functions_copy(tmp_path: Path) -> Path:
+    """Copy the functions, so that a test can break them."""
     return Path(shutil.copytree(FUNCTIONS, tmp_path / "functions"))
 
 
@@ -207,19 +210,19 @@ def copied(tmp_path: Path) -> Path:
         ),
     ],
 )
-def test_a_call_that_is_not_allowed_is_told(
-    copied: Path, file: str, old: str, new: str, words: list[str]
+def test_a_call_that_is_not_allowed_is_reported(
+    functions_copy: Path, file: str, old: str, new: str, words: list[str]
 ) -> None:
-    """The check follows imports and methods to wherever a call stands."""
-    text = (copied / file).read_text(encoding="utf-8")
+    """The check follows imports and methods to every call."""
+    text = (functions_copy / file).read_text(encoding="utf-8")
     assert old in text
-    (copied / file).write_text(text.replace(old, new), encoding="utf-8")
-    found = faults(read_template(ROOT / "stacks" / "deploy-model-prd.yml"), copied)
+    (functions_copy / file).write_text(text.replace(old, new), encoding="utf-8")
+    found = faults(read_template(ROOT / "stacks" / "deploy-model-prd.yml"), functions_copy)
     assert set(words) <= set(found)
 
 
-def test_an_action_that_nothing_uses_is_told() -> None:
-    """Rights stay behind when code goes."""
+def test_an_unused_action_is_reported() -> None:
+    """Actions easily stay in a role after their code is removed."""
     template = copy.deepcopy(read_template(ROOT / "stacks" / "verify.yml"))
     (policy,) = template["Resources"]["GoldenRole"]["Properties"]["Policies"]
     policy["PolicyDocument"]["Statement"][0]["Action"].append("sagemaker:DeleteEndpoint")

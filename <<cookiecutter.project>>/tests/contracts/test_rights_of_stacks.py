@@ -1,4 +1,4 @@
-"""Roles that make stacks may do what CloudFormation does for the stacks' resources, and no more.
+"""Roles that deploy stacks allow the calls of CloudFormation for the stacks' resources, and no other calls.
 
 CloudFormation's registry says of each type of resource what its handlers call; cfn-lint brings the schemas.
 """
@@ -22,7 +22,7 @@ Template = dict[str, Any]
 TEMPLATES = {path.name: read_template(path) for path in template_paths()}
 PLATFORM = ("network.yml", "pipeline.yml", "studio.yml")
 DELIVERED = [name for name in TEMPLATES if name not in PLATFORM]
-# What a handler calls for a property only; as soon as a template has the property, it is needed.
+# Actions that a handler calls for one property only; they are needed once a template has the property.
 FOR_A_PROPERTY = {
     ("AWS::ApiGateway::RestApi", "Policy"): "apigateway:UpdateRestApiPolicy",
     ("AWS::ApplicationAutoScaling::ScalableTarget", "ScheduledActions"): r"\S+:(Put|Delete)ScheduledAction",
@@ -81,46 +81,46 @@ FOR_A_PROPERTY = {
     ("AWS::SNS::Subscription", "FilterPolicy"): "sns:SetSubscriptionAttributes",
     ("AWS::SNS::Topic", "DataProtectionPolicy"): "sns:PutDataProtectionPolicy",
 }
-# What is never called for these templates, and why.
-NEVER = {
+# Actions that are never called for these templates, with the reason.
+NEVER_CALLED = {
     "codepipeline:StartPipelineExecution",  # RestartExecutionOnUpdate is false
-    "iam:DeleteRolePermissionsBoundary",  # a boundary that came off would bound nothing
+    "iam:DeleteRolePermissionsBoundary",  # without its boundary a role would not be bounded
     "kms:DisableKeyRotation",  # keys rotate
-    "s3:DeleteBucketEncryption",  # what each version of the template has is not taken away
+    "s3:DeleteBucketEncryption",  # a property that each version of the template has is not removed
     "s3:DeleteBucketLifecycle",
     "s3:DeleteBucketTagging",
-    "s3:DeleteObject",  # buckets are made, not emptied
-    "s3files:ListMountTargets",  # the function's file system is one of EFS
+    "s3:DeleteObject",  # buckets are created, not emptied
+    "s3files:ListMountTargets",  # the file system of the function is in EFS
 }
-# The registry has no schema of these with handlers.
-OTHERS = {
+# Types of resources for which the registry has no handlers.
+WITHOUT_HANDLERS = {
     "AWS::CodeBuild::Project": {
         *(f"codebuild:{verb}" for verb in ("BatchGetProjects", "CreateProject", "DeleteProject")),
         "codebuild:UpdateProject",
         "iam:PassRole",
     }
 }
-# What making a stack takes besides.
-BESIDES = {
+# Further actions that the creation of a stack needs.
+FURTHER_ACTIONS = {
     "DeployRole": {
         "cloudformation:CreateChangeSet",  # on transforms; test_transforms.py checks which
         *(f"ecr:{verb}" for verb in ("BatchGetImage", "GetDownloadUrlForLayer", "GetRepositoryPolicy")),
-        "sagemaker:UpdateEndpointWeightsAndCapacities",  # registering a variant that scales asks for it
+        "sagemaker:UpdateEndpointWeightsAndCapacities",  # registering a scalable variant needs it
     },
     "LaunchRole": {
         *(f"cloudformation:{verb}Stack" for verb in ("Create", "Delete", "Update")),
         *(f"cloudformation:{verb}" for verb in ("DescribeStackEvents", "DescribeStacks", "SetStackPolicy")),
         *(f"cloudformation:{verb}" for verb in ("GetTemplateSummary", "ValidateTemplate")),
         *(f"cloudformation:{verb}Resource" for verb in ("Tag", "Untag")),
-        "codeconnections:PassConnection",  # what codestar-connections:PassConnection is to newer connections
+        "codeconnections:PassConnection",  # codestar-connections:PassConnection under its newer name
         "s3:GetObject",  # the template
         "s3:GetObjectTagging",
     },
 }
 
 
-def made(templates: Iterable[Template]) -> dict[str, list[dict[str, Any]]]:
-    """Give all resources by type, as CloudFormation makes them in any variant."""
+def resources_by_type(templates: Iterable[Template]) -> dict[str, list[dict[str, Any]]]:
+    """Return all resources by type, as CloudFormation creates them in any variant."""
     found: dict[str, list[dict[str, Any]]] = {}
     for template in templates:
         for values in variants.variant_values(template):
@@ -131,24 +131,24 @@ def made(templates: Iterable[Template]) -> dict[str, list[dict[str, Any]]]:
 
 
 def needed(templates: Iterable[Template]) -> set[str]:
-    """List what CloudFormation does for the resources; what is retained is not deleted."""
-    found, resources = set(), made(templates)
+    """List the actions of CloudFormation for the resources; retained resources are not deleted."""
+    found, resources = set(), resources_by_type(templates)
     for kind, own in resources.items():
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema
         retained = all(one.get("DeletionPolicy") == "Retain" for one in own)
         handlers = ("create", "read", "update", *(() if retained else ("delete",)))
-        called = OTHERS.get(kind, set()).union(
+        called = WITHOUT_HANDLERS.get(kind, set()).union(
             *(schema.get("handlers", {}).get(one, {}).get("permissions", []) for one in handlers)
         )
         if (schema.get("tagging") or {}).get("taggable"):
             called |= set(schema["tagging"].get("permissions", []))
-        assert called, f"{kind} has no handlers, and OTHERS does not say what it takes"
-        found |= {action for action in called if not for_another_property(kind, action, resources)}
-    return found - NEVER
+        assert called, f"{kind} has no handlers, and WITHOUT_HANDLERS does not list its actions"
+        found |= {action for action in called if not is_for_an_absent_property(kind, action, resources)}
+    return found - NEVER_CALLED
 
 
-def for_another_property(kind: str, action: str, resources: dict[str, list[dict[str, Any]]]) -> bool:
-    """Tell whether an action serves a property that no resource has."""
+def is_for_an_absent_property(kind: str, action: str, resources: dict[str, list[dict[str, Any]]]) -> bool:
+    """Return whether an action serves a property that no resource has."""
     return any(
         re.fullmatch(kinds, kind)
         and re.fullmatch(pattern, action)
@@ -163,7 +163,7 @@ def for_another_property(kind: str, action: str, resources: dict[str, list[dict[
 
 
 def allowed(role: dict[str, Any]) -> set[str]:
-    """List what a role may, with every option on."""
+    """List the actions that a role allows, with every option on."""
     found = set()
     for policy in role["Properties"]["Policies"]:
         for statement in policy["PolicyDocument"]["Statement"]:
@@ -173,10 +173,14 @@ def allowed(role: dict[str, Any]) -> set[str]:
 
 
 def faults(name: str, role: dict[str, Any], templates: Iterable[Template]) -> list[str]:
-    """Say what a role may not and needs, and what it may and never needs."""
-    wanted, given = needed(templates) | BESIDES[name], allowed(role)
-    missing = {one for one in wanted if not any(re.fullmatch(one.replace("*", r"\w*"), own) for own in given)}
-    idle = {own for own in given if not any(re.fullmatch(one.replace("*", r"\w*"), own) for one in wanted)}
+    """List the needed actions that a role does not allow, and the allowed ones that are never needed."""
+    required, permitted = needed(templates) | FURTHER_ACTIONS[name], allowed(role)
+    missing = {
+        one for one in required if not any(re.fullmatch(one.replace("*", r"\w*"), own) for own in permitted)
+    }
+    idle = {
+        own for own in permitted if not any(re.fullmatch(one.replace("*", r"\w*"), own) for one in required)
+    }
     return [f"{name} may not {one}" for one in sorted(missing)] + [
         f"{name} never does {one}" for one in sorted(idle)
     ]
@@ -187,20 +191,20 @@ def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", variants.REGION)
 
 
-def test_the_deployments_role_makes_the_stacks() -> None:
-    """What it may not, a deployment finds out in the middle."""
+def test_the_deploy_role_can_create_the_stacks() -> None:
+    """Otherwise a deployment fails halfway."""
     role = TEMPLATES["pipeline.yml"]["Resources"]["DeployRole"]
     assert faults("DeployRole", role, [TEMPLATES[name] for name in DELIVERED]) == []
 
 
-def test_the_launch_role_makes_the_pipeline() -> None:
-    """What it may not, whoever makes a project in Studio finds out."""
+def test_the_launch_role_can_create_the_pipeline() -> None:
+    """Otherwise the creation of a project in Studio fails halfway."""
     role = TEMPLATES["studio.yml"]["Resources"]["LaunchRole"]
     assert faults("LaunchRole", role, [TEMPLATES["pipeline.yml"]]) == []
 
 
-def test_another_resource_or_property_or_right_is_told() -> None:
-    """A type that is new, a property that is new, an action too many."""
+def test_a_new_resource_property_or_action_is_reported() -> None:
+    """The cases are a new type, a new property and an unused action."""
     broken = copy.deepcopy(TEMPLATES["workflow.yml"])
     broken["Resources"]["Queue"] = {"Type": "AWS::SQS::Queue", "Properties": {}}
     broken["Resources"]["StateMachineRole"]["Properties"]["ManagedPolicyArns"] = ["arn:aws:iam::aws:policy/x"]

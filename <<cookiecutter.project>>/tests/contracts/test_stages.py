@@ -1,4 +1,4 @@
-"""Between the stages: dev and production, jobs and container, alarms and who feeds them, names and limits."""
+"""Contracts between stages: dev and production, jobs and container, alarms and metrics, names."""
 
 from __future__ import annotations
 
@@ -39,31 +39,26 @@ MACHINES = {
 Template = dict[str, Any]
 
 
-# what the registry says of a model, and the container
-
-
 @pytest.mark.parametrize(
     ("workload", "read"),
     [("tabular", {*negotiation.SUPPORTED}), ("image", {negotiation.JSON, *images.IMAGE_TYPES})],
 )
-def test_a_registered_model_names_all_that_the_container_reads_and_writes(
-    workload: str, read: set[str]
-) -> None:
-    """Who deploys it from the registry goes by that; image/jpg is nobody's name but that of wrong callers."""
+def test_a_registered_model_lists_the_containers_content_types(workload: str, read: set[str]) -> None:
+    """Users of the registry rely on these content types; image/jpg is absent as a misspelling."""
     (package,) = (
         node["Arguments"]
         for _, node in walk(MACHINES["workflow"])
         if isinstance(node, dict) and str(node.get("Resource")).endswith(":createModelPackage")
     )
-    told = package["InferenceSpecification"]
-    expression = Jsonata(told["SupportedContentTypes"].removeprefix("{%").removesuffix("%}"))
+    specification = package["InferenceSpecification"]
+    expression = Jsonata(specification["SupportedContentTypes"].removeprefix("{%").removesuffix("%}"))
     expression.assign("settings", {"Data": {"Workload": workload}})
     assert {*expression.evaluate(None)} == read - {"image/jpg"}
-    assert tuple(told["SupportedResponseMIMETypes"]) == negotiation.SUPPORTED
+    assert tuple(specification["SupportedResponseMIMETypes"]) == negotiation.SUPPORTED
 
 
-def test_the_workflow_knows_each_metric_and_which_are_errors() -> None:
-    """SageMaker takes what a training prints by these names, and the gate's direction follows from them."""
+def test_the_workflow_defines_each_metric_and_lists_the_error_metrics() -> None:
+    """SageMaker parses metrics of a training by these names, and the gate's direction depends on the list."""
     numbers = metrics.scores(np.array([1.0, 2.0]), np.array([1.5, 2.0]), Target("y", "regression"))
     sure = np.array([[0.9, 0.1], [0.2, 0.8]])
     classes = metrics.scores(np.array([0.0, 1.0]), sure, Target("y", "binary", ("a", "b")))
@@ -79,10 +74,8 @@ def test_the_workflow_knows_each_metric_and_which_are_errors() -> None:
     assert re.findall(r"\w+", listed) == [*metrics.ERRORS]
 
 
-# dev and production
-
 SERVING = {"Model", "EndpointConfig", "Endpoint"}
-# What production has and dev has not, and why.
+# Parameters of production that dev lacks, by their purpose.
 ONLY_PRODUCTION = {
     "the API": {"LambdaImageUri", "ApiPackage", "AuthorizationType", "AccessLog", "EfsAccessPointArn"}
     | {"ThrottlingRateLimit", "ThrottlingBurstLimit"},
@@ -99,7 +92,7 @@ ONLY_PRODUCTION = {
 
 
 def stage_faults(dev: Template, prd: Template) -> Iterator[str]:
-    """Say where dev and production differ beyond the names of their stage and the list above."""
+    """List the differences between dev and production beyond the stage in names and ONLY_PRODUCTION."""
     for name in sorted(SERVING):
         mine, theirs = (
             json.dumps(one["Resources"].get(name), sort_keys=True).replace(f"-{stage}-", "-stage-")
@@ -119,8 +112,8 @@ def stage_faults(dev: Template, prd: Template) -> Iterator[str]:
             yield f"parameter {name} is another"
 
 
-def test_dev_is_production_but_for_a_named_list() -> None:
-    """What is tried in dev is what serves."""
+def test_dev_and_production_differ_only_in_listed_parameters() -> None:
+    """The configuration that is tested in dev is the one that serves."""
     assert list(stage_faults(DEV, PRD)) == []
 
 
@@ -135,13 +128,13 @@ def test_dev_is_production_but_for_a_named_list() -> None:
         (["Parameters", "InstanceType", "Default"], "ml.t2.medium", "parameter InstanceType is another"),
     ],
 )
-def test_another_dev_is_told(path: list[str], value: Any, words: str) -> None:
-    """Each kind of difference is seen."""
+def test_a_difference_between_dev_and_production_is_reported(path: list[str], value: Any, words: str) -> None:
+    """Each kind of difference is found."""
     assert words in stage_faults(changed(DEV, path, value), PRD)
 
 
 def changed(content: Any, path: list[Any], value: Any) -> Any:
-    """Copy a document and put a value into a place of it."""
+    """Copy a document and put a value at a path of it."""
     broken = copy.deepcopy(content)
     place = broken
     for key in path[:-1]:
@@ -150,12 +143,9 @@ def changed(content: Any, path: list[Any], value: Any) -> Any:
     return broken
 
 
-# State machine and container
-
-
 def command_faults(machines: dict[str, dict[str, Any]], known: Collection[str]) -> Iterator[str]:
-    """Say which job runs a command that the container lacks, and which command nothing runs."""
-    run = {"train", "serve"}  # SageMaker's own words for training jobs and endpoints
+    """List the jobs whose command the container lacks, and the commands that no job runs."""
+    run = {"train", "serve"}  # commands that SageMaker sets for training jobs and endpoints
     for _, inner in (one for machine in machines.values() for one in machines_in(machine, "")):
         for name, state in inner["States"].items():
             arguments = state.get("Arguments")
@@ -168,20 +158,18 @@ def command_faults(machines: dict[str, dict[str, Any]], known: Collection[str]) 
 
 
 def test_the_state_machine_runs_commands_of_the_container() -> None:
-    """Otherwise a job ends with a usage error, after its machine has been paid for."""
+    """Otherwise a job ends with a usage error, after its instance has been paid for."""
     assert list(command_faults(MACHINES, COMMANDS)) == []
 
 
-def test_a_command_that_is_not_there_is_told() -> None:
-    """Both ways."""
+def test_an_unknown_or_unused_command_is_reported() -> None:
+    """Both an unknown and an unused command are found."""
     path = ["workflow", "States", "EvaluateModel", "Arguments", "AppSpecification", "ContainerArguments"]
     found = list(command_faults(changed(MACHINES, path, ["evalute"]), COMMANDS))
     assert found == ["EvaluateModel runs evalute, which the container lacks", "nothing runs evaluate"]
 
 
-# Alarms and who feeds them
-
-# What AWS publishes of a function that an alias invokes, and of a variant (CloudWatch metrics references).
+# Metrics of AWS for a function behind an alias, and for a variant (CloudWatch metrics references).
 BY_ALIAS = ({"FunctionName", "Resource"}, {"FunctionName", "Resource", "ExecutedVersion"})
 PUBLISHED: dict[str, dict[str, tuple[set[str], ...]]] = {
     "AWS/Lambda": {"Errors": BY_ALIAS, "Duration": BY_ALIAS},
@@ -193,7 +181,7 @@ PUBLISHED: dict[str, dict[str, tuple[set[str], ...]]] = {
 
 @pytest.fixture
 def published(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, tuple[set[str], ...]]]:
-    """Add what the API's function emits, by running it."""
+    """Add the metrics of the API's function, by running it."""
     namespace = "the-namespace"
     endpoint.count_failure(Settings("the-endpoint", "1", "0", namespace), 404)
     (metric,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
@@ -205,7 +193,7 @@ def published(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, tuple[s
 
 
 def alarm_faults(template: Template, known: dict[str, dict[str, tuple[set[str], ...]]]) -> Iterator[str]:
-    """Say which alarm watches what nobody publishes: it would be silent for ever."""
+    """List the alarms whose metric does not exist, which would be silent for ever."""
     for name, resource in template["Resources"].items():
         if resource["Type"] != "AWS::CloudWatch::Alarm":
             continue
@@ -219,8 +207,8 @@ def alarm_faults(template: Template, known: dict[str, dict[str, tuple[set[str], 
             yield f"{name}: {alarm['MetricName']} has no dimensions {sorted(dimensions)}"
 
 
-def test_alarms_watch_what_is_published(published: dict[str, Any]) -> None:
-    """Namespace, metric and dimensions, with missing data treated."""
+def test_alarms_watch_published_metrics(published: dict[str, Any]) -> None:
+    """Namespace, metric and dimensions of each alarm exist, and every published metric has an alarm."""
     assert list(alarm_faults(PRD, published)) == []
     watched = {
         one["Properties"]["MetricName"]
@@ -240,15 +228,13 @@ def test_alarms_watch_what_is_published(published: dict[str, Any]) -> None:
         ("VersionErrorsAlarm", "Dimensions", [{"Name": "ExecutedVersion"}], "has no dimensions"),
     ],
 )
-def test_a_deaf_alarm_is_told(
+def test_an_alarm_without_a_metric_is_reported(
     published: dict[str, Any], alarm: str, key: str, value: Any, words: str
 ) -> None:
-    """One letter is enough for an alarm that never rings."""
+    """One wrong letter makes an alarm that never fires."""
     broken = changed(PRD, ["Resources", alarm, "Properties", key], value)
     assert any(words in fault for fault in alarm_faults(broken, published))
 
-
-# Names and limits
 
 LIMITS = {  # of each service, in characters
     "AWS::CloudWatch::Alarm": ("AlarmName", 255),
@@ -279,7 +265,7 @@ LONGEST = {
 
 
 def name_faults(template: Template) -> Iterator[str]:
-    """Say which names are too long for the longest project and an execution, and which are not known."""
+    """List the names that are too long for the longest project, and those without a known limit."""
     for logical, resource in template["Resources"].items():
         key, most = LIMITS.get(resource["Type"], ("", 0))
         named = [name for name in resource["Properties"] if re.fullmatch(r"(?!File)\w*Name|Name", name)]
@@ -291,7 +277,7 @@ def name_faults(template: Template) -> Iterator[str]:
             text = given["Fn::Sub"] if "Fn::Sub" in given else "${" + given["Ref"] + "}"
             length = len(re.sub(r"\$\{(\w+)\}", lambda found: LONGEST[found[1]], text))
             yield from (
-                f"{logical} has {length} characters, and {most} are taken" for _ in range(length > most)
+                f"{logical} has {length} characters, and {most} are allowed" for _ in range(length > most)
             )
 
 
@@ -301,7 +287,7 @@ def has_project(value: Any) -> bool:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_names_fit(name: str) -> None:
-    """With 16 characters of a project and 36 of an execution."""
+    """The project has 16 characters and the execution 36."""
     assert list(name_faults(TEMPLATES[name])) == []
 
 
@@ -309,39 +295,39 @@ def test_names_fit(name: str) -> None:
     ("resource", "key", "given", "words"),
     [
         ("Endpoint", "EndpointName", "${Project}-production-${ExecutionId}", "64 characters, and 63"),
-        ("PreTrafficFunction", "FunctionName", "CodeDeployHook_${Project}-" + "x" * 40, "and 64 are taken"),
-        ("Model", "ModelName", "${Project}-serving-model-${ExecutionId}", "and 63 are taken"),
+        ("PreTrafficFunction", "FunctionName", "CodeDeployHook_${Project}-" + "x" * 40, "and 64 are allowed"),
+        ("Model", "ModelName", "${Project}-serving-model-${ExecutionId}", "and 63 are allowed"),
     ],
 )
-def test_a_name_that_is_too_long_is_told(resource: str, key: str, given: str, words: str) -> None:
-    """SageMaker ends names at 63 characters, Lambda at 64."""
+def test_a_name_that_is_too_long_is_reported(resource: str, key: str, given: str, words: str) -> None:
+    """SageMaker allows 63 characters, and Lambda 64."""
     broken = changed(PRD, ["Resources", resource, "Properties", key], {"Fn::Sub": given})
     assert any(words in fault for fault in name_faults(broken))
 
 
 JOB_LIMITS = {"ProcessingJobName": 63, "TrainingJobName": 63, "TransformJobName": 63}
 JOB_LIMITS["HyperParameterTuningJobName"] = 32
-MOST_RETRIES = 9  # one digit
-CONTEXT = {"Execution": {"Name": LONGEST["ExecutionId"]}, "State": {"RetryCount": MOST_RETRIES}}
+MAX_RETRIES = 9  # one digit
+CONTEXT = {"Execution": {"Name": LONGEST["ExecutionId"]}, "State": {"RetryCount": MAX_RETRIES}}
 
 
 def job_name_faults(machine: dict[str, Any]) -> Iterator[str]:
-    """Say which jobs have too long a name, or one that an execution's retries would use twice."""
+    """List the jobs whose name is too long, or would be the same in a retry."""
     for where, content in walk(machine):
-        if not isinstance(content, dict) or ".Output" in where:  # what is told later
+        if not isinstance(content, dict) or ".Output" in where:  # a name that is only reported
             continue
         for key in content.keys() & JOB_LIMITS.keys():
             if not str(content[key]).startswith("{%"):
                 continue
-            first, last = (job_name(content[key], retry) for retry in (0, MOST_RETRIES))
+            first, last = (job_name(content[key], retry) for retry in (0, MAX_RETRIES))
             if len(last) > JOB_LIMITS[key]:
-                yield f"{where}.{key} has {len(last)} characters, and {JOB_LIMITS[key]} are taken"
+                yield f"{where}.{key} has {len(last)} characters, and {JOB_LIMITS[key]} are allowed"
             if first == last:
                 yield f"{where}.{key} is the same in each retry"
 
 
 def job_name(expression: str, retry: int) -> str:
-    """Evaluate a job's name for the longest project and an execution."""
+    """Evaluate the name of a job for the longest project and an execution."""
     context = {**CONTEXT, "State": {"RetryCount": retry}}
     found = Jsonata(expression[2:-2]).evaluate(None, {"states": {"context": context}})
     return str(found).replace("${Project}", LONGEST["Project"])
@@ -349,34 +335,32 @@ def job_name(expression: str, retry: int) -> str:
 
 @pytest.mark.parametrize("name", MACHINES)
 def test_names_of_jobs_fit(name: str) -> None:
-    """SageMaker ends them at 63 characters, and takes each once."""
+    """SageMaker allows 63 characters, and accepts each name once."""
     assert list(job_name_faults(MACHINES[name])) == []
 
 
-def test_a_jobs_name_that_is_too_long_or_used_twice_is_told() -> None:
-    """One letter more, and the execution alone."""
+def test_a_job_name_that_is_too_long_or_used_twice_is_reported() -> None:
+    """The cases are a longer infix, and a name of the execution alone."""
     path = ["States", "PrepareData", "Arguments", "ProcessingJobName"]
     given = MACHINES["workflow"]["States"]["PrepareData"]["Arguments"]["ProcessingJobName"]
     (fault,) = job_name_faults(changed(MACHINES["workflow"], path, given.replace("-prep-", "-preparation-")))
-    assert fault.endswith("ProcessingJobName has 67 characters, and 63 are taken")
+    assert fault.endswith("ProcessingJobName has 67 characters, and 63 are allowed")
     alone = "{% '${Project}-' & $states.context.Execution.Name %}"
     (fault,) = job_name_faults(changed(MACHINES["workflow"], path, alone))
     assert fault.endswith("ProcessingJobName is the same in each retry")
 
 
-# Two projects in one account
-
-# Names that are unique within what they belong to, and not in an account.
-INNER = {"MetricName", "PolicyName", "ServiceName", "StageName"}
-GOES_ON = re.compile(r"(-?[a-z0-9])+")  # what may follow a project's name in a longer project's
+# Properties whose names are unique within their parent, and not within the account.
+UNIQUE_WITHIN_PARENT = {"MetricName", "PolicyName", "ServiceName", "StageName"}
+NAME_CONTINUATION = re.compile(r"(-?[a-z0-9])+")  # the rest of another project's longer name
 
 
 def account_names(templates: dict[str, Template]) -> Iterator[tuple[str, str, str]]:
-    """Give each name that an account has once: of what kind it is, of which resource, and how it is made."""
+    """Yield each name that is unique in an account: its type, its resource and its pattern."""
     for template in templates.values():
         for logical, resource in template["Resources"].items():
             for key, value in resource.get("Properties", {}).items():
-                if re.fullmatch(r"(?!File)\w*Name|Name", key) and key not in INNER:
+                if re.fullmatch(r"(?!File)\w*Name|Name", key) and key not in UNIQUE_WITHIN_PARENT:
                     yield resource["Type"], logical, pattern_of(value)
         for logical, output in template.get("Outputs", {}).items():
             if "Export" in output:
@@ -384,14 +368,14 @@ def account_names(templates: dict[str, Template]) -> Iterator[tuple[str, str, st
 
 
 def pattern_of(value: Any) -> str:
-    """Write a name with ${X} in it; what another resource or a person names is nobody's here."""
+    """Return a name with ${X} in it; it is empty where another resource or a person gives the name."""
     if isinstance(value, str):
         return value
     return str(value.get("Fn::Sub", "${Project}" if value == {"Ref": "Project"} else ""))
 
 
 def collision_faults(templates: dict[str, Template]) -> Iterator[str]:
-    """Say which names two projects would both have, and which one of the names leads to that."""
+    """List the names that two projects would share, with the project name that leads to the collision."""
     known: dict[str, list[tuple[str, str]]] = {}
     for kind, logical, pattern in account_names(templates):
         if pattern and "${Project}" not in pattern:
@@ -401,12 +385,12 @@ def collision_faults(templates: dict[str, Template]) -> Iterator[str]:
         for (logical, longer), (other, shorter) in itertools.permutations(names, 2):
             before, _, ending = shorter.partition("${Project}")
             rest = longer.removeprefix(f"{before}${{Project}}").removesuffix(ending)
-            if f"{before}${{Project}}{rest}{ending}" == longer and GOES_ON.fullmatch(rest):
-                yield f"{logical} of a project is {other} of one whose name goes on with {rest}"
+            if f"{before}${{Project}}{rest}{ending}" == longer and NAME_CONTINUATION.fullmatch(rest):
+                yield f"{logical} of a project is {other} of one whose name continues with {rest}"
 
 
 def test_two_projects_have_no_name_in_common() -> None:
-    """Whatever they are called: one name may be the beginning of the other."""
+    """One project's name may be the beginning of the other's."""
     assert list(collision_faults(TEMPLATES)) == []
 
 
@@ -419,19 +403,19 @@ def test_two_projects_have_no_name_in_common() -> None:
             "pipeline.yml",
             ["ApiRepository", "Properties", "RepositoryName"],
             {"Fn::Sub": "${Project}-api"},
-            "ApiRepository of a project is Repository of one whose name goes on with -api",
+            "ApiRepository of a project is Repository of one whose name continues with -api",
         ),
         (
             "verify.yml",
             ["GoldenFunction", "Properties", "FunctionName"],
             {"Fn::Sub": "CodeDeployHook_${Project}-golden-pre-traffic"},
-            "GoldenFunction of a project is PreTrafficFunction of one whose name goes on with -golden",
+            "GoldenFunction of a project is PreTrafficFunction of one whose name continues with -golden",
         ),
     ],
 )
-def test_a_name_that_two_projects_would_have_is_told(
+def test_a_name_that_two_projects_would_share_is_reported(
     name: str, path: list[str], value: Any, words: str
 ) -> None:
-    """A fixed one, and one that another project's longer name makes."""
+    """The cases are a fixed name, and a name that another project's longer name produces."""
     broken = {**TEMPLATES, name: changed(TEMPLATES[name], ["Resources", *path], value)}
     assert any(words in fault for fault in collision_faults(broken)), list(collision_faults(broken))

@@ -1,4 +1,4 @@
-"""Each template's transforms are those that the role which deploys it may use, and are acknowledged.
+"""The role that deploys a template may use its transforms, and its deployment acknowledges them.
 
 CloudFormation authorizes a transform as a resource of its own: `cloudformation:CreateChangeSet` on its ARN.
 A transform that the role may not use fails the deployment before any resource is made.
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 Content = dict[str, Any]
 TEMPLATES = {path.name: read_template(path) for path in template_paths()}
 PLATFORM = ("network.yml", "pipeline.yml", "studio.yml")
-# The template that declares a role, and the role; Service Catalog launches pipeline.yml by the second.
+# The template that declares a role, and the role; Service Catalog launches pipeline.yml with the second.
 ROLES = {"DeployRole": "pipeline.yml", "LaunchRole": "studio.yml"}
 HOSTED = "arn:${AWS::Partition}:cloudformation:${AWS::Region}:aws:transform/"
 
 
 def deployed(templates: dict[str, Content]) -> dict[str, set[str]]:
-    """Name the templates that each role deploys: as the pipeline's actions say, and by Service Catalog."""
+    """Return the templates that each role deploys, by the pipeline's actions or by Service Catalog."""
     found: dict[str, set[str]] = {"LaunchRole": {"pipeline.yml"}}
     for action in actions(templates["pipeline.yml"]["Resources"]["Pipeline"]["Properties"]["Stages"]):
         role, attribute = action["RoleArn"]["Fn::GetAtt"]
@@ -37,7 +37,7 @@ def deployed(templates: dict[str, Content]) -> dict[str, set[str]]:
 
 
 def actions(node: Any) -> Iterator[Content]:
-    """Give the configuration of each action that deploys a template."""
+    """Return the configuration of each action that deploys a template."""
     if isinstance(node, dict) and "TemplatePath" in node:
         yield node
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
@@ -45,7 +45,7 @@ def actions(node: Any) -> Iterator[Content]:
 
 
 def statements(role: Content) -> Iterator[Content]:
-    """Give the statements of a role's policies, those of options as well."""
+    """Return the statements of a role's policies, those of options too."""
     for policy in role["Properties"]["Policies"]:
         for one in policy["PolicyDocument"]["Statement"]:
             yield from (
@@ -53,26 +53,26 @@ def statements(role: Content) -> Iterator[Content]:
             )
 
 
-def listed(value: Any) -> list[Any]:
-    """Give a list, of one where a single value is there."""
+def as_list(value: Any) -> list[Any]:
+    """Return a list; a single value becomes a list of one."""
     return value if isinstance(value, list) else [value]
 
 
 def allowed(role: Content) -> set[str]:
-    """Name the ARNs, with their pseudo parameters, on which a role may make change sets."""
+    """Return the ARNs, with their pseudo parameters, for which a role may create change sets."""
     found = set()
     for statement in statements(role):
-        if "cloudformation:CreateChangeSet" in listed(statement["Action"]):
+        if "cloudformation:CreateChangeSet" in as_list(statement["Action"]):
             assert statement["Effect"] == "Allow"
             assert "Condition" not in statement
             found |= {
-                one["Fn::Sub"] if isinstance(one, dict) else one for one in listed(statement["Resource"])
+                one["Fn::Sub"] if isinstance(one, dict) else one for one in as_list(statement["Resource"])
             }
     return found
 
 
 def arn(transform: str) -> str:
-    """Name a transform that AWS hosts as IAM does."""
+    """Return the ARN of a transform that AWS hosts."""
     assert transform.startswith("AWS::"), (
         f"{transform} is a macro of the account, which this check does not know"
     )
@@ -80,7 +80,7 @@ def arn(transform: str) -> str:
 
 
 def faults(templates: dict[str, Content]) -> list[str]:
-    """Say which transforms a role uses and may not, and which it may use and does not."""
+    """List the used transforms that a role does not allow, and the allowed ones that are not used."""
     found = []
     for role, names in deployed(templates).items():
         may = allowed(templates[ROLES[role]]["Resources"][role])
@@ -112,14 +112,14 @@ def test_roles_may_use_the_transforms_of_the_templates_that_they_deploy() -> Non
     ],
 )
 def test_another_transform_is_reported(name: str, change: Content, words: str) -> None:
-    """One more than the role may use in each of a transform's three forms, and one fewer."""
+    """The cases are one transform more in each of its three forms, and one fewer."""
     assert faults({**TEMPLATES, name: TEMPLATES[name] | change}) == [
         f"DeployRole {words.replace('${}', HOSTED)}"
     ]
 
 
 def test_a_transform_in_a_template_of_studio_is_reported() -> None:
-    """The launch role may use none, and pipeline.yml has none."""
+    """The launch role may use no transform, and pipeline.yml has none."""
     changed = TEMPLATES["pipeline.yml"] | {"Transform": "AWS::LanguageExtensions"}
     assert faults({**TEMPLATES, "pipeline.yml": changed}) == [
         f"LaunchRole may not use {HOSTED}LanguageExtensions"

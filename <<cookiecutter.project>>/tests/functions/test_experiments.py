@@ -1,4 +1,4 @@
-"""A training becomes one finished run of an MLflow server, or it is said why not.
+"""A training becomes one finished run of an MLflow server, or the reason of the failure is reported.
 
 MLFLOW_TRACKING_URI names a real server that the same tests run against as well.
 """
@@ -83,7 +83,7 @@ class Mlflow:
     def _runs_log_batch(self, run_id: str, **kinds: list[dict[str, Any]]) -> Any:
         for kind, most, longest in (("params", 100, 6000), ("tags", 100, 8000), ("metrics", 1000, None)):
             entries = {entry["key"]: entry["value"] for entry in kinds[kind]}
-            odd = [name for name in entries if not NAME.fullmatch(name)]
+            invalid = [name for name in entries if not NAME.fullmatch(name)]
             long = [value for value in entries.values() if longest and len(value) > longest]
             known = self.runs[run_id]["data"][kind]
             changed = [
@@ -91,7 +91,7 @@ class Mlflow:
                 for name in entries
                 if kind == "params" and known.get(name, entries[name]) != entries[name]
             ]
-            if odd or long or changed or len(entries) > most:
+            if invalid or long or changed or len(entries) > most:
                 raise RefusedError("INVALID_PARAMETER_VALUE")
             known |= entries
         return {}
@@ -131,7 +131,7 @@ def an_event(**more: Any) -> dict[str, Any]:
     }
 
 
-def seen(tracking: TrackingServer, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
+def read_run(tracking: TrackingServer, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
     """Read a run."""
     found = tracking.get("runs/get", run_id=run)["run"]
     data = {
@@ -145,7 +145,7 @@ def test_a_training_is_a_finished_run(tracking: TrackingServer, monkeypatch: pyt
     """With its parameters, metrics and tags, in the project's experiment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.mlflow_tracking_uri)
     event = an_event()
-    info, data = seen(tracking, handler.handler(event, Context())["RunId"])
+    info, data = read_run(tracking, handler.handler(event, Context())["RunId"])
     assert (info["run_name"], info["status"]) == (event["Run"], "FINISHED")
     assert int(info["end_time"]) >= int(info["start_time"]) > 0
     assert (data["params"], data["metrics"]) == (event["Params"], event["Metrics"])
@@ -159,17 +159,17 @@ def test_a_repeated_call_writes_no_second_run(tracking: TrackingServer) -> None:
     assert log_run(tracking, RunRecord.read(event)) == first
     other = log_run(tracking, RunRecord.read({**event, "Run": str(uuid.uuid4())}))
     assert other != first
-    assert seen(tracking, other)[0]["experiment_id"] == seen(tracking, first)[0]["experiment_id"]
+    assert read_run(tracking, other)[0]["experiment_id"] == read_run(tracking, first)[0]["experiment_id"]
 
 
 def test_entries_that_mlflow_refuses_are_cut(tracking: TrackingServer) -> None:
-    """One odd name or long value would cost the whole batch."""
+    """One invalid name or long value would cost the whole batch."""
     event = an_event(
         Params={"odd name (x)": 1, "long": "x" * 9000} | {f"p{number:03}": number for number in range(200)},
         Metrics={"rmse": 0.5, "r2": None, "auc": float("nan"), "flag": True},
         Tags={"data": "é" * 9000},
     )
-    _, data = seen(tracking, log_run(tracking, RunRecord.read(event)))
+    _, data = read_run(tracking, log_run(tracking, RunRecord.read(event)))
     assert data["metrics"] == {"rmse": 0.5}
     assert len(data["params"]) == 100
     assert (data["params"]["odd name _x_"], len(data["params"]["long"])) == ("1", 6000)

@@ -1,4 +1,4 @@
-"""What the local commands do with pictures: pack, send and change them, and read what `prepare` left."""
+"""Images in the local commands: packing, sending and changing them, and reading the prepared data."""
 
 import base64
 import io
@@ -14,45 +14,46 @@ from local import pictures, sample, scenarios
 from local.project import LocalError
 
 
-def encoded(colour: str) -> bytes:
+def encode_image(colour: str) -> bytes:
     body = io.BytesIO()
     Image.new("RGB", (8, 8), colour).save(body, "PNG")
     return body.getvalue()
 
 
-def table(*colours: str) -> pictures.Pictures:
-    rows = tuple((base64.b64encode(encoded(colour)).decode(),) for colour in colours)
+def images_of(*colours: str) -> pictures.Pictures:
+    rows = tuple((base64.b64encode(encode_image(colour)).decode(),) for colour in colours)
     return pictures.Pictures((pictures.COLUMN,), rows, colours)
 
 
-def test_pictures_survive_their_zip() -> None:
-    """What is added as training data is what was sent, with its labels."""
-    given = table("red", "green", "blue")
-    assert pictures.read(given.packed()) == given
+def test_a_zip_preserves_the_images() -> None:
+    """The images and labels that are added as training data equal those that were sent."""
+    images = images_of("red", "green", "blue")
+    assert pictures.read(images.packed()) == images
 
 
 @pytest.mark.parametrize(
-    ("names", "said"), [(["in/a.png"], ""), (["a.png", "x/a.png"], ""), (["x/a.png", "y/a.png"], "2 files")]
+    ("names", "message"),
+    [(["in/a.png"], ""), (["a.png", "x/a.png"], ""), (["x/a.png", "y/a.png"], "2 files")],
 )
-def test_a_list_may_leave_folders_out(tmp_path: Path, names: list[str], said: str) -> None:
+def test_a_list_may_omit_folders(tmp_path: Path, names: list[str], message: str) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for name in names:
             archive.writestr(name, name)
         archive.writestr("p.lst", "0\tcat\ta.png\n")
-    if said:
-        with pytest.raises(LocalError, match=said):
+    if message:
+        with pytest.raises(LocalError, match=message):
             pictures.read_file(tmp_path / "p.zip")
         return
     found = pictures.read_file(tmp_path / "p.zip")
     assert (base64.b64decode(found.rows[0][0]).decode(), found.labels) == (names[0], ("cat",))
 
 
-def test_a_request_holds_the_pictures_from_start_to_stop() -> None:
-    given = table("red", "green", "blue")
-    assert json.loads(given.body(1, 3)) == {"instances": [{"b64": text} for (text,) in given.rows[1:]]}
+def test_a_request_has_the_images_from_start_to_stop() -> None:
+    images = images_of("red", "green", "blue")
+    assert json.loads(images.body(1, 3)) == {"instances": [{"b64": text} for (text,) in images.rows[1:]]}
 
 
-def test_a_folder_is_packed_and_a_zip_taken_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_is_packed_and_a_zip_is_unchanged(tmp_path: Path) -> None:
     for name in ("a/1.png", "b/2.JPG", "list.lst", "notes.txt"):
         (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shop" / name).write_bytes(name.encode())
@@ -67,26 +68,26 @@ def test_a_folder_is_packed_and_a_zip_taken_as_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "table.csv"])
-def test_what_holds_no_pictures_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_file_or_folder_without_images_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "table.csv").touch()
     with pytest.raises(LocalError, match=f"{name} is neither a zip nor a folder"):
         pictures.data_file(tmp_path / name, tmp_path / "made")
 
 
-def test_scenarios_change_pictures_as_they_say() -> None:
-    given = table("white", "gray", "white", "gray")
+def test_scenarios_change_images_as_they_describe() -> None:
+    images = images_of("white", "gray", "white", "gray")
 
-    def light(changed: pictures.Pictures) -> list[float]:
+    def brightness(changed: pictures.Pictures) -> list[float]:
         opened = [Image.open(io.BytesIO(base64.b64decode(text))) for (text,) in changed.rows]
         return [sum(ImageStat.Stat(picture).mean) for picture in opened]
 
-    darker = scenarios.applied("darker", given, pictures.COLUMN, 0.5, Random(0))
+    darker = scenarios.applied("darker", images, pictures.COLUMN, 0.5, Random(0))
     assert isinstance(darker, pictures.Pictures)
-    assert light(darker) == pytest.approx([each / 2 for each in light(given)], abs=3)
-    assert darker.labels == given.labels
-    others = scenarios.applied("class", given, pictures.COLUMN, 1.0, Random(0))
-    assert not set(others.rows) & set(given.rows)
+    assert brightness(darker) == pytest.approx([each / 2 for each in brightness(images)], abs=3)
+    assert darker.labels == images.labels
+    others = scenarios.applied("class", images, pictures.COLUMN, 1.0, Random(0))
+    assert not set(others.rows) & set(images.rows)
     assert scenarios.usable_features("blurred", None, {pictures.COLUMN: scenarios.PICTURE}) == [
         pictures.COLUMN
     ]
@@ -95,13 +96,13 @@ def test_scenarios_change_pictures_as_they_say() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(scenarios.OF_PICTURES))
-def test_every_default_is_a_strength(name: str) -> None:
+def test_every_default_strength_is_accepted(name: str) -> None:
     scenario = scenarios.OF_PICTURES[name]
     assert scenario.takes(scenario.strength)
     assert not scenario.takes(1.5)
 
 
-def test_the_sample_is_pictures_of_digits(tmp_path: Path) -> None:
+def test_the_sample_has_images_of_digits(tmp_path: Path) -> None:
     path, _, description = sample.write_pictures(tmp_path)
     found = pictures.read(path.read_bytes())
     assert len(found.rows) == 1797

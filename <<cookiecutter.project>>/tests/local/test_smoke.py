@@ -1,4 +1,4 @@
-"""The whole project once, as rendered: its templates, state machine and container belong together."""
+"""One run of the whole project as rendered: templates, state machine and container fit together."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ LEFT_OUT = shutil.ignore_patterns(".local", ".venv", ".git", "build", "__pycache
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Copy the project, so that a cloud which runs here is left alone."""
+    """Copy the project, so that its own running cloud is not touched."""
     return Path(shutil.copytree(ROOT, tmp_path / "project", ignore=LEFT_OUT))
 
 
 def run(project: Path, *arguments: str, **environment: str) -> str:
-    """Run one of the project's commands, which has to succeed, and give what it printed."""
+    """Run one of the project's commands, which must succeed, and return its output."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=project,
@@ -52,7 +52,7 @@ def local(project: Path, *arguments: str) -> str:
 
 
 def teardown(project: Path, *arguments: str) -> list[str]:
-    """Run the command that removes the project, against its local cloud, and give the lines that it said."""
+    """Run the command that removes the project from its local cloud, and return its lines of output."""
     cloud = localcloud.find(read_project(project).cloud)
     assert cloud
     return run(project, "scripts/teardown", *arguments, **cloud.environment).splitlines()
@@ -64,15 +64,15 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def setting(section: str, name: str) -> str:
-    """Return what project.toml says; in the template much of it has still to be answered."""
+    """Return a value of project.toml; in the template many values are still placeholders."""
     settings = tomllib.loads((ROOT / "project.toml").read_text(encoding="utf-8"))
     return str(settings[section][name])
 
 
 @pytest.mark.smoke
 @pytest.mark.skipif(setting("data", "workload") != "image", reason="its models look at tables")
-def test_pictures_become_a_model_that_answers(project: Path) -> None:
-    """Train on stripes that are level or upright, deploy, predict, and tell of it in the report."""
+def test_images_become_a_model_that_answers(project: Path) -> None:
+    """Train on horizontal and vertical stripes, deploy, predict, and find it all in the report."""
     chance = random.Random(1)
     for number in range(200):
         path = project / "pictures" / ("level", "upright")[number % 2] / f"{number}.png"
@@ -97,7 +97,7 @@ def test_pictures_become_a_model_that_answers(project: Path) -> None:
 @pytest.mark.smoke
 @pytest.mark.skipif(setting("data", "workload") == "image", reason="its models look at pictures")
 def test_data_becomes_a_model_that_answers(project: Path) -> None:
-    """Train on a noisy line in files of both kinds, deploy, predict, report it, and remove it all."""
+    """Train on a noisy line in files of both kinds, deploy, predict, report, and remove everything."""
     chance = random.Random(1)
     rows = [(chance.gauss(0, 1), chance.choice(["red", "green"])) for _ in range(500)]
     lines = [f"{x},{kind},{3 * x + (kind == 'red') + chance.gauss(0, 0.1)}" for x, kind in rows]

@@ -1,4 +1,4 @@
-"""Settings of a project and arguments of a run, for the tests of the package."""
+"""Settings of a project and arguments of a run, for the tests of pipeline/."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -53,12 +53,12 @@ COMPLETE: dict[str, Any] = {
 
 @pytest.fixture
 def table() -> dict[str, Any]:
-    """Return correct settings, for a test to change one of them."""
+    """Return correct settings, so that a test can change one of them."""
     return copy.deepcopy(COMPLETE)
 
 
 def refusal(table: dict[str, Any]) -> str:
-    """Return the message that refuses the settings."""
+    """Return the message with which the settings are refused."""
     with pytest.raises(SettingsError) as raised:
         check_consistency(read_section(Settings, table, ""))
     return str(raised.value)

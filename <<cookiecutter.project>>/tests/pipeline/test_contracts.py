@@ -1,4 +1,4 @@
-"""The contracts of the rendered files with the templates, the state machine and the container, both ways."""
+"""The contracts of the rendered files with the templates, the state machine and the container."""
 
 import copy
 import dataclasses
@@ -30,18 +30,18 @@ Content = dict[str, Any]
 
 
 def parameter_faults(rendered: Content, templates: dict[str, Content]) -> Iterator[str]:
-    """Say which parameters templates and what is rendered do not share, and which values are refused."""
+    """List the parameters that only a template or a rendered file has, and the values that are refused."""
     for file, template in templates.items():
         declared, given = template["Parameters"], rendered[file]["Parameters"]
         yield from (f"{file}: the template has no {name}" for name in sorted(given.keys() - declared.keys()))
         yield from (f"{file}: nobody gives {name}" for name in sorted(declared.keys() - given.keys()))
         for name in sorted(given.keys() & declared.keys()):
-            if not taken(declared[name], given[name]):
+            if not accepted(declared[name], given[name]):
                 yield f"{file}: {name} is {given[name]!r}, which the template refuses"
 
 
-def taken(rules: Content, value: Any) -> bool:
-    """Tell whether a parameter's rules take a value, which CloudFormation refuses in the middle of a run."""
+def accepted(rules: Content, value: Any) -> bool:
+    """Return whether a parameter's rules accept a value, as CloudFormation checks it during a deployment."""
     if not isinstance(value, str) or not re.fullmatch(rules.get("AllowedPattern", "(?s).*"), value):
         return False
     if value not in map(str, rules.get("AllowedValues", [value])):
@@ -51,8 +51,8 @@ def taken(rules: Content, value: Any) -> bool:
     return bool(rules.get("MinLength", 0) <= len(value) <= rules.get("MaxLength", 4096))
 
 
-def test_rendered_parameters_are_the_templates(rendered: Content) -> None:
-    """CloudFormation refuses a parameter that the template lacks, one without value, one against a rule."""
+def test_rendered_parameters_match_the_templates(rendered: Content) -> None:
+    """CloudFormation refuses unknown parameters, missing values, and values against a rule."""
     assert list(parameter_faults(rendered, TEMPLATES)) == []
 
 
@@ -70,12 +70,12 @@ def test_rendered_parameters_are_the_templates(rendered: Content) -> None:
 def test_parameter_faults_are_reported(
     rendered: Content, file: str, path: list[str], value: Any, words: str
 ) -> None:
-    """Both ways, and each kind of rule."""
+    """Missing and unknown parameters are reported, and values against each kind of rule."""
     assert any(words in fault for fault in parameter_faults(rendered, changed_templates(file, path, value)))
 
 
 def changed_templates(file: str, path: list[str], value: Any) -> dict[str, Content]:
-    """Copy the templates, and change a place among one's parameters; None takes it away."""
+    """Copy the templates, and change a value in the parameters of one template; None removes the value."""
     broken = copy.deepcopy(TEMPLATES)
     place = broken[file]["Parameters"]
     for key in path[:-1]:
@@ -88,7 +88,7 @@ def changed_templates(file: str, path: list[str], value: Any) -> dict[str, Conte
 
 
 def test_settings_and_templates_agree_on_project_names() -> None:
-    """A name that one place takes and another refuses fails halfway through a deployment."""
+    """A name that only one of them accepts fails halfway through a deployment."""
     own = (ROOT / "pipeline" / f"{name}.yml" for name in ("pipeline", "network", "studio"))
     templates = [*(ROOT / "stacks").glob("*.yml"), *own]
     rules = [read_template(path)["Parameters"]["Project"] for path in templates]
@@ -98,7 +98,7 @@ def test_settings_and_templates_agree_on_project_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tags", "taken"),
+    ("tags", "accepted"),
     [
         ("", True),
         ("Owner=risk,Cost Center=42", True),
@@ -109,26 +109,28 @@ def test_settings_and_templates_agree_on_project_names() -> None:
         ("aws:x=y", False),
     ],
 )
-def test_the_pipeline_takes_the_tags_that_rendering_takes(tags: str, taken: bool) -> None:  # noqa: FBT001
-    """Others would be taken when the pipeline is deployed, and then fail every build."""
+def test_the_pipeline_accepts_the_tags_that_rendering_accepts(tags: str, accepted: bool) -> None:  # noqa: FBT001
+    """Other tags would be accepted when the pipeline is deployed, and then fail every build."""
     pattern = read_template(ROOT / "pipeline" / "pipeline.yml")["Parameters"]["Tags"]["AllowedPattern"]
     (declared,) = (each for each in dataclasses.fields(Run) if each.name == "tags")
-    assert bool(re.fullmatch(pattern, tags)) == declared.metadata["rule"].accepts(tags) == taken
+    assert bool(re.fullmatch(pattern, tags)) == declared.metadata["rule"].accepts(tags) == accepted
 
 
-def test_the_pipeline_stack_gives_what_rendering_takes() -> None:
-    """What differs by account are outputs of pipeline.yml, so that one can render by hand too."""
+def test_the_pipeline_stack_outputs_the_account_settings_of_rendering() -> None:
+    """Values that differ by account are outputs of pipeline.yml, so that a person can render by hand too."""
     outputs = read_template(ROOT / "pipeline" / "pipeline.yml")["Outputs"]
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in outputs}
-    taken = {declared.name for declared in dataclasses.fields(Run) if declared.default is dataclasses.MISSING}
+    required = {
+        declared.name for declared in dataclasses.fields(Run) if declared.default is dataclasses.MISSING
+    }
     assert (
-        taken - {"commit", "data_version", "execution_id", "image_uri"}
-        == {name.replace("sage_maker", "sagemaker") for name in names} & taken
+        required - {"commit", "data_version", "execution_id", "image_uri"}
+        == {name.replace("sage_maker", "sagemaker") for name in names} & required
     )
 
 
 def input_faults(source: Content, machine: Content) -> Iterator[str]:
-    """Say what a state machine reads that its input lacks, and what is in the input in vain."""
+    """List the values that a state machine reads and its input lacks, and those that it never reads."""
     text = " ".join(expression for _, expression in expressions(machine))
     for path in sorted(set(re.findall(r"\$settings((?:\.\w+)+)", text))):
         value: Any = source
@@ -144,13 +146,13 @@ def input_faults(source: Content, machine: Content) -> Iterator[str]:
                 yield f"{given[1:]} is given, and nobody reads it"
 
 
-def test_the_state_machine_reads_what_its_input_holds(rendered: Content) -> None:
-    """Every $settings.X.Y of an expression is in workflow-input.json, and nothing there is in vain."""
+def test_the_state_machine_reads_its_whole_input(rendered: Content) -> None:
+    """Every $settings.X.Y of an expression is in workflow-input.json, and every value there is read."""
     assert list(input_faults(rendered["workflow-input.json"], MACHINE)) == []
 
 
 def test_input_faults_are_reported(rendered: Content) -> None:
-    """Both ways, in a section too."""
+    """Missing and unused values are reported, within a section too."""
     broken = copy.deepcopy(rendered["workflow-input.json"])
     broken["Gate"]["Level"] = broken["Gate"].pop("Threshold")
     broken["Unused"] = 1
@@ -161,8 +163,8 @@ def test_input_faults_are_reported(rendered: Content) -> None:
     ]
 
 
-def test_the_record_of_production_has_one_name(rendered: dict[str, Any]) -> None:
-    """What production's success moves is what the next training and the governor read."""
+def test_the_production_record_has_one_name(rendered: dict[str, Any]) -> None:
+    """The verification writes the parameter that the next training and the governor read."""
     given = {
         name: content["Parameters"]["ProductionParameter"]
         for name, content in rendered.items()
@@ -172,7 +174,7 @@ def test_the_record_of_production_has_one_name(rendered: dict[str, Any]) -> None
     assert len(set(given.values())) == 1
 
 
-def test_what_state_machines_write_belongs_to_no_stack(rendered: dict[str, Any]) -> None:
+def test_parameters_that_state_machines_write_belong_to_no_stack(rendered: dict[str, Any]) -> None:
     """CloudFormation writes a parameter's first value again whenever a tag of its stack changes."""
     written = {
         state["Arguments"]["Name"]
@@ -191,8 +193,8 @@ def test_what_state_machines_write_belongs_to_no_stack(rendered: dict[str, Any])
         assert not any(production in name or "Ref" in name for name in names), path.name
 
 
-def test_reasons_that_the_governor_gives_are_known() -> None:
-    """Under a name that rendering does not know, a worse model would replace production's by itself."""
+def test_the_governors_reasons_are_automatic_reasons() -> None:
+    """With a reason outside of the list, a worse model could replace the champion automatically."""
     machine = (ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8")
     schedule = read_template(ROOT / "stacks" / "governor.yml")["Resources"]["Schedule"]["Properties"]
     given = {*re.findall(r'"reason": "(\w+)"', machine), json.loads(schedule["Target"]["Input"])["Reason"]}
@@ -204,7 +206,7 @@ def test_reasons_that_the_governor_gives_are_known() -> None:
 
 
 @pytest.mark.parametrize("stage", ["dev", "prd"])
-def test_verification_asks_the_endpoint_that_was_deployed(rendered: dict[str, Any], stage: str) -> None:
+def test_verification_gets_the_name_of_the_deployed_endpoint(rendered: dict[str, Any], stage: str) -> None:
     """The state machine receives the name before the endpoint exists."""
     parameters = rendered[f"deploy-model-{stage}.json"]["Parameters"]
     template = read_template(ROOT / "stacks" / f"deploy-model-{stage}.yml")
@@ -216,12 +218,12 @@ def test_verification_asks_the_endpoint_that_was_deployed(rendered: dict[str, An
     }
 
 
-# Folders whose modules read the environment for a command, besides its own.
-READERS = {"prepare": ("data", "images")}
+# Further folders of a command whose modules read the environment.
+FURTHER_FOLDERS = {"prepare": ("data", "images")}
 
 
 def job_environments(rendered: Content) -> dict[str, Content]:
-    """Give the variables that the state machines set for each command of the container that it runs."""
+    """Return the environment variables that the state machines set for each command of the container."""
     found: dict[str, Content] = {}
     monitor = json.loads((ROOT / "stacks" / "monitor.asl.json").read_text(encoding="utf-8"))
     for _, inner in (*machines_in(MACHINE, ""), *machines_in(monitor, "")):
@@ -239,10 +241,10 @@ def job_environments(rendered: Content) -> dict[str, Content]:
 
 
 def command_code(command: str) -> str:
-    """Give the code of a command of the container."""
+    """Return the code of a command of the container."""
     main = (ROOT / "container" / "__main__.py").read_text(encoding="utf-8")
     (module,) = re.findall(rf"def _{command}\(\) -> None:\n    from container\.(\w+)", main)
-    folders = (module, *READERS.get(command, ()))
+    folders = (module, *FURTHER_FOLDERS.get(command, ()))
     paths = (
         (ROOT / "container").glob(f"{module}.py"),
         *((ROOT / "container" / folder).glob("*.py") for folder in folders),
@@ -251,7 +253,7 @@ def command_code(command: str) -> str:
 
 
 def environment_faults(given: Content, code: str) -> Iterator[str]:
-    """Say which variables are set and not read, or read and not set, and which SageMaker refuses."""
+    """List the variables that are set and not read, or read and not set, and those that SageMaker refuses."""
     read = set(re.findall(r'(?:Variable|_fraction)\("(\w+)"', code))
     yield from (f"{name} is set, and nobody reads it" for name in sorted(given.keys() - read))
     yield from (f"{name} is read, and nobody sets it" for name in sorted(read - given.keys()))
@@ -271,7 +273,7 @@ def test_the_container_reads_the_environment_of_its_jobs(rendered: Content) -> N
 
 
 def test_environment_faults_are_reported(rendered: Content) -> None:
-    """Both ways, and a value that is too long."""
+    """Missing and unused variables are reported, and a value that is too long."""
     given = job_environments(rendered)["prepare"]
     assert set(environment_faults({"SEEDS": "1", "SEED": "1" * 257}, command_code("prepare"))) == {
         "SEEDS is set, and nobody reads it",
@@ -281,7 +283,7 @@ def test_environment_faults_are_reported(rendered: Content) -> None:
 
 
 def test_every_model_of_the_container_can_be_chosen(project_file: Path) -> None:
-    """model.name takes each file of container/models, or of its folder image, and project.toml's is one."""
+    """model.name accepts each module of container/models and container/models/image."""
     table = tomllib.loads(project_file.read_text(encoding="utf-8"))
     folder = ROOT / "container" / "models"
     offered = {
@@ -294,8 +296,8 @@ def test_every_model_of_the_container_can_be_chosen(project_file: Path) -> None:
         check_consistency(read_section(Settings, table, ""))
 
 
-def test_answers_may_hold_quotes_and_any_script(project_file: Path) -> None:
-    """project.toml takes an answer as the template escapes it: backslashes and quotes."""
+def test_answers_may_contain_quotes_and_any_script(project_file: Path) -> None:
+    """project.toml accepts an answer as the template escapes it, with backslashes and quotes."""
     answer = 'A "quoted" \\ title, d\'été 日本 🏠'
     escaped = answer.replace("\\", "\\\\").replace('"', '\\"')
     text = re.sub(
@@ -307,7 +309,7 @@ def test_answers_may_hold_quotes_and_any_script(project_file: Path) -> None:
 
 
 def test_deployed_names_fit(rendered: dict[str, Any]) -> None:
-    """Models and endpoints end at 63 characters, tags at 256, with the longest project and a UUID."""
+    """Names of models and endpoints have at most 63 characters and tags 256, with the longest project."""
     parameters = rendered["deploy-model-dev.json"]["Parameters"]
     name = f"{parameters['Project']}-dev-{parameters['ExecutionId']}"
     assert len(parameters["Project"]) == 16

@@ -1,4 +1,4 @@
-"""The dashboard: its curves are drawn from what somebody publishes, its alarms are those that are made."""
+"""The dashboard shows only published metrics and existing alarms."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ PRD = read_template(ROOT / "stacks" / "deploy-model-prd.yml")
 PIPELINE = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]
 VARIANT = ({"EndpointName", "VariantName"},)
 SEARCH = re.compile(r"SEARCH\('\{(?P<schema>.+)\} (?P<terms>\w+=.+)', '(?P<stat>\w+)', (?P<period>\d+)\)")
-# What AWS publishes besides what the alarms watch (CloudWatch metrics references of each service), and
-# what the monitor publishes of each feature.
+# Further metrics of AWS that no alarm watches (CloudWatch metrics references of each service), and the
+# metrics that the monitor publishes for each feature.
 ALSO_PUBLISHED: dict[str, dict[str, tuple[set[str], ...]]] = {
     "AWS/Lambda": {"Invocations": BY_ALIAS},
     "AWS/SageMaker": dict.fromkeys(
@@ -44,7 +44,7 @@ ALSO_PUBLISHED: dict[str, dict[str, tuple[set[str], ...]]] = {
 
 @pytest.fixture
 def published(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, tuple[set[str], ...]]]:
-    """Add what the API's function emits, by running it."""
+    """Add the metrics of the API's function, by running it."""
     endpoint.count_failure(Settings("the-endpoint", "1", "0", "the-namespace"), 404)
     (metric,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
     own = {one["Name"]: tuple(map(set, metric["Dimensions"])) for one in metric["Metrics"]}
@@ -53,20 +53,20 @@ def published(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, tuple[s
     return known | {"${Project}": own}
 
 
-def curves(body: dict[str, Any]) -> Iterator[tuple[str, str, str, set[str]]]:
-    """Give every curve: the widget, namespace, metric and dimensions."""
+def plotted_metrics(body: dict[str, Any]) -> Iterator[tuple[str, str, str, set[str]]]:
+    """Yield every plotted metric: the widget's title, namespace, metric and dimensions."""
     for widget in body["widgets"]:
         for metric in widget["properties"].get("metrics", []):
             title = widget["properties"]["title"]
             if isinstance(metric[0], dict):
-                yield (title, *searched(metric[0]["expression"]))
+                yield (title, *parse_search(metric[0]["expression"]))
             else:
                 namespace, name, *dimensions = metric[:-1]
                 yield title, namespace, name, set(dimensions[::2])
 
 
-def searched(expression: str) -> tuple[str, str, set[str]]:
-    """Give namespace, metric and dimensions of a search expression."""
+def parse_search(expression: str) -> tuple[str, str, set[str]]:
+    """Return namespace, metric and dimensions of a search expression."""
     found = SEARCH.fullmatch(expression)
     assert found, expression
     namespace, *dimensions = found["schema"].split(",")
@@ -75,18 +75,18 @@ def searched(expression: str) -> tuple[str, str, set[str]]:
 
 
 def faults(body: dict[str, Any], known: dict[str, dict[str, tuple[set[str], ...]]]) -> list[str]:
-    """Say which curve would stay empty for ever."""
+    """List the plotted metrics that nobody publishes, so that their curve would stay empty for ever."""
     return [
         f"{title}: nobody publishes {namespace} {name} by {', '.join(sorted(dimensions))}"
-        for title, namespace, name, dimensions in curves(body)
+        for title, namespace, name, dimensions in plotted_metrics(body)
         if dimensions not in known.get(namespace, {}).get(name, ())
     ]
 
 
-def test_curves_are_drawn_from_what_is_published(published: dict[str, Any]) -> None:
-    """Namespace, metric and dimensions of each."""
+def test_plotted_metrics_are_published(published: dict[str, Any]) -> None:
+    """Namespace, metric and dimensions of each curve exist."""
     assert faults(BODY, published) == []
-    assert len({title for title, *_ in curves(BODY)}) >= 7
+    assert len({title for title, *_ in plotted_metrics(BODY)}) >= 7
 
 
 @pytest.mark.parametrize(
@@ -116,15 +116,15 @@ def test_curves_are_drawn_from_what_is_published(published: dict[str, Any]) -> N
 def test_an_empty_curve_is_reported(
     published: dict[str, Any], widget: int, metric: int, value: list[Any], words: str
 ) -> None:
-    """A name that was changed on one side alone shows here."""
+    """A name that was changed on one side only is found."""
     broken = copy.deepcopy(BODY)
     broken["widgets"][widget]["properties"]["metrics"][metric] = value
     assert [fault for fault in faults(broken, published) if words in fault]
 
 
-def test_how_production_is_can_be_seen() -> None:
-    """Requests, errors, latency by percentiles, drift by feature, the canary, the pipeline."""
-    seen = {(namespace, name) for _, namespace, name, _ in curves(BODY)}
+def test_the_dashboard_shows_the_state_of_production() -> None:
+    """It shows requests, errors, latency percentiles, drift by feature, the canary and the pipeline."""
+    seen = {(namespace, name) for _, namespace, name, _ in plotted_metrics(BODY)}
     assert {
         ("AWS/SageMaker", "Invocations"),
         ("AWS/SageMaker", "Invocation5XXErrors"),
@@ -142,20 +142,20 @@ def test_how_production_is_can_be_seen() -> None:
     assert latencies == ["p50", "p90", "p99"]
 
 
-def test_alarms_are_those_of_production() -> None:
-    """All of them, under the names that the stack gives."""
+def test_the_dashboard_shows_the_alarms_of_production() -> None:
+    """All alarms are shown, under the names of the stack."""
     (widget,) = [one for one in BODY["widgets"] if one["type"] == "alarm"]
     shown = {arn.partition(":alarm:")[2] for arn in widget["properties"]["alarms"]}
-    made = {
+    declared = {
         one["Properties"]["AlarmName"]["Fn::Sub"]
         for one in PRD["Resources"].values()
         if one["Type"] == "AWS::CloudWatch::Alarm"
     }
-    assert shown == made
+    assert shown == declared
 
 
-def test_widgets_lie_side_by_side() -> None:
-    """None covers another, and none is wider than the 24 columns."""
+def test_widgets_do_not_overlap() -> None:
+    """No widget is wider than the 24 columns."""
     taken: set[tuple[int, int]] = set()
     for widget in BODY["widgets"]:
         columns, rows = (
@@ -168,8 +168,8 @@ def test_widgets_lie_side_by_side() -> None:
 
 
 @pytest.mark.parametrize("image", ["", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/p-api:tag"])
-def test_names_are_those_of_the_deployment(project_file: Path, image: str) -> None:
-    """Endpoint, function and pipeline are called on the dashboard as the stacks call them."""
+def test_names_are_those_of_the_stacks(project_file: Path, image: str) -> None:
+    """Endpoint, function and pipeline have the same names on the dashboard and in the stacks."""
     settings = read_settings(project_file)
     text = dashboard.dashboard_body(settings, dataclasses.replace(RUN, lambda_image_uri=image))
     assert "${" not in text
@@ -182,22 +182,22 @@ def test_names_are_those_of_the_deployment(project_file: Path, image: str) -> No
     }
     resources, names = PRD["Resources"], {"Project": "p" * 16, "ExecutionId": RUN.execution_id}
 
-    def called(given: dict[str, str]) -> str:
+    def resource_name(given: dict[str, str]) -> str:
         return re.sub(r"\$\{(\w+)\}", lambda found: names[found[1]], given["Fn::Sub"])
 
     function = resources["ApiImageFunction" if image else "ApiFunction"]["Properties"]["FunctionName"]
     assert shown == {
-        ("EndpointName", called(resources["Endpoint"]["Properties"]["EndpointName"])),
-        ("FunctionName", called(function)),
-        ("PipelineName", called(PIPELINE["Pipeline"]["Properties"]["Name"])),
+        ("EndpointName", resource_name(resources["Endpoint"]["Properties"]["EndpointName"])),
+        ("FunctionName", resource_name(function)),
+        ("PipelineName", resource_name(PIPELINE["Pipeline"]["Properties"]["Name"])),
         ("StateMachineArn", f"arn:aws:states:eu-central-1:000000000000:stateMachine:{'p' * 16}-workflow"),
     }
 
 
-def test_a_dashboard_that_cannot_be_is_refused(
+def test_an_invalid_dashboard_is_refused(
     project_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anything is deployed, with the way out."""
+    """The error comes before any deployment, and says what to do."""
     settings = read_settings(project_file)
     for text, words in (
         ('{"widgets": [', "cannot be read as JSON"),
@@ -211,8 +211,8 @@ def test_a_dashboard_that_cannot_be_is_refused(
         assert words in str(raised.value)
 
 
-def test_the_pieces_make_the_whole(project_file: Path) -> None:
-    """CloudFormation joins them to what was rendered."""
+def test_cloudformation_joins_the_parts_of_the_dashboard(project_file: Path) -> None:
+    """The parts are as long as a parameter may be."""
     settings = read_settings(project_file)
     parameters = dashboard.dashboard_parameters(settings, RUN)
     joined = read_template(ROOT / "stacks" / "dashboard.yml")["Resources"]["Dashboard"]["Properties"]

@@ -39,8 +39,8 @@ def test_images_have_their_own_models_and_monitor(table: dict[str, Any]) -> None
     [("commit", "not_worse"), ("a person's own words", "not_worse")]
     + [(reason, "better") for reason in ("data", "schedule", "drift")],
 )
-def test_a_model_of_an_automatic_run_has_to_be_better(project_file: Path, reason: str, rule: str) -> None:
-    """A commit is delivered with a model as good as before, a retraining only with a better one."""
+def test_the_model_of_an_automatic_run_has_to_be_better(project_file: Path, reason: str, rule: str) -> None:
+    """A commit is delivered with a model as good as the champion, a retraining only with a better one."""
     settings = read_settings(project_file)
     rendered = render(settings, dataclasses.replace(RUN, reason=reason))
     assert rendered["workflow-input.json"]["Gate"]["Champion"] == rule

@@ -1,4 +1,4 @@
-"""The parameters of stacks: each entry of project.toml fills its own, as text."""
+"""The parameters of stacks: each entry of project.toml sets its own parameter, as text."""
 
 import dataclasses
 import functools
@@ -28,10 +28,10 @@ from tests.pipeline.conftest import RUN
         ("data.workload", "tabular", "governor.json Workload", "tabular"),
     ],
 )
-def test_an_entry_fills_its_parameter(
+def test_an_entry_sets_its_parameter(
     table: dict[str, Any], entry: str, value: Any, parameter: str, text: str
 ) -> None:
-    """CloudFormation takes texts only: numbers, truth values and lists are written as texts."""
+    """CloudFormation accepts texts only: numbers, truth values and lists are written as texts."""
     *sections, name = entry.split(".")
     entries = functools.reduce(operator.getitem, sections, table)
     entries[name] = value
@@ -41,14 +41,14 @@ def test_an_entry_fills_its_parameter(
 
 
 def test_parameters_are_chosen_by_name(table: dict[str, Any]) -> None:
-    """Without names a section fills all of its parameters, and with names these, in the order given."""
+    """Without names a section sets all of its parameters, and with names only these, in the given order."""
     dev = read_section(Settings, table, "").stages.dev
     assert list(filled_by(dev)) == ["InstanceType", "InstanceCount", "CapturePercentage"]
     assert list(filled_by(dev, "CapturePercentage", "InstanceType")) == ["CapturePercentage", "InstanceType"]
 
 
 def test_production_has_every_parameter_of_dev(table: dict[str, Any]) -> None:
-    """Both stages deploy an endpoint; the parameters of production come on top."""
+    """Both stages deploy an endpoint; production has further parameters."""
     rendered = render(read_section(Settings, table, ""), RUN)
     dev, prd = (rendered[f"deploy-model-{stage}.json"]["Parameters"] for stage in ("dev", "prd"))
     assert {each.metadata["parameter"] for each in dataclasses.fields(Endpoint)} <= dev.keys()

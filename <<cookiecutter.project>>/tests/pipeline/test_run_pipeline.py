@@ -48,8 +48,8 @@ def test_same_arguments_give_the_same_bytes(arguments: list[str], tmp_path: Path
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_modules_import_the_standard_library_alone(path: Path) -> None:
-    """The build renders before anything is installed, without AWS, a clock or chance."""
+def test_modules_import_only_the_standard_library(path: Path) -> None:
+    """The build renders before anything is installed; the result depends on neither AWS, clock nor chance."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -57,8 +57,8 @@ def test_modules_import_the_standard_library_alone(path: Path) -> None:
     assert not imported & {"datetime", "time", "random", "uuid", "socket", "urllib", "http", "subprocess"}
 
 
-def test_importing_the_package_loads_the_standard_library_alone(tmp_path: Path) -> None:
-    """No module of the package leads to an installed one, not even by way of another module."""
+def test_importing_the_package_loads_only_the_standard_library(tmp_path: Path) -> None:
+    """No module of the package imports an installed one, not even indirectly."""
     program = (
         "import sys; before = set(sys.modules); sys.path.insert(0, sys.argv[1])\n"
         f"import {', '.join(f'pipeline.{path.stem}' for path in MODULES)}\n"
@@ -74,7 +74,7 @@ def test_importing_the_package_loads_the_standard_library_alone(tmp_path: Path) 
 def test_arguments_come_from_the_environment_too(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """CodeBuild gives variables, a person gives options; an option wins."""
+    """CodeBuild sets variables, and a person gives options; an option takes precedence."""
     assert run_pipeline.main(arguments) == 0
     expected = content(tmp_path / "build")
     for declared in dataclasses.fields(Run):
@@ -89,7 +89,7 @@ def test_arguments_come_from_the_environment_too(
 
 
 def test_missing_arguments_come_from_variables_of_the_execution(arguments: list[str], tmp_path: Path) -> None:
-    """The pipeline's variables come last: a person who renders by hand may give another reason."""
+    """The pipeline's variables have the lowest precedence, so a person may give another reason."""
     position = arguments.index("--data-version")
     del arguments[position : position + 2]
     path = tmp_path / "variables"
@@ -121,10 +121,10 @@ def test_a_file_without_variables_is_refused(
         ("--artifact-bucket", "s3://bucket", "name of a bucket"),
     ],
 )
-def test_refuses_arguments_with_the_way_out(
+def test_a_wrong_argument_is_refused_with_its_rule(
     arguments: list[str], option: str, value: str, words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A wrong argument is named with its rule, in one line."""
+    """The message is one line."""
     arguments[arguments.index(option) + 1] = value
     assert run_pipeline.main(arguments) == 2
     said = capsys.readouterr().err
@@ -137,7 +137,7 @@ def test_refuses_arguments_with_the_way_out(
 def test_a_full_disk_is_reported_in_a_sentence(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The build's log, and so the pipeline's reason, has the file; no half of it is left."""
+    """The build's log, and so the pipeline's reason, names the file; no half of the file is left."""
     (tmp_path / "build").mkdir()
     fresh = tmp_path / "build" / "workflow.json.new"
     fresh.symlink_to("/dev/full")
@@ -150,7 +150,7 @@ def test_a_full_disk_is_reported_in_a_sentence(
 def test_check_writes_nothing_and_names_each_change(
     arguments: list[str], project_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`--check` ends 1 and lists the old and new value of each changed entry; it ends 0 without changes."""
+    """`--check` lists the old and new value of each changed entry and exits with 1, or else with 0."""
     assert run_pipeline.main([*arguments, "--check"]) == 1
     assert not (tmp_path / "build").exists()
     assert capsys.readouterr().out.count("is not there") == len(FILES)
@@ -179,10 +179,8 @@ def test_unreadable_settings_end_in_a_sentence(
     assert all(str(project_file) in line for line in said)
 
 
-def test_every_deployment_has_a_hash_of_its_own(
-    project_file: Path, arguments: list[str], tmp_path: Path
-) -> None:
-    """Commit, data, execution or a setting alone changes the hash, and its first ten characters differ."""
+def test_every_deployment_has_its_own_hash(project_file: Path, arguments: list[str], tmp_path: Path) -> None:
+    """A change of commit, data, execution or setting changes the first ten characters of the hash."""
 
     def rendered_hash(*changed: str) -> str:
         assert run_pipeline.main([*arguments, *changed]) == 0
@@ -208,6 +206,6 @@ def test_every_deployment_has_a_hash_of_its_own(
 def test_reserved_and_malformed_tags_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str], tags: str
 ) -> None:
-    """Tags that overwrote project or stage would hide which resources belong together."""
+    """Tags that overwrite project or stage would hide the owner of a resource."""
     assert run_pipeline.main([*arguments, "--tags", tags]) == 2
     assert "--tags is" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The settings: each wrong entry is refused in one clear sentence, and every right one is read."""
+"""The settings: each wrong entry is refused in one clear sentence, and every right one is accepted."""
 
 import contextlib
 import copy
@@ -53,25 +53,25 @@ from tests.pipeline.conftest import COMPLETE, JOB, refusal
         ("monitor", "ground_truth_prefix", "house-truth/", ["house-", "rename it"]),
     ],
 )
-def test_refuses_settings_with_the_rule(
+def test_a_wrong_setting_is_refused_with_its_rule(
     table: dict[str, Any], section: str, name: str, value: Any, words: list[str]
 ) -> None:
-    """Each wrong entry of project.toml is named with what it is, what it has to be and what would do."""
+    """The message names the entry, its value, its rule and an accepted value."""
     table[section][name] = value
     said = refusal(table)
     assert all(word in said for word in words), said
 
 
-def test_tables_are_prepared_by_one_instance(table: dict[str, Any]) -> None:
-    """The message for several instances names the way out."""
+def test_several_instances_for_tables_are_refused(table: dict[str, Any]) -> None:
+    """The message says what to do instead."""
     table["stages"]["prepare"] = JOB | {"instance_count": 3}
     assert "stages.prepare.instance_count is 3, but one instance prepares tables: set it to 1" in refusal(
         table
     )
 
 
-def test_refuses_windows_too_long_for_ground_truth(table: dict[str, Any]) -> None:
-    """A job could not read all their folders; without ground truth they are accepted."""
+def test_windows_too_long_for_ground_truth_are_refused(table: dict[str, Any]) -> None:
+    """A job could not read all folders of such a window; without ground truth the window is accepted."""
     table["monitor"] |= {"window_seconds": 86_400, "ground_truth_prefix": "truth/"}
     said = refusal(table)
     assert "monitor.window_seconds is 86400" in said
@@ -80,8 +80,8 @@ def test_refuses_windows_too_long_for_ground_truth(table: dict[str, Any]) -> Non
     check_consistency(read_section(Settings, table, ""))
 
 
-def test_refuses_settings_of_stages(table: dict[str, Any]) -> None:
-    """Wrong entries, missing sections and values in place of sections are refused one level deeper too."""
+def test_wrong_settings_of_stages_are_refused(table: dict[str, Any]) -> None:
+    """The cases are wrong entries, missing sections and values in place of sections, one level deeper."""
     table["stages"]["train"] |= {"spot": True, "max_wait_seconds": 1}
     assert "max_runtime_seconds" in refusal(table)
     table["stages"]["train"] = {"instance_type": "m5.large"}
@@ -103,14 +103,16 @@ def test_refuses_settings_of_stages(table: dict[str, Any]) -> None:
         ({str(at): at for at in range(99)}, "98"),
     ],
 )
-def test_refuses_hyperparameters_that_sagemaker_would(table: dict[str, Any], value: Any, words: str) -> None:
-    """SageMaker takes 100 short texts, two of which the pipeline gives."""
+def test_hyperparameters_that_sagemaker_refuses_are_refused(
+    table: dict[str, Any], value: Any, words: str
+) -> None:
+    """SageMaker accepts 100 short texts, two of which the pipeline adds."""
     table["model"]["hyperparameters"] = value
     assert words in refusal(table)
 
 
 def test_hyperparameters_become_texts(table: dict[str, Any]) -> None:
-    """SageMaker takes texts only; the container parses them back."""
+    """SageMaker accepts texts only; the container parses them."""
     table["model"]["hyperparameters"] = {"depth": 3, "rate": 0.1, "early": True, "loss": "absolute_error"}
     model = read_section(Settings, table, "").model
     expected = {"depth": "3", "rate": "0.1", "early": "true", "loss": "absolute_error"}
@@ -125,7 +127,7 @@ VALUES = st.recursive(
 
 
 @given(data=st.data())
-def test_any_value_is_read_or_refused(data: st.DataObject) -> None:
+def test_any_value_is_accepted_or_refused(data: st.DataObject) -> None:
     """No value of any entry ends in a traceback, and an accepted value renders to JSON."""
     table = copy.deepcopy(COMPLETE)
     section = data.draw(st.sampled_from(sorted(table)))
@@ -152,16 +154,16 @@ def test_any_value_is_read_or_refused(data: st.DataObject) -> None:
         ("synthetic_rate", 601, "600"),
     ],
 )
-def test_refuses_numbers_that_production_cannot_have(
+def test_numbers_that_production_cannot_have_are_refused(
     table: dict[str, Any], name: str, value: Any, words: str
 ) -> None:
-    """CloudFormation, SAM or scaling would refuse them during a deployment, or never reach them."""
+    """CloudFormation, SAM or scaling would refuse them during a deployment, or ignore them."""
     table["stages"]["prd"][name] = value
     assert words in refusal(table)
 
 
 def test_the_schedule_is_disabled_by_default(table: dict[str, Any]) -> None:
-    """A month after a deployment nothing trains by itself, unless the schedule is enabled."""
+    """Nothing is trained automatically unless the schedule is enabled."""
     table["governor"]["schedule"] = "monthly"
     assert "cron(0 12 1 * ? *)" in refusal(table)
     del table["governor"]
@@ -192,7 +194,7 @@ def test_the_schedule_is_disabled_by_default(table: dict[str, Any]) -> None:
         "",
     ],
 )
-def test_refuses_a_schedule_that_scheduler_refuses(table: dict[str, Any], expression: str) -> None:
+def test_a_schedule_that_scheduler_refuses_is_refused(table: dict[str, Any], expression: str) -> None:
     """Otherwise the stack would fail in the middle of a delivery."""
     for section in ("monitor", "governor"):
         spoilt = copy.deepcopy(table)
@@ -218,8 +220,8 @@ def test_refuses_a_schedule_that_scheduler_refuses(table: dict[str, Any], expres
         "at(2030-01-31T12:00:00)",
     ],
 )
-def test_accepts_a_schedule_that_scheduler_accepts(table: dict[str, Any], expression: str) -> None:
-    """The governor accepts each kind; the monitor, which analyses whole windows, accepts a cron alone."""
+def test_a_schedule_that_scheduler_accepts_is_accepted(table: dict[str, Any], expression: str) -> None:
+    """The governor accepts each kind of schedule; the monitor needs whole windows and accepts only cron."""
     table["governor"]["schedule"] = expression
     read_section(Settings, table, "")
     table["monitor"]["schedule"] = expression

@@ -45,10 +45,10 @@ class Run:
 
 @dataclass
 class World:
-    """A clock in seconds, the data that lie there, the pipeline's runs, and what was started and decided.
+    """A clock in seconds, the existing data, the pipeline's runs, and the starts and decisions so far.
 
-    `takes` is how long a run takes, and each succeeds; the watermark moves then, when `learns`. Before the
-    first model there is no watermark.
+    Each run succeeds after `takes` seconds, and then moves the watermark if `learns` is set. The watermark is
+    None before the first model.
     """
 
     now: float = 1_700_000_000.0

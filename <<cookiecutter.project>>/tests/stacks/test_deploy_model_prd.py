@@ -298,7 +298,7 @@ RIGHTS = {
 
 
 @pytest.mark.parametrize("name", sorted(RIGHTS))
-def test_functions_may_do_what_they_do_and_no_more(name: str) -> None:
+def test_the_functions_roles_allow_exactly_their_calls(name: str) -> None:
     """Each has a role of its own; permissions of an option come with the option."""
     role = transformed()["Resources"][name]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     always = [statement for statement in role if "Fn::If" not in statement]

@@ -29,7 +29,7 @@ from tests.stacks.governor import (
 
 
 def test_without_new_data_nothing_starts() -> None:
-    """The same data would give the same model; the next upload asks by itself."""
+    """The same data would give the same model; the next upload triggers a decision of its own."""
     world = World()
     assert world.ask("schedule")["Why"] == "NoNewData"
     world = with_data(watermark=(1_699_000_000, "raw/b.csv"))
@@ -66,7 +66,7 @@ def test_governor_and_training_agree_on_what_is_new(newest: tuple[int, str], see
 
 
 def test_an_execution_in_progress_refuses_another() -> None:
-    """It refuses whoever started it, and the request is retried until it has ended."""
+    """Any execution in progress leads to a refusal, and the request is retried after the execution's end."""
     world = with_data(learns=False)
     world.runs = [Run(world.now - 10, world.now + 2 * AGAIN, "CloudWatchEvent", "arn:rule")]
     decided = world.ask()
@@ -213,7 +213,7 @@ def test_limits_hold_and_no_data_are_forgotten(
         if thing == "commit":
             world.runs.append(Run(world.now, world.now + takes, "CloudWatchEvent", "arn:rule"))
         elif thing != "upload":
-            world.begin({"Reason": thing, "Event": str(at)}, f"told-{at}")
+            world.begin({"Reason": thing, "Event": str(at)}, f"request-{at}")
     world.run_until(world.now + (len(things) + 2) * DAY)
     own = [run for run in world.runs if run.detail == OURS]
     for number, run in enumerate(own):

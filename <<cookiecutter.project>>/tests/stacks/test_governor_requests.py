@@ -120,9 +120,9 @@ def test_an_event_is_decided_once() -> None:
     """Each event of a reason is decided once; a request without an event is always decided."""
     world = with_data(takes=0.0, learns=False, limits={"cooldown": 0, "cap": 100})
     for _ in range(3):
-        world.begin({"Reason": "drift", "Event": "demo-drift-any 10:00"}, "told")
-    world.begin({"Reason": "schedule", "Event": "demo-drift-any 10:00"}, "told")
-    world.begin({"Reason": "drift", "Event": "demo-drift-any 11:00"}, "told")
+        world.begin({"Reason": "drift", "Event": "demo-drift-any 10:00"}, "request")
+    world.begin({"Reason": "schedule", "Event": "demo-drift-any 10:00"}, "request")
+    world.begin({"Reason": "drift", "Event": "demo-drift-any 11:00"}, "request")
     assert [(one["Reason"], one["Event"]) for one in world.decided] == [
         ("drift", "demo-drift-any 10:00"),
         ("schedule", "demo-drift-any 10:00"),

@@ -53,9 +53,9 @@ def test_a_drift_alarm_sends_a_reason() -> None:
         "alarm": "$.detail.alarmName",
         "since": "$.detail.state.timestamp",
     }
-    said = transformer["InputTemplate"].replace("<alarm>", "p-drift-any").replace("<since>", "10:00")
+    request = transformer["InputTemplate"].replace("<alarm>", "p-drift-any").replace("<since>", "10:00")
     world = with_data()
-    world.begin(json.loads(said), "told")
+    world.begin(json.loads(request), "request")
     assert world.decided[0]["Event"] == "p-drift-any 10:00"
     assert world.started[0][1]["Reason"] == "drift"
 

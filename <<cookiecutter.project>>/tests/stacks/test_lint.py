@@ -1,4 +1,4 @@
-"""The checks of `make lint` find the faults that they are for."""
+"""Each check of `make lint` finds its faults."""
 
 import copy
 import json

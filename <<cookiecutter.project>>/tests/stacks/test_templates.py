@@ -124,7 +124,7 @@ def task_faults(definition: dict[str, Any], role: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("stack", ["workflow", "verify", "governor", "registry"])
-def test_the_state_machine_may_do_what_it_does_and_no_more(stack: str) -> None:
+def test_the_state_machines_role_allows_exactly_its_tasks(stack: str) -> None:
     """The role allows every task, and every allowed action is used."""
     assert task_faults(machine(stack), TEMPLATES[f"{stack}.yml"]["Resources"]["StateMachineRole"]) == []
 
@@ -157,7 +157,7 @@ def test_roles_are_assumed_by_a_service_of_this_account(name: str, role: dict[st
     """A service acting for another account is refused."""
     for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
         if statement["Principal"] == {"Service": "servicecatalog.amazonaws.com"}:
-            continue  # tells no source account
+            continue  # contains no source account
         assert "Service" in statement["Principal"], name
         assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}, (
             name
@@ -200,7 +200,7 @@ def test_buckets_are_closed_encrypted_and_versioned() -> None:
         assert all(properties["PublicAccessBlockConfiguration"].values()), name
         assert len(properties["PublicAccessBlockConfiguration"]) == 4
         assert properties["VersioningConfiguration"]["Status"] == "Enabled"
-        method = "AES256" if name == "TemplateBucket" else "aws:kms"  # templates are no secret
+        method = "AES256" if name == "TemplateBucket" else "aws:kms"  # templates are not secret
         assert method in json.dumps(properties["BucketEncryption"])
     policies = {
         policy["Properties"]["Bucket"]["Ref"]: policy for _, policy in resources("AWS::S3::BucketPolicy")
@@ -214,7 +214,7 @@ def test_buckets_are_closed_encrypted_and_versioned() -> None:
         )
 
 
-def test_who_publishes_to_the_topic_may_use_its_key() -> None:
+def test_publishers_to_the_topic_may_use_its_key() -> None:
     """An encrypted topic silently drops the messages of a publisher that cannot use its key."""
     (_, topic_policy), (_, key) = resources("AWS::SNS::TopicPolicy")[0], resources("AWS::KMS::Key")[0]
     publishers = {
@@ -260,7 +260,7 @@ def test_the_endpoint_captures_below_capture() -> None:
     )
 
 
-def test_the_network_leads_nowhere_but_to_aws() -> None:
+def test_the_network_reaches_only_aws() -> None:
     """The network has no gateway, other route or public address; ingress is from the project's own group."""
     found = TEMPLATES["network.yml"]["Resources"]
     kinds = {resource["Type"] for resource in found.values()}
@@ -279,7 +279,7 @@ def test_the_network_leads_nowhere_but_to_aws() -> None:
     assert [zone["Fn::Select"][0] for zone in zones] == [0, 1]
 
 
-def test_the_network_gives_what_the_pipeline_takes() -> None:
+def test_outputs_of_the_network_are_parameters_of_the_pipeline() -> None:
     """The deploying script passes outputs as the parameters of the same name."""
     given = TEMPLATES["network.yml"]["Outputs"].keys() - {"VpcId"}
     assert given == {"SubnetIds", "SecurityGroupIds", "EfsAccessPointArn"}
@@ -287,7 +287,7 @@ def test_the_network_gives_what_the_pipeline_takes() -> None:
 
 
 @pytest.mark.parametrize("stage", ["dev", "prd"])
-def test_models_serve_in_the_network_that_is_given(stage: str) -> None:
+def test_models_serve_in_the_given_network(stage: str) -> None:
     """SageMaker fetches the model and writes captured requests through it."""
     template = TEMPLATES[f"deploy-model-{stage}.yml"]
     groups, subnets = ({"Fn::Split": [",", {"Ref": name}]} for name in ("SecurityGroupIds", "SubnetIds"))
@@ -297,7 +297,7 @@ def test_models_serve_in_the_network_that_is_given(stage: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "template"), TEMPLATES.items())
-def test_templates_keep_one_order(name: str, template: dict[str, Any]) -> None:
+def test_templates_have_one_order(name: str, template: dict[str, Any]) -> None:
     """Sections have one order, and each parameter and output has a sentence."""
     order = [
         "AWSTemplateFormatVersion",

@@ -69,10 +69,10 @@ def test_the_cause_is_the_functions_own_message() -> None:
         {"errorMessage": 'p failed: "boom"\n', "errorType": "ValidationFailedError", "stackTrace": ["x"]}
     )
     (catch,) = STATES["SendGoldenRequests"]["Catch"]
-    told = evaluate(
+    output = evaluate(
         catch["Output"], states={"errorOutput": {"Error": "ValidationFailedError", "Cause": cause}}
     )
-    assert told == {"Error": "GoldenRequestsFailed", "Cause": 'p failed: "boom"\n'}
+    assert output == {"Error": "GoldenRequestsFailed", "Cause": 'p failed: "boom"\n'}
     other = evaluate(catch["Output"], states={"errorOutput": {"Error": "Lambda.Unknown", "Cause": "gone"}})
     assert other["Cause"] == "Lambda.Unknown: gone"
 

@@ -86,10 +86,10 @@ def test_every_task_has_a_catch() -> None:
         for rule in catch[:-1]:
             assert set(rule["ErrorEquals"]) <= ANSWERED, name
             assert state["Retry"][0] == {"ErrorEquals": rule["ErrorEquals"], "MaxAttempts": 0}, name
-    told = {
+    next_states = {
         state["Catch"][-1]["Next"] for name, state in STATES.items() if name not in ASIDE and "Catch" in state
     }
-    assert told == {"IsProductionMissing", "ExtractFailureReason", "NotifyFailure", "FailExecution"}
+    assert next_states == {"IsProductionMissing", "ExtractFailureReason", "NotifyFailure", "FailExecution"}
     for name in ASIDE:
         assert {rule["Next"] for rule in STATES[name]["Catch"]} <= {STATES[name]["Next"], *ASIDE}
 
@@ -105,13 +105,13 @@ def inner_names(holder: dict[str, Any]) -> list[str]:
 
 def test_a_failure_is_published_and_ends_the_execution() -> None:
     """If publishing fails, the execution still ends with the failure's own name."""
-    tell, failure = STATES["NotifyFailure"], {"Error": "NoData", "Cause": "There is no file."}
+    notify, failure = STATES["NotifyFailure"], {"Error": "NoData", "Cause": "There is no file."}
     context = {"context": {"Execution": {"Id": "arn:x"}}, "input": failure}
-    message = evaluate(tell["Arguments"], states=context)
+    message = evaluate(notify["Arguments"], states=context)
     assert "NoData" in message["Subject"]
     assert len(message["Subject"].replace("${Project}", "p" * 16)) <= 100
     assert failure["Cause"] in message["Message"]
-    assert evaluate(tell["Catch"][0]["Output"], states=context) == failure
+    assert evaluate(notify["Catch"][0]["Output"], states=context) == failure
     assert evaluate({key: STATES["FailExecution"][key] for key in failure}, states=context) == failure
 
 

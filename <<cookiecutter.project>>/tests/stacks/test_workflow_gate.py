@@ -221,12 +221,12 @@ def test_a_tracking_server_that_fails_changes_nothing_for_the_model() -> None:
     cause = json.dumps({"errorMessage": "http://x gave no answer", "errorType": "TrackingError"})
     states = {"input": measured, "errorOutput": {"Error": "TrackingError", "Cause": cause}}
     (caught,) = STATES["LogRun"]["Catch"]
-    told = STATES[caught["Next"]]
+    notify = STATES[caught["Next"]]
     assert evaluate(caught["Output"], states=states) == measured
-    assert evaluate(told["Output"], states=states) == measured
-    assert told["Next"] == STATES["LogRun"]["Next"] == "CheckQualityGate"
+    assert evaluate(notify["Output"], states=states) == measured
+    assert notify["Next"] == STATES["LogRun"]["Next"] == "CheckQualityGate"
     assigned = evaluate(caught["Assign"], states=states)
     message = evaluate(
-        told["Arguments"]["Message"], states={"context": {"Execution": {"Id": "arn:x"}}}, **assigned
+        notify["Arguments"]["Message"], states={"context": {"Execution": {"Id": "arn:x"}}}, **assigned
     )
     assert message.startswith("http://x gave no answer\n")

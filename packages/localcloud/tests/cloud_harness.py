@@ -1,6 +1,6 @@
-"""A local cloud with a stand-in container, each answer of which is compared with botocore's model.
+"""A local cloud with a stand-in container; botocore's model checks each of the cloud's answers.
 
-The tests of a project's own commands, which are the template's, use this module too.
+The template's tests of a project's own commands use this module too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 ROLE = "arn:aws:iam::000000000000:role/service-role"
 BUCKET = "artifacts"
-# Services whose answers are the local cloud's own.
+# Services that the local cloud implements itself.
 OURS = ("application-autoscaling", "codebuild", "codedeploy", "codepipeline", "sagemaker", "servicecatalog")
 
 COMMANDS = localcloud.Commands("python -m local up", "python -m local down", "monitor")
@@ -50,14 +50,14 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def open_project() -> Iterator[Path]:
-    """Make a project in a folder that every user of the machine may enter."""
+    """Yield a project in a folder that every user of the machine may enter."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield make_project(Path(folder) / "project")
 
 
 def make_project(root: Path) -> Path:
-    """Write what the local cloud needs of a project."""
+    """Write the files of a project that the local cloud needs."""
     container = root / "container"
     container.mkdir(parents=True)
     (container / "__init__.py").touch()
@@ -83,7 +83,7 @@ class Rig:
         if service not in self.clients:
             client = self.cloud.client(service.rstrip("_").replace("_", "-"))
             if service in OURS:
-                client.meta.events.register(f"after-call.{service}", hold_to_model)
+                client.meta.events.register(f"after-call.{service}", check_against_model)
             self.clients[service] = client
         return self.clients[service]
 
@@ -93,10 +93,10 @@ class Rig:
         return f"{prefix}-{uuid.uuid4().hex[:12]}"
 
     @staticmethod
-    def until(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, seconds: float = 20.0) -> Any:
-        """Look until it is enough, and return what was seen."""
+    def until(look: Callable[[], Any], condition: Callable[[Any], bool] = bool, seconds: float = 20.0) -> Any:
+        """Wait until the condition is met, and return the value that meets it."""
         deadline = time.monotonic() + seconds
-        while not enough(seen := look()):
+        while not condition(seen := look()):
             assert time.monotonic() < deadline, seen
             time.sleep(0.02)
         return seen
@@ -119,7 +119,7 @@ class Rig:
         tags: dict[str, str] | None = None,
         wait: bool = True,
     ) -> Any:
-        """Bring a stack to a template by a change set, and return its description when it has settled."""
+        """Deploy a template by a change set, and return the stack's description afterwards."""
         known = self.cloudformation.describe_stacks()["Stacks"]
         kind = "UPDATE" if any(each["StackName"] == stack for each in known) else "CREATE"
         name = self.unique("change")
@@ -141,7 +141,7 @@ class Rig:
         return self.settled(stack) if wait else None
 
     def settled(self, stack: str) -> Any:
-        """Wait until a stack is not changed any more, and return its description."""
+        """Wait until the stack's operation has ended, and return its description."""
         return self.until(
             lambda: self.cloudformation.describe_stacks(StackName=stack)["Stacks"][0],
             lambda seen: not seen["StackStatus"].endswith("PROGRESS"),
@@ -149,7 +149,7 @@ class Rig:
         )
 
     def reasons(self, stack: str) -> str:
-        """Return why what failed in a stack did."""
+        """Return the reasons in a stack's events."""
         events = self.cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
         return "\n".join(event.get("ResourceStatusReason", "") for event in events)
 
@@ -186,21 +186,21 @@ class Rig:
         }
 
     def trained(self, hyperparameters: dict[str, str] | None = None, **more: Any) -> Any:
-        """Run a training job to its end and return its description."""
+        """Run a training job to its end, and return its description."""
         request = self.training(hyperparameters, **more)
         self.sagemaker.create_training_job(**request)
         return self.ended(request["TrainingJobName"])
 
     def ended(self, name: str) -> Any:
-        """Wait for a training job and return its description."""
+        """Wait for the end of a training job, and return its description."""
         return self.until(
             lambda: self.sagemaker.describe_training_job(TrainingJobName=name),
             lambda job: job["TrainingJobStatus"] in ("Completed", "Failed", "Stopped"),
         )
 
 
-def hold_to_model(parsed: Any, http_response: Any, model: Any, **_: Any) -> None:
-    """Fail unless a raw answer of ours is exactly what botocore's model says, unknown members included."""
+def check_against_model(parsed: Any, http_response: Any, model: Any, **_: Any) -> None:
+    """Fail unless one of our raw answers fits botocore's model exactly, without unknown members."""
     if http_response.status_code == 200 and model.output_shape is not None:
         protocol.check(json.loads(http_response.content), model.output_shape)
     if http_response.status_code != 200:
@@ -209,7 +209,7 @@ def hold_to_model(parsed: Any, http_response: Any, model: Any, **_: Any) -> None
 
 @pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One cloud for the tests that leave it running."""
+    """One shared cloud for the tests that do not stop it."""
     root = make_project(tmp_path_factory.mktemp("cloud") / "project")
     yield started(root)
     localcloud.stop(project_at(root))
@@ -217,7 +217,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture(scope="module")
 def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One cloud whose files have a disk of one MB for themselves; only where a disk can be mounted."""
+    """One cloud with a disk of one MB for its files; skipped where a disk can't be mounted."""
     root = make_project(tmp_path_factory.mktemp("cramped") / "project")
     state = root / ".local"
     state.mkdir()
@@ -233,7 +233,7 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture(scope="session")
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One cloud where five minutes of AWS are two seconds."""
+    """One cloud where five minutes of AWS take two seconds."""
     root = make_project(tmp_path_factory.mktemp("fast") / "project")
     yield started(root, 150.0)
     localcloud.stop(project_at(root))
@@ -241,14 +241,14 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.fixture(scope="session")
 def hourly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One cloud where an hour of AWS is four seconds."""
+    """One cloud where an hour of AWS takes four seconds."""
     root = make_project(tmp_path_factory.mktemp("hourly") / "project")
     yield started(root, 900.0)
     localcloud.stop(project_at(root))
 
 
 def started(root: Path, speed: float | None = None) -> Rig:
-    """Start a cloud with its bucket."""
+    """Start a cloud, and create its bucket."""
     running = Rig(localcloud.start(project_at(root), speed), {})
     running.s3.create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": running.cloud.region}

@@ -1,7 +1,7 @@
-"""The stand-in for a project's container: a program that keeps SageMaker's contract.
+"""The stand-in for a project's container: a program with SageMaker's contract, controlled by each test.
 
-Tests copy it to container/__main__.py. Hyperparameters (processing: the environment) tell a job what to do, a
-request's body tells the server.
+Tests copy it to container/__main__.py. Hyperparameters control a training, environment variables a
+processing job, and the body of a request the server.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ BASE = Path(os.environ["SAGEMAKER_BASE_DIR"])
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Echoes a body, or does what it says: `status=500`, `sleep=2`, `die`, `who`."""
+    """Echo a body, or carry out its command: `status=500`, `sleep=2`, `die`, `who`."""
 
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def answer(self, status: int, body: bytes, kind: str = "text/csv; charset=utf-8") -> None:
-        """Write head and body at once."""
+        """Write head and body in one call."""
         head = (
             f"HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\nx-own: 1\r\n\r\n"
         )
@@ -39,15 +39,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Answer an invocation."""
         body = self.rfile.read(int(self.headers["content-length"]))
-        order, _, value = body.decode("latin-1")[:20].partition("=")
-        if order == "status":
+        command, _, value = body.decode("latin-1")[:20].partition("=")
+        if command == "status":
             self.answer(int(value), b'{"error":"as asked"}', "application/json")
-        elif order == "die":
+        elif command == "die":
             os._exit(3)
-        elif order == "who":
+        elif command == "who":
             self.answer(200, str(os.getpid()).encode())
         else:
-            time.sleep(float(value) if order == "sleep" else 0)
+            time.sleep(float(value) if command == "sleep" else 0)
             self.answer(200, body, self.headers.get("accept") or "text/csv; charset=utf-8")
 
 
@@ -61,26 +61,26 @@ def serve() -> None:
 
 
 def train() -> None:
-    """Write a model, its tree and environment in it, and end as the hyperparameters say."""
-    parameters = json.loads((BASE / "input/config/hyperparameters.json").read_text())
+    """Write a model with the job's files and environment, and end as the hyperparameters say."""
+    hyperparameters = json.loads((BASE / "input/config/hyperparameters.json").read_text())
     sys.stdout.write("validation_rmse=0.75;\nvalidation_rmse=0.5;\n")
     host = current_host("input/config")
     tree = {path.relative_to(BASE).as_posix(): path.read_text() for path in BASE.rglob("*") if path.is_file()}
     (BASE / "model/seen.json").write_text(json.dumps({"tree": tree, "environment": dict(os.environ)}))
     (BASE / f"model/{host}").touch()
-    if host in parameters.get("fails", ""):
+    if host in hyperparameters.get("fails", ""):
         (BASE / "output/failure").write_text(f"{host} has no memory left")
         sys.exit(1)
-    if "stubborn" in parameters:
+    if "stubborn" in hyperparameters:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(float(parameters.get("sleep", "0")))
-    if "fail" in parameters:
-        (BASE / "output/failure").write_text(parameters["fail"])
+    time.sleep(float(hyperparameters.get("sleep", "0")))
+    if "fail" in hyperparameters:
+        (BASE / "output/failure").write_text(hyperparameters["fail"])
         sys.exit(1)
 
 
 def prepare() -> None:
-    """Copy the input to the output, and leave a message; say which of several instances did."""
+    """Copy the input to the output, and write a message; with TELL, each instance writes its name too."""
     source = BASE / "processing/input/data"
     for path in (path for path in source.rglob("*") if path.is_file()):
         target = BASE / "processing/output/copy" / path.relative_to(source)
@@ -97,14 +97,20 @@ def prepare() -> None:
 
 
 def monitor() -> None:
-    """Leave what Model Monitor takes from a container (files, a metric, a message), and what it was given."""
+    """Write the files, metric and message that Model Monitor expects, and the container's inputs."""
     given = {name: value for name, value in os.environ.items() if name.islower()}
-    source, output = moved(given["dataset_source"]), moved(given["output_path"])
+    source, output = local_path(given["dataset_source"]), local_path(given["output_path"])
     captured = [line for path in sorted(source.rglob("*.jsonl")) for line in path.read_text().splitlines()]
-    baseline = {name: moved(given[f"baseline_{name}"]).read_text() for name in ("statistics", "constraints")}
+    baseline = {
+        name: local_path(given[f"baseline_{name}"]).read_text() for name in ("statistics", "constraints")
+    }
     seen = {"environment": given, "lines": captured, "baseline": baseline}
     (output / "seen.json").write_text(json.dumps(seen))
-    violation = {"feature_name": "x", "constraint_check_type": "data_type_check", "description": "as ordered"}
+    violation = {
+        "feature_name": "x",
+        "constraint_check_type": "data_type_check",
+        "description": "by request",
+    }
     (output / "constraint_violations.json").write_text(json.dumps({"violations": [violation]}))
     names = {
         "Endpoint": "sagemaker_endpoint_name",
@@ -127,8 +133,8 @@ def current_host(folder: str) -> str:
     return str(json.loads((BASE / folder / "resourceconfig.json").read_text())["current_host"])
 
 
-def moved(path: str) -> Path:
-    """Return the local path of a path of the container."""
+def local_path(path: str) -> Path:
+    """Return the local path of a path in the container."""
     return BASE / Path(path).relative_to("/opt/ml")
 
 

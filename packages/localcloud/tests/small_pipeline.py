@@ -1,4 +1,4 @@
-"""A small pipeline with every kind of action, and what it delivers."""
+"""A small pipeline with every kind of action, and the files that it delivers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ artifacts:
   base-directory: out
   files: ["*.json", "*.yml"]
 """
-# Writes what the next actions take: a template, its configuration, a state machine's input.
+# Writes the inputs of the next actions: a template, its configuration, a state machine's input.
 MAKE = """\
 set -eu
 mkdir -p out
@@ -43,7 +43,7 @@ Resources:
 Outputs:
   Name: {Value: !Ref Thing}
 """
-# Follows the resources of thing.yml.
+# Runs after thing.yml has created the resources.
 ROLE = """\
   Role:
     Type: AWS::IAM::Role
@@ -55,7 +55,7 @@ FILES = {"buildspec.yml": BUILDSPEC, "make.sh": MAKE, "thing.yml": THING, "thing
 
 
 def zipped(files: dict[str, str]) -> bytes:
-    """Return a zip with these files."""
+    """Return a zip with the given files."""
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as archive:
         for name, text in files.items():
@@ -66,18 +66,18 @@ def zipped(files: dict[str, str]) -> bytes:
 def action(
     name: str, category: str, provider: str, configuration: dict[str, Any], **more: Any
 ) -> dict[str, Any]:
-    """Return an action as a template has it."""
+    """Return an action in the form of a template."""
     kind = {"Category": category, "Owner": "AWS", "Provider": provider, "Version": "1"}
     return {"Name": name, "ActionTypeId": kind, "Configuration": configuration, **more}
 
 
 def artifacts(*names: str) -> list[dict[str, str]]:
-    """Return artifacts as a template names them."""
+    """Return artifacts in the form of a template."""
     return [{"Name": name} for name in names]
 
 
 def source() -> dict[str, Any]:
-    """Return the stage that takes the zip."""
+    """Return the source stage, which takes the zip."""
     configuration = {
         "S3Bucket": {"Ref": "Bucket"},
         "S3ObjectKey": "source.zip",
@@ -90,7 +90,7 @@ def source() -> dict[str, Any]:
 
 
 def build() -> dict[str, Any]:
-    """Return the stage that builds."""
+    """Return the build stage."""
     variables = [
         {"name": "COMMIT_ID", "value": "#{Source.VersionId}"},
         {"name": "DATA_VERSION", "value": "#{variables.DataVersion}"},
@@ -123,23 +123,23 @@ def stack(name: str, given: str = "SourceOutput", **more: Any) -> dict[str, Any]
 
 
 def invoke(machine: str, name: str = "Invoke", **more: Any) -> dict[str, Any]:
-    """Return an action that runs a state machine."""
+    """Return an action that starts a state machine."""
     return action(name, "Invoke", "StepFunctions", {"StateMachineArn": machine}, **more)
 
 
 def approval(**more: Any) -> dict[str, Any]:
-    """Return an action that a person answers."""
+    """Return a manual approval."""
     configuration = {"NotificationArn": {"Ref": "Topic"}, **more.pop("Configuration", {})}
     return action("Ask", "Approval", "Manual", configuration, **more)
 
 
 def ask() -> dict[str, Any]:
-    """Return a stage that is an approval."""
+    """Return a stage with an approval."""
     return {"Name": "Ask", "Actions": [approval()]}
 
 
 def platform(project: str, stages: list[dict[str, Any]]) -> str:
-    """Return a template that stands for a project's pipeline.yml."""
+    """Return a template that replaces a project's pipeline.yml."""
     made = json.loads(template(f"{project}-pipeline", stages))
     made["Parameters"] = {"Project": {"Type": "String"}, "SourceType": {"Type": "String"}}
     made["Outputs"] = {
@@ -150,7 +150,7 @@ def platform(project: str, stages: list[dict[str, Any]]) -> str:
 
 
 def builds(name: str) -> dict[str, Any]:
-    """Return the project of CodeBuild that a pipeline builds with."""
+    """Return the CodeBuild project of a pipeline."""
     return {
         "Type": "AWS::CodeBuild::Project",
         "Properties": {
@@ -195,7 +195,7 @@ def uploads() -> dict[str, Any]:
 
 
 def template(name: str, stages: list[dict[str, Any]], mode: str = "SUPERSEDED") -> str:
-    """Return a template of a pipeline with these stages after the source, and of what it needs."""
+    """Return a template of a pipeline with these stages after the source, and of its other resources."""
     variables = [
         {"Name": "DataVersion", "DefaultValue": "newest"},
         {"Name": "Reason", "DefaultValue": "commit"},

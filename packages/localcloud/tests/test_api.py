@@ -1,4 +1,4 @@
-"""An API before a function's alias: signed callers, limits, bodies of bytes, and errors in AWS's words."""
+"""An API in front of a function's alias: signatures, limits, binary bodies, and AWS's error messages."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def api(fast: Any) -> str:
 
 
 def test_an_api_answers_through_the_alias(fast: Any, api: str) -> None:
-    """Bytes come and go unchanged; an unsigned request is refused; a failure says nothing of its cause."""
+    """Bytes pass unchanged both ways; unsigned requests are refused, and failures hide their cause."""
     url = fast.cloud.local_url(fast.outputs(api)["Url"])
     status, body, headers = ask(url, bytes(range(256)), {**signed(fast), "accept": "*/*"})
     assert (status, body, headers["x-version"]) == (200, bytes(range(256)), "1")
@@ -107,20 +107,20 @@ def test_an_api_answers_through_the_alias(fast: Any, api: str) -> None:
     assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
 
 
-def test_a_payload_above_lambdas_limit_is_refused_both_ways(fast: Any, api: str) -> None:
-    """A request in base64 above 6 MB is the caller's 413, an answer above it the function's 502."""
+def test_a_payload_above_lambdas_limit_is_refused_in_both_directions(fast: Any, api: str) -> None:
+    """A base64 request above 6 MB is the caller's 413, and an answer above 6 MB is the function's 502."""
     url = fast.cloud.local_url(fast.outputs(api)["Url"])
     headers = {**signed(fast), "accept": "*/*"}
     assert ask(url, bytes(4_700_000), headers)[0] == 200
-    status, body, refusal = ask(url, bytes(4_800_000), headers)
+    status, body, response_headers = ask(url, bytes(4_800_000), headers)
     assert (status, json.loads(body)) == (413, {"message": "Request Too Long"})
-    assert refusal["x-amzn-errortype"] == "BadRequestException"
+    assert response_headers["x-amzn-errortype"] == "BadRequestException"
     status, body, _ = ask(url, b"large", headers)
     assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
 
 
-def test_an_api_has_its_limits(fast: Any, api: str) -> None:
-    """More requests at once than allowed are refused with 429, by the parameter of an update."""
+def test_an_api_is_throttled(fast: Any, api: str) -> None:
+    """Requests above the burst limit get 429; the limit is a parameter of the stack."""
     bucket, code = fast.function(FUNCTION)
     done = fast.deploy(api, TEMPLATE, {"Bucket": bucket, "Code": code, "Burst": "3"})
     assert done["StackStatus"] == "UPDATE_COMPLETE", fast.reasons(api)
@@ -129,7 +129,7 @@ def test_an_api_has_its_limits(fast: Any, api: str) -> None:
     assert {200, 429} == set(statuses)
 
 
-def test_only_an_apis_address_has_a_local_one(fast: Any) -> None:
-    """An address that is not a stage's is refused, and named."""
+def test_only_the_address_of_an_api_has_a_local_url(fast: Any) -> None:
+    """Another address is refused by name."""
     with pytest.raises(Exception, match=r"https://example\.com/x is not the address"):
         fast.cloud.local_url("https://example.com/x")

@@ -1,4 +1,4 @@
-"""The cloud as a process: one a project, found, stopped and killed, with all its children."""
+"""The cloud as a process: one for each project, found, stopped or killed with all its children."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ WATCHDOG = Path(process.__file__).with_name("parent_watchdog.py")
 
 @pytest.fixture
 def stopping(project: Path) -> Iterator[Path]:
-    """Stop the project's cloud in any case."""
+    """Stop the project's cloud after the test."""
     yield project
     process.stop(project_at(project))
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and is not waited for doesn't."""
+    """Return whether a process runs; a zombie does not."""
     shown = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return bool(shown.stdout.strip()) and not shown.stdout.startswith("Z")
 
 
 def children_of(pid: int) -> list[str]:
-    """List the processes that a process has started and that have not ended."""
+    """List the running child processes of a process."""
     shown = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
     )
     return shown.stdout.split()
 
 
-def wait_until(gone: Any, seconds: float = 3.0) -> None:
+def wait_until(condition: Any, seconds: float = 3.0) -> None:
     deadline = time.monotonic() + seconds
-    while not gone():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
 
-def test_starting_is_safe_to_repeat_and_to_race(stopping: Path) -> None:
-    """However many processes start it at once, there is one cloud, and stopping it ends it."""
+def test_starting_is_idempotent_and_safe_in_parallel(stopping: Path) -> None:
+    """Any number of starts leads to one cloud, and stopping ends it."""
     with ThreadPoolExecutor(3) as pool:
         clouds = list(pool.map(process.start, [project_at(stopping)] * 3))
     assert len({cloud.pid for cloud in clouds}) == 1
@@ -115,8 +115,8 @@ def make_functions(client: Any, *names: str) -> None:
         )
 
 
-def test_a_stopped_cloud_leaves_no_function(stopping: Path) -> None:
-    """Neither one that waits for work nor one in the middle of it: when `stop` returns they are gone."""
+def test_a_stopped_cloud_leaves_no_function_process(stopping: Path) -> None:
+    """Idle and busy functions have ended when `stop` returns."""
     cloud = process.start(project_at(stopping))
     client = cloud.client("lambda")
     make_functions(client, "idle", "busy", "deleted")
@@ -132,11 +132,11 @@ def test_a_stopped_cloud_leaves_no_function(stopping: Path) -> None:
 
 
 class Worker:
-    """A stand-in for a function's worker."""
+    """A stand-in for the worker of a function."""
 
 
 def test_a_function_that_starts_while_the_cloud_stops_ends_with_it() -> None:
-    """A schedule may start one at any time: a process that comes late is killed too, and no other comes."""
+    """A schedule may start a function at any time: a late process is killed, and no further one starts."""
     processes, late = worker.Processes(), Worker()
     begun, killed_once, running = threading.Event(), threading.Event(), set()
 
@@ -160,8 +160,10 @@ def test_a_function_that_starts_while_the_cloud_stops_ends_with_it() -> None:
         pass
 
 
-def test_a_cloud_that_cannot_start_says_why(stopping: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error carries the end of the cloud's log."""
+def test_a_cloud_that_cannot_start_reports_the_reason(
+    stopping: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error has the end of the cloud's log."""
     monkeypatch.setenv("PYTHONPATH", str(stopping / "shadow"))
     (stopping / "shadow" / "uvicorn").mkdir(parents=True)
     (stopping / "shadow" / "uvicorn" / "__init__.py").write_text("raise ImportError('uvicorn is broken')\n")
@@ -169,8 +171,10 @@ def test_a_cloud_that_cannot_start_says_why(stopping: Path, monkeypatch: pytest.
         process.start(project_at(stopping))
 
 
-def test_the_users_credentials_stay_with_the_user(stopping: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither the cloud's process nor a client of it has the user's keys, profile or proxy."""
+def test_the_cloud_does_not_get_the_users_credentials(
+    stopping: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the cloud's process nor its clients have the user's keys, profile or proxy."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAREALKEY")
     monkeypatch.setenv("AWS_PROFILE", "production")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
@@ -187,7 +191,7 @@ def test_the_users_credentials_stay_with_the_user(stopping: Path, monkeypatch: p
         assert b"proxy.example" not in of_process.read_bytes()
 
 
-def leashed(*command: str) -> subprocess.Popen[bytes]:
+def start_watchdog(*command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(WATCHDOG), "0.3", *command],
         stdin=subprocess.PIPE,
@@ -198,32 +202,32 @@ def leashed(*command: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize(("script", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137)])
-def test_a_leash_passes_the_exit_code_on(script: str, code: int) -> None:
-    """What becomes of the command is what becomes of the leash."""
-    assert leashed("sh", "-c", script).wait(5) == code
+def test_a_watchdog_passes_on_the_exit_code(script: str, code: int) -> None:
+    """The watchdog ends with the status of its command."""
+    assert start_watchdog("sh", "-c", script).wait(5) == code
 
 
-def test_a_leash_ends_a_command_that_ignores_signals_and_its_children() -> None:
-    """When the pipe closes, the whole process group is gone after the grace."""
-    leash = leashed("sh", "-c", "trap '' TERM; sleep 60 & echo $! ; wait")
-    assert leash.stdout is not None
-    assert leash.stdin is not None
-    grandchild = int(leash.stdout.readline())
-    leash.stdin.close()
-    leash.wait(3)
+def test_a_watchdog_ends_a_command_that_ignores_signals_and_its_children() -> None:
+    """After the pipe closes and the grace period ends, the whole process group has ended."""
+    watchdog = start_watchdog("sh", "-c", "trap '' TERM; sleep 60 & echo $! ; wait")
+    assert watchdog.stdout is not None
+    assert watchdog.stdin is not None
+    grandchild = int(watchdog.stdout.readline())
+    watchdog.stdin.close()
+    watchdog.wait(3)
     wait_until(lambda: not alive(grandchild), 1.0)
 
 
-def test_a_command_that_is_not_there_is_named() -> None:
-    """A wrong ENTRYPOINT ends in one line."""
-    leash = leashed("no-such-program")
-    assert leash.wait(5) == 127
-    assert leash.stdout is not None
-    assert leash.stdout.read() == b"error: no-such-program can't be started: No such file or directory\n"
+def test_a_missing_command_is_reported() -> None:
+    """A wrong ENTRYPOINT leads to a message of one line."""
+    watchdog = start_watchdog("no-such-program")
+    assert watchdog.wait(5) == 127
+    assert watchdog.stdout is not None
+    assert watchdog.stdout.read() == b"error: no-such-program can't be started: No such file or directory\n"
 
 
 def test_a_cloud_ends_with_its_project(project: Path) -> None:
-    """Removing the folder of a project leaves no cloud behind that nobody can stop."""
+    """Removing the folder of a project ends its cloud, which nobody could stop otherwise."""
     cloud = process.start(project_at(project))
     shutil.rmtree(project)
     wait_until(lambda: not alive(cloud.pid), 8.0)

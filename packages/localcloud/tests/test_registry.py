@@ -1,4 +1,4 @@
-"""The model registry on the local cloud: groups, versions, approvals, and word of them."""
+"""The model registry on the local cloud: groups, versions, approvals, and their events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Outputs:
 
 @pytest.fixture
 def group(rig: Any) -> str:
-    """Make a group."""
+    """Return a new group."""
     name = str(rig.unique("models"))
     rig.sagemaker.create_model_package_group(ModelPackageGroupName=name)
     return name
@@ -35,9 +35,9 @@ def group(rig: Any) -> str:
 
 @pytest.fixture
 def register(rig: Any, group: str) -> Callable[..., str]:
-    """Return what registers a version in the group."""
+    """Return a function that registers a version in the group."""
 
-    def made(**more: Any) -> str:
+    def create(**more: Any) -> str:
         container = {"Image": "image", "ModelDataUrl": "s3://artifacts/model/model.tar.gz"}
         inference = {
             "Containers": [container],
@@ -49,20 +49,18 @@ def register(rig: Any, group: str) -> Callable[..., str]:
         )
         return str(answer["ModelPackageArn"])
 
-    return made
+    return create
 
 
 def refusal(act: Callable[[], Any]) -> tuple[str, str]:
-    """Return code and message of what is refused."""
+    """Return code and message of the refusal."""
     with pytest.raises(ClientError) as raised:
         act()
     error = raised.value.response["Error"]
     return error["Code"], error["Message"]
 
 
-def test_versions_are_counted_and_wait_for_approval(
-    rig: Any, group: str, register: Callable[..., str]
-) -> None:
+def test_versions_are_numbered_and_await_approval(rig: Any, group: str, register: Callable[..., str]) -> None:
     """A group gives each version its number, and lists the newest first."""
     first, second = register(), register(ModelPackageDescription="the second")
     assert (first.rpartition("/")[2], second.rpartition("/")[2]) == ("1", "2")
@@ -79,14 +77,14 @@ def test_versions_are_counted_and_wait_for_approval(
     assert [one["ModelPackageArn"] for one in approved["ModelPackageSummaryList"]] == [first]
 
 
-def test_a_token_makes_one_version(register: Callable[..., str]) -> None:
-    """A state machine's retry of a call that did arrive adds nothing."""
-    assert register(ClientToken="once") == register(ClientToken="once")  # no secret
+def test_a_token_registers_one_version(register: Callable[..., str]) -> None:
+    """A state machine may repeat a call that did arrive."""
+    assert register(ClientToken="once") == register(ClientToken="once")  # not a secret
     assert register(ClientToken="twice").endswith("/2")
 
 
-def test_a_version_says_what_it_was_given(rig: Any, register: Callable[..., str]) -> None:
-    """Metrics and lineage are there for whoever asks, and an approval with who gave it."""
+def test_a_version_has_its_metrics_and_lineage(rig: Any, register: Callable[..., str]) -> None:
+    """A description has metrics and lineage, and an approval has its author."""
     metrics = {"ModelQuality": {"Statistics": {"ContentType": "application/json", "S3Uri": "s3://b/k"}}}
     arn = register(ModelMetrics=metrics, CustomerMetadataProperties={"Commit": "3f2a91c"})
     rig.sagemaker.update_model_package(
@@ -101,8 +99,8 @@ def test_a_version_says_what_it_was_given(rig: Any, register: Callable[..., str]
     assert described["LastModifiedBy"]["IamIdentity"]["Arn"].endswith("user/local")
 
 
-def test_changes_are_told_to_eventbridge(rig: Any, group: str, register: Callable[..., str]) -> None:
-    """A rule on group and status hears of an approval, as AWS tells it."""
+def test_changes_are_sent_to_eventbridge(rig: Any, group: str, register: Callable[..., str]) -> None:
+    """A rule on group and status matches an approval's event in AWS's form."""
     queue = rig.sqs.create_queue(QueueName=rig.unique("heard"))["QueueUrl"]
     arn = rig.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     pattern = {
@@ -133,16 +131,16 @@ def test_changes_are_told_to_eventbridge(rig: Any, group: str, register: Callabl
         ({"ModelApprovalStatus": "Perhaps"}, "enum value set"),
     ],
 )
-def test_what_no_version_can_be_is_refused(rig: Any, group: str, change: dict[str, Any], words: str) -> None:
-    """With AWS's code and a sentence."""
+def test_an_invalid_version_is_refused(rig: Any, group: str, change: dict[str, Any], words: str) -> None:
+    """The error has AWS's code and a sentence."""
     request = {"ModelPackageGroupName": group, **change}
     code, message = refusal(lambda: rig.sagemaker.create_model_package(**request))
     assert code == "ValidationException"
     assert words in message
 
 
-def test_a_model_that_is_not_there_is_no_version(rig: Any, group: str) -> None:
-    """Nobody could deploy it."""
+def test_a_version_with_a_missing_model_is_refused(rig: Any, group: str) -> None:
+    """Nobody could deploy such a version."""
     inference = {
         "Containers": [{"Image": "image", "ModelDataUrl": "s3://artifacts/nothing.tar.gz"}],
         "SupportedContentTypes": ["text/csv"],
@@ -159,8 +157,8 @@ def test_a_model_that_is_not_there_is_no_version(rig: Any, group: str) -> None:
     )
 
 
-def test_a_version_that_is_not_there_is_refused(rig: Any, group: str) -> None:
-    """Describing, approving and deleting it alike."""
+def test_a_missing_version_is_refused(rig: Any, group: str) -> None:
+    """Describing, approving and deleting it fail in the same way."""
     missing = f"arn:aws:sagemaker:eu-central-1:000000000000:model-package/{group}/7"
     for act in (
         lambda: rig.sagemaker.describe_model_package(ModelPackageName=missing),
@@ -170,8 +168,8 @@ def test_a_version_that_is_not_there_is_refused(rig: Any, group: str) -> None:
         assert refusal(act) == ("ValidationException", f"ModelPackage {missing} does not exist.")
 
 
-def test_a_group_of_a_stack_lives_while_it_has_models(rig: Any) -> None:
-    """CloudFormation can't delete it with models in it, and can when they are gone."""
+def test_a_stacks_group_is_kept_while_it_has_models(rig: Any) -> None:
+    """CloudFormation can't delete a group with models, and deletes an empty one."""
     name = rig.unique("stacked")
     rig.deploy(name, GROUP_TEMPLATE, {"Name": name})
     described = rig.sagemaker.describe_model_package_group(ModelPackageGroupName=name)
@@ -188,7 +186,7 @@ def test_a_group_of_a_stack_lives_while_it_has_models(rig: Any) -> None:
 
 
 def refusal_of_group(rig: Any, name: str) -> bool:
-    """Whether the group is gone."""
+    """Return whether the group is deleted."""
     try:
         rig.sagemaker.describe_model_package_group(ModelPackageGroupName=name)
     except ClientError:

@@ -1,4 +1,4 @@
-"""A model's replacement behind an alias: the new endpoint first, then the traffic, the old one's end last."""
+"""A model's replacement behind an alias: new endpoint, shift of the traffic, deletion of the old endpoint."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ Outputs:
 
 
 class Stack:
-    """An endpoint behind a function, whose model is replaced."""
+    """A stack with an endpoint behind a function, whose model can be replaced."""
 
     def __init__(self, rig: Any) -> None:
         self.rig, self.name = rig, rig.unique("replaced")
@@ -126,7 +126,7 @@ class Stack:
         return [name.rpartition("-")[2] for name in names if name.startswith(self.name)]
 
     def deployments(self) -> list[str]:
-        """Say how each deployment ended, the newest first."""
+        """Return the status of each deployment, newest first."""
         application = self.rig.outputs(self.name)["Application"]
         found = self.rig.codedeploy.list_deployments(applicationName=application)["deployments"]
         return [
@@ -136,7 +136,7 @@ class Stack:
 
     @contextmanager
     def watched(self) -> Iterator[tuple[list[Any], list[set[str]]]]:
-        """Ask all the time, and look at the endpoints there are with each answer."""
+        """Send requests continuously, and record the existing endpoints with each answer."""
         answers: list[Any] = []
         seen: list[set[str]] = []
         over = threading.Event()
@@ -160,7 +160,7 @@ def stack(fast: Any) -> Stack:
     return made
 
 
-def test_the_new_endpoint_comes_first_and_the_old_one_goes_last(stack: Stack) -> None:
+def test_the_new_endpoint_is_created_first_and_the_old_one_deleted_last(stack: Stack) -> None:
     """Under load no request fails, both endpoints serve during the canary, and one is left."""
     stack.ask()
     with stack.watched() as (answers, seen):
@@ -179,19 +179,19 @@ def test_the_new_endpoint_comes_first_and_the_old_one_goes_last(stack: Stack) ->
     assert stack.deployments() == ["Succeeded"]
 
 
-def test_what_fails_later_brings_alias_and_endpoint_back(stack: Stack) -> None:
-    """A stack that rolls back after the shift has the old endpoint, and its alias on the old version."""
+def test_a_later_failure_restores_alias_and_endpoint(stack: Stack) -> None:
+    """A stack that rolls back after the shift has the old endpoint, and its alias has the old version."""
     before = stack.ask()
     with stack.watched() as (answers, _):
         assert stack.deploy("late", "b", "fails") == "UPDATE_ROLLBACK_COMPLETE"
     assert all("errorType" not in answer for answer in answers), answers
-    assert stack.deployments() == ["Succeeded"]  # so all traffic had moved
+    assert stack.deployments() == ["Succeeded"]  # so all traffic had shifted
     assert stack.ask() == before
     assert stack.endpoints() == {"one"}
 
 
-def test_without_a_new_hash_a_new_model_is_an_outage(stack: Stack) -> None:
-    """SAM makes no new version for another endpoint's name: no canary, and the alias asks the old one."""
+def test_a_new_model_without_a_new_hash_is_an_outage(stack: Stack) -> None:
+    """SAM publishes no version for a new endpoint's name, so no canary runs and the alias has the old one."""
     assert stack.deploy("two", "a") == "UPDATE_COMPLETE"
     assert stack.deployments() == []
     assert stack.endpoints() == {"two"}

@@ -1,4 +1,4 @@
-"""Inputs, outputs and archives: where a key lands, and what an archive holds."""
+"""Inputs, outputs and archives: the path of a key, and the content of an archive."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ storage = importlib.import_module("localcloud.core.object_store")
         ("a.csv", "a.csv", "a.csv"),
     ],
 )
-def test_a_key_lands_below_its_prefix(prefix: str, key: str, path: str) -> None:
-    """A prefix may be a folder, a beginning of names, or the object itself."""
+def test_the_path_of_a_key_is_relative_to_its_prefix(prefix: str, key: str, path: str) -> None:
+    """A prefix may be a folder, the beginning of a name, or the object itself."""
     assert storage.below(prefix, key) == path
 
 
 @pytest.mark.parametrize("name", ["../out", "a/../../out", "/etc/passwd"])
-def test_no_key_leaves_the_directory(tmp_path: Path, name: str) -> None:
-    """A key with dots can't write outside the job's tree."""
+def test_no_key_is_written_outside_of_the_directory(tmp_path: Path, name: str) -> None:
+    """A key with dots can't write outside of the job's folder."""
     with pytest.raises(storage.DataError, match="outside"):
         storage.write(tmp_path / "in", name, b"")
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.dictionaries(st.sampled_from(["a", "b/c", "d.bin"]), st.binary(max_size=300_000), min_size=1))
-def test_an_archive_holds_what_the_directory_held(contents: dict[str, bytes]) -> None:
-    """Chunks compressed apart make one archive that any tar reads."""
+def test_an_archive_has_the_content_of_its_directory(contents: dict[str, bytes]) -> None:
+    """Chunks that were compressed apart form one archive that any tar program reads."""
     import tempfile  # noqa: PLC0415  # a fixture would be shared by the examples
 
     with tempfile.TemporaryDirectory() as folder:
@@ -73,8 +73,8 @@ def test_a_python_without_filters_unpacks_an_archive(tmp_path: Path, monkeypatch
     assert (tmp_path / "target/f").read_text() == "1"
 
 
-def test_an_archive_of_several_chunks_is_whole(tmp_path: Path) -> None:
-    """What doesn't shrink is stored, what does is compressed, in one file, in order."""
+def test_an_archive_of_several_chunks_is_complete(tmp_path: Path) -> None:
+    """Incompressible chunks are stored and others compressed, in one file, in order."""
     source = tmp_path / "source"
     source.mkdir()
     blocks = [bytes(range(256)) * 20_000, os.urandom(6_000_000)]
@@ -106,7 +106,7 @@ def hostile(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> bytes
     ids=["outside", "link", "device", "no tar"],
 )
 def test_a_hostile_archive_is_refused(tmp_path: Path, archive: bytes) -> None:
-    """A model archive writes nothing outside its directory and makes no devices."""
+    """A model archive can't write outside of its directory, and can't create devices."""
     with pytest.raises(storage.DataError, match="can't be unpacked"):
         storage.extract(archive, tmp_path / "in")
     assert not (tmp_path / "out").exists()

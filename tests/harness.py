@@ -1,4 +1,4 @@
-"""A generated project in an environment of its own: run, changed, looked into, and broken."""
+"""A generated project with its own Python environment: runs, changes, state, and injected faults."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 projects: Any = importlib.import_module("local.project")
 stacks: Any = importlib.import_module("local.stacks")
-PATIENCE = 180.0
+TIMEOUT_SECONDS = 180.0
 
 
 class Rig:
-    """A generated project with an environment to run it in."""
+    """A generated project, and the Python interpreter that runs it."""
 
     def __init__(self, root: Path, python: Path) -> None:
         self.root, self.python = root, python
@@ -62,18 +62,18 @@ class Rig:
         return dict(json.loads((self.root / ".local" / "report.json").read_text(encoding="utf-8")))
 
     def cloud(self) -> Any:
-        """Find the cloud that runs; its `client` gives clients of its services."""
+        """Return the running cloud; its `client` creates clients of its services."""
         return localcloud.find(projects.read_project(self.root).cloud)
 
     def bucket(self) -> str:
-        """Name the artifact bucket."""
+        """Return the name of the artifact bucket."""
         return str(stacks.outputs(self.cloud(), f"{self.root.name}-pipeline")["ArtifactBucket"])
 
     def cloud_pid(self) -> int:
         return int(json.loads((self.root / ".local" / "cloud.json").read_text(encoding="utf-8"))["pid"])
 
     def processes(self) -> list[psutil.Process]:
-        """List what runs in this project's folder, or from it."""
+        """List the processes that run in this project's folder."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
 
     def _is_ours(self, process: psutil.Process) -> bool:
@@ -82,7 +82,7 @@ class Rig:
         return False
 
     def pid_of(self, command: str) -> int | None:
-        """Find the process of a container's command, not the leash that holds it."""
+        """Return the process of a container's command, without its watchdog."""
         for process in self.processes():
             with suppress(psutil.Error):
                 if process.cmdline()[1:] == ["-m", "container", command]:
@@ -100,25 +100,25 @@ class Rig:
         path.write_text(changed, encoding="utf-8")
 
     def put(self, path: str, old: str, new: str) -> None:
-        """Change a file where it says something once."""
+        """Replace a text that a file has exactly once."""
         text = (self.root / path).read_text(encoding="utf-8")
         assert text.count(old) == 1
         (self.root / path).write_text(text.replace(old, new), encoding="utf-8")
 
     def write_model(self, name: str, text: str) -> None:
-        """Give the project a model of its own, and choose it."""
+        """Add a model to the project, and select it."""
         (self.root / "container" / "models" / f"{name}.py").write_text(text, encoding="utf-8")
         self.set("model", "name", f'"{name}"')
 
 
-def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """Wait for the condition, and give what it gave."""
-    deadline = time.monotonic() + patience
+def until(condition: Callable[[], Any], timeout_seconds: float = TIMEOUT_SECONDS) -> Any:
+    """Wait until the condition is met, and return its value."""
+    deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         if found := condition():
             return found
         time.sleep(0.02)
-    return pytest.fail("it did not happen in time")
+    return pytest.fail("the condition was not met in time")
 
 
 def write_table(path: Path, rows: int = 500, seed: int = 7) -> None:
