@@ -1,11 +1,13 @@
 # GNU make 3.81 and the tools of BSD and macOS are enough.
 #
-# DATA    a CSV or Parquet file, or a folder of them, and TARGET, its column to predict: what `make demo` trains on
+# DATA    a CSV or Parquet file, or a folder of them, and TARGET, its column to predict: the training data of `make demo`
 # DRIFT   no leaves the demo's second half out: requests that drift, and the model that is retrained for them
-# WORKLOAD  what they look at: tabular, or image, where DATA is a zip or a folder of pictures and there is no TARGET
-# FRAMEWORK  what the demo's project trains with: scikit-learn, or tensorflow
+# WORKLOAD  the kind of data: tabular, or image, where DATA is a zip or a folder with images, without TARGET
+# FRAMEWORK  the library that trains the demo's models: scikit-learn, or tensorflow
 # KEEP    set it to leave the demo's local cloud running
 # ROUNDS  how many times the benchmarks alternate
+# PROJECT  the generated project that `make localcloud` changes
+# AGAINST what `make bench-build` compares with: a commit, or the folder of another checkout
 # PYTHON  the Python from 3.11 to 3.13 that environments are made with; found when empty
 
 # What is given on the command line is taken as it is: make would carry out a $(shell …) in it, and swallow a lone $.
@@ -20,9 +22,11 @@ KEEP ?=
 DRIFT ?=
 FRAMEWORK ?=
 ROUNDS ?= 5
+AGAINST ?= HEAD~1
 WORKLOAD ?=
+PROJECT ?=
 PYTHON ?=
-export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PYTHON ROUNDS
+export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS AGAINST
 export CALLER := $(value PWD)
 unexport VENV
 
@@ -31,7 +35,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -41,6 +45,22 @@ setup: ## install what generates a project
 
 setup-dev: ## install that, and what the checks need
 	@$(environment) requirements.txt requirements-dev.txt $(product_requirements)
+	@sh scripts/localcloud .venv
+
+localcloud: ## install the source of packages/localcloud in a generated project; PROJECT=path/to/it
+	@sh scripts/localcloud "$${PROJECT:?names no project: make localcloud PROJECT=path/to/it}/.venv"
+
+operations: setup-dev ## write the page of the operations that the local cloud has
+	@$(python) scripts/operations.py
+
+wheel: setup-dev ## build the wheel of packages/localcloud that generated projects install
+	@sh scripts/wheel
+
+architecture: setup-dev ## draw the pictures of docs/architecture.md from the code
+	@$(python) scripts/architecture.py
+
+phrases: ## list the phrases that docs/style.md avoids
+	@python3 scripts/phrases.py
 
 demo: setup ## generate a project into build/demo and run it; DATA=file.csv TARGET=column WORKLOAD=image FRAMEWORK=tensorflow KEEP=1
 	@$(python) scripts/demo.py
@@ -49,6 +69,7 @@ lint: setup-dev ## ruff, mypy, and what the product's own lint checks
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
 	@$(python) -m mypy benchmarks hooks scripts tests
+	@cd packages/localcloud && ../../$(python) -m mypy src version.py
 	@cd "$(product)" && ../$(python) -m mypy .
 	@cd "$(product)" && ../$(python) scripts/lint
 
@@ -56,8 +77,9 @@ format: setup-dev ## let ruff format the code
 	@$(python) -m ruff check --fix .
 	@$(python) -m ruff format .
 
-test: setup-dev ## the quick tests, of the template and of the product
+test: setup-dev ## the quick tests, of the template, of the local cloud and of the product
 	@$(python) -m pytest --numprocesses auto -m "not e2e and not large"
+	@cd packages/localcloud && ../../$(python) -m pytest --numprocesses auto
 	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
 
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
@@ -81,9 +103,12 @@ bench-serving: setup-dev ## alternate the endpoint's server with those of the fi
 	@VENV=build/venvs/peers $(environment) benchmarks/serving/peers/requirements.txt
 	@PYTHONPATH="$(product)" $(python) -m benchmarks.serving
 
-bench-images: setup-dev ## measure a model of pictures in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
+bench-images: setup-dev ## measure an image model in five folds; ROUNDS=5 DATA=pictures.zip MODEL=name; writes build/bench-pictures.json
 	@VENV=build/venvs/images $(environment) $(product_requirements) "$(product)/container/requirements-tensorflow.txt"
 	@PYTHONPATH="$(product)" build/venvs/images/bin/python -m benchmarks.pictures
+
+bench-build: setup-dev ## measure the pipeline's Build stage beside another commit's; AGAINST=commit
+	@$(python) -m benchmarks.build
 
 requirements: setup-dev ## compile the requirement files; UPGRADE=1 for the newest versions
 	@cd "$(product)" && VENV=../.venv sh scripts/requirements

@@ -1,7 +1,7 @@
-"""How fast the monitor compares a million captured requests with a baseline, beside pandas and evidently.
+"""The speed of the monitor on a million captured requests and a baseline, beside pandas and evidently.
 
-All read the same generated file of JSON lines, from the start of a process to its end. Rounds alternate, so
-that a busy machine slows all alike. Writes build/bench.json.
+All engines read the same generated file of JSON lines, each in a process of its own that is timed as a whole.
+Rounds alternate, so that a busy machine slows all alike. Writes build/bench.json.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ LEARNED = 13_000
 CHUNK = 50_000
 MEGABYTE = 1_000_000
 NAMES = ("income", "age", "rooms", "bedrooms", "population", "occupants", "latitude", "longitude")
-POLL_SECONDS = 0.1  # each look costs some milliseconds of a processor
+POLL_SECONDS = 0.1  # reading the memory takes some milliseconds of a processor
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a process took: seconds, and megabytes at most, those of its children included."""
+    """Seconds and peak megabytes of a process and its children."""
 
     seconds: float
     megabytes: float
@@ -49,7 +49,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Engine:
-    """What reads the file, and the rounds that it did."""
+    """A program that reads the file, with its measured rounds."""
 
     name: str
     records: int
@@ -57,17 +57,17 @@ class Engine:
 
     @property
     def rate(self) -> float:
-        """Records a second, of the median round."""
+        """Records a second in the median round."""
         return self.records / statistics.median(run.seconds for run in self.runs)
 
     @property
     def peak(self) -> float:
-        """The most megabytes of any round."""
+        """The greatest number of megabytes of all rounds."""
         return max(run.megabytes for run in self.runs)
 
 
 def rows(count: int, seed: int) -> list[list[float]]:
-    """Draw rows as a table of houses has them: skewed numbers, whole ones, and places."""
+    """Draw rows like those of a table of houses: skewed numbers, whole numbers, and coordinates."""
     chance = np.random.default_rng(seed)
     columns = [
         chance.lognormal(1.2, 0.5, count),
@@ -89,14 +89,14 @@ def write_baseline(path: Path) -> None:
 
 
 def write_capture(path: Path, *, named: bool) -> None:
-    """Write captured requests of a row each, in CSV or in JSON by name."""
+    """Write captured requests of one row each, in CSV or in JSON by name."""
     with path.open("w", encoding="utf-8") as file:
         for start in range(0, RECORDS, CHUNK):
             file.writelines(records(start, min(CHUNK, RECORDS - start), named=named))
 
 
 def records(start: int, count: int, *, named: bool) -> Iterator[str]:
-    """Spell records as SageMaker does."""
+    """Write records in the format of SageMaker's data capture."""
     kind, encoding = ("application/json", "JSON") if named else ("text/csv", "CSV")
     for number, row in enumerate(rows(count, start + 1), start):
         body = ",".join(map(repr, row))
@@ -114,7 +114,11 @@ def records(start: int, count: int, *, named: bool) -> Iterator[str]:
 
 
 def run(command: list[str | Path], environment: dict[str, str] | None = None) -> Run:
-    """Run a process, and watch its memory."""
+    """Run a process, and measure its time and memory.
+
+    Raises:
+        RuntimeError: the process exits with an error.
+    """
     start = time.perf_counter()
     with subprocess.Popen(
         command, cwd=PRODUCT, env=os.environ | (environment or {}), stdout=subprocess.DEVNULL
@@ -130,7 +134,7 @@ def run(command: list[str | Path], environment: dict[str, str] | None = None) ->
 
 
 class Watch(threading.Thread):
-    """Look at the memory of a process and its children until it ends."""
+    """Record the peak memory of a process and its children until the process ends."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -138,7 +142,7 @@ class Watch(threading.Thread):
         self.peak = 0
 
     def run(self) -> None:
-        """Add up what is resident, which counts shared pages more than once."""
+        """Sum the resident memory, in which shared pages count more than once."""
         while self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
             try:
                 family = [self.process, *self.process.children(recursive=True)]
@@ -149,7 +153,7 @@ class Watch(threading.Thread):
 
 
 def monitor(base: Path, source: Path, *, compare: bool) -> Run:
-    """Run the container's command on a job's tree."""
+    """Run the container's command on the files of a job."""
     environment = {"SAGEMAKER_BASE_DIR": str(base), "dataset_source": str(source)}
     if compare:
         environment |= {
@@ -166,14 +170,18 @@ def monitor(base: Path, source: Path, *, compare: bool) -> Run:
 
 
 def check(base: Path) -> None:
-    """See that the comparison was made: a fast one that was not would be no measure."""
+    """Check that the comparison was made, since a comparison that failed early would look fast.
+
+    Raises:
+        RuntimeError: the comparison is incomplete or has violations.
+    """
     summary = json.loads((base / "processing/output/summary.json").read_text(encoding="utf-8"))
     if not summary["compared"] or summary["rows"] % RECORDS or summary["violations"]:
         raise RuntimeError(f"the comparison went wrong: {summary['message']}")
 
 
 def measure(base: Path) -> list[Engine]:
-    """Lay the files out, and let each engine do its rounds."""
+    """Write the files, and measure the rounds of each engine."""
     table, csv, named, ten = (base / name for name in ("table", "csv", "named", "ten"))
     for folder in (table, csv, named, ten):
         folder.mkdir()
@@ -202,7 +210,7 @@ def measure(base: Path) -> list[Engine]:
 
 
 def main() -> None:
-    """Measure, show and write the results."""
+    """Measure, print and write the results."""
     (ROOT / "build").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="bench-drift-", dir=ROOT / "build") as folder:
         engines = measure(Path(folder))
@@ -212,7 +220,7 @@ def main() -> None:
 
 
 def show(engines: list[Engine]) -> None:
-    """Draw medians with their ranges."""
+    """Print medians with their ranges."""
     table = Table("drift", "records", "s", "records/s", "peak MB")
     for each in engines:
         seconds = [run.seconds for run in each.runs]

@@ -1,4 +1,4 @@
-"""What a training job on the local cloud costs over its bare process, and what rendering parameters takes.
+"""The overhead of a training job on the local cloud over its bare process, and the time of a render.
 
 Rounds alternate, so that a busy machine slows both sides alike. Writes build/bench.json.
 """
@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.cloud import process
+import localcloud
 from rich.console import Console
 from rich.table import Table
 
@@ -30,14 +30,14 @@ ROOT = Path(__file__).resolve().parent.parent
 PRODUCT = ROOT / "<<cookiecutter.project>>"
 MEGABYTE = 1_000_000
 BUCKET = "bench"
-# A program that keeps the contract of a training job and leaves a model of a chosen size, as hard to compress
-# as trained numbers are.
+# A program that keeps the contract of a training job and writes a model of a chosen size, which compresses as
+# badly as trained numbers.
 PROGRAM = """
 import json, os, pathlib
 base = pathlib.Path(os.environ["SAGEMAKER_BASE_DIR"])
-told = json.loads((base / "input/config/hyperparameters.json").read_text())
+hyperparameters = json.loads((base / "input/config/hyperparameters.json").read_text())
 with (base / "model" / "model.bin").open("wb") as file:
-    for _ in range(int(told["megabytes"])):
+    for _ in range(int(hyperparameters["megabytes"])):
         file.write(os.urandom(500_000) + bytes(500_000))
 """
 
@@ -52,7 +52,7 @@ class Comparison:
 
     @property
     def overhead(self) -> float:
-        """The median of what each round's job took longer."""
+        """The median of the seconds that the job of a round took longer than its process."""
         return statistics.median(job - bare for job, bare in zip(self.job, self.bare, strict=True))
 
 
@@ -64,7 +64,7 @@ def seconds(act: Callable[[], object]) -> float:
 
 
 def make_project(root: Path) -> Path:
-    """Write a project whose container is PROGRAM."""
+    """Write a project whose container runs PROGRAM."""
     (root / "container").mkdir(parents=True)
     (root / "container" / "__init__.py").touch()
     (root / "container" / "__main__.py").write_text(PROGRAM, encoding="utf-8")
@@ -78,19 +78,25 @@ def make_project(root: Path) -> Path:
 
 
 def run_bare(project: Path, megabytes: int) -> None:
-    """Run the program on a tree of its own."""
+    """Run the program in a folder of its own."""
     with tempfile.TemporaryDirectory(dir=project) as folder:
         base = Path(folder)
         (base / "input" / "config").mkdir(parents=True)
         (base / "model").mkdir()
-        told = {"megabytes": str(megabytes)}
-        (base / "input" / "config" / "hyperparameters.json").write_text(json.dumps(told), encoding="utf-8")
+        hyperparameters = {"megabytes": str(megabytes)}
+        (base / "input" / "config" / "hyperparameters.json").write_text(
+            json.dumps(hyperparameters), encoding="utf-8"
+        )
         environment = os.environ | {"SAGEMAKER_BASE_DIR": folder}
         subprocess.run([sys.executable, "-m", "container", "train"], cwd=project, env=environment, check=True)
 
 
 def run_job(cloud: Any, megabytes: int) -> None:
-    """Run the program as a training job, from CreateTrainingJob until its artefact is in S3."""
+    """Run the program as a training job, from CreateTrainingJob until its artefact is in S3.
+
+    Raises:
+        RuntimeError: the job fails, or its artefact is empty.
+    """
     sagemaker, name = cloud.client("sagemaker"), f"bench-{uuid.uuid4().hex}"
     sagemaker.create_training_job(
         TrainingJobName=name,
@@ -121,7 +127,7 @@ def compare(cloud: Any, project: Path, megabytes: int, rounds: int) -> Compariso
 
 
 def render() -> float:
-    """Time run_pipeline.py: the median of its rounds, in seconds."""
+    """Return the seconds that run_pipeline.py takes in the median round."""
     text = (
         (PRODUCT / "project.toml").read_text(encoding="utf-8").replace("<< cookiecutter.project >>", "bench")
     )
@@ -141,10 +147,11 @@ def render() -> float:
 
 
 def main() -> None:
-    """Measure, show and write the results."""
+    """Measure, print and write the results."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         project = make_project(Path(folder) / "project")
-        cloud = process.start(project)
+        here = localcloud.Project(project, "bench", "eu-central-1", dockerfile=Path("container/Dockerfile"))
+        cloud = localcloud.start(here)
         try:
             cloud.client("s3").create_bucket(
                 Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
@@ -152,7 +159,7 @@ def main() -> None:
             compare(cloud, project, 1, 1)  # imports and connections, once
             results = [compare(cloud, project, 1, ROUNDS), compare(cloud, project, 1000, ROUNDS)]
         finally:
-            process.stop(project)
+            localcloud.stop(here)
     rendering = render()
     show(results, rendering)
     jobs = [asdict(each) | {"overhead": each.overhead} for each in results]

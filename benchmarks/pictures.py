@@ -1,7 +1,7 @@
-"""How well a model of pictures tells labels apart: five-fold accuracy, and the time to learn and to predict.
+"""The quality of an image model: five-fold accuracy and log loss, and the time to train and to predict.
 
-`DATA` names a zip or a folder of pictures, `MODEL` a model, `SIDE` the side that it sees. Those that show the
-same are one, so that none is in two folds. Writes build/bench-pictures.json.
+`DATA` names a zip or a folder of images, `MODEL` a model, `SIDE` the side in pixels that the model reads. Of
+images with equal pixels one is used, so that no image is in two folds. Writes build/bench-pictures.json.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SEEDS = range(int(os.environ.get("ROUNDS", "5")))
 
 
 def read(data: Path) -> tuple[np.ndarray[Any, Any], list[str]]:
-    """Return the pictures as rows of bytes, and their labels; those that show the same once."""
+    """Return the images as (n, side * side * 3) bytes, and their labels, without duplicates."""
     with tempfile.TemporaryDirectory() as folder:
         if data.is_dir():
             shutil.copytree(data, folder, dirs_exist_ok=True)
@@ -48,7 +48,7 @@ def read(data: Path) -> tuple[np.ndarray[Any, Any], list[str]]:
 
 
 def fold(schema: Schema, seed: int, train: tuple[Any, Any], test: tuple[Any, Any]) -> dict[str, float]:
-    """Learn from a fold's pictures, and return what is measured on the others."""
+    """Train on the images of the other folds, and return the metrics of one fold."""
     chosen = models.module(MODEL, IMAGE)
     model = chosen.create(schema, chosen.Hyperparameters(), seed)
     began = time.perf_counter()
@@ -63,7 +63,7 @@ def fold(schema: Schema, seed: int, train: tuple[Any, Any], test: tuple[Any, Any
 
 
 def main() -> int:
-    """Measure, and say so."""
+    """Measure, write the results, and print their means and ranges."""
     pictures, labels = read(DATA)
     classes = tuple(sorted(set(labels)))
     codes = np.array([classes.index(label) for label in labels], dtype=np.float64)
@@ -74,7 +74,7 @@ def main() -> int:
         parts = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
         for train, test in parts.split(pictures, codes):
             folds.append(fold(schema, seed, (pictures[train], codes[train]), (pictures[test], codes[test])))
-    told: dict[str, Any] = {
+    summary: dict[str, Any] = {
         name: {
             "mean": statistics.fmean(each[name] for each in folds),
             "folds": [each[name] for each in folds],
@@ -83,8 +83,8 @@ def main() -> int:
     }
     target = ROOT / "build" / "bench-pictures.json"
     target.parent.mkdir(exist_ok=True)
-    target.write_text(json.dumps({"pictures": len(labels), "classes": classes, **told}, indent=1) + "\n")
-    for name, one in told.items():
+    target.write_text(json.dumps({"pictures": len(labels), "classes": classes, **summary}, indent=1) + "\n")
+    for name, one in summary.items():
         spread = f"{one['mean']:.4f} [{min(one['folds']):.4f} to {max(one['folds']):.4f}]"
         Console().print(f"{name:12} {spread} over {len(folds)} folds", highlight=False)
     return 0

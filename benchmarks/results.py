@@ -1,4 +1,4 @@
-"""How often the benchmarks alternate, and where they leave their figures: build/bench.json, a key a part."""
+"""The number of rounds of the benchmarks, and the file of their figures, build/bench.json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE = Path(__file__).resolve().parent.parent / "build" / "bench.json"
 
 
 def record(**parts: Any) -> None:
-    """Replace these parts of the file, and keep the others."""
+    """Replace the given keys of the file, and keep the others."""
     FILE.parent.mkdir(exist_ok=True)
     known = json.loads(FILE.read_bytes()) if FILE.exists() else {}
     FILE.write_text(json.dumps({**known, **parts}, indent=2) + "\n", encoding="utf-8")

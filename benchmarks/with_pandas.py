@@ -1,4 +1,4 @@
-"""The same comparison as one would write it with pandas: types, completeness, statistics and distances."""
+"""The comparison of benchmarks/drift.py with pandas: types, completeness, statistics and distances."""
 
 import io
 import json
@@ -13,7 +13,7 @@ BUCKETS = 10
 
 
 def requests(path: str) -> "pd.Series[str]":
-    """Return the bodies of the requests that callers sent in CSV."""
+    """Return the bodies of callers' requests in CSV."""
     records = pd.read_json(path, lines=True)
     names = records["eventMetadata"].map(lambda about: about.get("inferenceId", ""))
     sides = records["captureData"].map(lambda captured: captured["endpointInput"])
@@ -24,7 +24,7 @@ def requests(path: str) -> "pd.Series[str]":
 
 
 def compared(reference: "pd.Series[float]", current: "pd.Series[float]") -> dict[str, Any]:
-    """Return what the monitor says of a column."""
+    """Return the statistics of a column that the monitor computes."""
     present = current.dropna()
     counts, bounds = np.histogram(present, bins=BUCKETS)
     return {
@@ -39,11 +39,11 @@ def compared(reference: "pd.Series[float]", current: "pd.Series[float]") -> dict
 
 
 def main(baseline: str, captured: str) -> None:
-    """Compare captured requests with the table that they should look like."""
+    """Compare captured requests with the baseline table."""
     reference = pd.read_csv(baseline)
     current = pd.read_csv(io.StringIO("\n".join(requests(captured))), names=list(reference.columns))
     report = {name: compared(reference[name], current[name]) for name in reference.columns}
-    print(json.dumps(report))  # noqa: T201  the report is the output
+    print(json.dumps(report))  # noqa: T201 - the report is the output
 
 
 if __name__ == "__main__":

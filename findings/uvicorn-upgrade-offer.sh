@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # uvicorn drops the body of a request that offers HTTP/2 by Upgrade, when it parses with httptools.
 #
-# Java's HttpClient makes this offer with each request to an http address unless it is told not to, and so does
+# Java's HttpClient makes this offer with each request to an http address unless it is configured not to, and so does
 # `curl --http2`. RFC 9110, section 7.8: a server may ignore the offer, and then the request is an ordinary one.
 # uvicorn ignores the offer and calls the application, which reads an empty body: its Content-Length says 16 bytes.
 # With h11 in place of httptools, which uvicorn takes where httptools is not installed, the body arrives.

@@ -1,4 +1,4 @@
-"""Drop what declined options have, and what tests have left in the template; say what to do next."""
+"""Remove the files of declined options and the caches of tests in the template; print the next step."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ANSWERS: dict[str, str] = json.loads(r"""<< cookiecutter | tojson >>""")
 
-# What a project has for one answer only.
+# Files that a project has for one answer only.
 OPTIONS = {("framework", "tensorflow"): "container/requirements-tensorflow.*"}
 
 for (question, answer), paths in OPTIONS.items():
@@ -16,9 +16,8 @@ for (question, answer), paths in OPTIONS.items():
             path.unlink()
 for pattern in ("__pycache__", ".*_cache", ".hypothesis"):
     for folder in list(Path().rglob(pattern)):
-        if (
-            ".venv" not in folder.parts
-        ):  # of an older project, whose imports would be slow without their bytecode
+        # Generating over an older project keeps the bytecode in its .venv, which speeds up its imports.
+        if ".venv" not in folder.parts:
             shutil.rmtree(folder)
 
 sys.stdout.write(f"Made the project {ANSWERS['project']}. Next: cd {ANSWERS['project']} && make run\n")

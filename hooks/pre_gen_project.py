@@ -10,7 +10,7 @@ ANSWERS: dict[str, str] = json.loads(r"""<< cookiecutter | tojson >>""")
 
 # Job names are <project>-<kind>-<36-character execution id>-<retry>, and SageMaker takes 63 characters.
 PROJECT = re.compile(r"(?=.{2,16}\Z)[a-z][a-z0-9]*(-[a-z0-9]+)*")
-# Parameter Store refuses the first two, S3 the others.
+# Parameter Store refuses the first two, S3 refuses the others.
 RESERVED = ("aws", "ssm", "sthree-", "amzn-")
 REGION = re.compile(r"[a-z]{2}(-[a-z]+){1,2}-[1-9][0-9]?")
 
@@ -22,19 +22,19 @@ def refused(question: str, rule: str, example: str) -> str:
 
 
 def has_control_characters(text: str) -> bool:
-    """Tell whether a TOML file could not hold the text, once its white space is single blanks."""
+    """Return whether the text, with white space as single blanks, has characters that TOML forbids."""
     return any(unicodedata.category(character) in {"Cc", "Cs"} for character in " ".join(text.split()))
 
 
 def text_faults() -> Iterator[str]:
-    """Give a sentence for each text that the project's files could not hold."""
+    """Yield an error message for each text that the project's files can't contain."""
     for question, example in (("project_name", "House Prices"), ("description", "Predicts house prices")):
         if not ANSWERS[question].strip() or has_control_characters(ANSWERS[question]):
             yield refused(question, "it must be text without control characters", example)
 
 
 def name_faults() -> Iterator[str]:
-    """Give a sentence for a project or region that AWS would refuse."""
+    """Yield an error message for a project or region that AWS would refuse."""
     if not PROJECT.fullmatch(ANSWERS["project"]):
         rule = (
             "it must be 2 to 16 lower-case letters, digits and single hyphens, with a letter first "

@@ -15,41 +15,42 @@ from types import FrameType
 TEMPLATE = Path(__file__).resolve().parent.parent
 FOLDER = TEMPLATE / "build" / "demo"
 NAME = "demo"
-# What working on the template leaves in it, which is none of the product.
+# Files that work on the template leaves behind, and that do not belong to the product.
 LEFTOVERS = shutil.ignore_patterns(
     "__pycache__", ".*_cache", ".hypothesis", ".local", ".venv", ".git", "build"
 )
 MARK = ".made-by-make-demo"
-DELIVERY = [
-    "run",
-    "--approve",
-    "--speed",
-    "60",
-]  # nobody is asked, and an hour of AWS's waiting takes a minute
-LOOP = [
-    "drift",
-    "--new-data",
-    "--approve",
-]  # requests that differ, and labelled data with which a new model wins
+# No person is asked, and an hour of AWS's waiting takes a minute.
+DELIVERY = ["run", "--approve", "--speed", "60"]
+# The requests drift, and labelled data arrive with which a new model beats the champion.
+LOOP = ["drift", "--new-data", "--approve"]
 FRAMEWORKS = ("scikit-learn", "tensorflow")
 WORKLOADS = ("tabular", "image")
-PATIENCE = 10  # seconds for an interrupted run to write its report
+REPORT_TIMEOUT_SECONDS = 10  # for an interrupted run to write its report
 
 
 class RefusedError(Exception):
-    """Says in one sentence what is wrong and what to do."""
+    """An error message for the user: the fault and the way out, in one sentence."""
 
 
 def find_data(given: str, folders: list[Path]) -> Path:
-    """Find the file in the first folder that has it."""
+    """Return the path of the file in the first folder that contains it.
+
+    Raises:
+        RefusedError: none of the folders contains the file.
+    """
     for folder in folders:
         if (folder / given).exists():
             return (folder / given).resolve()
-    raise RefusedError(f"DATA={given}: there is no such file in {folders[0]}; name one that exists.")
+    raise RefusedError(f"DATA={given}: {folders[0]} has no such file; name one that exists.")
 
 
 def arguments(environment: Mapping[str, str], folders: list[Path]) -> list[str]:
-    """Turn DATA and TARGET into the arguments of `python -m local run`."""
+    """Convert DATA and TARGET to the arguments of `python -m local run`.
+
+    Raises:
+        RefusedError: DATA and TARGET do not fit together, or the file does not exist.
+    """
     data, target = environment.get("DATA", ""), environment.get("TARGET", "")
     if workload_of(environment) == "image":
         if target:
@@ -61,12 +62,12 @@ def arguments(environment: Mapping[str, str], folders: list[Path]) -> list[str]:
 
 
 def framework_of(environment: Mapping[str, str]) -> str:
-    """Return what the project trains with."""
+    """Return the framework of the project, a word of FRAMEWORKS."""
     return _one_of("FRAMEWORK", environment, FRAMEWORKS)
 
 
 def workload_of(environment: Mapping[str, str]) -> str:
-    """Return what the project's models look at."""
+    """Return the workload of the project, a word of WORKLOADS."""
     return _one_of("WORKLOAD", environment, WORKLOADS)
 
 
@@ -78,7 +79,11 @@ def _one_of(name: str, environment: Mapping[str, str], known: tuple[str, ...]) -
 
 
 def clear(folder: Path) -> None:
-    """Remove the last demo, but for its environment, which is costly and checked by content."""
+    """Remove the last demo except its environment, which is costly to install and checked by content.
+
+    Raises:
+        RefusedError: the folder was not made by a demo.
+    """
     if not folder.exists():
         return
     if not (folder / MARK).is_file():
@@ -89,7 +94,7 @@ def clear(folder: Path) -> None:
 
 
 def empty(folder: Path, *, but: str) -> None:
-    """Remove what is in the folder, except one name and the mark of a demo."""
+    """Remove the content of the folder, except one name and the mark of a demo."""
     for path in folder.glob("*"):
         if path.name in {but, MARK}:
             continue
@@ -100,7 +105,7 @@ def empty(folder: Path, *, but: str) -> None:
 
 
 def generate(folder: Path, framework: str = FRAMEWORKS[0], workload: str = WORKLOADS[0]) -> Path:
-    """Generate the project with the template's own answers, whatever the user's defaults are."""
+    """Generate the project with the template's own answers, independent of the user's defaults."""
     clear(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()
@@ -115,30 +120,30 @@ def generate(folder: Path, framework: str = FRAMEWORKS[0], workload: str = WORKL
 
 
 def stop(project: Path) -> None:
-    """Stop the project's local cloud, when it has one."""
+    """Stop the project's local cloud, if there is one."""
     python = project / ".venv" / "bin" / "python"
     if python.is_file() and (project / ".local").is_dir():
         subprocess.run([python, "-m", "local", "down"], cwd=project, check=False)
 
 
 def attend(command: list[str | Path], project: Path, environment: Mapping[str, str]) -> int:
-    """Run the command to its end, also when this process is told to stop, and return its exit code."""
+    """Run the command to its end, also when this process is interrupted, and return its exit code."""
     with subprocess.Popen(command, cwd=project, env=environment) as process:
         try:
             return process.wait()
         except SystemExit as end:
-            # A terminal interrupts both processes; any other signal has reached this one only.
+            # A terminal interrupts both processes; any other signal has reached this process only.
             if end.code != 128 + signal.SIGINT:
                 process.terminate()
             try:
-                process.wait(PATIENCE)
+                process.wait(REPORT_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
             raise
 
 
 def run(project: Path, options: list[str], *, keep: bool) -> int:
-    """Set the project up and run it; afterwards nothing of it is left running, unless it is to be kept."""
+    """Set the project up and run it; stop its processes at the end, unless `keep` is set."""
     ours = {"DATA", "TARGET", "FRAMEWORK", "WORKLOAD", "VENV", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     if code := attend(["make", "setup"], project, environment):
@@ -152,7 +157,7 @@ def run(project: Path, options: list[str], *, keep: bool) -> int:
 
 
 def deliver(project: Path, options: list[str], environment: Mapping[str, str]) -> int:
-    """Deliver, then let the requests drift: the model that is retrained takes over by a canary."""
+    """Deliver, then let the requests drift, so that a canary moves the traffic to a retrained model."""
     steps = [[*DELIVERY, *options]] + ([] if environment.get("DRIFT") == "no" else [LOOP])
     for step in steps:
         command: list[str | Path] = [Path(".venv", "bin", "python"), "-m", "local", *step]
@@ -172,7 +177,7 @@ def main() -> int:
 
 
 def interrupted(number: int, _: FrameType | None) -> None:
-    """End by the exit code that a shell gives for the signal."""
+    """Exit with the code that a shell gives for the signal."""
     sys.exit(128 + number)
 
 

@@ -1,6 +1,6 @@
 """Run the end-to-end tests: `make test-e2e`.
 
-Many of them wait for the local cloud's clock. Meanwhile bakes run their own checks, at the lowest priority.
+Many tests wait for the local cloud's clock. Meanwhile bakes run their own checks, at the lowest priority.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOG = ROOT / "build" / "bakes.log"
-# Users' latencies are what these tests look at, so nothing else runs.
+# These tests measure users' latencies, so nothing else runs beside them.
 ALONE = ["tests/canary/test_canary.py"]
 WAITING = ["tests/canary/test_killed.py", "tests/faults", "tests/loop"]
 BUSY = ["tests/template/test_own_checks.py"]
@@ -23,12 +23,12 @@ def pytest(*arguments: str) -> list[str]:
 
 
 def passes(*arguments: str) -> bool:
-    """Run tests and tell whether they have passed."""
+    """Run tests, and return whether they have passed."""
     return subprocess.run(pytest(*arguments), cwd=ROOT, check=False).returncode == 0
 
 
 def pass_beside() -> bool:
-    """Run what waits and what works side by side, show all output, and tell whether all have passed."""
+    """Run waiting and busy tests side by side, print their output, and return whether all have passed."""
     LOG.parent.mkdir(exist_ok=True)
     with LOG.open("wb") as log:
         busy = subprocess.Popen(
@@ -42,7 +42,7 @@ def pass_beside() -> bool:
 
 
 def main() -> int:
-    """Run all, also after a failure; return the exit code."""
+    """Run all tests, also after a failure; return the exit code."""
     known = [f"--ignore={path}" for path in (*ALONE, *WAITING, *BUSY)]
     passed = [passes(*ALONE), pass_beside(), passes(*known)]
     return 0 if all(passed) else 1

@@ -13,13 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import localcloud
 import psutil
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-process: Any = importlib.import_module("local.cloud.process")
+projects: Any = importlib.import_module("local.project")
 stacks: Any = importlib.import_module("local.stacks")
 PATIENCE = 180.0
 
@@ -62,7 +63,7 @@ class Rig:
 
     def cloud(self) -> Any:
         """Find the cloud that runs; its `client` gives clients of its services."""
-        return process.find(self.root)
+        return localcloud.find(projects.read_project(self.root).cloud)
 
     def bucket(self) -> str:
         """Name the artifact bucket."""

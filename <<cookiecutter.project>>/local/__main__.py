@@ -11,32 +11,36 @@ from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
+import localcloud
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from localcloud import CloudError
+from localcloud.files import explained
 from rich.console import Console
 
-from local.cloud.errors import CloudError
-from local.cloud.files import explained
 from local.project import LocalError, Project, find_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
+
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-WIDE = 200  # columns of what is no terminal: names stay whole, to be searched for
+WIDE = 200  # columns of output that is not a terminal: names stay whole, so that a search finds them
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 errors = Console(stderr=True)
-FOLLOWING = "Stopped looking; the pipeline goes on: 'python -m local follow' looks again, 'down' ends all."
+FOLLOWING = (
+    "Stopped following; the pipeline continues: 'python -m local follow' follows it again, 'down' ends it."
+)
 
 
-SPEED = typer.Option(min=1.0, max=3600.0, help="Divides every wait that AWS imposes.")
+SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
 
 
 class Method(StrEnum):
-    """How a prediction reaches the model."""
+    """The ways in which a request reaches the model."""
 
     boto3 = "boto3"
     direct = "direct"
@@ -45,9 +49,7 @@ class Method(StrEnum):
 @app.command()
 def up(speed: Annotated[float | None, SPEED] = None) -> None:
     """Start the local cloud and say how to reach it."""
-    from local.cloud import process  # noqa: PLC0415 - boto3 costs a third of a second: not for --help
-
-    cloud = process.start(find_project().root, speed)
+    cloud = localcloud.start(find_project().cloud, speed)
     console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
     console.print("Any AWS tool reaches it with these variables:")
     for name, value in cloud.environment.items():
@@ -57,9 +59,7 @@ def up(speed: Annotated[float | None, SPEED] = None) -> None:
 @app.command()
 def down() -> None:
     """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
-    from local.cloud import process  # noqa: PLC0415
-
-    stopped = process.stop(find_project().root)
+    stopped = localcloud.stop(find_project().cloud)
     console.print("The local cloud is stopped." if stopped else "No local cloud was running.")
 
 
@@ -79,9 +79,11 @@ def status() -> None:
 def run(
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV or Parquet file, or a folder of them; of pictures a zip or a folder."),
+        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip or a folder."),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict; else project.toml's.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column to predict; by default the target in project.toml.")
+    ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Rows of the test split to predict at the end.")] = 100,
     approve: Annotated[bool, typer.Option("--approve", help="Approve the model at once.")] = False,  # noqa: FBT002 - so typer has flags
     speed: Annotated[float | None, SPEED] = None,
@@ -89,15 +91,14 @@ def run(
     """Deliver the project and the data to production, by the project's own pipeline."""
     from local import run as runs  # noqa: PLC0415
     from local import run_lock  # noqa: PLC0415
-    from local.cloud import process  # noqa: PLC0415
 
     project = find_project()
     with ExitStack() as held:
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             files, target = chosen_data(project, data, target)
-            project, settings = runs.settle(project, target)
-            cloud = process.start(project.root, speed)
+            project, settings = runs.resolve_settings(project, target)
+            cloud = localcloud.start(project.cloud, speed)
         shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
 
 
@@ -106,44 +107,48 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     scenario: Annotated[
         str | None,
         typer.Option(
-            help="How they differ: shift, scale, missing, category, fraction, absent, additional; "
-            "of pictures darker, blurred, class."
+            help="How the requests differ: shift, scale, missing, category, fraction, absent, additional; "
+            "for images darker, blurred, class."
         ),
     ] = None,
     feature: Annotated[
         str | None,
-        typer.Option(help="The feature that differs; else the one that matters most to the model."),
+        typer.Option(help="The feature that differs; by default the feature that matters most to the model."),
     ] = None,
     shift: Annotated[
-        float | None, typer.Option(help="By how many standard deviations a number moves.")
+        float | None, typer.Option(help="The standard deviations by which a number moves.")
     ] = None,
-    strength: Annotated[float | None, typer.Option(help="How much, in the scenario's own measure.")] = None,
-    rows: Annotated[int, typer.Option(min=1, help="How many rows are sent.")] = 2000,
-    new_data: Annotated[bool, typer.Option("--new-data", help="Add labelled rows that differ so.")] = False,  # noqa: FBT002 - so typer has flags
+    strength: Annotated[
+        float | None, typer.Option(help="The size of the difference, in the scenario's unit.")
+    ] = None,
+    rows: Annotated[int, typer.Option(min=1, help="The number of rows to send.")] = 2000,
+    new_data: Annotated[bool, typer.Option("--new-data", help="Add labelled rows that differ too.")] = False,  # noqa: FBT002 - so typer has flags
     approve: Annotated[bool, typer.Option("--approve", help="Approve the new model at once.")] = False,  # noqa: FBT002 - so typer has flags
 ) -> None:
-    """Send requests that differ from the training data through the API, and follow what comes of it."""
+    """Send requests that differ from the training data through the API, and follow the reaction to them."""
     from local import drift as drifts  # noqa: PLC0415
     from local import run as runs  # noqa: PLC0415
     from local import run_lock  # noqa: PLC0415
 
     project = find_project()
-    wanted = drifts.wanted(scenario or drifts.usual(project), feature, shift, strength, rows)
+    wanted = drifts.parse_scenario(
+        scenario or drifts.default_scenario(project), feature, shift, strength, rows
+    )
     delivery = runs.Delivery(running_cloud(project), project, approve=approve)
     with run_lock.alone(project, "drift"):
-        aim = drifts.aimed(delivery, wanted)  # what is refused leaves the last run's report as it is
-        shown(lambda one: drifts.follow(one, wanted, aim, new_data=new_data), delivery)
+        found = drifts.find_target(delivery, wanted)  # what is refused leaves the last run's report as it is
+        shown(lambda one: drifts.follow(one, wanted, found, new_data=new_data), delivery)
 
 
 @app.command()
 def follow() -> None:
-    """Follow the pipeline's latest execution to its end; 'run' does so by itself."""
-    from local import records  # noqa: PLC0415
+    """Follow the pipeline's latest execution to its end, as 'run' does."""
+    from local import history  # noqa: PLC0415
     from local import run as runs  # noqa: PLC0415
 
     project = find_project()
     delivery = runs.Delivery(running_cloud(project), project)
-    found = records.executions(delivery.cloud, delivery.pipeline)
+    found = history.executions(delivery.cloud, delivery.pipeline)
     if not found:
         raise LocalError("Nothing was delivered here; 'python -m local run' does.")
     delivery.execution_id, delivery.began = found[0]["pipelineExecutionId"], found[0]["startTime"]
@@ -151,7 +156,7 @@ def follow() -> None:
 
 
 def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
-    """Show the steps as they go, and leave the report, whatever happens."""
+    """Show the steps while they run, and write the report in any case."""
     from local import report, view  # noqa: PLC0415
 
     report.forget_report(delivery.project)
@@ -166,15 +171,19 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     finally:
         console.print(view.stages(delivery.records()))
         path = leave_report(delivery)
-    told = report.read_report(path)
-    console.print(view.loop(delivery.analysis, delivery.violations, told["loop"]))
-    console.print(view.scores(told["metrics"]))
-    console.print(view.importances(told["evaluation"]["importances"]))
+    content = report.read_report(path)
+    console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
+    console.print(view.scores(content["metrics"]))
+    console.print(view.importances(content["evaluation"]["importances"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
 
 
 def leave_report(delivery: Delivery) -> Path:
-    """Write the report and say where it is, or why there is none, after what the run itself failed for."""
+    """Write the report and print its path.
+
+    Raises:
+        LocalError: the report cannot be written; the message also says why the run failed, if it did.
+    """
     from local import report  # noqa: PLC0415
 
     try:
@@ -186,14 +195,14 @@ def leave_report(delivery: Delivery) -> Path:
 
 
 def without_report(failure: str, error: OSError) -> str:
-    """Say what the run failed for, if it did, and why it has no report."""
+    """Return why the run failed, if it did, and why it has no report."""
     before = f"{failure.rstrip('.')}. " if failure else ""
     return f"{before}There is no report of this run: {explained(error)}"
 
 
 @contextmanager
 def reported(project: Project) -> Iterator[None]:
-    """Leave a report of a run that this machine can't begin; what is refused leaves the last report."""
+    """Write a report of a run that cannot begin on this machine; a refused run keeps the last report."""
     from local import report  # noqa: PLC0415
 
     began = datetime.now(UTC)
@@ -210,40 +219,44 @@ def reported(project: Project) -> Iterator[None]:
 
 
 @app.command()
-def approve(summary: Annotated[str, typer.Option(help="What to say with it.")] = "approved locally") -> None:
-    """Approve the model that waits for its way into production."""
+def approve(
+    summary: Annotated[str, typer.Option(help="A comment on the decision.")] = "approved locally",
+) -> None:
+    """Approve the model that waits for production."""
     answer("Approved", summary)
 
 
 @app.command()
-def reject(summary: Annotated[str, typer.Option(help="What to say with it.")] = "rejected locally") -> None:
-    """Reject the model that waits for its way into production."""
+def reject(
+    summary: Annotated[str, typer.Option(help="A comment on the decision.")] = "rejected locally",
+) -> None:
+    """Reject the model that waits for production."""
     answer("Rejected", summary)
 
 
 def answer(status: str, summary: str) -> None:
-    """Answer the approval that waits."""
+    """Approve or reject the pending approval."""
     from local import approval  # noqa: PLC0415
 
     project = find_project()
     pending = approval.reply(running_cloud(project), f"{project.slug}-pipeline", status, summary)
     console.print(f"{status}: {pending.question}.", highlight=False, soft_wrap=True)
-    console.print("'python -m local follow' shows what comes of it.")
+    console.print("'python -m local follow' shows what happens next.")
 
 
 def chosen_data(
     project: Project, data: Path | None, target: str | None
 ) -> tuple[tuple[Path, ...], str | None]:
-    """Settle which files to train on, and the target: the user's, or a sample's, and say so."""
+    """Return the files to train on and the target: the user's, or those of a sample, which is named."""
     from local import pictures  # noqa: PLC0415
     from local import sample as samples  # noqa: PLC0415
     from local.run import data_files  # noqa: PLC0415
 
-    if data is not None and project.shows_pictures:
+    if data is not None and project.is_image:
         return (pictures.data_file(data, project.folder("data")),), target
     if data is not None:
         return data_files(data), target
-    write = samples.write_pictures if project.shows_pictures else samples.write_sample
+    write = samples.write_pictures if project.is_image else samples.write_sample
     sample = write(project.folder("data"))
     console.print(f"Data: {sample.description}.", highlight=False)
     return (sample.path,), target or sample.target or None
@@ -252,22 +265,27 @@ def chosen_data(
 @app.command()
 def infer(
     file: Annotated[
-        Path, typer.Argument(help="A CSV file with a header; of pictures one, or a zip of them.")
+        Path, typer.Argument(help="A CSV file with a header; for images an image, or a zip of images.")
     ],
     method: Annotated[
-        Method, typer.Option(help="By SageMaker's API, or straight to the server.")
+        Method, typer.Option(help="Through SageMaker's API, or directly to the server.")
     ] = Method.boto3,
-    endpoint_name: Annotated[str | None, typer.Option("--endpoint", help="Else the dev stack's.")] = None,
+    endpoint_name: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint", help="An endpoint; by default that of production, or of dev while there is none."
+        ),
+    ] = None,
     model_artifact: Annotated[
-        Path | None, typer.Option(help="A model.tar.gz: predict with it, without any endpoint.")
+        Path | None, typer.Option(help="A model.tar.gz, which predicts without an endpoint.")
     ] = None,
 ) -> None:
-    """Predict a file; where it has the target's column, score the predictions too."""
+    """Predict a file, and score the predictions where the file has the target's column."""
     from local import endpoint, pictures, view  # noqa: PLC0415
-    from local import infer as inference  # noqa: PLC0415
+    from local import prediction as inference  # noqa: PLC0415
 
     project = find_project()
-    if project.shows_pictures:
+    if project.is_image:
         table: inference.Table = pictures.read_file(file)
     else:
         table = inference.read_table(inference.read_rows(file), project.served_target)
@@ -296,10 +314,12 @@ def show_answers(labels: tuple[str, ...] | None, answers: list[float | str]) -> 
 
 @app.command()
 def logs(
-    name: Annotated[str | None, typer.Argument(help="A job's, an endpoint's, or 'cloud'.")] = None,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many, from the end.")] = 50,
+    name: Annotated[str | None, typer.Argument(help="The name of a job or an endpoint, or 'cloud'.")] = None,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=1, help="The number of lines, from the end.")
+    ] = 50,
 ) -> None:
-    """Show the end of a log, or list the logs there are."""
+    """Show the end of a log, or list the logs."""
     from local.logs import find_log, list_logs, tail  # noqa: PLC0415
 
     folder = find_project().state / "logs"
@@ -312,10 +332,12 @@ def logs(
 
 
 def running_cloud(project: Project) -> Cloud:
-    """Find the project's running cloud, or say how to start it."""
-    from local.cloud import process  # noqa: PLC0415
+    """Return the project's running cloud.
 
-    cloud = process.find(project.root)
+    Raises:
+        LocalError: no local cloud runs; the message says how to start one.
+    """
+    cloud = localcloud.find(project.cloud)
     if cloud is None:
         raise LocalError("No local cloud is running here; 'python -m local up' starts it.")
     return cloud

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from local.project import LocalError
 
 if TYPE_CHECKING:
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,6 @@ def reply(cloud: Cloud, pipeline: str, status: str, summary: str) -> Pending:
     """Answer the approval that waits; raise LocalError when none does."""
     pending = find(cloud, pipeline)
     if pending is None:
-        raise LocalError(f"No approval of {pipeline} waits; 'python -m local status' shows how it stands.")
+        raise LocalError(f"No approval of {pipeline} waits; 'python -m local status' shows its state.")
     answer(cloud, pending, status, summary)
     return pending

@@ -1,4 +1,4 @@
-"""The data of a run: what it puts into the bucket, and whether its execution was trained on nothing else."""
+"""The data of a run: their upload, and the check that the execution was trained on them alone."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from local import records, stacks
+from local import history, stacks
 from local.project import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
+
     from local.project import Project
 
 DIGEST, CHUNK = "sha256", 1_048_576
@@ -47,7 +48,7 @@ def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[s
 
     `versions` are those of the run's own files, by key.
     """
-    training = records.trained(cloud, project, execution_id)
+    training = history.trained(cloud, project, execution_id)
     if not training:
         return False
     s3, bucket = cloud.client("s3"), _bucket(cloud, project)
@@ -65,9 +66,9 @@ def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[s
 
 
 def _refuse_while_read(cloud: Cloud, project: Project) -> None:
-    for execution in records.executions(cloud, f"{project.slug}-pipeline"):
+    for execution in history.executions(cloud, f"{project.slug}-pipeline"):
         name = execution["pipelineExecutionId"]
-        if execution["status"] in records.UNDER_WAY and not records.trained(cloud, project, name):
+        if execution["status"] in history.UNDER_WAY and not history.trained(cloud, project, name):
             raise LocalError(
                 f"Execution {name} of the pipeline, since {execution['startTime']:%H:%M:%S}, may still read "
                 "the data that this run would replace. 'python -m local follow' shows the execution: run "

@@ -12,17 +12,18 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from local import endpoint, infer, pictures, records, run, scenarios, stacks
-from local.cloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
+from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
+
+from local import endpoint, history, pictures, prediction, run, scenarios, stacks
 from local.pictures import Pictures
 from local.project import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from local.infer import Table
+    from local.history import Decision
+    from local.prediction import Table
     from local.project import Project
-    from local.records import Decision
     from local.run import Delivery
 
 ROWS_A_REQUEST = 20
@@ -37,8 +38,8 @@ HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """How the requests are to differ, and how many rows they have."""
+class DriftScenario:
+    """The difference that the requests have, and their number of rows."""
 
     scenario: str
     feature: str | None
@@ -47,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Aim:
+class DriftTarget:
     """What the requests differ for: the version that serves production, and the features that can differ."""
 
     version: str
@@ -55,126 +56,138 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class Drifted:
+class DriftedRows:
     """The rows that were made, from those of the test split that the model in production has not seen."""
 
     traffic: Table
     labelled: Table
 
 
-def usual(project: Project) -> str:
+def default_scenario(project: Project) -> str:
     """Name the scenario that is taken when none is asked for."""
-    return "darker" if project.shows_pictures else "shift"
+    return "darker" if project.is_image else "shift"
 
 
-def wanted(name: str, feature: str | None, shift: float | None, strength: float | None, rows: int) -> Wanted:
-    """Settle what is asked for; raise LocalError for a scenario or a strength that there is not."""
+def parse_scenario(
+    name: str, feature: str | None, shift: float | None, strength: float | None, rows: int
+) -> DriftScenario:
+    """Return the scenario that is asked for.
+
+    Raises:
+        LocalError: there is no such scenario, or the scenario has no such strength.
+    """
     if name not in scenarios.SCENARIOS:
-        raise LocalError(f"There is no scenario {name}: take one of {', '.join(scenarios.SCENARIOS)}.")
+        raise LocalError(f"{name} is not a scenario: take one of {', '.join(scenarios.SCENARIOS)}.")
     if shift is not None and (name != "shift" or strength is not None):
         raise LocalError("--shift is the strength of the scenario shift: give no other, and no --strength.")
     given = strength if shift is None else shift
     if given is not None and not scenarios.SCENARIOS[name].takes(given):
-        raise LocalError(f"{given:g} is no strength of {name}: {scenarios.SCENARIOS[name].rule}.")
-    return Wanted(name, feature, given, rows)
+        raise LocalError(f"{given:g} is not a strength of {name}: {scenarios.SCENARIOS[name].rule}.")
+    return DriftScenario(name, feature, given, rows)
 
 
-def aimed(delivery: Delivery, wish: Wanted) -> Aim:
-    """Settle what the wish is for; raise LocalError where no model serves, or no feature can differ so."""
+def find_target(delivery: Delivery, scenario: DriftScenario) -> DriftTarget:
+    """Find what the scenario is for.
+
+    Raises:
+        LocalError: no model serves, or no feature can differ in this way.
+    """
     version = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
     if not version:
         raise LocalError("No model serves production here; 'python -m local run --approve' brings one there.")
-    types = inferred_types(delivery, version)
-    return Aim(version, tuple(scenarios.usable_features(wish.scenario, wish.feature, types)))
+    types = feature_types(delivery, version)
+    return DriftTarget(version, tuple(scenarios.usable_features(scenario.scenario, scenario.feature, types)))
 
 
-def follow(delivery: Delivery, wish: Wanted, aim: Aim, *, new_data: bool) -> None:
+def follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *, new_data: bool) -> None:
     """Send the requests, analyse them, and follow what the governor makes of it; LocalError if that fails."""
-    run.reached(lambda one: _follow(one, wish, aim, new_data=new_data), delivery)
+    run.reporting_lost_cloud(lambda one: _follow(one, scenario, target, new_data=new_data), delivery)
 
 
-def _follow(delivery: Delivery, wish: Wanted, aim: Aim, *, new_data: bool) -> None:
-    drifted = make(delivery, wish, aim)
-    since = run.carry_out(delivery, "Traffic", lambda one: send(one, drifted.traffic))
+def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *, new_data: bool) -> None:
+    drifted = make_rows(delivery, scenario, target)
+    since = run.run_stage(delivery, "Traffic", lambda one: send_requests(one, drifted.traffic))
     analysed = datetime.now(UTC)
-    delivery.violations = run.carry_out(delivery, "Monitor", lambda one: monitor(one, since))
+    delivery.violations = run.run_stage(delivery, "Monitor", lambda one: run_monitor(one, since))
     if not delivery.violations:
         return
-    run.carry_out(delivery, "Alarm", await_alarm)
-    decision = run.carry_out(delivery, "Governor", lambda one: await_decision(one, analysed))
+    run.run_stage(delivery, "Alarm", await_alarm)
+    decision = run.run_stage(delivery, "Governor", lambda one: await_decision(one, analysed))
     if new_data and not decision.execution:
-        added = run.carry_out(delivery, "Data", lambda one: add_labelled(one, drifted.labelled))
-        decision = run.carry_out(delivery, "Retraining", lambda one: await_decision(one, added))
+        added = run.run_stage(delivery, "Data", lambda one: upload_labelled_rows(one, drifted.labelled))
+        decision = run.run_stage(delivery, "Retraining", lambda one: await_decision(one, added))
     if decision.execution:
         delivery.execution_id = decision.execution
         run.follow(delivery)
 
 
-def make(delivery: Delivery, wish: Wanted, aim: Aim) -> Drifted:
-    """Draw rows of the test split and let them differ; those with labels are of all splits."""
-    version, usable = aim.version, aim.features
-    unseen, chance = run.split_rows(delivery, version, "test"), Random(f"{version} {wish.scenario}")  # noqa: S311 - no secret
+def make_rows(delivery: Delivery, scenario: DriftScenario, target: DriftTarget) -> DriftedRows:
+    """Draw rows of the test split and change them; labelled rows are drawn from all splits."""
+    version, usable = target.version, target.features
+    unseen, chance = run.read_split(delivery, version, "test"), Random(f"{version} {scenario.scenario}")  # noqa: S311 - no secret
 
     def changed(table: Table, feature: str) -> Table:
-        return scenarios.applied(wish.scenario, table, feature, wish.strength, chance)
+        return scenarios.applied(scenario.scenario, table, feature, scenario.strength, chance)
 
-    feature = usable[0] if len(usable) == 1 else worst(delivery, unseen, usable, changed)
-    known = joined(unseen, run.split_rows(delivery, version, "train"))
+    feature = usable[0] if len(usable) == 1 else most_sensitive_feature(delivery, unseen, usable, changed)
+    known = concatenate(unseen, run.read_split(delivery, version, "train"))
     labelled = changed(known, feature)
     # A file of training data has the columns that the others have.
     labelled = labelled if labelled.columns == known.columns else known
-    traffic = scenarios.sampled(changed(unseen, feature), wish.rows, chance)
-    return Drifted(traffic, run.first(labelled, wish.rows))
+    traffic = scenarios.sampled(changed(unseen, feature), scenario.rows, chance)
+    return DriftedRows(traffic, run.head(labelled, scenario.rows))
 
 
-def worst(
+def most_sensitive_feature(
     delivery: Delivery, table: Table, features: Sequence[str], changed: Callable[[Table, str], Table]
 ) -> str:
     """Choose the feature that the model in production misses most when it differs; ask its server itself."""
     name = endpoint.in_service(delivery.cloud, delivery.project)
     ask = endpoint.reach(delivery.cloud, delivery.project, name, straight=True)
-    tried = run.first(table, TRIED_ROWS)
+    tried = run.head(table, TRIED_ROWS)
     if not tried.labels:
         return features[0]
     errors = {
-        feature: error_of(tried.labels, infer.predict(changed(tried, feature), ask))
+        feature: prediction_error(tried.labels, prediction.predict(changed(tried, feature), ask))
         for feature in features[:TRIED_FEATURES]
     }
     return max(errors, key=lambda feature: errors[feature])
 
 
-def error_of(labels: tuple[str, ...], answers: list[infer.Answer]) -> float:
+def prediction_error(labels: tuple[str, ...], answers: list[prediction.Answer]) -> float:
     """Give the mean squared error, or the share of wrong classes."""
-    found = infer.score(labels, answers)
+    found = prediction.score(labels, answers)
     return found["mse"] if "mse" in found else 1 - found.get("accuracy", 1.0)
 
 
-def joined(one: Table, other: Table) -> Table:
+def concatenate(one: Table, other: Table) -> Table:
     """Put two splits of one table together."""
     labels = (*one.labels, *other.labels) if one.labels and other.labels else None
     return replace(one, rows=(*one.rows, *other.rows), labels=labels)
 
 
-def inferred_types(delivery: Delivery, version: str) -> Mapping[str, str]:
+def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
     """Read the type of each feature from the baseline of a model."""
-    if delivery.project.shows_pictures:
+    if delivery.project.is_image:
         return {pictures.COLUMN: scenarios.PICTURE}
     key = f"models/{version}/constraints.json"
-    stored = delivery.cloud.client("s3").get_object(Bucket=run.platform(delivery)["ArtifactBucket"], Key=key)
+    stored = delivery.cloud.client("s3").get_object(
+        Bucket=run.pipeline_outputs(delivery)["ArtifactBucket"], Key=key
+    )
     return {each["name"]: each["inferred_type"] for each in json.loads(stored["Body"].read())["features"]}
 
 
-def send(delivery: Delivery, table: Table) -> datetime:
+def send_requests(delivery: Delivery, table: Table) -> datetime:
     """Send the rows through the API, wait until they are captured, and return when the first was sent."""
     url = stacks.outputs(delivery.cloud, delivery.project.stack("deploy-prd"))["ApiUrl"]
     since = datetime.now(UTC).replace(microsecond=0)
     ask = endpoint.api(delivery.cloud, url, endpoint.content_type(delivery.project))
-    infer.predict(table, ask, ROWS_A_REQUEST)
+    prediction.predict(table, ask, ROWS_A_REQUEST)
     time.sleep(Clock(delivery.cloud.speed).seconds(CAPTURE_FLUSH) + 1.0)
     return since
 
 
-def monitor(delivery: Delivery, since: datetime) -> list[str]:
+def run_monitor(delivery: Delivery, since: datetime) -> list[str]:
     """Return what violates the baseline of what was captured since then, as the project's engine finds it."""
     stack = delivery.project.stack("monitor")
     machine = stacks.outputs(delivery.cloud, stack)["StateMachineArn"]
@@ -187,11 +200,11 @@ def monitor(delivery: Delivery, since: datetime) -> list[str]:
 
 def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]:
     """Let the state machine analyse the time since then, as its schedule does an hour; describe its end."""
-    window = {"Start": iso(since), "End": iso(datetime.now(UTC))}
+    window = {"Start": to_iso(since), "End": to_iso(datetime.now(UTC))}
     states = delivery.cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
-    return run.until(
-        lambda: records.ended_execution(delivery.cloud, execution),
+    return run.wait_until(
+        lambda: history.ended_execution(delivery.cloud, execution),
         "The monitor does not end.",
         MONITOR_SECONDS,
     )
@@ -201,8 +214,8 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
     """Wait until Model Monitor has analysed the hours since then; describe what followed each of its jobs."""
     cloud, name, until = delivery.cloud, delivery.project.stack("monitor"), datetime.now(UTC)
     patience = Clock(cloud.speed).seconds(HOURS * 3600 + MONITORING_DELAY) + MONITOR_SECONDS
-    analysed = run.until(
-        lambda: records.monitoring_executions(cloud, name, since, until),
+    analysed = run.wait_until(
+        lambda: history.monitoring_executions(cloud, name, since, until),
         "Model Monitor does not come to the end of the hour.",
         patience,
     )
@@ -212,8 +225,8 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
         reason = (failed or analysed)[-1].get("FailureReason", "its job was stopped")
         raise LocalError(f"Model Monitor has analysed nothing: {reason}")
     jobs = [each["ProcessingJobArn"].rpartition("/")[2] for each in started]
-    return run.until(
-        lambda: records.executions_after(cloud, machine, jobs),
+    return run.wait_until(
+        lambda: history.executions_after(cloud, machine, jobs),
         "Nothing follows the job of Model Monitor.",
         MONITOR_SECONDS,
     )
@@ -249,35 +262,35 @@ def await_alarm(delivery: Delivery) -> None:
     name = stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
     (alarm,) = delivery.cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     patience = PERIODS * Clock(delivery.cloud.speed).seconds(alarm["Period"]) + SLACK_SECONDS
-    run.until(lambda: records.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience)
+    run.wait_until(lambda: history.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience)
 
 
 def await_decision(delivery: Delivery, since: datetime) -> Decision:
     """Wait for the governor's first decision since then."""
     quiet = stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
     patience = 2 * Clock(delivery.cloud.speed).seconds(float(quiet)) + DECISION_SECONDS
-    found = run.until(
-        lambda: records.decisions(delivery.cloud, delivery.project.slug, since),
+    found = run.wait_until(
+        lambda: history.decisions(delivery.cloud, delivery.project.slug, since),
         "The governor decides nothing.",
         patience,
     )
     return found[0]
 
 
-def add_labelled(delivery: Delivery, table: Table) -> datetime:
+def upload_labelled_rows(delivery: Delivery, table: Table) -> datetime:
     """Put the rows with their labels beside the data, as a file of their own, and return when that began."""
     began = datetime.now(UTC)
-    bucket, prefix = run.platform(delivery)["ArtifactBucket"], delivery.project.data_prefix
+    bucket, prefix = run.pipeline_outputs(delivery)["ArtifactBucket"], delivery.project.data_prefix
     name = f"{prefix}drifted-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     if isinstance(table, Pictures):
         key, body = f"{name}{pictures.ARCHIVE}", table.packed()
     else:
-        key, body = f"{name}.csv", labelled_csv(table, delivery.project.served_target).encode()
+        key, body = f"{name}.csv", to_csv(table, delivery.project.served_target).encode()
     delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     return began
 
 
-def labelled_csv(table: Table, target: str) -> str:
+def to_csv(table: Table, target: str) -> str:
     """Write the rows as a file of training data."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -286,7 +299,7 @@ def labelled_csv(table: Table, target: str) -> str:
     return text.getvalue()
 
 
-def iso(moment: datetime) -> str:
-    """Write a time to the second, a part of one as a whole."""
+def to_iso(moment: datetime) -> str:
+    """Write a time in ISO 8601, rounded up to the second."""
     whole = datetime.fromtimestamp(math.ceil(moment.timestamp()), UTC)
     return f"{whole:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,4 +1,4 @@
-"""Ways to ask the container's server: through SageMaker's API, directly over HTTP, or on a saved model."""
+"""Requests to the container's server: through SageMaker's API, the project's API, or directly over HTTP."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
+from localcloud import containers
 
 from local import stacks
-from local.cloud import environment, storage
-from local.cloud.children import Child
-from local.cloud.sagemaker.endpoints import answers, free_port, tail
-from local.infer import Answer, read_answers
+from local.prediction import Answer, read_answers
 from local.project import LocalError, Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 Ask: TypeAlias = "Callable[[str], list[Answer]]"
 
@@ -37,12 +35,12 @@ CSV, JSON = "text/csv", "application/json"
 
 
 def content_type(project: Project) -> str:
-    """Return what tables of the project are sent as; those of pictures are JSON."""
-    return JSON if project.shows_pictures else CSV
+    """Return the content type of the project's requests: JSON for images, else CSV."""
+    return JSON if project.is_image else CSV
 
 
 def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
-    """Ask through InvokeEndpoint, as an application on AWS does."""
+    """Return a function that sends requests through InvokeEndpoint, as an application on AWS does."""
     runtime = cloud.client("sagemaker-runtime")
 
     def ask(body: str) -> list[Answer]:
@@ -59,7 +57,7 @@ def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
 
 
 def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
-    """Ask through the API, signed as its users sign; the requests are captured under ids of API Gateway's."""
+    """Return a function that sends signed requests to the project's API, which captures them."""
     address = cloud.local_url(url)
     credentials = Credentials(cloud.key.id, cloud.key.secret)
     signer, session = SigV4Auth(credentials, "execute-api", cloud.region), URLLib3Session()
@@ -76,7 +74,7 @@ def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
 
 
 def direct(port: int, kind: str = CSV) -> Ask:
-    """Ask the container's server itself, past SageMaker's API: the fastest, and nothing is captured."""
+    """Return a function that sends requests to the container's server directly: nothing is captured."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
 
     def ask(body: str) -> list[Answer]:
@@ -91,7 +89,13 @@ def direct(port: int, kind: str = CSV) -> Ask:
 
 
 def reach(cloud: Cloud, project: Project, endpoint_name: str | None, *, straight: bool) -> Ask:
-    """Ask the named endpoint, or the dev stack's; straight means past SageMaker's API."""
+    """Return a function that sends requests to an endpoint, by default to the one in service.
+
+    `straight` means directly to its server.
+
+    Raises:
+        LocalError: no such endpoint is in service.
+    """
     name = endpoint_name or in_service(cloud, project)
     if not straight:
         return invoke(cloud, name, content_type(project))
@@ -105,7 +109,11 @@ def reach(cloud: Cloud, project: Project, endpoint_name: str | None, *, straight
 
 
 def in_service(cloud: Cloud, project: Project) -> str:
-    """Name the endpoint of production, or that of dev while there is none."""
+    """Return the name of production's endpoint, or of dev's while production has none.
+
+    Raises:
+        LocalError: no endpoint is in service.
+    """
     for kind in ("deploy-prd", "deploy-dev"):
         # A stack that could not be made is there too, and has no outputs.
         if stacks.find_stack(cloud, project.stack(kind)) is not None:
@@ -121,10 +129,12 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
     with tempfile.TemporaryDirectory(dir=project.folder("tmp")) as folder:
         base, log = Path(folder), project.folder("logs") / "infer.log"
         _extract(archive, base / "model")
-        port = free_port()
+        port = containers.free_port()
         own = {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port), "SERVING_HOST": "127.0.0.1"}
-        job = environment.for_job(os.environ, base, own | {"MODEL_SERVER_WORKERS": "1"})
-        child = Child([sys.executable, "-m", "container", "serve"], project.root, job, log)
+        job = containers.for_job(os.environ, base, own | {"MODEL_SERVER_WORKERS": "1"})
+        child = containers.ManagedProcess(
+            [sys.executable, "-m", "container", "serve"], project.root, job, log
+        )
         try:
             _wait(child, port, log)
             yield direct(port, content_type(project))
@@ -134,15 +144,15 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
 
 def _extract(archive: Path, into: Path) -> None:
     try:
-        storage.extract(archive.read_bytes(), into)
-    except storage.DataError as error:
+        containers.extract(archive.read_bytes(), into)
+    except containers.DataError as error:
         raise LocalError(f"{archive}: {error}.") from None
 
 
-def _wait(child: Child, port: int, log: Path) -> None:
+def _wait(child: containers.ManagedProcess, port: int, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline and child.running:
-        if answers(port):
+        if containers.answers(port):
             return
         time.sleep(0.05)
-    raise LocalError(f"The model can't be served; the end of {log}:\n{tail(log)}")
+    raise LocalError(f"The model can't be served; the end of {log}:\n{containers.tail(log)}")

@@ -17,12 +17,16 @@ def list_logs(folder: Path) -> list[str]:
 
 
 def find_log(folder: Path, name: str) -> Path:
-    """Find the log whose name is, or has in it, `name`; the latest of a job's attempts and instances."""
+    """Find the log whose name is `name` or contains it; of several the latest.
+
+    Raises:
+        LocalError: no log has such a name.
+    """
     found = _found(folder)
     exact = [path for path in found if _name(folder, path) == name]
     alike = exact or [path for path in found if name in _name(folder, path)]
     if not alike:
-        raise LocalError(f"There is no log {name!r}; 'python -m local logs' lists those there are.")
+        raise LocalError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs.")
     return alike[-1]
 
 

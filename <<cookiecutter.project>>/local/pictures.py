@@ -1,4 +1,4 @@
-"""Pictures, as tables of one column: what they are sent as, and what production's may turn into."""
+"""Images as tables of one column: reading, sending, and the ways in which production's images may differ."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from localcloud.files import named
 from PIL import Image, ImageDraw, ImageFilter
 
-from local.cloud.files import named
-from local.infer import Table
+from local.prediction import Table
 from local.project import LocalError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Pictures(Table):
 
 
 def read(content: bytes) -> Pictures:
-    """Read a zip of pictures and their list, as `prepare` writes it."""
+    """Read a zip of images and their list, as `prepare` writes it."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         (listed,) = (name for name in archive.namelist() if name.endswith(".lst"))
         lines = [line.split("\t") for line in archive.read(listed).decode().splitlines()]
@@ -67,7 +67,7 @@ def _named(names: list[str], path: str) -> str:
 
 
 def read_file(path: Path) -> Pictures:
-    """Read a picture, or a zip of pictures with a list that names them by their paths in it."""
+    """Read an image, or a zip of images with a list that names them by their paths in the zip."""
     try:
         content = path.read_bytes()
         if path.suffix.lower() == ARCHIVE:
@@ -78,7 +78,7 @@ def read_file(path: Path) -> Pictures:
 
 
 def data_file(path: Path, folder: Path) -> Path:
-    """Return a zip of pictures: the path itself, or what a folder there holds, packed into another one."""
+    """Return a zip of images: the path itself, or a new zip of the folder's images."""
     if path.is_file() and path.suffix.lower() == ARCHIVE:
         return path
     found = (

@@ -1,4 +1,4 @@
-"""What the local commands know of the project: where it stands and what it calls itself."""
+"""The project as the local commands see it: its folder, its names and its data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.cloud import private
+import localcloud
+from localcloud import files
 
 
 class LocalError(Exception):
@@ -16,7 +17,7 @@ class LocalError(Exception):
 
 @dataclass(frozen=True)
 class Project:
-    """Where the project stands and how its names begin."""
+    """The project's folder, and the settings that the local commands read."""
 
     root: Path
     slug: str
@@ -26,8 +27,8 @@ class Project:
     workload: str = "tabular"
 
     @property
-    def shows_pictures(self) -> bool:
-        """Whether the models look at pictures."""
+    def is_image(self) -> bool:
+        """Whether the project's data are images."""
         return self.workload == "image"
 
     @property
@@ -37,7 +38,7 @@ class Project:
 
     def folder(self, name: str) -> Path:
         """Make a folder in it, or itself where the name is empty, closed to the machine's other users."""
-        return private.folder(self.state, name)
+        return files.folder(self.state, name)
 
     @property
     def settings(self) -> Path:
@@ -49,13 +50,24 @@ class Project:
         """The column that the last run predicts, which may be another than project.toml's."""
         return read_project(self.state).target if self.settings.is_file() else self.target
 
+    @property
+    def cloud(self) -> localcloud.Project:
+        """The project as its local cloud knows it."""
+        commands = localcloud.Commands("python -m local up", "python -m local down", monitor="monitor")
+        dockerfile = Path("container/Dockerfile")
+        return localcloud.Project(self.root, self.slug, self.region, self.state, dockerfile, commands)
+
     def stack(self, kind: str) -> str:
         """Name the stack of a kind, as the delivery pipeline does."""
         return f"{self.slug}-{kind}"
 
 
 def find_project(start: Path | None = None) -> Project:
-    """Read the project that the folder `start` (default: the working directory) belongs to."""
+    """Return the project that contains the folder `start`, by default the working directory.
+
+    Raises:
+        LocalError: the folder is not in a project.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / "project.toml").is_file():
@@ -66,7 +78,11 @@ def find_project(start: Path | None = None) -> Project:
 
 
 def read_project(root: Path) -> Project:
-    """Read root/project.toml."""
+    """Read root/project.toml.
+
+    Raises:
+        LocalError: the file cannot be read, or lacks an entry.
+    """
     path = root / "project.toml"
     try:
         settings: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -81,8 +97,8 @@ def read_project(root: Path) -> Project:
     except tomllib.TOMLDecodeError as error:
         raise LocalError(f"project.toml is not valid TOML ({error}); mend it and try again.") from None
     except KeyError as error:
-        raise LocalError(
-            f"project.toml lacks the entry {error}: pipeline/run_pipeline.py names all."
-        ) from None
+        raise LocalError(f"project.toml lacks the entry {error}: pipeline/settings.py names all.") from None
     except (OSError, UnicodeDecodeError, TypeError) as error:
-        raise LocalError(f"project.toml is no project's ({error}); mend it and try again.") from None
+        raise LocalError(
+            f"project.toml is not that of a project ({error}); correct it and try again."
+        ) from None

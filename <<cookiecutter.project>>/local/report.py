@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local import records, stacks
-from local.cloud.private import write_whole
+from localcloud.files import write_whole
+
+from local import history, stacks
+from local.history import RUN, Record
 from local.project import LocalError
-from local.records import RUN, Record
 
 if TYPE_CHECKING:
     from local.project import Project
@@ -71,8 +72,8 @@ def _report(delivery: Delivery) -> dict[str, Any]:
 def _loop(delivery: Delivery) -> list[dict[str, Any]]:
     """Read what the governor decided during the run; nothing when the cloud has ended."""
     try:
-        decided = records.decisions(delivery.cloud, delivery.project.slug, delivery.began)
-    except records.UNREACHABLE:
+        decided = history.decisions(delivery.cloud, delivery.project.slug, delivery.began)
+    except history.UNREACHABLE:
         return []
     return [
         asdict(each) | {"at": each.at.astimezone(UTC).isoformat(timespec="milliseconds")} for each in decided
@@ -88,7 +89,7 @@ def _deployed(delivery: Delivery) -> dict[str, Any]:
             "deployments": [each for stage in STAGES for each in _deployments(delivery, stage)],
             "predictions": _predictions(delivery),
         }
-    except records.UNREACHABLE:
+    except history.UNREACHABLE:
         return NOTHING
 
 
@@ -101,11 +102,11 @@ def _deployments(delivery: Delivery, stage: str) -> list[dict[str, Any]]:
     stack = delivery.project.stack(f"deploy-{stage}")
     if not delivery.execution_id:
         return []
-    record = records.stack_action(delivery.cloud, delivery.pipeline, delivery.execution_id, stack)
+    record = history.stack_action(delivery.cloud, delivery.pipeline, delivery.execution_id, stack)
     if record is None:
         return []
     version = _deployed_version(delivery, stage)
-    shift = records.shift(delivery.cloud, stack, delivery.began)
+    shift = history.shift(delivery.cloud, stack, delivery.began)
     own = {"stage": stage, "version": version, "result": record.status, "reason": record.reason}
     return [own | {"shift": shift}]
 
@@ -120,8 +121,8 @@ def _promoted_metrics(delivery: Delivery) -> dict[str, float]:
     version = _deployed_version(delivery, "prd")
     if not version:
         return {}
-    execution = records.training_execution(delivery.cloud, delivery.project, version)
-    return dict(records.execution_output(delivery.cloud, execution).get("Metrics", {})) if execution else {}
+    execution = history.training_execution(delivery.cloud, delivery.project, version)
+    return dict(history.execution_output(delivery.cloud, execution).get("Metrics", {})) if execution else {}
 
 
 def _promoted_evaluation(delivery: Delivery) -> dict[str, Any]:
@@ -129,17 +130,17 @@ def _promoted_evaluation(delivery: Delivery) -> dict[str, Any]:
     model = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ModelDataUrl", "")
     if not model:
         return UNKNOWN
-    explained = records.beside_model(delivery.cloud, model, "explanation")
+    explained = history.beside_model(delivery.cloud, model, "explanation")
     methods = explained.get("explanations", {}).get("permutation_importance", {})
     importances: dict[str, float] = next((found["global_importances"] for found in methods.values()), {})
-    curve = records.beside_model(delivery.cloud, model, "learning_curve")
+    curve = history.beside_model(delivery.cloud, model, "learning_curve")
     return {"importances": importances, "learning_curve": curve.get("points", [])}
 
 
 def _predictions(delivery: Delivery) -> int:
     """Count what the endpoint in service answered; none may be."""
     try:
-        return records.answered(delivery.cloud, delivery.endpoint_name)
+        return history.answered(delivery.cloud, delivery.endpoint_name)
     except LocalError:
         return 0
 

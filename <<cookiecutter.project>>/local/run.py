@@ -7,18 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from local import approval, data, endpoint, infer, pictures, records, source, stacks
-from local.cloud.files import explained
-from local.cloud.private import write_whole
+from localcloud.files import explained, write_whole
+
+from local import approval, data, endpoint, history, pictures, prediction, source, stacks
+from local.history import RUN, Record
 from local.project import LocalError, Project
-from local.records import RUN, Record
 from local.stacks import StackSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
@@ -68,8 +68,8 @@ class Delivery:
         """Read every step that has begun from the services' records; a cloud that ended says nothing new."""
         try:
             self.seen = self._read()
-        except records.UNREACHABLE:
-            self.seen = [records.cut_off(record) for record in self.seen]
+        except history.UNREACHABLE:
+            self.seen = [history.cut_off(record) for record in self.seen]
         return self.seen
 
     def fail(self, error: Exception) -> None:
@@ -80,9 +80,9 @@ class Delivery:
             self.own[RUN] = Record(RUN, "Failed", spent, self.failure)
 
     def _read(self) -> list[Record]:
-        deployed = records.stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
+        deployed = history.stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
         taken = (
-            records.action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
+            history.action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
         )
         before = [record for name, record in self.own.items() if name not in AFTER]
         found = [deployed, *before, *taken, *map(self.own.get, AFTER)]
@@ -91,19 +91,19 @@ class Delivery:
 
 def deliver(delivery: Delivery) -> None:
     """Deploy the pipeline, start it with the project's files, and follow it; raise LocalError if it fails."""
-    reached(_deliver, delivery)
+    reporting_lost_cloud(_deliver, delivery)
 
 
 def follow(delivery: Delivery) -> None:
     """Follow the execution to its end; raise LocalError with the reason of the action that failed."""
-    reached(_follow, delivery)
+    reporting_lost_cloud(_follow, delivery)
 
 
-def reached(act: Callable[[Delivery], None], delivery: Delivery) -> None:
+def reporting_lost_cloud(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     """Do something with the local cloud; raise LocalError when it ends meanwhile."""
     try:
         act(delivery)
-    except records.UNREACHABLE:
+    except history.UNREACHABLE:
         raise LocalError(
             "The local cloud ended in the middle of the run; why may be in .local/logs/cloud.log. Run again."
         ) from None
@@ -111,15 +111,15 @@ def reached(act: Callable[[Delivery], None], delivery: Delivery) -> None:
 
 def _deliver(delivery: Delivery) -> None:
     _deploy_pipeline(delivery)
-    carry_out(delivery, "Data", upload_data)
+    run_stage(delivery, "Data", upload_data)
     write_whole(delivery.project.settings, delivery.settings)
     delivery.execution_id = start(delivery)
     _follow(delivery)
     if delivery.rows:
-        carry_out(delivery, "Predict", predict_test_rows)
+        run_stage(delivery, "Predict", predict_test_rows)
 
 
-def carry_out(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T:
+def run_stage(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T:
     """Do what no local service records, keep what became of it, and return what it gave."""
     began = time.monotonic()
     delivery.own[stage] = Record(stage, "InProgress", 0.0)
@@ -138,13 +138,13 @@ def _deploy_pipeline(delivery: Delivery) -> None:
     template = delivery.project.root / "pipeline" / "pipeline.yml"
     stacks.deploy(delivery.cloud, delivery.project.stack("pipeline"), template, settings)
     # A new pipeline runs at once, as on AWS, and finds no source; ours must not be taken by that execution.
-    until(lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
+    wait_until(lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
 
 
 def _settled_first(delivery: Delivery) -> bool:
     return all(
         execution["status"] != "InProgress"
-        for execution in records.executions(delivery.cloud, delivery.pipeline)
+        for execution in history.executions(delivery.cloud, delivery.pipeline)
         if execution["trigger"]["triggerType"] == "CreatePipeline"
     )
 
@@ -156,17 +156,17 @@ def upload_data(delivery: Delivery) -> None:
 
 def start(delivery: Delivery) -> str:
     """Upload the project's files as the source, and return the execution that the upload starts."""
-    bucket, _, key = platform(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
+    bucket, _, key = pipeline_outputs(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
     body = source.pack(delivery.project)
     version = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
-    started = until(
-        lambda: records.executions_of(delivery.cloud, delivery.pipeline, version),
+    started = wait_until(
+        lambda: history.executions_of(delivery.cloud, delivery.pipeline, version),
         f"The upload of s3://{bucket}/{key} started no execution of {delivery.pipeline}.",
     )
     return started[0]
 
 
-def until(look: Callable[[], T | None], otherwise: str, seconds: float = START_SECONDS) -> T:
+def wait_until(look: Callable[[], T | None], otherwise: str, seconds: float = START_SECONDS) -> T:
     """Look until something is seen, and return it; raise LocalError when that takes too long."""
     deadline = time.monotonic() + seconds
     while not (seen := look()):
@@ -178,11 +178,11 @@ def until(look: Callable[[], T | None], otherwise: str, seconds: float = START_S
 
 def _follow(delivery: Delivery) -> None:
     while True:
-        status = records.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
+        status = history.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
         _check_data(delivery)
         if status == "Succeeded":
             return
-        if status not in records.UNDER_WAY:
+        if status not in history.UNDER_WAY:
             raise LocalError(_why(delivery, status))
         if delivery.approve:
             _answer(delivery)
@@ -208,7 +208,7 @@ def _answer(delivery: Delivery) -> None:
         return
     if pending.execution_id == delivery.execution_id:
         approval.answer(delivery.cloud, pending, "Approved", "run --approve")
-    elif records.waits_for(delivery.cloud, delivery.pipeline, delivery.execution_id, pending.stage):
+    elif history.waits_for(delivery.cloud, delivery.pipeline, delivery.execution_id, pending.stage):
         approval.answer(delivery.cloud, pending, "Rejected", f"run --approve of {delivery.execution_id}")
 
 
@@ -221,8 +221,8 @@ def _why(delivery: Delivery, status: str) -> str:
 
 def predict_test_rows(delivery: Delivery) -> None:
     """Send rows of the held-out test split to the endpoint that serves, one request a row."""
-    table = first(split_rows(delivery, delivery.execution_id, "test"), delivery.rows)
-    infer.predict(
+    table = head(read_split(delivery, delivery.execution_id, "test"), delivery.rows)
+    prediction.predict(
         table,
         endpoint.invoke(delivery.cloud, delivery.endpoint_name, endpoint.content_type(delivery.project)),
         rows_a_request=1,
@@ -233,34 +233,36 @@ def predict_test_rows(delivery: Delivery) -> None:
 def _await_metrics(delivery: Delivery, requests: int) -> None:
     """Give the endpoint's metrics, which come late, time to count the requests."""
     deadline = time.monotonic() + METRICS_PATIENCE
-    while records.answered(delivery.cloud, delivery.endpoint_name) < requests and time.monotonic() < deadline:
+    while history.answered(delivery.cloud, delivery.endpoint_name) < requests and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
-def split_rows(delivery: Delivery, version: str, split: str) -> infer.Table:
+def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table:
     """Read a split (train, test) that the training of a model has made."""
-    execution = records.training_execution(delivery.cloud, delivery.project, version)
-    suffix = "zip" if delivery.project.shows_pictures else "csv"
+    execution = history.training_execution(delivery.cloud, delivery.project, version)
+    suffix = "zip" if delivery.project.is_image else "csv"
     key = f"runs/{execution.rpartition(':')[2]}/prepare/{split}/{split}.{suffix}"
-    stored = delivery.cloud.client("s3").get_object(Bucket=platform(delivery)["ArtifactBucket"], Key=key)
+    stored = delivery.cloud.client("s3").get_object(
+        Bucket=pipeline_outputs(delivery)["ArtifactBucket"], Key=key
+    )
     content = stored["Body"].read()
-    if delivery.project.shows_pictures:
+    if delivery.project.is_image:
         return pictures.read(content)
-    return infer.read_table(content.decode(), delivery.project.served_target)
+    return prediction.read_table(content.decode(), delivery.project.served_target)
 
 
-def first(table: infer.Table, rows: int) -> infer.Table:
+def head(table: prediction.Table, rows: int) -> prediction.Table:
     """Take the table's first rows."""
     labels = table.labels[:rows] if table.labels else None
     return replace(table, rows=table.rows[:rows], labels=labels)
 
 
-def platform(delivery: Delivery) -> dict[str, str]:
+def pipeline_outputs(delivery: Delivery) -> dict[str, str]:
     """Give the outputs of the pipeline's stack."""
     return stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))
 
 
-def settle(project: Project, target: str | None) -> tuple[Project, str]:
+def resolve_settings(project: Project, target: str | None) -> tuple[Project, str]:
     """Give the project and the text of project.toml for this run, with another target when one is given.
 
     Raises LocalError where project.toml has no target to replace.

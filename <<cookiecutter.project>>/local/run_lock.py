@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from local.cloud import lock
+from localcloud import files
+
 from local.project import LocalError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def alone(project: Project, command: str) -> Iterator[None]:
     """
     path = project.folder("") / "run.lock"
     began = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    with lock.holding(path, f"'{command}' since {began}, process {os.getpid()}") as held:
+    with files.holding(path, f"'{command}' since {began}, process {os.getpid()}") as held:
         if not held:
             other = path.read_text(encoding="utf-8", errors="replace")
             raise LocalError(

@@ -8,7 +8,7 @@ import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from local.cloud.files import FULL, named
+from localcloud.files import FULL, named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def write_sample(folder: Path) -> Sample:
 
 
 def write_pictures(folder: Path) -> Sample:
-    """Write scikit-learn's handwritten digits as a zip of pictures with a list."""
+    """Write scikit-learn's handwritten digits as a zip of images with a list."""
     from PIL import Image  # noqa: PLC0415
     from sklearn.datasets import load_digits  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What production's requests may turn into: tables that differ from the training data in one way each."""
+"""Scenarios of drift: ways in which a table of requests differs from the training data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from local.infer import Table
+    from local.prediction import Table
 
 Cells: TypeAlias = tuple[str, ...]
 NUMERIC = ("Fractional", "Integral")
@@ -52,7 +52,7 @@ class Scenario:
 
 
 def shifted(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001  # as every change is called
-    """Move numbers by so many standard deviations; whole numbers stay whole."""
+    """Add `strength` standard deviations to numbers; whole numbers stay whole."""
     known = [value for value in map(_number, cells) if value is not None]
     step = strength * (statistics.pstdev(known) if known else 0.0)
     if all(value.is_integer() for value in known):
@@ -137,7 +137,7 @@ OF_PICTURES: Mapping[str, Scenario] = {
     "class": Scenario(
         "baseline_drift_check",
         0.5,
-        "share of pictures of another class",
+        "share of images of another class",
         (PICTURE,),
         pictures.another_class,
         is_share=True,
@@ -178,7 +178,7 @@ def usable_features(name: str, wanted: str | None, types: Mapping[str, str]) -> 
 
 
 def sampled(table: Table, rows: int, chance: Random) -> Table:
-    """Draw so many of the table's rows, each as often as it comes."""
+    """Draw `count` rows of the table with replacement."""
     places = [chance.randrange(len(table.rows)) for _ in range(rows)]
     labels = table.labels
     return replace(

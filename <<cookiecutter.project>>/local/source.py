@@ -1,4 +1,4 @@
-"""What the pipeline takes as the commit: the project's files, in a zip."""
+"""The source that the pipeline takes as a commit: the project's files in a zip."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from local.project import Project
 
-# Where there is no git to say what belongs to the project.
+# Where git is missing and cannot list the project's files.
 LEFT_OUT = re.compile(r"(\.local|\.venv|build|\.git|\.\w+_cache|.*__pycache__|\.hypothesis)(/.*)?")
 
 

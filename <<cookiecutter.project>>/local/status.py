@@ -1,13 +1,13 @@
-"""What the local cloud holds now."""
+"""The present content of the local cloud."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from local import approval, records
+from local import approval, history
 
 if TYPE_CHECKING:
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 LATEST_JOBS = 10
 
@@ -31,8 +31,8 @@ def _pipelines(cloud: Cloud) -> list[Fact]:
 
 
 def _latest(cloud: Cloud, pipeline: str) -> str:
-    """Say how the latest execution stands, and what waits for an answer."""
-    executions = records.executions(cloud, pipeline)
+    """Return the state of the latest execution, and the approval that is pending."""
+    executions = history.executions(cloud, pipeline)
     pending = approval.find(cloud, pipeline)
     state = executions[0]["status"] if executions else "never run"
     return f"{state}; {pending.question}" if pending else state

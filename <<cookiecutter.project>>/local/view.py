@@ -1,4 +1,4 @@
-"""What a person sees of a run: each stage with its state, its time and, when it fails, the reason."""
+"""The view of a run in a terminal: each stage with its state, its time and the reason of a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from local.records import Record
+    from local.history import Record
     from local.status import Fact
 
 STYLE = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "InProgress": "cyan"}

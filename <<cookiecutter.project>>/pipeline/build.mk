@@ -1,50 +1,46 @@
-# What the delivery pipeline's build does. GNU make 3.81 and POSIX shells are enough.
+# The delivery pipeline's build. GNU make 3.81 and POSIX shells are enough.
 #
 # pipeline.yml sets all of these; run_pipeline.py takes the rest of its arguments from the environment too.
 #
-# IMAGE_URI             given: the container's image exists already, and no Docker is needed
-# LAMBDA_IMAGE_URI      the same for the image of the API's function
-# REPOSITORY_URI        where the container's image is pushed to otherwise
-# API_REPOSITORY_URI    where the function's image is pushed to; empty where the function is a zip
-# PIPELINE_EXECUTION_ID the tag of both
-# PROJECT               whose pipeline it is
-# ARTIFACT_BUCKET, KMS_KEY_ARN    where packages are uploaded to, and what encrypts them
-# DATA_VERSION          given, with REASON: the pipeline is not asked what its execution was started with
+# IMAGE_URI               address of the container's image if it exists already; then no Docker is needed
+# LAMBDA_IMAGE_URI        the same for the image of the API's function
+# REPOSITORY_URI          repository that the container's image is pushed to otherwise
+# API_REPOSITORY_URI      repository that the function's image is pushed to; empty where the function is a zip
+# PIPELINE_EXECUTION_ID   the tag of both
+# PROJECT                 the project that the pipeline delivers
+# ARTIFACT_BUCKET         bucket that packages are uploaded to
+# KMS_KEY_ARN             key that encrypts them
+# DATA_VERSION            with REASON, replaces the variables that the pipeline's execution was started with
 
 PYTHON ?= python
-AWS ?= aws
 
 export IMAGE_URI ?=
 export LAMBDA_IMAGE_URI ?=
 
 build = build
-stacks = $(notdir $(wildcard stacks/*.yml))
 
-.PHONY: all image variables render package
+.PHONY: all setup image package render
 .DELETE_ON_ERROR:
 
-all: image render package
+all: setup image package render
 
-image: | $(build) ## see that the images exist, and keep their addresses
+setup: ## install what packaging needs, where Python lacks it; CodeBuild's images have it
+	@"$(PYTHON)" -c "import botocore, yaml" 2> /dev/null || \
+		"$(PYTHON)" -m pip install --quiet --require-hashes --only-binary :all: --requirement pipeline/requirements.txt
+
+image: | $(build) ## build the images that do not exist, and keep the addresses of all
 	@sh scripts/image "$(IMAGE_URI)" "$(REPOSITORY_URI)" container > $(build)/image-uri
 	@sh scripts/image "$(LAMBDA_IMAGE_URI)" "$(API_REPOSITORY_URI)" lambda > $(build)/lambda-image-uri
 
-variables: | $(build) ## keep what the execution was started with
-	@if [ -n "$$DATA_VERSION" ]; then echo '[]'; else \
-		$(AWS) codepipeline get-pipeline-execution --pipeline-name "$(PROJECT)-pipeline" \
-			--pipeline-execution-id "$(PIPELINE_EXECUTION_ID)" --query pipelineExecution.variables --output json; \
-	fi > $(build)/variables
+package: | $(build) ## upload the local files of templates, and keep the variables of the execution
+	@"$(PYTHON)" -m scripts.delivery.build --output-dir $(build) --bucket "$(ARTIFACT_BUCKET)" \
+		--kms-key "$(KMS_KEY_ARN)" --pipeline "$(PROJECT)-pipeline" --execution "$(PIPELINE_EXECUTION_ID)" \
+		stacks/*.yml
 
-render: variables ## write what each stage is given
+render: package ## write the parameters of each stage
 	@IMAGE_URI="$$(cat $(build)/image-uri)" LAMBDA_IMAGE_URI="$$(cat $(build)/lambda-image-uri)" \
 		"$(PYTHON)" pipeline/run_pipeline.py --project-file project.toml --variables-file $(build)/variables \
 		--output-dir $(build)
-
-package: $(stacks:%=$(build)/%) ## upload what templates name by local paths
-
-$(build)/%.yml: stacks/%.yml | $(build)
-	@$(AWS) cloudformation package --template-file $< --output-template-file $@ \
-		--s3-bucket "$(ARTIFACT_BUCKET)" --s3-prefix packages --kms-key-id "$(KMS_KEY_ARN)" > /dev/null
 
 $(build):
 	@mkdir -p $@

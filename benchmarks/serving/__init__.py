@@ -1,1 +1,1 @@
-"""The endpoint's server beside those that this field ships, in one run; needs nginx and wrk."""
+"""A comparison of the endpoint's server with other servers of the field; needs nginx and wrk."""

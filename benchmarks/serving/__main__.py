@@ -1,7 +1,7 @@
-"""Alternate our server with the field's, model by model: `python -m benchmarks.serving`.
+"""Alternate our server with other servers, model by model: `python -m benchmarks.serving`.
 
-(a), what all systems of this field ship, is nginx, gunicorn and flask. Each round starts every server anew,
-with two workers, and asks each for a bounded time, for other rows each time. Writes build/bench.json.
+(a) is nginx, gunicorn and flask, which most examples ship. Each round starts every server anew with two
+workers, and sends requests with different rows for a limited time. Writes build/bench.json.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ CASES = (
     Case(FOREST, "json", 100),
     Case(BOOSTING, "json", 1),
 )
-# What is to be reached: against (a), against the strongest, of the limit; 0 for none.
+# Targets of the ratios to (a), to the strongest server and to the limit; 0 for none.
 TARGETS: dict[str, tuple[float, float, float]] = dict(
     zip(
         (case.name for case in CASES),
@@ -60,7 +60,7 @@ WIDE = (8, 64, 256)  # connections
 
 @dataclass
 class Found:
-    """Hold each round's figures by case or model, then by server."""
+    """The figures of each round by case or model, then by server."""
 
     rates: dict[str, report.Rounds] = field(default_factory=dict)
     processor: dict[str, report.Rounds] = field(default_factory=dict)
@@ -71,7 +71,7 @@ class Found:
 
 
 def put(rounds: dict[str, report.Rounds], key: str, number: int, name: str, value: float) -> None:
-    """Keep a figure of a round."""
+    """Store a figure of a round."""
     kept = rounds.setdefault(key, [])
     while len(kept) <= number:
         kept.append({})
@@ -79,11 +79,11 @@ def put(rounds: dict[str, report.Rounds], key: str, number: int, name: str, valu
 
 
 def measure(found: Found, number: int, server: Server, subject: Subject, seconds: float) -> None:
-    """Start a server and ask it each of a model's cases that it can answer."""
+    """Start a server, and measure the cases of a model that the server supports."""
     cases = [
         case for case in CASES if case.model == subject.name and (case.form != "csv" or server != MLSERVER)
     ]
-    # The limit with the model is one for each size of request, so it is started for each.
+    # The server that predicts alone has a fixed number of rows, so it starts once for each case.
     groups = [[case] for case in cases] if server == KERNEL else [cases]
     for group in groups:
         with running(server, subject, FOLDER, group[0].size) as started:
@@ -97,14 +97,14 @@ def measure(found: Found, number: int, server: Server, subject: Subject, seconds
 
 
 def measure_batches(found: Found, number: int, subject: Subject) -> None:
-    """Have a server on one core predict 10,000 rows at a time."""
+    """Measure requests of 10,000 rows, with each server on one core."""
     for server in _turned((NGINX, GTHREAD, OURS), number):
         with running(server, subject, FOLDER, 1, cores="0") as started:
             put(found.batches, subject.name, number, server.name, load.batch(started) * 1000)
 
 
 def measure_wide(found: Found, number: int, subject: Subject, seconds: float) -> None:
-    """Ask ours over more and more connections."""
+    """Measure our server with increasing numbers of connections."""
     with running(OURS, subject, FOLDER, 1) as started:
         for connections in WIDE:
             asked = load.ask(started, CASES[0], FOLDER, seconds, connections)
@@ -113,13 +113,13 @@ def measure_wide(found: Found, number: int, subject: Subject, seconds: float) ->
 
 
 def _turned(servers: tuple[Server, ...], number: int) -> tuple[Server, ...]:
-    """Return the servers in another order each round."""
+    """Return the servers in a different order for each round."""
     at = number % len(servers)
     return servers[at:] + servers[:at]
 
 
 def main() -> None:
-    """Measure, show and write."""
+    """Measure, print and write the results."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=results.ROUNDS)
     parser.add_argument("--seconds", type=float, default=3)
@@ -157,7 +157,7 @@ def _show(console: Console, found: Found) -> None:
     report.show_shares(console, found.processor, "processor time a request")
     report.show_shares(console, found.starts, "start, at most 0.2 of (a)")
     report.show_shares(console, found.memory, "memory, at most 0.25 of (a)")
-    report.show_shares(console, found.batches, "batch, 3 times as quick for the line, 2 for the forest")
+    report.show_shares(console, found.batches, "batch, 3 times as fast for linear, 2 for the forest")
     report.show(console, found.wide, "ours, linear, by connections", 2)
 
 

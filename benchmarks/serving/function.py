@@ -1,4 +1,4 @@
-"""What the API's function costs: a cold start beside that of boto3 and a client, and what it adds a call."""
+"""The cost of the API's function: its cold start beside that of a boto3 client, and its time for a call."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BODY = b'{"predictions":[1.5]}'
 CALLS = 300
 BARE = "import boto3; boto3.client('sagemaker-runtime')"
 OURS = "import api.handler"
-# Both ways alternate in one process, over connections that are kept.
+# Direct calls and calls of the handler alternate in one process, over persistent connections.
 CALLING = f"""
 import json, sys, time, types
 from api import handler
@@ -43,13 +43,13 @@ print(json.dumps({{"bare": bare, "ours": ours}}))
 
 
 class Endpoint(http.server.BaseHTTPRequestHandler):
-    """Answer as SageMaker's runtime would."""
+    """A stand-in for SageMaker's runtime."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1
 
     def do_POST(self) -> None:
-        """Answer a constant."""
+        """Return a constant response."""
         self.rfile.read(int(self.headers["content-length"]))
         self.send_response(200)
         self.send_header("content-type", "application/json")
@@ -57,18 +57,18 @@ class Endpoint(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(BODY)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base class's name
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is the base class's
         """Write nothing."""
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """Return seconds of cold starts, round by round, and the seconds that the function adds to a call."""
+    """Return the seconds of cold starts in each round, and the seconds that the function adds to a call."""
     with _endpoint() as address:
         environment = _environment(address)
         pairs = [(_seconds(BARE, environment), _seconds(OURS, environment)) for _ in range(rounds + 1)][1:]
         command = [sys.executable, "-c", CALLING]
-        told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-    calls = json.loads(told)
+        output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    calls = json.loads(output)
     added = statistics.median(ours - bare for bare, ours in zip(calls["bare"], calls["ours"], strict=True))
     ratios = [ours / bare for bare, ours in pairs]
     bare, ours = ([pair[place] for pair in pairs] for place in (0, 1))

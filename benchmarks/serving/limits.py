@@ -1,6 +1,6 @@
-"""Our server without what is between socket and model: `python -m benchmarks.serving.limits constant 1`.
+"""Our server without decoding and encoding: `python -m benchmarks.serving.limits constant 1`.
 
-`constant` answers without doing anything; `kernel` has the model predict rows that are numbers already.
+`constant` returns a constant response; `kernel` predicts rows that are already numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RESPONSE = Response(200, HEADERS, BODY)
 
 
 def main(mode: str, size: int) -> None:
-    """Serve answers that cost nothing, or nothing but the prediction of `size` rows."""
+    """Serve constant responses, without any work or after the prediction of `size` rows."""
     prepare = worker.prepare
     rows = subjects.rows(subjects.ASKED, seed=3)
     parts = cycle([rows[start : start + size] for start in range(0, len(rows) - size + 1, size)])

@@ -1,4 +1,4 @@
-"""What the servers are asked, by wrk over 127.0.0.1, for a bounded time."""
+"""The requests to the servers, which wrk sends over 127.0.0.1 for a limited time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONNECTIONS = 8
-BODIES = 4000  # rows at most, so that no cache holds the way of any
+BODIES = 4000  # requests at most; their rows differ, so that no cache holds the path of a row
 BATCH, BATCHES = 10_000, 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """Hold what is sent: a model's rows, so many at a time, in a form."""
+    """The requests of one measurement: a model, a format, and the number of rows in a request."""
 
     model: str
     form: str
@@ -31,7 +31,7 @@ class Case:
 
     @property
     def name(self) -> str:
-        """Return how tables call it."""
+        """The name in tables."""
         plural = "row" if self.size == 1 else "rows"
         return f"{self.model.replace('_', ' ')}, {self.form}, {self.size:,} {plural}"
 
@@ -39,7 +39,11 @@ class Case:
 def ask(
     started: Started, case: Case, folder: Path, seconds: float, connections: int = CONNECTIONS
 ) -> dict[str, float]:
-    """Return the requests a second, their latencies in ms, and the us of processor time that each took."""
+    """Return requests a second, latencies in ms, and the processor time of a request in us.
+
+    Raises:
+        RuntimeError: a request fails.
+    """
     kind = "text/csv" if case.form == "csv" else "application/json"
     file = folder / f"{case.form}-{case.size}-{started.server == MLSERVER}.bodies"
     if not file.exists():
@@ -63,14 +67,18 @@ def ask(
     found: dict[str, float] = json.loads(printed.splitlines()[-1])
     if found["failed"]:
         raise RuntimeError(f"{started.server.name} failed {found['failed']:.0f} times at {case.name}")
-    answered = max(found["requests"], 1)  # one that takes longer counts as if it had come at the end
+    answered = max(found["requests"], 1)  # one that outlasts the run counts as answered at its end
     processor = (started.processor() - before) / answered * 1e6
     rate = answered / found["seconds"]
     return {"rate": rate, "p50": found["p50"], "p99": found["p99"], "processor": processor}
 
 
 def batch(started: Started) -> float:
-    """Return the seconds that 10,000 rows of CSV take to be sent, predicted and received."""
+    """Return the seconds from sending 10,000 rows of CSV to the end of the response.
+
+    Raises:
+        RuntimeError: the response is an error or incomplete.
+    """
     body = _csv(subjects.rows(BATCH, seed=4).tolist())
     connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=120)
     taken = []

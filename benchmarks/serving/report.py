@@ -12,7 +12,7 @@ from benchmarks.serving.servers import CONSTANT, KERNEL, NGINX, OURS, PEERS
 if TYPE_CHECKING:
     from rich.console import Console
 
-Rounds = list[dict[str, float]]  # a round's figure a server
+Rounds = list[dict[str, float]]  # for each round the figure of each server
 
 
 def spread(values: list[float], digits: int = 0) -> str:
@@ -24,7 +24,7 @@ def spread(values: list[float], digits: int = 0) -> str:
 
 
 def ratios(rounds: Rounds, *others: str) -> list[float]:
-    """Return what ours is of the greatest of others, in each round."""
+    """Return the ratio of our figure to the greatest figure of the others, for each round."""
     return [each[OURS.name] / max(each[name] for name in others if name in each) for each in rounds]
 
 
@@ -48,7 +48,7 @@ def _facts(values: list[float]) -> dict[str, float]:
 
 
 def show(console: Console, rounds: dict[str, Rounds], title: str, digits: int = 0) -> None:
-    """Draw what every server reached, a line a case."""
+    """Print the figures of each server, one line for each case."""
     names = list(dict.fromkeys(name for each in rounds.values() for name in each[0]))
     table = Table(title, *names)
     for case, each in rounds.items():
@@ -60,7 +60,7 @@ def show(console: Console, rounds: dict[str, Rounds], title: str, digits: int = 
 def show_ratios(
     console: Console, rates: dict[str, Rounds], targets: dict[str, tuple[float, float, float]]
 ) -> None:
-    """Draw the ratios beside what they are to reach."""
+    """Print the ratios beside their targets."""
     compared = ("against (a)", "against the strongest", "of the limit")
     table = Table("ours", *(name for each in compared for name in (each, "to reach")), "of a constant")
     for case, each in rates.items():
@@ -76,7 +76,7 @@ def show_ratios(
 
 
 def show_shares(console: Console, measured: dict[str, Rounds], title: str) -> None:
-    """Draw what ours takes of (a)'s time or memory, or how many times as quick it is."""
+    """Print the ratio of our time or memory to that of (a), and its inverse."""
     table = Table(title, "ratio to (a)", "(a) to ours")
     for name, each in measured.items():
         shares = ratios(each, NGINX.name)

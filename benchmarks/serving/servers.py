@@ -1,4 +1,4 @@
-"""The servers that are compared: how each starts, what it is asked, and that it ends."""
+"""The servers that are compared: their start, their paths, and their end."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PRODUCT = ROOT / "<<cookiecutter.project>>"
-PATIENCE = 120.0
-# A machine's environment may force these on NumPy; the servers take what suits the processor.
+START_TIMEOUT_SECONDS = 120.0
+# A machine's environment may force these on NumPy; without them NumPy chooses what suits the processor.
 FORCED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 V2 = "/v2/models/model"
-# Two workers on two cores with as many threads each would spend their time waiting for one another.
+# Two workers on two cores, each with two threads, would spend their time waiting for one another.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
 class Server:
-    """Hold a server's name, and where it is asked."""
+    """A server's name and its paths."""
 
     name: str
     ping: str = "/ping"
@@ -51,7 +51,7 @@ PEERS = (NGINX, GTHREAD, MLSERVER)
 
 @dataclass(frozen=True)
 class Started:
-    """Hold a running server and the seconds until its first good answer."""
+    """A running server, and the seconds until its first successful response."""
 
     server: Server
     port: int
@@ -59,18 +59,18 @@ class Started:
     seconds: float
 
     def processor(self) -> float:
-        """Return the seconds of processor time that its processes have taken."""
+        """Return the seconds of processor time of the server's processes."""
         ticks = sum(sum(map(int, fields[11:13])) for _, fields in _session(self.session))
         return ticks / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> float:
-        """Return the MB that its processes hold; what they share counts once."""
+        """Return the MB of memory of the server's processes; shared pages count once."""
         return sum(_proportional(pid) for pid, _ in _session(self.session)) / 1e6
 
 
 @contextlib.contextmanager
 def running(server: Server, subject: Subject, folder: Path, size: int, cores: str = "") -> Iterator[Started]:
-    """Start a server, with a worker a core; end all of its processes."""
+    """Start a server with one worker for each core, and end all of its processes at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     port, workers = _free_port(), 1 if cores else 2
     commands, environment = _commands(server, subject, folder, port, workers, size)
@@ -87,7 +87,7 @@ def running(server: Server, subject: Subject, folder: Path, size: int, cores: st
         yield Started(server, port, process.pid, _ready(server, port, began, process))
 
 
-def _commands(  # noqa: PLR0913, PLR0917  all of them differ from server to server
+def _commands(  # noqa: PLR0913, PLR0917 - each parameter differs between servers
     server: Server, subject: Subject, folder: Path, port: int, workers: int, size: int
 ) -> tuple[list[list[str]], dict[str, str]]:
     peers = ROOT / "build" / "venvs" / "peers" / "bin"
@@ -137,8 +137,8 @@ def _write_mlserver(folder: Path, subject: Subject, port: int, workers: int) -> 
 
 
 def _ready(server: Server, port: int, began: float, process: subprocess.Popen[bytes]) -> float:
-    while time.perf_counter() - began < PATIENCE and process.poll() is None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    while time.perf_counter() - began < START_TIMEOUT_SECONDS and process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_TIMEOUT_SECONDS)
         try:
             connection.request("GET", server.ping)
             answer = connection.getresponse()
@@ -155,7 +155,7 @@ def _ready(server: Server, port: int, began: float, process: subprocess.Popen[by
 
 
 def _check_form(answer: http.client.HTTPResponse) -> None:
-    """See that ours serves the compiled form: a library that could not be built would be what is measured."""
+    """Check that our server uses the compiled form, since a failed build would be measured instead."""
     if answer.headers.get("x-serving-form", "compiled") != "compiled":
         raise RuntimeError(f"the compiled form does not serve: {answer.headers['x-serving-form-reason']}")
 
@@ -173,7 +173,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _session(session: int) -> list[tuple[int, list[str]]]:
-    """Return the processes of a session, each with what its `stat` says behind the name."""
+    """Return the processes of a session, each with the fields of `stat` after the name."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -184,7 +184,7 @@ def _session(session: int) -> list[tuple[int, list[str]]]:
 
 
 def _proportional(pid: int) -> int:
-    """Return a process's share of the bytes that it has in memory."""
+    """Return the bytes of a process in memory, with its share of shared pages."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines():
             if line.startswith("Pss:"):

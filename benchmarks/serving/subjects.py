@@ -1,4 +1,4 @@
-"""The models, trained once a run: as `train` leaves them for ours, and scikit-learn's own for the others."""
+"""The models of the comparison: the output of `train` for our server, scikit-learn's for the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HYPERPARAMETERS = {
 
 @dataclass(frozen=True)
 class Subject:
-    """Hold where a model's two files are: `base` is ours, an /opt/ml, and `pickle` what the others load."""
+    """The two files of a model: `base`, a folder like /opt/ml for our server, and `pickle` for the others."""
 
     name: str
     base: Path
@@ -44,7 +44,7 @@ class Subject:
 
 
 def rows(count: int, seed: int) -> Rows:
-    """Return rows of numbers of several sizes, with as many digits as measurements have."""
+    """Return (count, FEATURES) numbers of different magnitudes, with the digits of measurements."""
     random = np.random.default_rng(seed)
     normal = random.normal(size=(count, FEATURES)) * (1, 10, 100, 1000, 1, 0.1, 5, 50)
     made: Rows = np.round(normal + np.array([0, 40, 0, 5000, 2, 0, 37, -120]), 6)
@@ -52,7 +52,7 @@ def rows(count: int, seed: int) -> Rows:
 
 
 def prepare(folder: Path, python: str, product: Path) -> list[Subject]:
-    """Train each anew: what an older source left would measure that."""
+    """Train all models again, since a folder of an earlier run may come from older code."""
     shutil.rmtree(folder, ignore_errors=True)
     return [_prepare(name, folder / name, python, product) for name in NAMES]
 
@@ -84,7 +84,7 @@ def _write_job(base: Path, whole: Rows, hyperparameters: dict[str, str]) -> None
 
 
 def _others(name: str, base: Path, whole: Rows) -> Any:
-    """Return the same trees; for the line, scikit-learn's plainest, which is the quickest."""
+    """Return the same trees, or scikit-learn's LinearRegression, its fastest linear model."""
     if name == "linear_model":
         return LinearRegression().fit(whole[:, 1:], whole[:, 0])
     loaded: Any = models.module(name).LOADED.load(base / "model", SCHEMA)

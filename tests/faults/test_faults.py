@@ -87,7 +87,7 @@ def test_empty_file_is_no_data(rig: Rig) -> None:
     done = rig.run()
     assert done.returncode == 1
     failed = next(stage for stage in rig.report()["stages"] if stage["name"] == "Train")
-    assert "NoData: There is no .csv or .parquet file with anything in it" in failed["reason"]
+    assert "NoData: Found no .csv or .parquet file with content" in failed["reason"]
 
 
 def test_killed_cloud_takes_its_jobs_along_and_the_next_run_works(rig: Rig) -> None:
@@ -177,10 +177,11 @@ def download_model(rig: Rig) -> bytes:
 import sys
 from pathlib import Path
 from local import stacks
-from local.cloud import process
+import localcloud
 from local.project import find_project
 
-cloud, project = process.find(Path.cwd()), find_project()
+project = find_project()
+cloud = localcloud.find(project.cloud)
 dev = stacks.find_stack(cloud, project.stack("deploy-dev"))
 served = {each["ParameterKey"]: each["ParameterValue"] for each in dev["Parameters"]}
 bucket, _, key = served["ModelDataUrl"].removeprefix("s3://").partition("/")

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +21,15 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from cloud_harness import project_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-access: Any = importlib.import_module("local.cloud.access")
-front: Any = importlib.import_module("local.cloud.front")
-private: Any = importlib.import_module("local.cloud.private")
-process: Any = importlib.import_module("local.cloud.process")
+access: Any = importlib.import_module("localcloud.core.access")
+gateway: Any = importlib.import_module("localcloud.core.gateway")
+private: Any = importlib.import_module("localcloud.core.private_files")
+process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 projects: Any = importlib.import_module("local.project")
 
@@ -86,13 +88,13 @@ def open_cloud(open_project: Path) -> Iterator[Any]:
     """Start a cloud where other users may enter the folder, and where `.local` was open to them before."""
     (open_project / ".local").mkdir(mode=0o755)
     (open_project / ".local" / "old").touch(mode=0o644)
-    cloud = process.start(open_project)
+    cloud = process.start(project_at(open_project))
     cloud.client("s3").create_bucket(
         Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": cloud.region}
     )
     cloud.client("s3").put_object(Bucket="artifacts", Key="model/model.tar.gz", Body=b"")
     yield cloud
-    process.stop(open_project)
+    process.stop(project_at(open_project))
 
 
 def as_stranger(
@@ -138,7 +140,7 @@ def test_only_the_owner_reads_what_is_written(open_project: Path, tmp_path: Path
     (tmp_path / "project.toml").write_text(settings)
     former = os.umask(0)
     try:
-        project, text = runs.settle(projects.read_project(tmp_path), None)
+        project, text = runs.resolve_settings(projects.read_project(tmp_path), None)
         private.write_whole(project.settings, text)
         state = tmp_path / ".local"
         (state / "cloud.json.new").touch(mode=0o666)
@@ -241,20 +243,20 @@ def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message["type"])
 
-    guard = access.Guard(key, lambda _: False, lambda _: True)
+    guard = access.Guard(key, lambda _: False, lambda _: True, "up")
     credential = (
         f"X-Amz-Credential={(key if known else OTHERS).id}%2F20260101%2Fr%2Fexecute-api%2Faws4_request"
     )
     headers = [(b"host", b"localhost")]
     scope = {"type": "websocket", "path": "/a", "query_string": credential.encode(), "headers": headers}
-    asyncio.run(front.Front(backend, (), guard)(scope, receive, send))
+    asyncio.run(gateway.Gateway(backend, (), guard)(scope, receive, send))
     assert (len(heard), sent) == ((1, []) if known else (0, ["websocket.close"]))
 
 
 @pytest.mark.parametrize("claim", ["", "local", "\xe9", "x" * 10_000])
 def test_what_is_not_the_key_opens_nothing(claim: str) -> None:
     """Neither nothing nor a part of the key, more than the key, or bytes outside of ASCII."""
-    guard = access.Guard(key := access.AccessKey.create(), lambda _: False, lambda _: False)
+    guard = access.Guard(key := access.AccessKey.create(), lambda _: False, lambda _: False, "up")
     for other in (claim, key.id[:-1], key.id + "A", key.id.lower(), key.secret):
         for headers in (
             {"authorization": f"Bearer {other}"},
@@ -268,16 +270,21 @@ def test_an_access_key_is_shown_by_nothing() -> None:
     first, second = access.AccessKey.create(), access.AccessKey.create()
     assert first.id != second.id
     assert re.fullmatch(r"[A-Z][A-Z0-9]{15,127}", first.id)
-    shown = repr(process.Cloud(Path(), 1, 1, "r", first))
+    shown = repr(process.Cloud(project_at(Path()), 1, 1, first))
     assert first.id not in shown
     assert first.secret not in shown
 
 
-def test_the_printed_variables_work_in_a_shell(open_cloud: Any) -> None:
-    """`up` on a cloud that runs prints the lines with which the AWS CLI reaches it."""
-    shell = f'eval "$({sys.executable} -m local up | grep export)"; exec {sys.executable} -m awscli s3 ls'
+LIST_BUCKETS = 'import boto3; print(*[one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]])'
+
+
+def test_the_printed_variables_work_in_a_shell(open_cloud: Any, local_folder: Path) -> None:
+    """`up` on a cloud that runs prints the lines with which any AWS client reaches it."""
+    shell = (
+        f"eval \"$({sys.executable} -m local up | grep export)\"; exec {sys.executable} -c '{LIST_BUCKETS}'"
+    )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    paths = {"PYTHONPATH": str(Path(process.__file__).parents[2])}
+    paths = {"PYTHONPATH": str(local_folder.parent)}
     done = subprocess.run(
         ["sh", "-c", shell],
         cwd=open_cloud.root,
@@ -340,11 +347,12 @@ TEMPLATE = {
 
 
 def test_functions_and_builds_have_the_key_and_no_file_or_command_shows_it(open_cloud: Any) -> None:
-    """A function's calls, sessions and answers to CloudFormation are let in, and so is a build's `aws`."""
+    """A function's calls, sessions and answers to CloudFormation are let in, and a build's commands."""
     rig = open_cloud
     rig.client("cloudformation").create_stack(StackName="own", TemplateBody=json.dumps(TEMPLATE))
     codebuild = rig.client("codebuild")
-    commands = ["aws s3 ls", "python -m awscli sts get-caller-identity", "false"]
+    identity = 'import boto3; print(boto3.client("sts").get_caller_identity()["Arn"])'
+    commands = [f"python -c '{LIST_BUCKETS}'", f"python3 -c '{identity}'", "false"]
     spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": commands}}}) + "\n"
     project = json.loads(CODE_RUNNING) | {"name": "own", "source": {"type": "NO_SOURCE", "buildspec": spec}}
     codebuild.create_project(**project)
@@ -381,7 +389,7 @@ def has(key: Any, path: Path) -> bool:
 
 def test_a_cloud_without_a_key_is_named_and_stopped(project: Path) -> None:
     """A cloud that a former version of the project started is named, not used, and can be stopped."""
-    cloud = process.start(project)
+    cloud = process.start(project_at(project))
     record = project / ".local" / "cloud.json"
     former = {"pid": cloud.pid, "port": cloud.port, "region": cloud.region, "speed": 1.0}
     record.write_text(json.dumps(former))
@@ -390,16 +398,16 @@ def test_a_cloud_without_a_key_is_named_and_stopped(project: Path) -> None:
             with pytest.raises(
                 process.CloudError, match="has no access key; 'python -m local down' stops it"
             ):
-                act(project)
+                act(project_at(project))
     finally:
-        assert process.stop(project) is True
-    assert process.find(project) is None
+        assert process.stop(project_at(project)) is True
+    assert process.find(project_at(project)) is None
 
 
 def test_each_cloud_has_a_key_of_its_own(open_cloud: Any, rig: Any) -> None:
     """The key of one project opens no other one, and both are found again with theirs."""
     assert open_cloud.key.id != rig.cloud.key.id
-    assert process.find(open_cloud.root).key == open_cloud.key
-    stray = process.Cloud(rig.cloud.root, rig.cloud.port, rig.cloud.pid, rig.cloud.region, open_cloud.key)
+    assert process.find(project_at(open_cloud.root)).key == open_cloud.key
+    stray = replace(rig.cloud, key=open_cloud.key)
     assert not stray.answers()
     assert rig.cloud.answers()

@@ -40,7 +40,7 @@ def called(tmp_path: Path, local_folder: Path) -> Call:
         (None, "is in no project: no project.toml there or above"),
         ("[project]\nname = ", "project.toml is not valid TOML"),
         ("[project]\nname = 'a'\n", "project.toml lacks the entry 'region'"),
-        ("project = 'a'\n", "project.toml is no project's"),
+        ("project = 'a'\n", "project.toml is not that of a project"),
     ],
     ids=["no project", "no TOML", "an entry too few", "a section that is none"],
 )

@@ -12,22 +12,23 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import pytest
+import small_pipeline
+from cloud_harness import project_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-process: Any = importlib.import_module("local.cloud.process")
+process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 approval: Any = importlib.import_module("local.approval")
-records: Any = importlib.import_module("local.records")
+records: Any = importlib.import_module("local.history")
 report: Any = importlib.import_module("local.report")
 status: Any = importlib.import_module("local.status")
 source: Any = importlib.import_module("local.source")
 projects: Any = importlib.import_module("local.project")
-private: Any = importlib.import_module("local.cloud.private")
+private: Any = importlib.import_module("localcloud.core.private_files")
 
 SETTINGS = """\
 [project]
@@ -38,7 +39,8 @@ region = "eu-central-1"
 prefix = "raw/"
 target = "price"
 """
-STAGES = [delivery.build(), delivery.ask(), {"Name": "Deploy", "Actions": [delivery.stack("thing")]}]
+DEPLOY = {"Name": "Deploy", "Actions": [small_pipeline.stack("thing")]}
+STAGES = [small_pipeline.build(), small_pipeline.ask(), DEPLOY]
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +48,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a project whose pipeline builds, asks and deploys, with its cloud running."""
     made = tmp_path_factory.mktemp("delivery") / "project"
     (made / "pipeline").mkdir(parents=True)
-    (made / "pipeline" / "pipeline.yml").write_text(delivery.platform("stand-in", STAGES))
-    for name, text in {**delivery.FILES, "project.toml": SETTINGS, "data.csv": "price\n1\n"}.items():
+    (made / "pipeline" / "pipeline.yml").write_text(small_pipeline.platform("stand-in", STAGES))
+    for name, text in {**small_pipeline.FILES, "project.toml": SETTINGS, "data.csv": "price\n1\n"}.items():
         (made / name).write_text(text)
-    process.start(made)
+    process.start(project_at(made))
     yield made
-    process.stop(made)
+    process.stop(project_at(made))
 
 
 @pytest.fixture
@@ -59,8 +61,10 @@ def begin(root: Path) -> Callable[..., Any]:
     """Return what begins a delivery and says how it ended."""
 
     def made(*, approve: bool) -> Any:
-        project, settings = runs.settle(projects.read_project(root), None)
-        return runs.Delivery(process.start(root), project, (root / "data.csv",), 0, approve, settings)
+        project, settings = runs.resolve_settings(projects.read_project(root), None)
+        return runs.Delivery(
+            process.start(project.cloud), project, (root / "data.csv",), 0, approve, settings
+        )
 
     return made
 
@@ -114,7 +118,7 @@ def test_a_refusal_of_the_build_is_told_in_its_own_words(begin: Callable[..., An
         with pytest.raises(projects.LocalError, match=r"status 2 error: project\.toml: the colour is mud"):
             runs.deliver(begin(approve=True))
     finally:
-        (root / "make.sh").write_text(delivery.FILES["make.sh"])
+        (root / "make.sh").write_text(small_pipeline.FILES["make.sh"])
 
 
 def test_an_approval_is_asked_and_answered(begin: Callable[..., Any]) -> None:
@@ -184,7 +188,7 @@ def test_the_source_is_what_a_commit_would_hold(tmp_path: Path, *, with_git: boo
         path.write_text(SETTINGS if name == "project.toml" else ".local\nbuild\n.venv\n")
     if with_git:
         subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    project, settings = runs.settle(projects.read_project(tmp_path), 'a "column"')
+    project, settings = runs.resolve_settings(projects.read_project(tmp_path), 'a "column"')
     assert project.target == 'a "column"'
     private.write_whole(project.settings, settings)
     with zipfile.ZipFile(io.BytesIO(source.pack(project))) as archive:

@@ -15,16 +15,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import jsonschema
 import pytest
+import small_pipeline
+from cloud_harness import project_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 commands: Any = importlib.import_module("local.__main__")
-endpoints: Any = importlib.import_module("local.cloud.sagemaker.endpoints")
-process: Any = importlib.import_module("local.cloud.process")
+instances: Any = importlib.import_module("localcloud.services.sagemaker.instance")
+process: Any = importlib.import_module("localcloud.core.process")
 projects: Any = importlib.import_module("local.project")
 runs: Any = importlib.import_module("local.run")
 sample: Any = importlib.import_module("local.sample")
@@ -58,7 +59,7 @@ def delivered(project: Path, local_folder: Path) -> Iterator[Callable[..., subpr
 
     def call(*full: str, data: str = "data.csv") -> subprocess.CompletedProcess[str]:
         (project / "pipeline").mkdir()
-        template = delivery.platform("stand-in", [delivery.ask()])
+        template = small_pipeline.platform("stand-in", [small_pipeline.ask()])
         (project / "pipeline" / "pipeline.yml").write_text(template)
         (project / ".local").mkdir(exist_ok=True)
         (project / ".local" / "report.json").write_text(EARLIER)
@@ -75,7 +76,7 @@ def delivered(project: Path, local_folder: Path) -> Iterator[Callable[..., subpr
         )
 
     yield call
-    process.stop(project)
+    process.stop(project_at(project))
 
 
 @needs_full
@@ -178,11 +179,11 @@ def test_a_server_that_can_not_be_started_fails(tmp_path: Path) -> None:
         raise OSError(errno.ENOSPC, NO_SPACE, "log")
 
     context = SimpleNamespace(spawn=spawn, entrypoint=lambda: ["serve"])
-    endpoint = SimpleNamespace(context=context, base=tmp_path, log=tmp_path / "log", health_check=1.0)
-    instance = endpoints.Instance(endpoint, {})
+    settings = instances.ServerSettings(context, tmp_path, tmp_path / "log", {}, 1.0)
+    instance = instances.Instance(settings)
     instance.begin()
     for thread in threading.enumerate():
-        if "_keep" in thread.name:
+        if "_keep_running" in thread.name:
             thread.join(10)
     assert instance.failed == f"{NO_SPACE}: log; free some space and run again."
 
@@ -216,7 +217,7 @@ def test_a_build_on_a_full_disk_ends_with_its_reason(cramped: Any) -> None:
     """Its log can't be written either, and the build ends all the same."""
     name = cramped.unique("project")
     spec = json.dumps({"version": 0.2, "phases": {"build": {"commands": ["true"]}}})
-    source = delivery.zipped({"buildspec.yml": spec, "large": "1" * LARGE})
+    source = small_pipeline.zipped({"buildspec.yml": spec, "large": "1" * LARGE})
     cramped.s3.put_object(Bucket=cramped.bucket, Key=f"{name}.zip", Body=source)
     cramped.codebuild.create_project(
         name=name,
@@ -267,7 +268,7 @@ def small_disk(project: Path) -> Iterator[Callable[[int], None]]:
             pytest.skip("a disk can't be mounted here: that takes root and Linux")
 
     yield mount
-    process.stop(project)
+    process.stop(project_at(project))
     if os.path.ismount(state):
         subprocess.run(["umount", "--lazy", str(state)], check=True)
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import pytest
+import small_pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-records: Any = importlib.import_module("local.records")
+records: Any = importlib.import_module("local.history")
 approval: Any = importlib.import_module("local.approval")
 
 PACKAGED = "DefinitionS3Location: governor.asl.json"
@@ -149,15 +149,15 @@ def govern(fast: Any, local_folder: Path) -> Iterator[Callable[..., Governed]]:
 
 def deploy_pipeline(fast: Any, project: str) -> dict[str, str]:
     """Deploy a pipeline that asks for approval; without a record of production, all data are new."""
-    name, stages = f"{project}-pipeline", [{"Name": "Ask", "Actions": [delivery.approval()]}]
-    fast.deploy(name, delivery.template(name, stages), {})
+    name, stages = f"{project}-pipeline", [{"Name": "Ask", "Actions": [small_pipeline.approval()]}]
+    fast.deploy(name, small_pipeline.template(name, stages), {})
     own: dict[str, str] = fast.outputs(name)
     return own
 
 
 def with_source(made: Governed) -> Governed:
     """Upload the source, and end the execution which that starts."""
-    made.upload("source.zip", delivery.zipped({}))
+    made.upload("source.zip", small_pipeline.zipped({}))
     made.answer("Rejected")
     return made
 
@@ -214,7 +214,7 @@ def test_the_schedule_asks_each_time_anew(govern: Callable[..., Governed]) -> No
     made.until_decided(2)
     for each in made.decided():
         assert (each.event, each.decision, each.again) == ("schedule", "Refused", "")
-        assert each.reason == "NoNewData: There are no data to train on."
+        assert each.reason == "NoNewData: The data folder holds nothing to train on."
         assert each.at.timestamp() - datetime.fromisoformat(each.of).timestamp() < 60
     assert len({each.of for each in made.decided()}) == len(made.decided())
     assert made.looks() == []

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import pytest
+import small_pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ class Line:
 
     def begin(self) -> tuple[str, str]:
         """Start an execution, and register a model for it as its training would; return both."""
-        body = delivery.zipped(delivery.FILES)
+        body = small_pipeline.zipped(small_pipeline.FILES)
         version = self.rig.s3.put_object(Bucket=self.bucket, Key="source.zip", Body=body)["VersionId"]
         own = str(self.rig.until(lambda: self.started(version))[0])
         package = self.rig.sagemaker.create_model_package(
@@ -103,11 +103,11 @@ def line(rig: Any, local_folder: Path) -> Line:
         name=rig.unique("promote"), roleArn=rig.role, definition=json.dumps(definition)
     )["stateMachineArn"]
     stages = [
-        {"Name": "Hold", "Actions": [{**delivery.approval(), "Name": "Hold"}]},
-        {"Name": "DeployDev", "Actions": [{**delivery.approval(), "Name": "Approve"}]},
-        {"Name": "DeployPrd", "Actions": [delivery.invoke(promote)]},
+        {"Name": "Hold", "Actions": [{**small_pipeline.approval(), "Name": "Hold"}]},
+        {"Name": "DeployDev", "Actions": [{**small_pipeline.approval(), "Name": "Approve"}]},
+        {"Name": "DeployPrd", "Actions": [small_pipeline.invoke(promote)]},
     ]
-    rig.deploy(f"{project}-pipeline", delivery.template(f"{project}-pipeline", stages), {})
+    rig.deploy(f"{project}-pipeline", small_pipeline.template(f"{project}-pipeline", stages), {})
     stacks = local_folder.parent / "stacks"
     key = f"{project}/registry.asl.json"
     rig.put(key, (stacks / "registry.asl.json").read_text(encoding="utf-8"))

@@ -7,22 +7,23 @@ import json
 import multiprocessing
 from typing import TYPE_CHECKING, Any
 
-import delivery
 import pytest
+import small_pipeline
+from cloud_harness import project_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-process: Any = importlib.import_module("local.cloud.process")
+process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 data: Any = importlib.import_module("local.data")
-lock: Any = importlib.import_module("local.cloud.lock")
+lock: Any = importlib.import_module("localcloud.core.lock")
 run_lock: Any = importlib.import_module("local.run_lock")
-records: Any = importlib.import_module("local.records")
+records: Any = importlib.import_module("local.history")
 stacks: Any = importlib.import_module("local.stacks")
 projects: Any = importlib.import_module("local.project")
-private: Any = importlib.import_module("local.cloud.private")
+private: Any = importlib.import_module("localcloud.core.private_files")
 
 SLUG, BUCKET = "own-data", "own-data-artifacts"
 SETTINGS = f"""\
@@ -34,12 +35,25 @@ region = "eu-central-1"
 prefix = "raw/"
 target = "price"
 """
+HOLD = "hold"
 # Lists the data and writes the manifest, as a project's training does, after a pause for changes of the data.
+# While there is an object named HOLD, the pause lasts.
 TRAINING = {
     "QueryLanguage": "JSONata",
     "StartAt": "Wait",
     "States": {
-        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "List"},
+        "Wait": {"Type": "Wait", "Seconds": 1, "Next": "FindHold"},
+        "FindHold": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::aws-sdk:s3:listObjectsV2",
+            "Arguments": {"Bucket": BUCKET, "Prefix": HOLD},
+            "Next": "IsHeld",
+        },
+        "IsHeld": {
+            "Type": "Choice",
+            "Choices": [{"Condition": "{% $states.input.KeyCount = 0 %}", "Next": "List"}],
+            "Default": "Wait",
+        },
         "List": {
             "Type": "Task",
             "Resource": "arn:aws:states:::aws-sdk:s3:listObjectsV2",
@@ -67,20 +81,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Return a project whose pipeline trains and asks and is deployed, with its cloud running."""
     made = tmp_path_factory.mktemp("run-data") / "project"
     (made / "pipeline").mkdir(parents=True)
-    train = {"Name": "Train", "Actions": [delivery.invoke(MACHINE, "Train")]}
-    template = json.loads(delivery.platform(SLUG, [train, delivery.ask()]))
+    train = {"Name": "Train", "Actions": [small_pipeline.invoke(MACHINE, "Train")]}
+    template = json.loads(small_pipeline.platform(SLUG, [train, small_pipeline.ask()]))
     template["Resources"]["Bucket"]["Properties"]["BucketName"] = BUCKET
     (made / "pipeline" / "pipeline.yml").write_text(json.dumps(template))
     for name, text in {"project.toml": SETTINGS, "a.csv": "price\n1\n", "b.csv": "price\n2\n"}.items():
         (made / name).write_text(text)
-    cloud = process.start(made)
+    cloud = process.start(project_at(made))
     cloud.client("stepfunctions").create_state_machine(
         name=f"{SLUG}-workflow", definition=json.dumps(TRAINING), roleArn="arn:aws:iam::000000000000:role/r"
     )
     settings = stacks.StackSettings({"Project": SLUG, "SourceType": "S3"}, {})
     stacks.deploy(cloud, f"{SLUG}-pipeline", made / "pipeline" / "pipeline.yml", settings)
     yield made
-    process.stop(made)
+    process.stop(project_at(made))
 
 
 @pytest.fixture
@@ -88,8 +102,10 @@ def begin(root: Path) -> Callable[..., Any]:
     """Return what begins a run with a file of the project, and approves its model."""
 
     def made(name: str = "a.csv") -> Any:
-        project, settings = runs.settle(projects.read_project(root), None)
-        return runs.Delivery(process.start(root), project, (root / name,), 0, approve=True, settings=settings)
+        project, settings = runs.resolve_settings(projects.read_project(root), None)
+        return runs.Delivery(
+            process.start(project.cloud), project, (root / name,), 0, approve=True, settings=settings
+        )
 
     return made
 
@@ -143,19 +159,21 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     assert "It is stopped" in str(refused.value)
     failed = [(each.name, each.reason) for each in one.records() if each.status == "Failed"]
     assert failed == [("Data", str(refused.value))]
-    assert runs.until(lambda: ended(one), "It does not stop.") == "Stopped"
+    assert runs.wait_until(lambda: ended(one), "It does not stop.") == "Stopped"
 
 
 def test_data_that_an_execution_may_still_read_are_not_replaced(begin: Callable[..., Any]) -> None:
     """Where the run that started it was killed: the same data may come again, and others wait."""
     one = begin()
+    one.cloud.client("s3").put_object(Bucket=BUCKET, Key=HOLD)
     s3 = started(one)
     before = s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"]
     runs.upload_data(begin())
     with pytest.raises(projects.LocalError, match=f"Execution {one.execution_id} of the pipeline, since"):
         runs.upload_data(begin("b.csv"))
     assert s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"] == before
-    runs.until(lambda: records.trained(one.cloud, one.project, one.execution_id), "It is not trained.")
+    s3.delete_object(Bucket=BUCKET, Key=HOLD)
+    runs.wait_until(lambda: records.trained(one.cloud, one.project, one.execution_id), "It is not trained.")
     runs.upload_data(begin("b.csv"))
 
 

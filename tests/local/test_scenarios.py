@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 scenarios: Any = importlib.import_module("local.scenarios")
-infer: Any = importlib.import_module("local.infer")
+infer: Any = importlib.import_module("local.prediction")
 drifts: Any = importlib.import_module("local.drift")
 projects: Any = importlib.import_module("local.project")
 
@@ -87,9 +87,9 @@ def test_a_feature_that_cannot_differ_so_is_refused(name: str, feature: str, wor
 @pytest.mark.parametrize(
     ("name", "strength", "words"),
     [
-        ("shift", float("nan"), "nan is no strength of shift: it is the number of standard deviations"),
+        ("shift", float("nan"), "nan is not a strength of shift: it is the number of standard deviations"),
         ("scale", float("inf"), "a finite number"),
-        ("missing", 7.0, "7 is no strength of missing: it is the share of the values .*, from 0 to 1"),
+        ("missing", 7.0, "7 is not a strength of missing: it is the share of the values .*, from 0 to 1"),
         ("category", -0.1, "from 0 to 1"),
         ("absent", 1.0, "it takes none"),
     ],
@@ -97,14 +97,14 @@ def test_a_feature_that_cannot_differ_so_is_refused(name: str, feature: str, wor
 def test_a_strength_that_there_is_not_is_refused(name: str, strength: float, words: str) -> None:
     """Before any request is sent."""
     with pytest.raises(projects.LocalError, match=words):
-        drifts.wanted(name, None, None, strength, 10)
+        drifts.parse_scenario(name, None, None, strength, 10)
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_every_default_is_a_strength(name: str) -> None:
     scenario = scenarios.SCENARIOS[name]
     assert scenario.takes(scenario.strength)
-    assert drifts.wanted(name, None, None, 0.5, 10).strength == 0.5
+    assert drifts.parse_scenario(name, None, None, 0.5, 10).strength == 0.5
 
 
 @given(

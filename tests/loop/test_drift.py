@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-records: Any = importlib.import_module("local.records")
+records: Any = importlib.import_module("local.history")
 stacks: Any = importlib.import_module("local.stacks")
 scenarios: Any = importlib.import_module("local.scenarios")
 FAST = "600"  # an hour of AWS takes six seconds

@@ -26,7 +26,7 @@ KINDS = np.array(["red", "green", "blue", "", "NA"])
 
 
 def part(number: int) -> pl.DataFrame:
-    """Make rows of what tables hold: numbers, dates, few texts, many, a text of each row's own."""
+    """Return rows with numbers, dates, and texts of few, many and all distinct values."""
     random = np.random.Generator(np.random.PCG64(number))
     numbers = np.arange(number * ROWS_A_PART, (number + 1) * ROWS_A_PART)
     floats = random.normal(size=(6, ROWS_A_PART)).round(9)
@@ -58,7 +58,7 @@ def write_parquet(folder: Path) -> None:
 
 @pytest.fixture
 def base(tmp_path: Path) -> Iterator[Path]:
-    """Lend a folder that is not kept: it gets gigabytes."""
+    """Return a folder that is removed at the end, since its files have gigabytes."""
     yield tmp_path
     shutil.rmtree(tmp_path)
 
@@ -75,7 +75,7 @@ def base(tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_two_gigabytes_are_prepared_in_one_of_memory(base: Path, write: Callable[[Path], None]) -> None:
-    """Protects jobs on the smallest machines: what `prepare` keeps of a row is a few bytes."""
+    """Protects jobs on the smallest instances: `prepare` keeps a few bytes for each row."""
     data = base / "processing" / "input" / "data"
     data.mkdir(parents=True)
     write(data)
@@ -85,7 +85,9 @@ def test_two_gigabytes_are_prepared_in_one_of_memory(base: Path, write: Callable
     _, status, used = os.wait4(job.pid, 0)
     job.returncode = os.waitstatus_to_exitcode(status)
     peak = used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    told = f"{PARTS * ROWS_A_PART} rows in {time.monotonic() - began:.0f} s, {peak / 1000**2:.0f} MB at most"
-    print(f"\n{write.__name__}: {told}")  # noqa: T201  who runs it wants to know
+    result = (
+        f"{PARTS * ROWS_A_PART} rows in {time.monotonic() - began:.0f} s, {peak / 1000**2:.0f} MB at most"
+    )
+    print(f"\n{write.__name__}: {result}")  # noqa: T201 - the figures are the result
     assert job.returncode == 0
     assert peak < MOST_MEMORY

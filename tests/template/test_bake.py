@@ -1,4 +1,4 @@
-"""A bake: which files it has, what answers become, and which answers are refused."""
+"""Bakes: their files, the effect of answers, and refused answers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ REFUSED = [
 
 
 def project_table(bake: Path) -> dict[str, str]:
-    """Read what project.toml says of the project."""
+    """Read the table [project] of project.toml."""
     table: dict[str, str] = tomllib.loads((bake / "project.toml").read_text(encoding="utf-8"))["project"]
     return table
 
@@ -72,7 +72,7 @@ TENSORFLOWS = {"container/requirements-tensorflow.in", "container/requirements-t
 def test_bake_has_exactly_the_tracked_files(
     bake: Bake, product_files: list[str], framework: str, declined: set[str]
 ) -> None:
-    """Nothing is lost, nothing is added, and the folder that cruft looks for is not rendered."""
+    """Protects bakes from lost and additional files; the folder for cruft is not rendered."""
     folder = bake(framework=framework)
     found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     assert sorted(found) == sorted(set(product_files) - declined)
@@ -83,7 +83,7 @@ def test_bake_has_exactly_the_tracked_files(
 def test_caches_beside_the_template_stay_out_of_bakes(
     template: Path, settings: Path, tmp_path: Path, product_files: list[str]
 ) -> None:
-    """Whoever ran the product's tests in place can still generate a project."""
+    """Protects developers who have run the product's tests in the template."""
     copy = tmp_path / "template"
     shutil.copytree(template, copy)
     for name in (".mypy_cache/3.11", ".pytest_cache", ".hypothesis/constants", "container/__pycache__"):
@@ -106,7 +106,7 @@ def test_bake_keeps_what_is_executable(bake: Bake, product_files: list[str], tem
 def test_files_without_answers_come_out_byte_for_byte(
     bake: Bake, product_files: list[str], template: Path
 ) -> None:
-    """CloudFormation's, JSONata's and GitHub's braces are none of the template's business."""
+    """Protects the braces of CloudFormation, JSONata and GitHub, which the template must not render."""
     folder, source = bake(framework="tensorflow"), template / "<<cookiecutter.project>>"
     changed = [name for name in product_files if (folder / name).read_bytes() != (source / name).read_bytes()]
     assert set(changed) <= {"Makefile", "README.md", "project.toml", "pyproject.toml"}
@@ -129,13 +129,13 @@ def test_files_without_answers_come_out_byte_for_byte(
     ],
 )
 def test_short_name_is_derived_and_fits(bake: Bake, name: str, project: str) -> None:
-    """Whoever presses return gets a name that AWS takes."""
+    """Protects users who accept the default: AWS accepts the derived name."""
     assert bake(project_name=name).name == project
 
 
 @pytest.mark.parametrize("answer", HOSTILE)
 def test_hostile_answers_bake_into_valid_files(bake: Bake, answer: str) -> None:
-    """What people type is data: it breaks no file, runs nothing, and is read back as it was typed."""
+    """Protects files from the text of answers: each stays valid, runs nothing, and has the text unchanged."""
     folder = bake(project_name=answer, description=answer, project="hostile")
     tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     assert project_table(folder)["description"] == " ".join(answer.split())
@@ -163,7 +163,7 @@ def test_region_reaches_the_project(bake: Bake) -> None:
 def test_workload_and_framework_decide_what_is_trained_on(
     bake: Bake, workload: str, framework: str, model: str, target: str
 ) -> None:
-    """What is trained first is what the image has the packages for; project.toml alone says what is data."""
+    """The default model needs only packages of the image; project.toml alone names model and target."""
     folder = bake(workload=workload, framework=framework)
     table = tomllib.loads((folder / "project.toml").read_text(encoding="utf-8"))
     assert (table["data"]["workload"], table["data"]["target"]) == (workload, target)
@@ -173,7 +173,7 @@ def test_workload_and_framework_decide_what_is_trained_on(
 
 @pytest.mark.parametrize("framework", ["scikit-learn", "tensorflow"])
 def test_setup_installs_what_the_framework_takes(bake: Bake, framework: str) -> None:
-    """The environment has what the image has: no project downloads a framework that it did not ask for."""
+    """Protects users from the download of a framework that they have not chosen."""
     folder = bake(framework=framework)
     printed = subprocess.run(
         ["make", "-n", "setup"], cwd=folder, check=True, capture_output=True, text=True
@@ -185,7 +185,7 @@ def test_setup_installs_what_the_framework_takes(bake: Bake, framework: str) -> 
 def ask(
     template: Path, settings: Path, folder: Path, answers: dict[str, str]
 ) -> subprocess.CompletedProcess[str]:
-    """Run cookiecutter as a person does, with answers that a replay file holds as they are."""
+    """Run cookiecutter with the answers of a replay file, which are not rendered."""
     context = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
     defaults = {
         "project_name": "House Prices",
@@ -209,7 +209,7 @@ def ask(
 def test_wrong_answers_end_in_one_sentence(
     template: Path, settings: Path, tmp_path: Path, question: str, answer: str
 ) -> None:
-    """It names the answer, the rule and an example, and no folder is left behind."""
+    """The message names the answer, the rule and an example, and no folder is left behind."""
     result = ask(template, settings, tmp_path, {question: answer})
     assert result.returncode == 1
     if answer:
@@ -221,7 +221,7 @@ def test_wrong_answers_end_in_one_sentence(
 
 
 def test_refusal_leaves_an_older_project_alone(template: Path, settings: Path, tmp_path: Path) -> None:
-    """Generating over a project that exists must not cost it."""
+    """Protects an existing project from a refused answer."""
     (tmp_path / "out" / "prices-").mkdir(parents=True)
     (tmp_path / "out" / "prices-" / "work.txt").write_text("mine", encoding="utf-8")
     assert ask(template, settings, tmp_path, {"project": "prices-"}).returncode == 1
@@ -229,7 +229,7 @@ def test_refusal_leaves_an_older_project_alone(template: Path, settings: Path, t
 
 
 def test_questions_can_be_answered_by_typing(template: Path, settings: Path, tmp_path: Path) -> None:
-    """The questions are put in words, in order, and what is typed is not taken for a template."""
+    """The questions appear in order, and a typed answer is not rendered as a template."""
     typed = 'Bob\'s "<< Model >>"\nbobs-model\na << b\n\n1\n2\n'
     command = [sys.executable, "-m", "cookiecutter", str(template), "--config-file", str(settings)]
     result = subprocess.run(
@@ -239,10 +239,10 @@ def test_questions_can_be_answered_by_typing(template: Path, settings: Path, tmp
     for words in (
         "Name of the project",
         "Short name",
-        "What it does",
+        "What the project does",
         "AWS region",
-        "What the models look at",
-        "What trains the models",
+        "Kind of data",
+        "Library that trains the models",
     ):
         assert words in result.stdout
     assert "Next: cd bobs-model" in result.stdout
@@ -253,7 +253,7 @@ def test_questions_can_be_answered_by_typing(template: Path, settings: Path, tmp
 def test_missing_make_is_said_when_the_project_is_made(
     template: Path, settings: Path, tmp_path: Path
 ) -> None:
-    """Without make there is no Makefile to say it."""
+    """The Makefile can't report that make is missing, so the hook does."""
     (tmp_path / "bin").mkdir()
     command = [
         sys.executable,

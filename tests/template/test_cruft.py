@@ -1,4 +1,4 @@
-"""cruft makes a project and brings it up to date, though the template's folder carries our delimiters."""
+"""Creation and update of a project by cruft, although the template's folder has our delimiters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def commit(folder: Path, words: str) -> None:
 
 @pytest.fixture
 def repository(template: Path, tmp_path: Path) -> Path:
-    """Give the template as a repository of its own."""
+    """Return a repository that contains the template."""
     folder = tmp_path / "template"
     shutil.copytree(template, folder)
     commit(folder, "First")
@@ -32,7 +32,7 @@ def repository(template: Path, tmp_path: Path) -> Path:
 
 
 def cruft(command: str, *arguments: str, cwd: Path) -> None:
-    """Run cruft with an empty configuration, or show what it said."""
+    """Run cruft with an empty configuration; show its output when it fails."""
     environment = {"HOME": str(cwd), "PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_CONFIG_NOSYSTEM": "1"}
     result = subprocess.run(
         [sys.executable, "-m", "cruft", command, *arguments],

@@ -1,4 +1,4 @@
-"""What `make demo` refuses, replaces, keeps and stops."""
+"""The script of `make demo`: its refusals, and the files and processes that it keeps or removes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def demo() -> ModuleType:
-    """Import scripts/demo.py, which is no package's."""
+    """Import scripts/demo.py, which does not belong to a package."""
     spec = importlib.util.spec_from_file_location("demo", ROOT / "scripts" / "demo.py")
     assert spec
     assert spec.loader
@@ -31,7 +31,7 @@ def demo() -> ModuleType:
 
 
 def test_data_is_found_from_either_folder(demo: Any, tmp_path: Path) -> None:
-    """`make -C template demo DATA=file.csv` means the file beside the person, not beside the template."""
+    """`make -C template demo DATA=file.csv` names a file in the caller's folder, not in the template's."""
     caller = tmp_path / "a caller"
     caller.mkdir()
     (caller / "my houses.csv").touch()
@@ -45,7 +45,7 @@ def test_data_is_found_from_either_folder(demo: Any, tmp_path: Path) -> None:
     [
         ({"DATA": "houses.csv"}, "DATA and TARGET go together"),
         ({"TARGET": "price"}, "DATA and TARGET go together"),
-        ({"DATA": "houses.csv", "TARGET": "price"}, "DATA=houses.csv: there is no such file"),
+        ({"DATA": "houses.csv", "TARGET": "price"}, "DATA=houses.csv: .* has no such file"),
     ],
 )
 def test_incomplete_data_is_refused(
@@ -55,7 +55,7 @@ def test_incomplete_data_is_refused(
         demo.arguments(environment, [tmp_path])
 
 
-def test_framework_is_one_that_there_is(demo: Any) -> None:
+def test_framework_has_to_exist(demo: Any) -> None:
     assert demo.framework_of({}) == demo.framework_of({"FRAMEWORK": ""}) == "scikit-learn"
     assert demo.framework_of({"FRAMEWORK": "tensorflow"}) == "tensorflow"
     with pytest.raises(
@@ -64,8 +64,8 @@ def test_framework_is_one_that_there_is(demo: Any) -> None:
         demo.framework_of({"FRAMEWORK": "torch"})
 
 
-def test_pictures_have_no_target(demo: Any, tmp_path: Path) -> None:
-    """A zip or a folder is enough; without one there is a sample."""
+def test_images_have_no_target(demo: Any, tmp_path: Path) -> None:
+    """A zip or a folder is enough; without data the demo uses a sample."""
     (tmp_path / "shop").mkdir()
     image = {"WORKLOAD": "image"}
     assert demo.arguments(image, [tmp_path]) == []
@@ -85,7 +85,7 @@ def test_folder_of_someone_else_is_not_replaced(demo: Any, tmp_path: Path) -> No
 
 
 def test_second_demo_is_fresh_but_for_its_environment(demo: Any, tmp_path: Path) -> None:
-    """Installing takes longer than everything else, and the environment is checked by content anyway."""
+    """Installing takes longer than all other steps, and the environment is checked by content anyway."""
     project = demo.generate(tmp_path / "demo")
     (project / ".venv" / "__pycache__").mkdir(parents=True)
     (project / "stale.txt").touch()
@@ -98,7 +98,7 @@ def test_second_demo_is_fresh_but_for_its_environment(demo: Any, tmp_path: Path)
     assert not list(project.glob("[!.]*/**/__pycache__"))
 
 
-# Stands for the project's Python: `local run` waits or ends as it is told, `local down` leaves a trace.
+# Replaces the project's Python: `local run` runs a given command, `local down` creates a file.
 PYTHON = """#!/bin/sh
 case "$3" in
     run) echo "$*" >> ran; {run} ;;
@@ -108,7 +108,7 @@ esac
 
 
 def stand_in(folder: Path, run: str) -> Path:
-    """Make a project whose set-up does nothing and whose run is the given shell command."""
+    """Create a project whose setup does nothing and whose run is the given shell command."""
     project = folder / "demo"
     (project / ".venv" / "bin").mkdir(parents=True)
     (project / ".local").mkdir()

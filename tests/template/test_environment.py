@@ -1,4 +1,4 @@
-"""Setting up where something is missing: one sentence with the way out, before anything is downloaded."""
+"""Setup on machines with missing tools: one message with the way out, before any download."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "<<cookiecutter.project>>" / "scripts" / "environment"
 TOOLS = ("sh", "cksum", "tr", "date", "mkdir", "git", "uname")
 
-# Stands for a Python: says its version, makes environments that hold itself, notes each installation.
+# Replaces Python: prints a version, creates environments with a copy of itself, logs each installation.
 PYTHON = """#!/bin/sh
 case "$*" in
     *sys.version_info*) exit {fits} ;;
@@ -26,10 +26,10 @@ esac
 
 
 class Machine:
-    """A PATH with the tools that a machine has, and Pythons that only say what they would do."""
+    """A PATH with the tools of a machine, and Pythons that log their calls."""
 
     def __init__(self, folder: Path) -> None:
-        """Have the usual tools and no Python."""
+        """Link the usual tools, without Python."""
         self.folder = folder
         self.bin = folder / "bin"
         self.log = folder / "installed.log"
@@ -45,14 +45,14 @@ class Machine:
     def add_python(
         self, name: str, *, fits: bool = True, has_venv: bool = True, installs: bool = True
     ) -> None:
-        """Put a Python on the PATH."""
+        """Add a Python to the PATH."""
         codes = {"fits": not fits, "has_venv": not has_venv, "installs": not installs}
         text = PYTHON.format(log=self.log, **{key: int(code) for key, code in codes.items()})
         (self.bin / name).write_text(text, encoding="utf-8")
         (self.bin / name).chmod(0o755)
 
     def add_uname(self, words: str) -> None:
-        """Be a machine of another kind."""
+        """Replace uname, to simulate another kind of machine."""
         (self.bin / "uname").unlink()
         (self.bin / "uname").write_text(f"#!/bin/sh\necho {words}\n", encoding="utf-8")
         (self.bin / "uname").chmod(0o755)
@@ -70,25 +70,25 @@ class Machine:
         )
 
     def installations(self) -> list[str]:
-        """Give the arguments of each installation."""
+        """Return the arguments of each installation."""
         return self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
-    """Give a machine without Python."""
+    """Return a machine without Python."""
     return Machine(tmp_path)
 
 
 def refusal(result: subprocess.CompletedProcess[str]) -> str:
-    """Give the only line that a refused set-up says."""
+    """Return the only line of the error message of a refused setup."""
     assert result.returncode != 0
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
     return line
 
 
-def test_first_python_that_fits_is_taken(machine: Machine) -> None:
+def test_first_suitable_python_is_used(machine: Machine) -> None:
     machine.add_python("python3.13", fits=False)
     machine.add_python("python3.12")
     machine.add_python("python3")
@@ -98,8 +98,8 @@ def test_first_python_that_fits_is_taken(machine: Machine) -> None:
     assert str(machine.requirements) in machine.installations()[0]
 
 
-def test_second_set_up_installs_nothing(machine: Machine) -> None:
-    """`make run` sets up each time, so a set-up that is up to date costs nothing."""
+def test_second_setup_installs_nothing(machine: Machine) -> None:
+    """Protects the time of `make run`, which calls the setup each time."""
     machine.add_python("python3")
     machine.set_up()
     again = machine.set_up()
@@ -118,25 +118,25 @@ def test_changed_requirements_are_installed(machine: Machine) -> None:
 
 
 def test_failed_installation_is_tried_again(machine: Machine) -> None:
-    """An interrupted download must not pass for an environment."""
+    """Protects users from an incomplete environment after an interrupted download."""
     machine.add_python("python3", installs=False)
     assert machine.set_up().returncode != 0
     assert machine.set_up().returncode != 0
     assert len(machine.installations()) == 2
 
 
-def test_named_python_is_taken(machine: Machine) -> None:
+def test_named_python_is_used(machine: Machine) -> None:
     machine.add_python("my python")
     assert machine.set_up(PYTHON=str(machine.bin / "my python")).returncode == 0
 
 
-def test_environment_may_stand_elsewhere(machine: Machine) -> None:
+def test_environment_may_be_in_another_folder(machine: Machine) -> None:
     machine.add_python("python3")
     assert machine.set_up(VENV="../shared venv").returncode == 0
     assert (machine.folder / "shared venv" / ".installed").is_dir()
 
 
-def test_no_fitting_python_is_said(machine: Machine) -> None:
+def test_missing_suitable_python_is_reported(machine: Machine) -> None:
     machine.add_python("python3", fits=False)
     line = refusal(machine.set_up())
     assert "no Python from 3.11 to 3.13" in line
@@ -144,7 +144,7 @@ def test_no_fitting_python_is_said(machine: Machine) -> None:
     assert machine.installations() == []
 
 
-def test_wrong_named_python_is_said(machine: Machine) -> None:
+def test_unsuitable_named_python_is_reported(machine: Machine) -> None:
     machine.add_python("python3")
     machine.add_python("python3.9", fits=False)
     assert "PYTHON=python3.9 is not a Python from 3.11 to 3.13" in refusal(machine.set_up(PYTHON="python3.9"))
@@ -152,14 +152,14 @@ def test_wrong_named_python_is_said(machine: Machine) -> None:
     assert machine.installations() == []
 
 
-def test_missing_venv_module_is_said(machine: Machine) -> None:
-    """Debian and Ubuntu ship Python without it."""
+def test_missing_venv_module_is_reported(machine: Machine) -> None:
+    """Debian and Ubuntu ship Python without the module."""
     machine.add_python("python3", has_venv=False)
     assert "apt install python3-venv" in refusal(machine.set_up())
     assert not (machine.folder / "a project" / ".venv").exists()
 
 
-def test_missing_git_is_said(machine: Machine) -> None:
+def test_missing_git_is_reported(machine: Machine) -> None:
     machine.add_python("python3")
     (machine.bin / "git").unlink()
     assert "git is missing" in refusal(machine.set_up())
@@ -171,7 +171,7 @@ def test_missing_git_is_said(machine: Machine) -> None:
 def test_tensorflow_on_macs_with_intel_processors_is_refused(
     machine: Machine, processor: str, name: str
 ) -> None:
-    """There are no wheels for them, and pip's own words lead nowhere; all else works on them."""
+    """TensorFlow has no wheels for these Macs, and pip's message does not help; the rest works there."""
     machine.add_python("python3")
     machine.add_uname(f"Darwin {processor}")
     machine.requirements = machine.requirements.rename(machine.folder / name)
@@ -184,7 +184,7 @@ def test_tensorflow_on_macs_with_intel_processors_is_refused(
 
 
 def test_version_rule_holds_for_a_real_python() -> None:
-    """The tests' own Python is one that the project takes."""
+    """The project accepts the Python of the tests."""
     assert (3, 11) <= sys.version_info[:2] <= (3, 13)
     env = {**os.environ, "PYTHON": sys.executable, "VENV": sys.prefix}
     assert subprocess.run(["sh", SCRIPT], env=env, check=False).returncode == 0

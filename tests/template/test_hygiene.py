@@ -1,4 +1,4 @@
-"""The template's source: each file is valid in its own language before rendering, and names no machine."""
+"""Rules for the template's source, such as: each file is valid in its own language before rendering."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CloudFormation.add_multi_constructor("!", lambda loader, _, node: short_form(loa
 
 
 def short_form(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
-    """Give what a short form holds, without its name."""
+    """Return the value of a short form, without its name."""
     if isinstance(node, yaml.ScalarNode):
         return loader.construct_scalar(node)
     if isinstance(node, yaml.SequenceNode):
@@ -47,11 +47,11 @@ def short_form(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
 
 @pytest.fixture(scope="session")
 def texts(tracked: list[str]) -> dict[str, str]:
-    """Read all tracked files; one that isn't UTF-8 text has no place in the template."""
-    return {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked}
+    """Read all tracked files, which have to be UTF-8 text."""
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in tracked if not name.endswith(".whl")}
 
 
-def test_delimiters_stand_only_where_an_answer_is_put(texts: dict[str, str]) -> None:
+def test_delimiters_are_used_only_for_answers(texts: dict[str, str]) -> None:
     """A stray `<<` breaks every bake, and a stray `<#` silently swallows text."""
     stray = [
         f"{name}: {line.strip()}"
@@ -63,14 +63,14 @@ def test_delimiters_stand_only_where_an_answer_is_put(texts: dict[str, str]) -> 
     assert stray == []
 
 
-def test_answers_are_put_into_four_files_alone(texts: dict[str, str]) -> None:
-    """Code, templates and state machines take answers from project.toml, as parameters, or not at all."""
+def test_answers_are_used_in_four_files_only(texts: dict[str, str]) -> None:
+    """Protects code, templates and state machines, which read answers from project.toml or as parameters."""
     found = {name for name, text in texts.items() if name.startswith(PRODUCT) and SUBSTITUTION.search(text)}
     assert found <= {f"{PRODUCT}/{name}" for name in MAY_SUBSTITUTE}
 
 
 def test_directory_name_is_quoted_in_every_script(texts: dict[str, str]) -> None:
-    """Unquoted, a shell takes the product's folder for a heredoc that writes a file."""
+    """Protects from a shell that reads the unquoted name as a heredoc and writes a file."""
     scripts = [name for name in texts if name.startswith((".ci/", "scripts/")) and not name.endswith(".py")]
     for name in scripts:
         bare = [line for line in texts[name].splitlines() if re.search(r"(?<![\"'])<<cookiecutter", line)]
@@ -78,7 +78,7 @@ def test_directory_name_is_quoted_in_every_script(texts: dict[str, str]) -> None
 
 
 def faults(texts: dict[str, str]) -> Iterator[str]:
-    """Parse each file in its own language, and give what fails."""
+    """Parse each file in its own language, and yield the errors."""
     for name, text in texts.items():
         try:
             parse(name, text)
@@ -87,7 +87,7 @@ def faults(texts: dict[str, str]) -> Iterator[str]:
 
 
 def parse(name: str, text: str) -> None:
-    """Parse one file in the language that its name or first line tells."""
+    """Parse a file in the language of its suffix or first line."""
     suffix = Path(name).suffix
     if suffix == ".py" or text.startswith("#!/usr/bin/env python"):
         ast.parse(text)
@@ -103,13 +103,13 @@ def parse(name: str, text: str) -> None:
 
 
 def test_every_file_is_valid_in_its_own_language(texts: dict[str, str]) -> None:
-    """Editors, linters and reviewers read the template's source: Jinja puts values, never shapes."""
+    """Protects editors, linters and reviewers, who read the source: Jinja inserts values, never structure."""
     assert list(faults(texts)) == []
 
 
 @pytest.mark.parametrize("folder", [".", PRODUCT])
-def test_makefile_is_valid_and_helps_with_every_target(folder: str) -> None:
-    """A target that `make help` does not name is one that nobody finds."""
+def test_makefile_is_valid_and_help_lists_every_target(folder: str) -> None:
+    """Protects users who look for a target in `make help`."""
     makefile = (ROOT / folder / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^\.PHONY: (.*)", makefile, flags=re.MULTILINE)[0].split()
     for target in targets:
@@ -118,8 +118,8 @@ def test_makefile_is_valid_and_helps_with_every_target(folder: str) -> None:
     assert re.findall(r"^make (\S+)", helped.stdout, flags=re.MULTILINE) == targets
 
 
-def test_makefiles_ask_for_nothing_newer_than_make_3_81(texts: dict[str, str]) -> None:
-    """A Mac ships GNU make 3.81 and BSD's tools."""
+def test_makefiles_need_nothing_newer_than_make_3_81(texts: dict[str, str]) -> None:
+    """Protects users of Macs, which ship GNU make 3.81 and BSD's tools."""
     newer = re.compile(
         r"\.ONESHELL|\$\(file |\$\(let |\$\(guile |^\S+ *!=|::=|\bsed -i\b|grep -P|readlink -f", re.MULTILINE
     )
@@ -130,8 +130,8 @@ def test_makefiles_ask_for_nothing_newer_than_make_3_81(texts: dict[str, str]) -
     assert [name for name in scripts if newer.search(texts[name])] == []
 
 
-def test_links_between_documents_lead_somewhere(texts: dict[str, str]) -> None:
-    """A README that points at nothing costs a newcomer more than no link."""
+def test_links_between_documents_have_a_target(texts: dict[str, str]) -> None:
+    """Protects newcomers from dead links."""
     dead = [
         f"{name}: {target}"
         for name, text in texts.items()
@@ -143,7 +143,7 @@ def test_links_between_documents_lead_somewhere(texts: dict[str, str]) -> None:
 
 
 def test_no_file_names_a_registry_or_a_machine(texts: dict[str, str]) -> None:
-    """Which index is used is the machine's business, and paths of one machine help no other."""
+    """The machine chooses the package index, and paths of one machine do not exist on another."""
     found = [
         f"{name}:{number}: {line.strip()}"
         for name, text in texts.items()
@@ -162,7 +162,7 @@ def test_requirements_are_pinned_hashed_and_agree(texts: dict[str, str]) -> None
         lines = re.findall(r"^[^\s#].*$", text, flags=re.MULTILINE)
         pinned = [re.match(r"([\w.-]+(?:\[[\w,-]+\])?)==(\S+)", line) for line in lines]
         assert all(pinned), f"{name}: without version"
-        # What is measured beside us resolves apart, and docs/decisions.md says why pip takes no hashes there.
+        # The benchmarks' packages resolve separately, without hashes; docs/decisions.md has the reason.
         if name.startswith("benchmarks/"):
             continue
         for found in filter(None, pinned):

@@ -1,4 +1,4 @@
-"""What a person gives to make is data: no character of it is lost, and nothing in it is carried out."""
+"""Variables given to make: no character of a value is lost, and nothing in a value is executed."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ GIVEN = {
         "DRIFT",
         "FRAMEWORK",
         "WORKLOAD",
+        "AGAINST",
         "ROUNDS",
         "PYTHON",
         "MODEL",
         "UPGRADE",
     ),
 }
-# Stands for the environment's Python: keeps what it is called with, and calls another make as a build does.
+# Replaces the environment's Python: records its arguments and environment, and calls make as a build does.
 RECORDER = """#!{python}
 import json, os, subprocess, sys
 code = subprocess.run(["make", "-f", "other.mk"], check=False).returncode
@@ -54,7 +55,7 @@ Seen = dict[str, Any]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Make a folder whose name make and shells would change."""
+    """Create a folder whose name make and shells would expand."""
     made = tmp_path / f"my $(shell touch {TOUCHED}) $1 folder"
     (made / "scripts").mkdir(parents=True)
     (made / "other.mk").write_text("all:\n\t@:\n")
@@ -68,7 +69,7 @@ def recorder(path: Path) -> None:
 
 
 def make(folder: Path, target: str, given: dict[str, str], way: str) -> Seen:
-    """Call make with variables on its command line or in its environment; give what the Python saw."""
+    """Call make with variables on its command line or in its environment; return the Python's record."""
     kept = {"PATH": os.environ["PATH"], "PWD": str(folder)}
     words = [f"{name}={value}" for name, value in given.items()] if way == "command line" else []
     done = subprocess.run(
@@ -88,7 +89,7 @@ def make(folder: Path, target: str, given: dict[str, str], way: str) -> Seen:
 
 @pytest.fixture
 def run(folder: Path) -> Callable[..., Seen]:
-    """Call `make run` of the product, in an environment that is there already."""
+    """Return a function that calls `make run` of the product in an existing environment."""
     shutil.copy(ROOT / PRODUCT / "Makefile", folder)
     (folder / "scripts" / "environment").write_text('test -n "$VENV"\n')
 
@@ -101,7 +102,7 @@ def run(folder: Path) -> Callable[..., Seen]:
 
 @pytest.fixture
 def demo(folder: Path) -> Callable[..., Seen]:
-    """Call `make demo` of the template, likewise."""
+    """Return a function that calls `make demo` of the template in an existing environment."""
     shutil.copy(ROOT / "Makefile", folder)
     (folder / PRODUCT / "scripts").mkdir(parents=True)
     (folder / PRODUCT / "scripts" / "environment").touch()
@@ -112,7 +113,7 @@ def demo(folder: Path) -> Callable[..., Seen]:
 @pytest.mark.parametrize("way", ["command line", "environment"])
 @pytest.mark.parametrize("value", VALUES)
 def test_a_projects_variables_are_taken_as_they_are(run: Callable[..., Seen], value: str, way: str) -> None:
-    """On the command line and in the environment, to the last character, by another make too."""
+    """Protects each character of a value, also in another make that is called."""
     given = dict.fromkeys(GIVEN["product"], value)
     seen = run(given, way)
     expected = ["-m", "local", "run", "--data", value, "--target", value, "--approve", "--speed", value]
@@ -126,15 +127,15 @@ def test_a_projects_variables_are_taken_as_they_are(run: Callable[..., Seen], va
 def test_the_templates_variables_are_taken_as_they_are(
     demo: Callable[..., Seen], folder: Path, value: str, way: str
 ) -> None:
-    """Those of the benchmarks as well, and the name of the folder that make was called in."""
+    """Protects the variables of the benchmarks too, and the name of the caller's folder."""
     given = dict.fromkeys(GIVEN["template"], value)
     seen = demo(given, way)
     assert {name: seen["environment"].get(name) for name in given} == given
     assert seen["environment"]["CALLER"] == str(folder)
 
 
-def test_what_is_not_given_has_its_default(run: Callable[..., Seen]) -> None:
-    """Nothing is asked of a run beyond what is given."""
+def test_variables_have_defaults(run: Callable[..., Seen]) -> None:
+    """Without variables the run has no options."""
     seen = run({}, "environment")
     assert seen["arguments"] == ["-m", "local", "run"]
     assert seen["environment"]["VENV"] == ".venv"
@@ -142,8 +143,10 @@ def test_what_is_not_given_has_its_default(run: Callable[..., Seen]) -> None:
 
 @pytest.mark.parametrize("way", ["command line", "environment"])
 @pytest.mark.parametrize("called", ["run", "demo"])
-def test_the_makefiles_own_names_are_not_given(called: str, way: str, request: pytest.FixtureRequest) -> None:
-    """Who gives one changes nothing, and nothing in the value is carried out."""
+def test_the_makefiles_own_variables_can_not_be_set(
+    called: str, way: str, request: pytest.FixtureRequest
+) -> None:
+    """A value for such a variable has no effect, and nothing in the value is executed."""
     names = ("given", "python", "runtime", "product", "environment", "product_requirements", "target")
     seen = request.getfixturevalue(called)(dict.fromkeys(names, f"$(shell touch {TOUCHED})"), way)
     assert seen["arguments"] == (["-m", "local", "run"] if called == "run" else ["scripts/demo.py"])

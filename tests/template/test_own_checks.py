@@ -1,4 +1,4 @@
-"""Bakes of each workload with each framework pass their own checks, as a new user runs them."""
+"""Checks of bakes with each workload and framework, as a new user runs them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.conftest import Bake
 
 ROOT = Path(__file__).resolve().parents[2]
-MYPY = ROOT / "build" / "mypy"  # what is known of the packages that all bakes use
+MYPY = ROOT / "build" / "mypy"  # mypy's cache, which all bakes share
 CONTAINER = ("container", "tests/container")
 
 pytestmark = pytest.mark.e2e
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture
 def make(environment_of: Callable[[Path], Path], outer_environment: dict[str, str]) -> Callable[..., None]:
-    """Run commands in a bake's environment."""
+    """Return a function that runs commands in a bake's environment."""
 
     def run(project: Path, *command: str) -> None:
         venv = environment_of(project)
@@ -36,7 +36,7 @@ def make(environment_of: Callable[[Path], Path], outer_environment: dict[str, st
 
 
 def test_bake_passes_its_own_checks_as_rendered(bake: Bake, make: Callable[..., None]) -> None:
-    """Nothing is formatted or mended first. This one has all packages, so no test is skipped."""
+    """The bake is checked as rendered. This bake has all packages, so no test is skipped."""
     make(bake(framework="tensorflow"), "make", "lint", "test")
 
 
@@ -58,7 +58,7 @@ def test_bake_passes_its_own_checks_as_rendered(bake: Bake, make: Callable[..., 
 def test_other_bakes_differ_outside_of_the_container(
     bake: Bake, make: Callable[..., None], answers: dict[str, str]
 ) -> None:
-    """The container's tests have run on the same bytes with the same packages: in the template, and above."""
+    """The container is the same, byte for byte, and its tests have run in the template and above."""
     project = bake(**answers)
     for folder in CONTAINER:
         for path in (project / folder).rglob("*.*"):

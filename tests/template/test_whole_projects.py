@@ -1,4 +1,4 @@
-"""Whole projects, as a new user has them: demos on real tables and pictures, and delivered networks."""
+"""Whole projects, as a new user runs them: demos on real tables and images, and delivered networks."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 SHARED_DATA = Path(os.environ.get("SHARED_DATA") or ROOT.parent / "shared" / "data")
 
-DEMO = Path("build", "demo", "demo")  # the project that `make demo` makes, in the template
+DEMO = Path("build", "demo", "demo")  # the project that `make demo` generates, in the template
 
 pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture(scope="module")
 def clone(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give the template in a folder with a space in its name, and see that nothing of it is left running."""
+    """Return a copy of the template in a folder with a space; check at the end that no process is left."""
     folder = tmp_path_factory.mktemp("demo") / "a template"
     shutil.copytree(template, folder)
     yield folder
@@ -43,7 +43,7 @@ def running(folder: Path) -> list[str]:
 
 
 def report(project: Path) -> dict[str, Any]:
-    """Read a project's report, which has to have its schema's shape."""
+    """Read a project's report, and validate it against its schema."""
     content: dict[str, Any] = json.loads((project / ".local" / "report.json").read_text(encoding="utf-8"))
     schema = json.loads((project / "local" / "report.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(content, schema)
@@ -57,7 +57,7 @@ def report(project: Path) -> dict[str, Any]:
 def test_demo_closes_the_loop_on_real_data(
     clone: Path, outer_environment: dict[str, str], table: str, target: str, least_r2: float
 ) -> None:
-    """The main job, by the README's command: delivered, drifted, retrained, moved by a canary."""
+    """The README's command delivers, detects drift, retrains, and moves the traffic by a canary."""
     command = ["make", "demo", f"DATA={SHARED_DATA / table}", f"TARGET={target}"]
     assert subprocess.run(command, cwd=clone, env=outer_environment, check=False).returncode == 0
     found = report(clone / DEMO)
@@ -86,7 +86,7 @@ def test_demo_closes_the_loop_on_real_data(
     ],
     ids=["a table", "scikit-learn's digits"],
 )
-def test_networks_are_delivered(  # noqa: PLR0913, PLR0917  # a case and its fixtures
+def test_networks_are_delivered(  # noqa: PLR0913, PLR0917 - a case and its fixtures
     bake: Bake,
     environment_of: Callable[[Path], Path],
     outer_environment: dict[str, str],
@@ -96,7 +96,7 @@ def test_networks_are_delivered(  # noqa: PLR0913, PLR0917  # a case and its fix
     metric: str,
     least: float,
 ) -> None:
-    """What `make demo FRAMEWORK=tensorflow` does first, in the environment that the checks above had."""
+    """The first half of `make demo FRAMEWORK=tensorflow`, in the environment of test_own_checks.py."""
     project = bake(framework="tensorflow", workload=workload)
     settings = project / "project.toml"
     text = settings.read_text(encoding="utf-8")
@@ -116,7 +116,7 @@ def test_networks_are_delivered(  # noqa: PLR0913, PLR0917  # a case and its fix
 
 
 def test_demo_delivers_pictures(clone: Path, outer_environment: dict[str, str]) -> None:
-    """To production and round the loop: darker ones are found, and the model that knows them takes over."""
+    """The monitor detects darker images, and a model that was trained on them takes over in production."""
     command = ["make", "demo", "WORKLOAD=image", f"DATA={SHARED_DATA / 'bicycles_motorcycles.zip'}"]
     assert subprocess.run(command, cwd=clone, env=outer_environment, check=False).returncode == 0
     found = report(clone / DEMO)
@@ -128,7 +128,7 @@ def test_demo_delivers_pictures(clone: Path, outer_environment: dict[str, str]) 
 
 
 def test_demo_delivers_without_data_of_its_users(clone: Path, outer_environment: dict[str, str]) -> None:
-    """A sample that scikit-learn loads or ships, to a prediction, and no further when that is enough."""
+    """A sample that scikit-learn loads or ships is delivered, and DRIFT=no ends the demo there."""
     command = ["make", "demo", "DRIFT=no"]
     assert subprocess.run(command, cwd=clone, env=outer_environment, check=False).returncode == 0
     found = report(clone / DEMO)
@@ -137,10 +137,8 @@ def test_demo_delivers_without_data_of_its_users(clone: Path, outer_environment:
     assert running(clone) == []
 
 
-def test_demo_says_what_it_can_not_use(
-    clone: Path, outer_environment: dict[str, str], tmp_path: Path
-) -> None:
-    """A wrong target ends in its reason, in a report of the failure, and in nothing left running."""
+def test_demo_reports_a_wrong_target(clone: Path, outer_environment: dict[str, str], tmp_path: Path) -> None:
+    """A wrong target ends in a message and a report of the failure, and leaves no process."""
     (tmp_path / "my table.csv").write_text("a,b\n" + "1,2\n3,4\n" * 30, encoding="utf-8")
     command = ["make", "-C", str(clone), "demo", "DATA=my table.csv", "TARGET=c"]
     environment = outer_environment | {"PWD": str(tmp_path)}
@@ -154,7 +152,7 @@ def test_demo_says_what_it_can_not_use(
 
 
 def test_interrupted_demo_leaves_nothing_running(clone: Path, outer_environment: dict[str, str]) -> None:
-    """Cancelled in the middle of a training, and the next demo starts afresh."""
+    """The demo is cancelled in the middle of a training."""
     command = ["make", "demo", f"DATA={SHARED_DATA / 'abalone.csv'}", "TARGET=Rings"]
     jobs = clone / DEMO / ".local" / "logs" / "jobs"
     shutil.rmtree(jobs, ignore_errors=True)

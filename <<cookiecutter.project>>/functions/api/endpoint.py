@@ -1,4 +1,4 @@
-"""The model's endpoint, as SageMaker's runtime offers it."""
+"""The model's endpoint, called through SageMaker's runtime."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ConnectionClosedError
 
-from .proxy import Answer
+from .proxy import Response
 
 if TYPE_CHECKING:
     from .proxy import Request
     from .settings import Settings
 
-BINARY = "application/octet-stream"
-# What a caller's request can bring about. Another 4xx, such as 404, is the serving's own fault: counted.
-CALLERS_OWN = frozenset({400, 406, 413, 415, 422})
-SERVER_ERROR = 500
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+# Statuses that a client's request may cause. Another 4xx, such as 404, is a fault of the serving: counted.
+CLIENT_ERRORS = frozenset({400, 406, 413, 415, 422})
+CLIENT_ERRORS_FROM, SERVER_ERRORS_FROM = 400, 500
 
 
-def ask(runtime: Any, settings: Settings, request: Request) -> Answer:
-    """Give the model's answer, or the container's refusal (4xx) with its status and message unchanged.
+def invoke(runtime: Any, settings: Settings, request: Request) -> Response:
+    """Return the model's answer, or the container's 4xx with its status and message unchanged.
 
-    Raises for everything else (5xx, time-outs, what SageMaker itself says), so that Lambda counts an error.
+    Raises:
+        ClientError: the container answered 5xx, or SageMaker itself refused the call.
+        BotoCoreError: the endpoint did not answer in time. Lambda counts each of these as an error.
     """
     arguments = _arguments(settings, request)
     try:
-        found = _invoke(runtime, arguments)
+        answer = _invoke(runtime, arguments)
     except ClientError as error:
-        return _refusal(error, settings)
-    return Answer(200, found["Body"].read(), found.get("ContentType") or BINARY)
+        return _client_error(error, settings)
+    return Response(200, answer["Body"].read(), answer.get("ContentType") or DEFAULT_CONTENT_TYPE)
 
 
 def _arguments(settings: Settings, request: Request) -> dict[str, Any]:
@@ -54,20 +56,21 @@ def _invoke(runtime: Any, arguments: dict[str, Any]) -> Any:
         return runtime.invoke_endpoint(**arguments)
 
 
-def _refusal(error: ClientError, settings: Settings) -> Answer:
-    response: Any = error.response
-    status = int(response.get("OriginalStatusCode") or SERVER_ERROR)
-    if response["Error"]["Code"] != "ModelError" or not 400 <= status < SERVER_ERROR:  # noqa: PLR2004
+def _client_error(error: ClientError, settings: Settings) -> Response:
+    answer: Any = error.response
+    status = int(answer.get("OriginalStatusCode") or SERVER_ERRORS_FROM)
+    is_client_error = CLIENT_ERRORS_FROM <= status < SERVER_ERRORS_FROM
+    if answer["Error"]["Code"] != "ModelError" or not is_client_error:
         raise error
-    message = response.get("OriginalMessage") or ""
-    if status not in CALLERS_OWN:
+    message = answer.get("OriginalMessage") or ""
+    if status not in CLIENT_ERRORS:
         count_failure(settings, status)
-    kind = "application/json" if message.startswith("{") else "text/plain"
-    return Answer(status, message.encode(), kind)
+    content_type = "application/json" if message.startswith("{") else "text/plain"
+    return Response(status, message.encode(), content_type)
 
 
 def count_failure(settings: Settings, status: int) -> None:
-    """Count a failure that no error tells of, by a line that CloudWatch makes a metric of (EMF)."""
+    """Count a failure that does not raise, by a line in CloudWatch's embedded metric format (EMF)."""
     metric = {
         "Namespace": settings.metric_namespace,
         "Dimensions": [["EndpointName"]],

@@ -1,4 +1,4 @@
-"""API Gateway's proxy events as requests, and answers as its proxy results."""
+"""API Gateway's proxy events parsed as requests, and responses as its proxy results."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# InvokeEndpoint's own limits: what passes them unseen would come back as a fault of ours.
-MOST_BYTES, LONGEST_INFERENCE_ID, LONGEST_HEADER = 6_291_456, 64, 1024
-MOST_RESULT = 6_291_556  # bytes that Lambda takes of a result as JSON; more is an error of the function
-SMALL = 1_000_000  # bytes of an answer that fit, even where each is written as \u0000, with all headers
-RESERVED = ("golden-", "synthetic-")  # left out of drift and of counts
-TEXT = ("application/json", "text/")
+# InvokeEndpoint's own limits: a request that exceeds them would come back as an error of this function.
+MAX_BODY_BYTES, MAX_INFERENCE_ID_LENGTH, MAX_HEADER_LENGTH = 6_291_456, 64, 1024
+MAX_RESULT_BYTES = 6_291_556  # of a result as JSON; Lambda counts a larger one as an error of the function
+SAFE_BODY_BYTES = 1_000_000  # fits the result's limit, even if each byte is written as \u0000
+RESERVED_PREFIXES = ("golden-", "synthetic-")  # inference ids that drift and counts leave out
+TEXT_TYPES = ("application/json", "text/")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is sent on to the endpoint."""
+    """A request to the endpoint."""
 
     body: bytes
     content_type: str | None
@@ -30,39 +30,42 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the caller gets."""
+class Response:
+    """A response to the client."""
 
     status: int
     body: bytes
     content_type: str
 
 
-class RefusalError(Exception):
-    """A request that cannot be sent on, through the caller's own mistake."""
+class RequestError(Exception):
+    """A request cannot be forwarded, because of a mistake of the client."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status, self.code = status, code
 
-    def answer(self) -> Answer:
-        """Give the answer in the form of the container's own refusals."""
-        facts = {"error": {"code": self.code, "message": str(self)}}
-        return Answer(self.status, json.dumps(facts).encode(), "application/json")
+    def response(self) -> Response:
+        """Return the response, in the form of the container's own errors."""
+        document = {"error": {"code": self.code, "message": str(self)}}
+        return Response(self.status, json.dumps(document).encode(), "application/json")
 
 
-def read(event: Mapping[str, Any], request_id: str) -> Request:
-    """Read a proxy event; raise RefusalError for what SageMaker would not take.
+def parse_event(event: Mapping[str, Any], request_id: str) -> Request:
+    """Parse a proxy event; the request's id becomes the inference id where the client sets none.
 
-    Who invokes the function directly, which takes a permission on it, sends an event without a request
-    context, and may use the reserved inference ids.
+    A direct invocation of the function, which requires a permission, has an event without a request context
+    and may use the reserved inference ids.
+
+    Raises:
+        RequestError: SageMaker would not accept the request.
     """
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     return Request(
         body=_body(event),
-        content_type=_header(headers, "content-type", LONGEST_HEADER),
-        accept=_header(headers, "accept", LONGEST_HEADER),
-        inference_id=_inference_id(headers, ours="requestContext" not in event) or request_id,
+        content_type=_header(headers, "content-type", MAX_HEADER_LENGTH),
+        accept=_header(headers, "accept", MAX_HEADER_LENGTH),
+        inference_id=_inference_id(headers, is_direct="requestContext" not in event) or request_id,
     )
 
 
@@ -71,52 +74,58 @@ def _body(event: Mapping[str, Any]) -> bytes:
     try:
         body = b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
     except (binascii.Error, ValueError):
-        raise RefusalError(400, "invalid_body", "The body is not base64.") from None
-    if len(body) > MOST_BYTES:
-        message = f"The body has {len(body)} bytes, but at most {MOST_BYTES} are taken: send fewer rows."
-        raise RefusalError(413, "body_too_large", message)
+        raise RequestError(400, "invalid_body", "The body is not base64.") from None
+    if len(body) > MAX_BODY_BYTES:
+        message = f"The body has {len(body)} bytes, but at most {MAX_BODY_BYTES} are taken: send fewer rows."
+        raise RequestError(413, "body_too_large", message)
     return body
 
 
-def _header(headers: Mapping[str, str], name: str, longest: int) -> str | None:
+def _header(headers: Mapping[str, str], name: str, limit: int) -> str | None:
     value = headers.get(name)
-    if value and (len(value) > longest or not value.isascii() or not value.isprintable()):
-        message = f"The header {name} has to be printable ASCII of at most {longest} characters."
-        raise RefusalError(400, "invalid_header", message)
+    if value and (len(value) > limit or not value.isascii() or not value.isprintable()):
+        message = f"The header {name} has to be printable ASCII of at most {limit} characters."
+        raise RequestError(400, "invalid_header", message)
     return value or None
 
 
-def _inference_id(headers: Mapping[str, str], *, ours: bool) -> str | None:
-    value = _header(headers, "x-inference-id", LONGEST_INFERENCE_ID)
-    if value and not ours and value.startswith(RESERVED):
-        message = f"The header x-inference-id may not begin with {' or '.join(RESERVED)}: take another."
-        raise RefusalError(400, "reserved_inference_id", message)
+def _inference_id(headers: Mapping[str, str], *, is_direct: bool) -> str | None:
+    value = _header(headers, "x-inference-id", MAX_INFERENCE_ID_LENGTH)
+    if value and not is_direct and value.startswith(RESERVED_PREFIXES):
+        reserved = " or ".join(RESERVED_PREFIXES)
+        message = f"The header x-inference-id may not begin with {reserved}: take another."
+        raise RequestError(400, "reserved_inference_id", message)
     return value
 
 
-def write(answer: Answer, headers: Mapping[str, str]) -> dict[str, Any]:
-    """Give the proxy result: text as it stands, anything else as base64; a refusal of what is too large."""
-    result = _result(answer, headers)
-    if len(answer.body) <= SMALL or len(json.dumps(result)) <= MOST_RESULT:
+def proxy_result(response: Response, headers: Mapping[str, str]) -> dict[str, Any]:
+    """Return the proxy result, with text as it is and other bodies as base64.
+
+    A response that exceeds Lambda's limit becomes a 413: Lambda would count an error of the function, which
+    could roll back a canary, for a client's mistake.
+    """
+    result = _result(response, headers)
+    # Writing a large result as JSON just to measure it takes time, so small ones are not measured.
+    if len(response.body) <= SAFE_BODY_BYTES or len(json.dumps(result)) <= MAX_RESULT_BYTES:
         return result
-    message = f"The answer would take more than {MOST_RESULT} bytes as Lambda's result: send fewer rows."
-    return _result(RefusalError(413, "answer_too_large", message).answer(), headers)
+    message = f"The answer would take more than {MAX_RESULT_BYTES} bytes as Lambda's result: send fewer rows."
+    return _result(RequestError(413, "answer_too_large", message).response(), headers)
 
 
-def _result(answer: Answer, headers: Mapping[str, str]) -> dict[str, Any]:
-    body, encoded = _text(answer)
+def _result(response: Response, headers: Mapping[str, str]) -> dict[str, Any]:
+    body, is_base64 = _text(response)
     return {
-        "statusCode": answer.status,
-        "headers": {"content-type": answer.content_type, **headers},
+        "statusCode": response.status,
+        "headers": {"content-type": response.content_type, **headers},
         "body": body,
-        "isBase64Encoded": encoded,
+        "isBase64Encoded": is_base64,
     }
 
 
-def _text(answer: Answer) -> tuple[str, bool]:
-    if answer.content_type.startswith(TEXT):
+def _text(response: Response) -> tuple[str, bool]:
+    if response.content_type.startswith(TEXT_TYPES):
         try:
-            return answer.body.decode(), False
+            return response.body.decode(), False
         except UnicodeDecodeError:
             pass
-    return b64encode(answer.body).decode("ascii"), True
+    return b64encode(response.body).decode("ascii"), True

@@ -1,4 +1,4 @@
-"""What the template tells the function."""
+"""Environment variables that the template sets for the function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """The function's environment; the hash is there so that every deployment publishes a version."""
+    """The function's environment; the hash changes with each deployment, so that a version is published."""
 
     endpoint_name: str
     execution_id: str
@@ -20,7 +20,11 @@ class Settings:
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Read the environment; a variable that is not set raises KeyError."""
+        """Read the environment.
+
+        Raises:
+            KeyError: a variable is not set.
+        """
         return cls(
             endpoint_name=environment["ENDPOINT_NAME"],
             execution_id=environment["EXECUTION_ID"],

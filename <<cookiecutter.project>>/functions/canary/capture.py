@@ -1,4 +1,4 @@
-"""Records of requests, as SageMaker writes them to S3 some minutes later."""
+"""Captured requests, which SageMaker writes to S3 some minutes later."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ if TYPE_CHECKING:
     from .deadline import Deadline
 
 POLL_SECONDS = 5.0
-MISSED_BY_CHANCE = 1e-9
+FALSE_ALARM_PROBABILITY = 1e-9
 
 
 def requests_needed(percentage: int) -> int:
-    """Give how many requests leave no record only once in a thousand million times."""
+    """Return how many requests make it improbable, at 1e-9, that none of them is sampled for capture."""
     share = percentage / 100
-    return 1 if share >= 1 else math.ceil(math.log(MISSED_BY_CHANCE) / math.log1p(-share))
+    return 1 if share >= 1 else math.ceil(math.log(FALSE_ALARM_PROBABILITY) / math.log1p(-share))
 
 
-def await_records(s3: Any, url: str, since: datetime, deadline: Deadline) -> int:
-    """Count the records of the first file that has any made since then; poll until there is one."""
-    began = since.astimezone(UTC).replace(microsecond=0)  # records tell whole seconds, in UTC
+def wait_for_records(s3: Any, url: str, since: datetime, deadline: Deadline) -> int:
+    """Poll until a file below the address has records since that time, and return their number in the file.
+
+    Raises:
+        DeadlineExceededError: the time ran out first.
+    """
+    began = since.astimezone(UTC).replace(microsecond=0)  # records have their time in whole seconds, in UTC
     seen: set[str] = set()
     while True:
         for bucket, key in _new_files(s3, url, began, seen):
-            found = _records(s3, bucket, key, began)
-            if found:
-                return found
+            count = _count_records(s3, bucket, key, began)
+            if count:
+                return count
         deadline.pause(POLL_SECONDS, f"no request since {began.isoformat()} was captured under {url}.")
 
 
@@ -45,7 +49,7 @@ def _new_files(s3: Any, url: str, began: datetime, seen: set[str]) -> Iterator[t
                 yield parts.netloc, entry["Key"]
 
 
-def _records(s3: Any, bucket: str, key: str, began: datetime) -> int:
+def _count_records(s3: Any, bucket: str, key: str, began: datetime) -> int:
     first = began.strftime("%Y-%m-%dT%H:%M:%SZ")
     lines = s3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines()
     times = (json.loads(line)["eventMetadata"]["inferenceTime"] for line in lines if line.strip())

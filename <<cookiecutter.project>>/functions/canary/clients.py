@@ -1,4 +1,4 @@
-"""Clients whose calls end in time to report."""
+"""boto3 clients whose calls end in time for the function to report."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import boto3
 from botocore.config import Config
 
 CONTROL = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
-# A golden request that failed or was late has failed: no second attempt, which would hide it.
+# A golden request that failed or was late has failed: a second attempt would hide it.
 RUNTIME = Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1})
 
 
 def control(service: str) -> Any:
-    """Make a client of a control plane."""
+    """Create a client of a control plane."""
     return boto3.client(service, config=CONTROL)  # type: ignore[call-overload]
 
 
 def runtime() -> Any:
-    """Make a client that invokes endpoints."""
+    """Create a client that invokes endpoints."""
     return boto3.client("sagemaker-runtime", config=RUNTIME)

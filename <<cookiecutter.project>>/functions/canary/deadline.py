@@ -1,4 +1,4 @@
-"""The time that a function may take."""
+"""The time that a function has for its work."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 
-class OutOfTimeError(Exception):
-    """Something was not done when the function's time ran out."""
+class DeadlineExceededError(Exception):
+    """The time ran out; the message says what was not done."""
 
 
 @dataclass(frozen=True)
@@ -19,20 +19,28 @@ class Deadline:
 
     @classmethod
     def before_end(cls, context: Any, spare: float, share: float) -> Deadline:
-        """Stop so many seconds before Lambda does, or that share of the time when it is short."""
+        """Create a deadline before Lambda's own: `spare` seconds earlier, or `share` of a short time."""
         remaining = context.get_remaining_time_in_millis() / 1000
         return cls(time.monotonic() + remaining - min(spare, remaining * share))
 
-    def left(self) -> float:
-        """Give the seconds that are left, not below zero."""
+    def remaining(self) -> float:
+        """Return the remaining seconds, at least 0."""
         return max(0.0, self.at - time.monotonic())
 
-    def require(self, what: str) -> None:
-        """Raise OutOfTimeError when no time is left."""
-        if not self.left():
-            raise OutOfTimeError(f"Time ran out: {what}")
+    def require(self, unfinished: str) -> None:
+        """Check that time remains; the text describes what is unfinished.
 
-    def pause(self, seconds: float, what: str) -> None:
-        """Wait, but not past the deadline, at which OutOfTimeError is raised."""
-        time.sleep(min(seconds, self.left()))
-        self.require(what)
+        Raises:
+            DeadlineExceededError: the time ran out.
+        """
+        if not self.remaining():
+            raise DeadlineExceededError(f"Time ran out: {unfinished}")
+
+    def pause(self, seconds: float, unfinished: str) -> None:
+        """Wait, at most until the deadline.
+
+        Raises:
+            DeadlineExceededError: the deadline was reached.
+        """
+        time.sleep(min(seconds, self.remaining()))
+        self.require(unfinished)

@@ -1,4 +1,4 @@
-"""CodeDeploy's side of a hook: whatever happens, it is told how the hook ended."""
+"""A CodeDeploy hook, which reports its status to CodeDeploy however it ends."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .deadline import Deadline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Facts = dict[str, Any]
-ALREADY_TOLD = "LifecycleEventAlreadyCompletedException"
+HookResult = dict[str, Any]
+ALREADY_COMPLETED = "LifecycleEventAlreadyCompletedException"
 
 
-class Report:
-    """Tells CodeDeploy once how the hook ended, from whichever thread is first."""
+class StatusReport:
+    """Reports a hook's status to CodeDeploy once, from the thread that is first."""
 
     def __init__(self, codedeploy: Any, event: dict[str, Any]) -> None:
         self._codedeploy = codedeploy
@@ -28,50 +28,58 @@ class Report:
             "lifecycleEventHookExecutionId": event["LifecycleEventHookExecutionId"],
         }
         self._lock = threading.Lock()
-        self._told: Facts | None = None
+        self._sent: HookResult | None = None
 
-    def tell(self, status: str, facts: Facts) -> Facts:
-        """Report Succeeded or Failed, and log why; a later call changes nothing. Give what was told."""
+    def send(self, status: str, result: HookResult) -> HookResult:
+        """Report Succeeded or Failed and log the result; return the report that was sent first.
+
+        Raises:
+            ClientError: CodeDeploy did not accept the status.
+        """
         with self._lock:
-            if self._told is None:
-                told = {"Status": status, **facts}
-                log("Hook ended", told)
+            if self._sent is None:
+                report = {"Status": status, **result}
+                log("Hook ended", report)
                 self._put(status)
-                self._told = told
-            return self._told
+                self._sent = report
+            return self._sent
 
     def _put(self, status: str) -> None:
         try:
             self._codedeploy.put_lifecycle_event_hook_execution_status(**self._arguments, status=status)
         except ClientError as error:
-            if error.response["Error"]["Code"] != ALREADY_TOLD:
+            if error.response["Error"]["Code"] != ALREADY_COMPLETED:
                 raise
 
 
-def run(event: dict[str, Any], context: Any, codedeploy: Any, check: Callable[[Deadline], Facts]) -> Facts:
-    """Run the check and report; the check stops by its deadline, and a timer reports for one that hangs.
+def run(
+    event: dict[str, Any], context: Any, codedeploy: Any, check: Callable[[Deadline], HookResult]
+) -> HookResult:
+    """Run the check and report its outcome; a timer reports for a check that ignores its deadline.
 
-    Raises only when CodeDeploy could not be told: Lambda then invokes the hook again. A check that fails does
-    not raise, or it would run again after the deployment has been stopped.
+    A check that fails does not raise here, or Lambda would run it again after the deployment was stopped.
+
+    Raises:
+        ClientError: CodeDeploy did not accept the status; Lambda then invokes the hook again.
     """
-    report = Report(codedeploy, event)
+    report = StatusReport(codedeploy, event)
     end = Deadline.before_end(context, spare=8.0, share=0.2)
-    timer = threading.Timer(end.left(), report.tell, ("Failed", {"Reason": "The hook's time ran out."}))
+    timer = threading.Timer(end.remaining(), report.send, ("Failed", {"Reason": "The hook's time ran out."}))
     timer.daemon = True
     timer.start()
-    status, facts = outcome(check, Deadline.before_end(context, spare=25.0, share=0.4))
+    status, result = outcome(check, Deadline.before_end(context, spare=25.0, share=0.4))
     timer.cancel()
-    return report.tell(status, facts)
+    return report.send(status, result)
 
 
-def outcome(check: Callable[[Deadline], Facts], deadline: Deadline) -> tuple[str, Facts]:
-    """Run the check; anything that it raises is a failure."""
+def outcome(check: Callable[[Deadline], HookResult], deadline: Deadline) -> tuple[str, HookResult]:
+    """Run the check; return its result, or the error that it raised as a failure."""
     try:
         return "Succeeded", check(deadline)
-    except BaseException as error:  # noqa: BLE001  an exit or interrupt must not leave CodeDeploy waiting
+    except BaseException as error:  # noqa: BLE001 - an exit or interrupt must not leave CodeDeploy waiting
         return "Failed", {"Reason": str(error) or repr(error), "Error": type(error).__name__}
 
 
-def log(event: str, facts: Facts) -> None:
+def log(event: str, result: HookResult) -> None:
     """Write one line of JSON."""
-    sys.stdout.write(json.dumps({"event": event, **facts}, default=str) + "\n")
+    sys.stdout.write(json.dumps({"event": event, **result}, default=str) + "\n")

@@ -1,4 +1,4 @@
-"""After traffic: the endpoint still answers as the evaluated model did, and its requests are captured."""
+"""The hook after traffic: the endpoint still answers as evaluated, and its requests are captured."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import capture, clients, golden_file, hook
-from .asking import repeat
-from .examination import Examiner
-from .settings import PostTraffic, read
+from . import capture, clients, golden_set, hook
+from .golden_requests import send_more
+from .settings import PostTrafficSettings, read
+from .validation import EndpointValidator
 
 if TYPE_CHECKING:
     from .deadline import Deadline
@@ -17,32 +17,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clients:
-    """What the check calls."""
+    """The services that the check calls."""
 
     codedeploy: Any
     runtime: Any
     s3: Any
 
 
-def handler(event: dict[str, Any], context: Any) -> hook.Facts:
-    """Run the hook; what is made in the check fails inside it, so that CodeDeploy is told of that too."""
+def handler(event: dict[str, Any], context: Any) -> hook.HookResult:
+    """Run the hook."""
     codedeploy = clients.control("codedeploy")
 
-    def begin(deadline: Deadline) -> hook.Facts:
-        own = Clients(codedeploy, clients.runtime(), clients.control("s3"))
-        return check(read(PostTraffic, os.environ), own, event["DeploymentId"], deadline)
+    # Settings and clients are created within the check, so that their errors are reported to CodeDeploy too.
+    def run_check(deadline: Deadline) -> hook.HookResult:
+        aws = Clients(codedeploy, clients.runtime(), clients.control("s3"))
+        return check(read(PostTrafficSettings, os.environ), aws, event["DeploymentId"], deadline)
 
-    return hook.run(event, context, codedeploy, begin)
+    return hook.run(event, context, codedeploy, run_check)
 
 
-def check(settings: PostTraffic, own: Clients, deployment: str, deadline: Deadline) -> hook.Facts:
-    """Check the endpoint and what it captured since the deployment began; raise for what should undo it."""
-    began = own.codedeploy.get_deployment(deploymentId=deployment)["deploymentInfo"]["createTime"]
-    golden = golden_file.load(own.s3, settings.golden_url)
-    found = Examiner(own.runtime, golden, settings, deadline).examine(settings.endpoint_name, None)
-    facts = {"endpoint": settings.endpoint_name, **found.facts()}
+def check(
+    settings: PostTrafficSettings, aws: Clients, deployment: str, deadline: Deadline
+) -> hook.HookResult:
+    """Check the endpoint, and that requests since the deployment began were captured.
+
+    Raises:
+        ValidationFailedError: the deployment has to be rolled back.
+        DeadlineExceededError: the time ran out, as it does when no request is captured.
+        GoldenSetError: the golden requests cannot be read.
+    """
+    began = aws.codedeploy.get_deployment(deploymentId=deployment)["deploymentInfo"]["createTime"]
+    golden = golden_set.load(aws.s3, settings.golden_url)
+    validator = EndpointValidator(aws.runtime, golden, settings, deadline)
+    validation = validator.validate(settings.endpoint_name, None)
+    result = {"endpoint": settings.endpoint_name, **validation.as_dict()}
     if not settings.capture_percentage:
-        return facts | {"captured": 0}
-    more = capture.requests_needed(settings.capture_percentage) - found.requests
-    repeat(own.runtime, settings.endpoint_name, golden, max(0, more), deadline)
-    return facts | {"captured": capture.await_records(own.s3, settings.capture_url, began, deadline)}
+        return result | {"captured": 0}
+    missing = capture.requests_needed(settings.capture_percentage) - validation.requests
+    send_more(aws.runtime, settings.endpoint_name, golden, max(0, missing), deadline)
+    return result | {"captured": capture.wait_for_records(aws.s3, settings.capture_url, began, deadline)}

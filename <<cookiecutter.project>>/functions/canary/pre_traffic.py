@@ -1,4 +1,4 @@
-"""Before traffic: the new endpoint is ready, large enough, captures, and answers as the evaluated model."""
+"""The hook before traffic: the endpoint is ready, has capacity, captures, and answers as evaluated."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import clients, endpoints, golden_file, hook
-from .examination import Examiner
-from .settings import PreTraffic, read
+from . import clients, endpoints, golden_set, hook
+from .settings import PreTrafficSettings, read
+from .validation import EndpointValidator
 
 if TYPE_CHECKING:
     from .deadline import Deadline
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clients:
-    """What the check calls."""
+    """The services that the check calls."""
 
     lambda_: Any
     runtime: Any
@@ -24,23 +24,31 @@ class Clients:
     sagemaker: Any
 
 
-def handler(event: dict[str, Any], context: Any) -> hook.Facts:
-    """Run the hook; what is made in the check fails inside it, so that CodeDeploy is told of that too."""
+def handler(event: dict[str, Any], context: Any) -> hook.HookResult:
+    """Run the hook."""
 
-    def begin(deadline: Deadline) -> hook.Facts:
+    # Settings and clients are created within the check, so that their errors are reported to CodeDeploy too.
+    def run_check(deadline: Deadline) -> hook.HookResult:
         control = clients.control
-        own = Clients(control("lambda"), clients.runtime(), control("s3"), control("sagemaker"))
-        return check(read(PreTraffic, os.environ), own, deadline)
+        aws = Clients(control("lambda"), clients.runtime(), control("s3"), control("sagemaker"))
+        return check(read(PreTrafficSettings, os.environ), aws, deadline)
 
-    return hook.run(event, context, clients.control("codedeploy"), begin)
+    return hook.run(event, context, clients.control("codedeploy"), run_check)
 
 
-def check(settings: PreTraffic, own: Clients, deadline: Deadline) -> hook.Facts:
-    """Check the new endpoint against the old one; raise for what should stop the deployment."""
-    golden = golden_file.load(own.s3, settings.golden_url)
-    old = endpoints.champion(own.lambda_, settings.api_function, settings.api_alias)
-    ready = endpoints.await_ready(own.sagemaker, settings.endpoint_name, deadline)
-    endpoints.require_capture(ready, settings.endpoint_name)
-    count = endpoints.raise_capacity(own.sagemaker, ready, old, settings.max_capacity, deadline)
-    found = Examiner(own.runtime, golden, settings, deadline).examine(settings.endpoint_name, old)
-    return {"endpoint": settings.endpoint_name, "instances": count, **found.facts()}
+def check(settings: PreTrafficSettings, aws: Clients, deadline: Deadline) -> hook.HookResult:
+    """Check the new endpoint and compare it with the champion's.
+
+    Raises:
+        ValidationFailedError: the endpoint must not get traffic.
+        DeadlineExceededError: the time ran out.
+        GoldenSetError: the golden requests cannot be read.
+    """
+    golden = golden_set.load(aws.s3, settings.golden_url)
+    champion = endpoints.champion_endpoint(aws.lambda_, settings.api_function, settings.api_alias)
+    description = endpoints.wait_until_in_service(aws.sagemaker, settings.endpoint_name, deadline)
+    endpoints.require_capture(description, settings.endpoint_name)
+    count = endpoints.match_capacity(aws.sagemaker, description, champion, settings.max_capacity, deadline)
+    validator = EndpointValidator(aws.runtime, golden, settings, deadline)
+    result = validator.validate(settings.endpoint_name, champion)
+    return {"endpoint": settings.endpoint_name, "instances": count, **result.as_dict()}

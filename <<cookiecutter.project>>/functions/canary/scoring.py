@@ -1,4 +1,4 @@
-"""Whether answers are those of the model that was evaluated, and how far they are from the truth."""
+"""Comparison of answers with the recorded ones, and their error by the labels."""
 
 from __future__ import annotations
 
@@ -9,46 +9,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .golden_file import Row
+    from .golden_set import GoldenRequest
 
-NEARLY_ZERO = 1e-12
+MIN_ABSOLUTE_TOLERANCE = 1e-12  # a relative tolerance alone would accept nothing but 0 for a recorded 0
 
 
-def same(recorded: Any, answered: Any, tolerance: float, precision: float = 0.0) -> bool:
-    """Tell whether an answer is the recorded one; numbers may differ by the relative tolerance.
-
-    By `precision`, which is absolute, they may differ in any case.
-    """
+def matches(recorded: Any, answer: Any, relative_tolerance: float, absolute_tolerance: float = 0.0) -> bool:
+    """Return whether the answer equals the recorded one; numbers may differ by either tolerance."""
     if isinstance(recorded, dict):
         return (
-            isinstance(answered, dict)
-            and recorded.keys() == answered.keys()
-            and all(same(recorded[key], answered[key], tolerance, precision) for key in recorded)
+            isinstance(answer, dict)
+            and recorded.keys() == answer.keys()
+            and all(
+                matches(recorded[key], answer[key], relative_tolerance, absolute_tolerance)
+                for key in recorded
+            )
         )
-    if is_number(recorded) and is_number(answered):
-        return math.isclose(recorded, answered, rel_tol=tolerance, abs_tol=max(NEARLY_ZERO, precision))
-    return type(recorded) is type(answered) and bool(recorded == answered)
+    if is_number(recorded) and is_number(answer):
+        absolute = max(MIN_ABSOLUTE_TOLERANCE, absolute_tolerance)
+        return math.isclose(recorded, answer, rel_tol=relative_tolerance, abs_tol=absolute)
+    return type(recorded) is type(answer) and bool(recorded == answer)
 
 
 def is_number(value: Any) -> bool:
-    """Tell whether the value is a number and no truth value."""
+    """Return whether the value is a number; a bool, which Python counts as an int, is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def error(rows: Sequence[Row], answers: Sequence[Any]) -> float:
-    """Measure answers by the labels; 0 is perfect.
+def error(requests: Sequence[GoldenRequest], answers: Sequence[Any]) -> float:
+    """Measure the error of the answers by the labels; 0 is perfect.
 
-    Of numbers the mean absolute error, as a share of what guessing the median would have; of classes the
-    share of the rows with another label.
+    For numbers it is the mean absolute error as a share of the error that predicting the median would have.
+    For classes it is the share of the requests that got another label.
     """
-    if all(is_number(row.label) for row in rows):
-        missed = fmean(abs(_number(a) - float(row.label)) for row, a in zip(rows, answers, strict=True))
-        return missed / spread([float(row.label) for row in rows])
-    return fmean(_label(a) != str(row.label) for row, a in zip(rows, answers, strict=True))
+    pairs = list(zip(requests, answers, strict=True))
+    if all(is_number(request.label) for request in requests):
+        labels = [float(request.label) for request in requests]
+        absolute_error = fmean(abs(_number(answer) - float(request.label)) for request, answer in pairs)
+        return absolute_error / median_deviation(labels)
+    return fmean(_label(answer) != str(request.label) for request, answer in pairs)
 
 
-def spread(labels: Sequence[float]) -> float:
-    """Give the mean distance from the median, or 1 where all labels are equal."""
+def median_deviation(labels: Sequence[float]) -> float:
+    """Return the mean absolute deviation from the median, or 1 where all labels are equal."""
     middle = median(labels)
     return fmean(abs(label - middle) for label in labels) or 1.0
 
@@ -62,5 +65,5 @@ def _label(answer: Any) -> str:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Give the smallest value that the share of all does not exceed (nearest rank)."""
+    """Return the smallest value that at least the share of all values does not exceed (nearest rank)."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

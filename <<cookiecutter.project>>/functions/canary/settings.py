@@ -1,4 +1,4 @@
-"""What the templates tell each function."""
+"""Environment variables that the templates set for each function."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Limits:
-    """What an answer has to keep.
+    """Limits of a validation.
 
     `answer_tolerance` is relative, to the answer that the evaluation recorded. `golden_tolerance` is what the
-    error against the labels may exceed the champion's by: a share of the labels' spread, or of the rows for
-    classes.
+    error by the labels may exceed the champion's by: a share of the labels' deviation from their median, or
+    for classes a share of the requests. `latency_threshold_ms` is in milliseconds.
     """
 
     answer_tolerance: float
@@ -26,7 +26,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class PreTraffic(Limits):
+class PreTrafficSettings(Limits):
     """Environment of the hook before traffic."""
 
     endpoint_name: str
@@ -37,7 +37,7 @@ class PreTraffic(Limits):
 
 
 @dataclass(frozen=True)
-class PostTraffic(Limits):
+class PostTrafficSettings(Limits):
     """Environment of the hook after traffic; `capture_url` ends in the endpoint's name and a slash."""
 
     endpoint_name: str
@@ -47,8 +47,8 @@ class PostTraffic(Limits):
 
 
 @dataclass(frozen=True)
-class Synthetic:
-    """Environment of the scheduled requests; `synthetic_rate` is per schedule, while the traffic moves."""
+class SyntheticSettings:
+    """Environment of the synthetic requests; `synthetic_rate` is per invocation, while traffic shifts."""
 
     golden_url: str
     api_function: str
@@ -57,11 +57,15 @@ class Synthetic:
 
 
 class SettingsError(Exception):
-    """Names the variable that is missing or wrong."""
+    """A variable is missing or has a wrong value; the message names the variable."""
 
 
 def read(kind: type[T], environment: Mapping[str, str]) -> T:
-    """Read a dataclass from the variables named like its fields; raise SettingsError for a bad one."""
+    """Read a dataclass from the variables that are named like its fields, in capitals.
+
+    Raises:
+        SettingsError: a variable is missing or has a wrong value.
+    """
     values = {}
     for name, convert in get_type_hints(kind).items():
         variable = name.upper()
@@ -70,6 +74,6 @@ def read(kind: type[T], environment: Mapping[str, str]) -> T:
         except KeyError:
             raise SettingsError(f"{variable} is not set, and the stack's template has to set it.") from None
         except ValueError:
-            given = environment[variable]
-            raise SettingsError(f"{variable} is {given!r}, but has to be {convert.__name__}.") from None
+            text = environment[variable]
+            raise SettingsError(f"{variable} is {text!r}, but has to be {convert.__name__}.") from None
     return kind(**values)

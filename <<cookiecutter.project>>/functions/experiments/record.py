@@ -1,4 +1,4 @@
-"""What there is to say of a training."""
+"""The record of a training, within the limits of MLflow."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-# Of MLflow's REST API: it refuses other names, longer values and further entries, with all that come along.
-STRANGE, LONGEST_NAME = re.compile(r"[^A-Za-z0-9_. :/-]"), 250
-LONGEST_PARAM, LONGEST_TAG, MOST_PARAMS, MOST_METRICS = 6000, 5000, 100, 1000
+# Limits of MLflow's REST API: it refuses a whole batch for one entry that breaks them.
+INVALID_IN_NAME, MAX_NAME_LENGTH = re.compile(r"[^A-Za-z0-9_. :/-]"), 250
+MAX_PARAM_LENGTH, MAX_TAG_LENGTH, MAX_PARAMS, MAX_METRICS = 6000, 5000, 100, 1000
 
 
 @dataclass(frozen=True)
-class Record:
-    """A run by its name, with what it was given, what came of it, and what it belongs to."""
+class RunRecord:
+    """A run with its parameters, metrics and tags."""
 
     experiment: str
     run: str
@@ -23,24 +23,28 @@ class Record:
     tags: dict[str, str]
 
     @classmethod
-    def read(cls, event: dict[str, Any]) -> Record:
-        """Read the task's payload; texts are cut to what MLflow takes, and what is no number is no metric."""
-        params = {named(name): str(value)[:LONGEST_PARAM] for name, value in event["Params"].items()}
-        metrics = {named(name): float(value) for name, value in event["Metrics"].items() if is_number(value)}
+    def read(cls, event: dict[str, Any]) -> RunRecord:
+        """Read the task's payload; cut texts to MLflow's limits and leave out metrics without a value."""
+        params = {valid_name(name): str(value)[:MAX_PARAM_LENGTH] for name, value in event["Params"].items()}
+        metrics = {
+            valid_name(name): float(value)
+            for name, value in event["Metrics"].items()
+            if is_finite_number(value)
+        }
         return cls(
             event["Experiment"],
             event["Run"],
-            dict(sorted(params.items())[:MOST_PARAMS]),
-            dict(sorted(metrics.items())[:MOST_METRICS]),
-            {named(name): str(value)[:LONGEST_TAG] for name, value in event["Tags"].items()},
+            dict(sorted(params.items())[:MAX_PARAMS]),
+            dict(sorted(metrics.items())[:MAX_METRICS]),
+            {valid_name(name): str(value)[:MAX_TAG_LENGTH] for name, value in event["Tags"].items()},
         )
 
 
-def named(text: str) -> str:
-    """Return a name that MLflow takes."""
-    return STRANGE.sub("_", text)[:LONGEST_NAME]
+def valid_name(text: str) -> str:
+    """Return a name that MLflow accepts."""
+    return INVALID_IN_NAME.sub("_", text)[:MAX_NAME_LENGTH]
 
 
-def is_number(value: Any) -> bool:
-    """Tell whether the value is a finite number and no truth value."""
+def is_finite_number(value: Any) -> bool:
+    """Return whether the value is a finite number; a bool, which Python counts as an int, is not."""
     return type(value) in (int, float) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""MLflow's REST API, as far as a run needs it."""
+"""The part of MLflow's REST API that logs a run."""
 
 from __future__ import annotations
 
@@ -11,113 +11,126 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 if TYPE_CHECKING:
-    from .record import Record
+    from .record import RunRecord
 
-PATIENCE_SECONDS = 10.0
-NOT_THERE, THERE_ALREADY = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
-SHOWN = 300
+TIMEOUT_SECONDS = 10.0
+NOT_FOUND, ALREADY_EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
+MAX_MESSAGE_LENGTH = 300
 
 
 class TrackingError(Exception):
-    """Says what the tracking server did not do."""
+    """The tracking server did not accept a call; `code` is MLflow's error code, or empty."""
 
     def __init__(self, message: str, code: str = "") -> None:
-        """Keep MLflow's own error code, if there is one."""
+        """Keep MLflow's error code beside the message."""
         super().__init__(message)
         self.code = code
 
 
 @dataclass(frozen=True)
-class Tracking:
-    """A tracking server by its address."""
+class TrackingServer:
+    """A tracking server at an address."""
 
     mlflow_tracking_uri: str
 
     def get(self, path: str, **query: str) -> Any:
-        """Ask for something."""
+        """Call GET and return the response's JSON.
+
+        Raises:
+            TrackingError: the server refused the call or did not answer.
+        """
         return self._call("GET", f"{path}?{urlencode(query)}", None)
 
     def post(self, path: str, **body: Any) -> Any:
-        """Send something."""
+        """Call POST and return the response's JSON.
+
+        Raises:
+            TrackingError: the server refused the call or did not answer.
+        """
         return self._call("POST", path, json.dumps(body).encode())
 
     def _call(self, method: str, path: str, body: bytes | None) -> Any:
-        request = urllib.request.Request(  # noqa: S310  # the template takes http and https only
+        request = urllib.request.Request(  # noqa: S310 - the template takes http and https only
             f"{self.mlflow_tracking_uri.rstrip('/')}/api/2.0/mlflow/{path}",
             body,
             {"Content-Type": "application/json"},
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
-                return json.loads(answer.read() or b"{}")
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - as above
+                return json.loads(response.read() or b"{}")
         except urllib.error.HTTPError as error:
-            raise refused(self.mlflow_tracking_uri, path, error) from None
+            raise _tracking_error(self.mlflow_tracking_uri, path, error) from None
         except (OSError, ValueError) as error:
             raise TrackingError(f"{self.mlflow_tracking_uri} gave no answer to {path}: {error}.") from None
 
 
-def refused(uri: str, path: str, error: urllib.error.HTTPError) -> TrackingError:
-    """Tell what the server refused, in its own words where it has some."""
+def _tracking_error(uri: str, path: str, error: urllib.error.HTTPError) -> TrackingError:
+    """Describe an HTTP error, by the server's own code and message where it gave them."""
     text = error.read().decode(errors="replace")
     try:
-        said = json.loads(text)
-        code, message = str(said["error_code"]), str(said["message"])
+        document = json.loads(text)
+        code, message = str(document["error_code"]), str(document["message"])
     except (ValueError, KeyError, TypeError):
         code, message = "", text
-    shown = " ".join(message.split())[:SHOWN]
-    return TrackingError(f"{uri} answered {error.code} to {path.partition('?')[0]}: {code} {shown}", code)
+    shortened = " ".join(message.split())[:MAX_MESSAGE_LENGTH]
+    status = f"{uri} answered {error.code} to {path.partition('?')[0]}"
+    return TrackingError(f"{status}: {code} {shortened}", code)
 
 
-def log(tracking: Tracking, record: Record) -> str:
-    """Write the run down and return its id; one of the same name is completed, not made twice."""
-    experiment = find_experiment(tracking, record.experiment)
-    moment = int(time.time() * 1000)
-    run = find_run(tracking, experiment, record.run)
+def log_run(server: TrackingServer, record: RunRecord) -> str:
+    """Log the run and return its id; a run of the same name is completed, so that a retry adds no second.
+
+    Raises:
+        TrackingError: the server did not accept the run.
+    """
+    experiment = get_or_create_experiment(server, record.experiment)
+    now_ms = int(time.time() * 1000)
+    run = find_run(server, experiment, record.run)
     if run is None:
-        created = tracking.post(
-            "runs/create", experiment_id=experiment, run_name=record.run, start_time=moment
-        )
+        created = server.post("runs/create", experiment_id=experiment, run_name=record.run, start_time=now_ms)
         run = str(created["run"]["info"]["run_id"])
-    tracking.post(
+    server.post(
         "runs/log-batch",
         run_id=run,
-        params=pairs(record.params),
-        tags=pairs(record.tags),
+        params=_key_values(record.params),
+        tags=_key_values(record.tags),
         metrics=[
-            {"key": name, "value": value, "timestamp": moment, "step": 0}
+            {"key": name, "value": value, "timestamp": now_ms, "step": 0}
             for name, value in record.metrics.items()
         ],
     )
-    tracking.post("runs/update", run_id=run, status="FINISHED", end_time=moment)
+    server.post("runs/update", run_id=run, status="FINISHED", end_time=now_ms)
     return run
 
 
-def find_experiment(tracking: Tracking, name: str) -> str:
-    """Return the experiment's id; make it if there is none."""
+def get_or_create_experiment(server: TrackingServer, name: str) -> str:
+    """Return the id of the experiment, which is created if it does not exist.
+
+    Raises:
+        TrackingError: the server did not accept the call.
+    """
     try:
-        found = tracking.get("experiments/get-by-name", experiment_name=name)
+        return _experiment_id(server, name)
     except TrackingError as error:
-        if error.code != NOT_THERE:
+        if error.code != NOT_FOUND:
             raise
-        return make_experiment(tracking, name)
+    try:
+        return str(server.post("experiments/create", name=name)["experiment_id"])
+    except TrackingError as error:
+        if error.code != ALREADY_EXISTS:
+            raise
+    return _experiment_id(server, name)  # another training has created the experiment meanwhile
+
+
+def _experiment_id(server: TrackingServer, name: str) -> str:
+    found = server.get("experiments/get-by-name", experiment_name=name)
     return str(found["experiment"]["experiment_id"])
 
 
-def make_experiment(tracking: Tracking, name: str) -> str:
-    """Make an experiment, unless somebody has in the meantime."""
-    try:
-        return str(tracking.post("experiments/create", name=name)["experiment_id"])
-    except TrackingError as error:
-        if error.code != THERE_ALREADY:
-            raise
-    found = tracking.get("experiments/get-by-name", experiment_name=name)
-    return str(found["experiment"]["experiment_id"])
-
-
-def find_run(tracking: Tracking, experiment: str, name: str) -> str | None:
-    """Return the id of the run of a name, which holds no quotes, or None."""
-    found = tracking.post(
+def find_run(server: TrackingServer, experiment: str, name: str) -> str | None:
+    """Return the id of the run, or None if it does not exist; the name must not contain quotes."""
+    found = server.post(
         "runs/search",
         experiment_ids=[experiment],
         filter=f"attributes.run_name = '{name}'",
@@ -127,6 +140,5 @@ def find_run(tracking: Tracking, experiment: str, name: str) -> str | None:
     return str(runs[0]["info"]["run_id"]) if runs else None
 
 
-def pairs(texts: dict[str, str]) -> list[dict[str, str]]:
-    """Write texts as MLflow has them."""
+def _key_values(texts: dict[str, str]) -> list[dict[str, str]]:
     return [{"key": name, "value": value} for name, value in texts.items()]

@@ -1,4 +1,4 @@
-"""The account that is worked on, and the faults that are told in a sentence."""
+"""The AWS account that the scripts work on, the project, and errors that end in a sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from pipeline import run_pipeline
+from pipeline.errors import SettingsError
+from pipeline.reader import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +33,18 @@ MISSING = frozenset(
 
 
 class DeliveryError(Exception):
-    """Says in a sentence what is wrong and what would do."""
+    """An expected error, whose message says what is wrong and what to do."""
 
 
 class Cloud(Protocol):
-    """Whatever makes clients: an account, or the local cloud."""
+    """A source of boto3 clients: an account, or the local cloud."""
 
     @property
     def region(self) -> str:
-        """The region that everything is in."""
+        """The region of all calls."""
 
     def client(self, service: str) -> Any:
-        """Give the boto3 client of a service."""
+        """Return the boto3 client of a service."""
 
 
 class Account:
@@ -51,7 +52,7 @@ class Account:
 
     def __init__(self, region: str) -> None:
         """Take the region; credentials and endpoints come from the environment, as for every AWS tool."""
-        from boto3.session import Session  # noqa: PLC0415 - a third of a second, which --help need not pay
+        from boto3.session import Session  # noqa: PLC0415 - the import takes a third of a second, too long for --help
 
         self._session = Session(region_name=region)
         self._clients: dict[str, Any] = {}
@@ -62,7 +63,7 @@ class Account:
         return str(self._session.region_name)
 
     def client(self, service: str) -> Any:
-        """Give the client of a service; there is one each."""
+        """Return the client of a service, always the same one."""
         if service not in self._clients:
             self._clients[service] = self._session.client(service)  # type: ignore[call-overload]
         return self._clients[service]
@@ -70,17 +71,22 @@ class Account:
 
 @dataclass(frozen=True)
 class Project:
-    """What project.toml says of the project."""
+    """The name and region of the project in project.toml."""
 
     name: str
     region: str
 
     @classmethod
     def read(cls, path: Path) -> Project:
-        """Read and check the file; raise DeliveryError for what is wrong in it."""
+        """Read and check the file.
+
+        Raises:
+            DeliveryError: A setting is wrong, with its name and the values that are accepted.
+
+        """
         try:
-            settings = run_pipeline.read_settings(path)
-        except run_pipeline.SettingsError as error:
+            settings = read_settings(path)
+        except SettingsError as error:
             raise DeliveryError(f"{path}: {error}") from None
         return cls(settings.project.name, settings.project.region)
 
@@ -90,12 +96,12 @@ class Project:
 
 
 def is_missing(error: ClientError) -> bool:
-    """Tell whether the error says that the thing is not there."""
+    """Return whether a call failed because its resource does not exist."""
     return error.response["Error"]["Code"] in MISSING
 
 
 def pages(client: Any, operation: str, key: str, /, **arguments: Any) -> Iterator[Any]:
-    """Give every entry of a list that comes in pages; nothing when what it belongs to is not there."""
+    """Yield every entry of a list that is answered in pages; none where its parent does not exist."""
     try:
         for page in client.get_paginator(operation).paginate(**arguments):
             yield from page.get(key, [])
@@ -105,7 +111,7 @@ def pages(client: Any, operation: str, key: str, /, **arguments: Any) -> Iterato
 
 
 def tags_of(entries: Any) -> dict[str, str]:
-    """Read tags as AWS lists them; services differ in the case of the names."""
+    """Return a list of tags as a mapping; services differ in the case of the member names."""
     pairs = ({name.lower(): value for name, value in entry.items()} for entry in entries or ())
     return {
         pair.get("key", pair.get("tagkey", "")): pair.get("value", pair.get("tagvalue", "")) for pair in pairs

@@ -1,6 +1,6 @@
 """Deploy what a platform team deploys once: the network, the pipeline, and its template in SageMaker Studio.
 
-Each command may be repeated: what is there already is changed where it differs, and nothing is deleted first.
+Each command may be repeated: it changes what differs, and deletes nothing first.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import typer
 
 from scripts.delivery import endpoints, projects, studio, view
 from scripts.delivery.cloud import Account, Cloud, DeliveryError, Project
-from scripts.delivery.stacks import Outcome, Stack, deploy, find, outputs, recover
-from scripts.delivery.templates import ROOT, own
+from scripts.delivery.cloudformation import outputs
+from scripts.delivery.stacks import Outcome, Stack, deploy, find, recover
+from scripts.templates.read import ROOT
+from scripts.templates.template import load_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,55 +23,63 @@ if TYPE_CHECKING:
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 Parameters = Annotated[
-    list[str], typer.Option("--parameter", "-p", help="NAME=VALUE of the template's; repeatable.")
+    list[str],
+    typer.Option("--parameter", "-p", help="A parameter of the template as NAME=VALUE; repeatable."),
 ]
-Tags = Annotated[list[str], typer.Option("--tag", help="NAME=VALUE for what is made; repeatable.")]
+Tags = Annotated[list[str], typer.Option("--tag", help="A tag of all resources as NAME=VALUE; repeatable.")]
 NONE: list[str] = []
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user gave: parameters of the template, and tags."""
+    """The user's choices: parameters of the template, and tags."""
 
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
 
     @classmethod
     def read(cls, parameters: Sequence[str], tags: Sequence[str]) -> Choices:
-        """Read texts such as NAME=VALUE."""
+        """Read texts such as NAME=VALUE.
+
+        Raises:
+            DeliveryError: A text has another form.
+
+        """
         return cls(pairs("--parameter", parameters), pairs("--tag", tags))
 
 
-def pairs(option: str, given: Sequence[str]) -> dict[str, str]:
-    """Read NAME=VALUE; raise DeliveryError for another form."""
-    for text in given:
+def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """Read the NAME=VALUE texts of an option.
+
+    Raises:
+        DeliveryError: A text has another form.
+
+    """
+    for text in texts:
         if not text.partition("=")[0] or "=" not in text:
-            raise DeliveryError(f"{option} {text} is no pair: write it as NAME=VALUE.")
-    return dict(text.split("=", 1) for text in given)
-
-
-# Commands
+            raise DeliveryError(f"{option} {text} is not a pair: write it as NAME=VALUE.")
+    return dict(text.split("=", 1) for text in texts)
 
 
 @app.command()
 def network(parameter: Parameters = NONE, tag: Tags = NONE) -> None:
-    """Deploy pipeline/network.yml: a VPC without a way out, its endpoints, and a file system."""
+    """Deploy pipeline/network.yml: a VPC without internet access, its endpoints, and a file system."""
     project, cloud = begin()
-    view.outcome(deploy_network(cloud, project, Choices.read(parameter, tag)))
+    view.print_outcome(deploy_network(cloud, project, Choices.read(parameter, tag)))
 
 
 @app.command()
 def pipeline(parameter: Parameters = NONE, tag: Tags = NONE) -> None:
-    """Deploy pipeline/pipeline.yml; where the network of this project stands, inside it."""
+    """Deploy pipeline/pipeline.yml, in the project's network if that is deployed."""
     project, cloud = begin()
-    view.outcome(deploy_pipeline(cloud, project, Choices.read(parameter, tag)))
+    view.print_outcome(deploy_pipeline(cloud, project, Choices.read(parameter, tag)))
 
 
 @app.command(name="studio")
 def studio_template(
     role: Annotated[str, typer.Option("--studio-role", help="Name of Studio's execution role.")],
     domain: Annotated[
-        str | None, typer.Option("--domain-id", help="The domain that is told where templates lie.")
+        str | None, typer.Option("--domain-id", help="The domain that lists the templates.")
     ] = None,
     parameter: Parameters = NONE,
     tag: Tags = NONE,
@@ -78,85 +88,93 @@ def studio_template(
     project, cloud = begin()
     choices = Choices.read(parameter, tag)
     outcome, uploaded = deploy_studio(cloud, project, role, choices)
-    view.outcome(outcome)
+    view.print_outcome(outcome)
     for address in uploaded:
-        view.say(f"Uploaded {address}.")
+        view.print_line(f"Uploaded {address}.")
     if domain is not None:
-        location = studio.tell_domain(cloud, domain, project.stack("studio"))
-        view.say(f"Domain {domain} lists the templates of {location}.")
+        location = studio.tag_domain(cloud, domain, project.stack("studio"))
+        view.print_line(f"Domain {domain} lists the templates of {location}.")
 
 
 @app.command(name="recover")
 def recover_production() -> None:
-    """Delete a production stack whose first creation failed, which no pipeline can update; no other one."""
+    """Delete the production stack if its first creation failed, since no pipeline can update it then."""
     project, cloud = begin()
     name = project.stack("deploy-prd")
-    if remove_what_never_stood(cloud, project):
-        view.say(f"{name} never stood and is deleted; the next execution of the pipeline makes it.")
+    if delete_failed_creation(cloud, project):
+        view.print_line(f"{name} failed to create and was deleted; the next pipeline execution recreates it.")
     else:
-        view.say(f"{name} needs no recovery; nothing was done.")
+        view.print_line(f"{name} needs no recovery; nothing was done.")
 
 
 def begin() -> tuple[Project, Cloud]:
-    """Read the project's file and take the account that is signed in."""
+    """Read the project's file, and use the account of the environment's credentials."""
     project = Project.read(ROOT / "project.toml")
     return project, Account(project.region)
 
 
-# What they do
-
-
 def deploy_network(cloud: Cloud, project: Project, choices: Choices) -> Outcome:
-    """Bring the network about."""
-    return bring_about(cloud, project, "network", choices)
+    """Deploy the network."""
+    return deploy_stack(cloud, project, "network", choices)
 
 
 def deploy_pipeline(cloud: Cloud, project: Project, choices: Choices) -> Outcome:
-    """Bring the pipeline about, unless Studio has: its names would be taken."""
-    made = projects.find(cloud, project)
-    if made is not None:
+    """Deploy the pipeline.
+
+    Raises:
+        DeliveryError: The project was made in Studio, so the names of its resources are in use.
+
+    """
+    stack = projects.find(cloud, project)
+    if stack is not None:
         raise DeliveryError(
-            f"{project.name} was made in Studio, as {made['StackName']}: update the project there."
+            f"{project.name} was made in Studio, as {stack['StackName']}: update the project there."
         )
-    given = replace(choices, parameters=parameters_of_the_pipeline(cloud, project, choices))
-    return bring_about(cloud, project, "pipeline", given)
+    complete = replace(choices, parameters=pipeline_parameters(cloud, project, choices))
+    return deploy_stack(cloud, project, "pipeline", complete)
 
 
-def parameters_of_the_pipeline(cloud: Cloud, project: Project, choices: Choices) -> dict[str, str]:
-    """Take the network's outputs and the tags for parameters, unless they are given."""
-    found = outputs(find(cloud, project.stack("network")))
-    parameters = {name: value for name, value in found.items() if name in own("pipeline.yml").parameters}
+def pipeline_parameters(cloud: Cloud, project: Project, choices: Choices) -> dict[str, str]:
+    """Return the chosen parameters; the network's outputs and the tags fill others of the template."""
+    declared = load_template("pipeline.yml").parameters
+    network = outputs(find(cloud, project.stack("network")))
+    parameters = {name: value for name, value in network.items() if name in declared}
     if choices.tags:
         parameters["Tags"] = ",".join(f"{name}={value}" for name, value in choices.tags.items())
     return parameters | dict(choices.parameters)
 
 
 def deploy_studio(cloud: Cloud, project: Project, role: str, choices: Choices) -> tuple[Outcome, list[str]]:
-    """Bring Studio's stack about: first its bucket, then what lies in it, then what offers that.
+    """Deploy Studio's stack: first its bucket, then the template in it, then the product that offers it.
 
-    What became of the stack comes with the addresses of what was uploaded.
+    Returns the outcome, and the addresses of the uploaded objects.
     """
-    own("pipeline.yml").check(cloud)
-    arn = studio.role_arn(cloud, role)
-    roles = {"StudioRoleName": role, "StudioRoleArn": arn}
-    given = replace(choices, parameters=roles | dict(choices.parameters))
+    template = load_template("pipeline.yml")
+    template.check(cloud)
+    roles = {"StudioRoleName": role, "StudioRoleArn": studio.role_arn(cloud, role)}
+    with_roles = replace(choices, parameters=roles | dict(choices.parameters))
     bucket, first = outputs(find(cloud, project.stack("studio"))).get("TemplateBucket"), None
     if bucket is None:
-        first = bring_about(cloud, project, "studio", given)
+        first = deploy_stack(cloud, project, "studio", with_roles)
         bucket = first.outputs["TemplateBucket"]
-    key, uploaded = studio.upload(cloud, bucket, own("pipeline.yml"), project)
-    offering = replace(given, parameters={**given.parameters, "TemplateKey": key})
-    return bring_about(cloud, project, "studio", offering).after(first), uploaded
+    key, uploaded = studio.upload(cloud, bucket, template, project)
+    with_product = replace(with_roles, parameters={**with_roles.parameters, "TemplateKey": key})
+    return deploy_stack(cloud, project, "studio", with_product).after(first), uploaded
 
 
-def bring_about(cloud: Cloud, project: Project, kind: str, choices: Choices) -> Outcome:
-    """Check the template of that kind, then deploy it as the project's stack, and as no other's."""
-    for given in (choices.parameters.get("Project"), choices.tags.get("project")):
-        if given not in (None, project.name):
+def deploy_stack(cloud: Cloud, project: Project, kind: str, choices: Choices) -> Outcome:
+    """Check the template of that kind, and deploy it as the project's stack.
+
+    Raises:
+        DeliveryError: The choices name another project, or the deployment failed.
+
+    """
+    for name in (choices.parameters.get("Project"), choices.tags.get("project")):
+        if name not in (None, project.name):
             raise DeliveryError(
-                f"project.toml names the project {project.name}, and its stacks take no other: not {given}."
+                f"project.toml names the project {project.name}, and its stacks take no other: not {name}."
             )
-    template = own(f"{kind}.yml")
+    template = load_template(f"{kind}.yml")
     template.check(cloud)
     stack = Stack(
         project.stack(kind),
@@ -167,8 +185,13 @@ def bring_about(cloud: Cloud, project: Project, kind: str, choices: Choices) -> 
     return deploy(cloud, stack)
 
 
-def remove_what_never_stood(cloud: Cloud, project: Project) -> bool:
-    """Delete the production stack if its first creation failed; not where an endpoint serves all the same."""
+def delete_failed_creation(cloud: Cloud, project: Project) -> bool:
+    """Delete the production stack if its first creation failed, and return whether it did.
+
+    Raises:
+        DeliveryError: An endpoint serves production all the same.
+
+    """
     serving = [one.name for one in endpoints.of_project(cloud, project) if one.serves and one.stage == "prd"]
     if serving:
         raise DeliveryError(f"{', '.join(serving)} serves production, so its stack is not deleted.")
@@ -176,5 +199,5 @@ def remove_what_never_stood(cloud: Cloud, project: Project) -> bool:
 
 
 def main() -> None:
-    """Run the command; an expected fault ends in one sentence and exit code 1."""
+    """Run the command; an expected error ends in one sentence and exit code 1."""
     view.run(app, "python scripts/deploy")

@@ -1,4 +1,4 @@
-"""The project's endpoints, known by name and by tag."""
+"""The project's endpoints, found by name and tag."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from scripts.delivery.cloud import Cloud, Project
 
-EXECUTION = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # as CodePipeline names one
+EXECUTION_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # of CodePipeline
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Endpoint:
 
 
 def stage_of(project: Project, name: str) -> str | None:
-    """Give the stage that a name belongs to; None for another project's, whose name may begin like ours."""
-    found = re.fullmatch(rf"{re.escape(project.name)}-(dev|prd)-{EXECUTION}", name)
-    return found[1] if found else None
+    """Return the stage of an endpoint's name; None for another project's, whose name may begin like ours."""
+    match = re.fullmatch(rf"{re.escape(project.name)}-(dev|prd)-{EXECUTION_ID}", name)
+    return match[1] if match else None
 
 
-def named(cloud: Cloud, project: Project, kind: str) -> Iterator[dict[str, Any]]:
-    """Give what SageMaker has of a kind (Endpoint, EndpointConfig, Model) that is the project's."""
+def list_resources(cloud: Cloud, project: Project, kind: str) -> Iterator[dict[str, Any]]:
+    """Yield the project's entries of a kind (Endpoint, EndpointConfig, Model) in SageMaker."""
     sagemaker = cloud.client("sagemaker")
     operation = {
         "Endpoint": "list_endpoints",
@@ -40,12 +40,12 @@ def named(cloud: Cloud, project: Project, kind: str) -> Iterator[dict[str, Any]]
         "Model": "list_models",
     }
     for entry in pages(sagemaker, operation[kind], f"{kind}s", NameContains=f"{project.name}-"):
-        if stage_of(project, entry[f"{kind}Name"]) and is_ours(sagemaker, project, entry[f"{kind}Arn"]):
+        if stage_of(project, entry[f"{kind}Name"]) and has_tag(sagemaker, project, entry[f"{kind}Arn"]):
             yield entry
 
 
-def is_ours(sagemaker: Any, project: Project, arn: str) -> bool:
-    """Tell whether it bears the project's tag."""
+def has_tag(sagemaker: Any, project: Project, arn: str) -> bool:
+    """Return whether a resource has the project's tag."""
     return tags_of(sagemaker.list_tags(ResourceArn=arn)["Tags"]).get("project") == project.name
 
 
@@ -57,5 +57,5 @@ def of_project(cloud: Cloud, project: Project) -> list[Endpoint]:
             str(stage_of(project, entry["EndpointName"])),
             entry["EndpointStatus"] == "InService",
         )
-        for entry in named(cloud, project, "Endpoint")
+        for entry in list_resources(cloud, project, "Endpoint")
     ]

@@ -1,4 +1,4 @@
-"""Remove everything of the project: stacks, endpoints, images, data and logs. None of it can be had again."""
+"""Remove everything of the project: stacks, endpoints, images, data and logs. This cannot be undone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from botocore.exceptions import ClientError
 
-from scripts.delivery import projects, stacks, studio, view
+from scripts.delivery import cloudformation, projects, stacks, studio, view
 from scripts.delivery.cloud import Account, DeliveryError, Project, is_missing, pages
 from scripts.delivery.inventory import Inventory, Item
-from scripts.delivery.templates import ROOT
+from scripts.templates.read import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from scripts.delivery.cloud import Cloud
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
-MOST_OBJECTS, MOST_IMAGES, MOST_BUILDS, KEY_WAITS_DAYS = 1000, 100, 100, 30
-HELD = "Removed by the teardown script"  # AWS takes no slash here
+MAX_OBJECTS, MAX_IMAGES, MAX_BUILDS = 1000, 100, 100  # in one call
+KEY_DELETION_DAYS = 30
+HOLD_REASON = "Removed by the teardown script"  # AWS takes no slash here
 
 
 @app.command(help=__doc__)
@@ -31,42 +32,44 @@ def teardown(
         bool, typer.Option("--studio", help="Studio's template too, which other projects may be made of.")
     ] = False,
 ) -> None:
-    """List what there is of the project, ask, and remove it."""
+    """List everything of the project, ask, and remove it.
+
+    Raises:
+        DeliveryError: The answer is not the project's name, or something could not be removed.
+
+    """
     project = Project.read(ROOT / "project.toml")
     cloud = Account(project.region)
-    found = Inventory(cloud, project, with_studio).items()
-    if not found:
-        view.say(f"There is nothing of {project.name} in {project.region}.")
+    items = Inventory(cloud, project, with_studio).items()
+    if not items:
+        view.print_line(f"There is nothing of {project.name} in {project.region}.")
         return
-    view.items(found)
+    view.print_items(items)
     if dry_run:
-        view.say(f"{len(found)} would be removed; nothing was.")
+        view.print_line(f"{len(items)} would be removed; nothing was.")
         return
-    if not yes and typer.prompt(f"This removes all of it. Type {project.name} to go on") != project.name:
+    if not yes and typer.prompt(f"This removes all of it. Type {project.name} to continue") != project.name:
         raise DeliveryError("That is not the project's name; nothing was removed.")
-    remove_all(cloud, found, view.say)
+    remove_all(cloud, items, view.print_line)
 
 
-def remove_all(cloud: Cloud, found: Iterable[Item], say: Callable[[str], None]) -> None:
-    """Remove one after another and say so; whoever repeats it after a failure goes on where that was."""
-    for item in found:
+def remove_all(cloud: Cloud, items: Iterable[Item], report: Callable[[str], None]) -> None:
+    """Remove one item after another and report each; after a failure, a repetition continues there."""
+    for item in items:
         try:
             REMOVERS[item.kind](cloud, item)
         except ClientError as error:
             if not is_missing(error):
                 raise
-        say(f"{item.kind} {item.name}: {DONE.get(item.kind, 'removed')}")
-
-
-# One kind after another
+        report(f"{item.kind} {item.name}: {DONE.get(item.kind, 'removed')}")
 
 
 def hold_pipeline(cloud: Cloud, item: Item) -> None:
-    """Let nothing pass into the second stage any more, and stop what runs."""
+    """Close the transition into the second stage, and stop the executions that run."""
     codepipeline = cloud.client("codepipeline")
     _, second, *_ = codepipeline.get_pipeline(name=item.name)["pipeline"]["stages"]
     codepipeline.disable_stage_transition(
-        pipelineName=item.name, stageName=second["name"], transitionType="Inbound", reason=HELD
+        pipelineName=item.name, stageName=second["name"], transitionType="Inbound", reason=HOLD_REASON
     )
     for execution in pages(
         codepipeline, "list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=item.name
@@ -76,16 +79,16 @@ def hold_pipeline(cloud: Cloud, item: Item) -> None:
                 pipelineName=item.name,
                 pipelineExecutionId=execution["pipelineExecutionId"],
                 abandon=True,
-                reason=HELD,
+                reason=HOLD_REASON,
             )
 
 
 def stop_builds(cloud: Cloud, item: Item) -> None:
-    """Stop what is built, which would push another image."""
+    """Stop the builds that run, which would push another image."""
     codebuild = cloud.client("codebuild")
-    found = pages(codebuild, "list_builds_for_project", "ids", projectName=item.name)
-    for some in chunks(found, MOST_BUILDS):
-        for build in codebuild.batch_get_builds(ids=some)["builds"]:
+    builds = pages(codebuild, "list_builds_for_project", "ids", projectName=item.name)
+    for batch in chunks(builds, MAX_BUILDS):
+        for build in codebuild.batch_get_builds(ids=batch)["builds"]:
             if build["buildStatus"] == "IN_PROGRESS":
                 codebuild.stop_build(id=build["id"])
 
@@ -95,32 +98,32 @@ def stop_executions(cloud: Cloud, item: Item) -> None:
     machines = cloud.client("stepfunctions")
     running = {"stateMachineArn": item.id, "statusFilter": "RUNNING"}
     for execution in pages(machines, "list_executions", "executions", **running):
-        machines.stop_execution(executionArn=execution["executionArn"], error="Stopped", cause=HELD)
+        machines.stop_execution(executionArn=execution["executionArn"], error="Stopped", cause=HOLD_REASON)
 
 
 def delete_stack(cloud: Cloud, item: Item) -> None:
-    """Delete a stack once whatever happens to it is over."""
-    if stacks.settled(cloud, item.name) is not None:
+    """Delete a stack after the operation that is in progress."""
+    if stacks.wait(cloud, item.name) is not None:
         stacks.delete(cloud, item.name)
 
 
 def delete_project(cloud: Cloud, item: Item) -> None:
-    """Delete a project that was made in Studio, and so its stack."""
+    """Delete a project that was made in Studio, with its stack."""
     projects.delete(cloud, item.name, item.id)
 
 
 def untag_domain(cloud: Cloud, item: Item) -> None:
-    """Let a domain of Studio look for no templates any more."""
+    """Remove the tag by which a domain of Studio lists the templates."""
     cloud.client("sagemaker").delete_tags(ResourceArn=item.id, TagKeys=[studio.LOCATION])
 
 
 def delete_schedule(cloud: Cloud, item: Item) -> None:
-    """Delete a schedule that has not come yet."""
+    """Delete a schedule that is not due yet."""
     cloud.client("scheduler").delete_schedule(Name=item.name)
 
 
 def delete_from_sagemaker(cloud: Cloud, item: Item) -> None:
-    """Delete an endpoint, its configuration or a model, if its stack has not taken it along."""
+    """Delete an endpoint, its configuration or a model, unless it was deleted with its stack."""
     operation = {
         "Endpoint": "delete_endpoint",
         "EndpointConfig": "delete_endpoint_config",
@@ -138,67 +141,77 @@ def delete_registered(cloud: Cloud, item: Item) -> None:
     try:
         cloud.client("sagemaker").delete_model_package(ModelPackageName=item.id)
     except ClientError as error:
-        if "does not exist" not in str(error):
+        if not cloudformation.does_not_exist(error):
             raise
 
 
 def delete_images(cloud: Cloud, item: Item) -> None:
-    """Empty a repository."""
+    """Delete all images of a repository.
+
+    Raises:
+        DeliveryError: An image was not deleted, with the reason.
+
+    """
     ecr = cloud.client("ecr")
-    found = list(pages(ecr, "list_images", "imageIds", repositoryName=item.name))
-    for some in chunks(found, MOST_IMAGES):
-        done = ecr.batch_delete_image(repositoryName=item.name, imageIds=some)
-        left = [one for one in done.get("failures", []) if one.get("failureCode") != "ImageNotFound"]
+    images = list(pages(ecr, "list_images", "imageIds", repositoryName=item.name))
+    for batch in chunks(images, MAX_IMAGES):
+        answer = ecr.batch_delete_image(repositoryName=item.name, imageIds=batch)
+        left = [one for one in answer.get("failures", []) if one.get("failureCode") != "ImageNotFound"]
         if left:
             raise DeliveryError(f"{item.name} keeps an image: {left[0].get('failureReason')}.")
 
 
 def delete_bucket(cloud: Cloud, item: Item) -> None:
-    """Delete a bucket with every version of every object."""
+    """Delete a bucket with every version of every object.
+
+    Raises:
+        DeliveryError: An object was not deleted, with the reason.
+
+    """
     s3 = cloud.client("s3")
     for upload in pages(s3, "list_multipart_uploads", "Uploads", Bucket=item.name):
         s3.abort_multipart_upload(Bucket=item.name, Key=upload["Key"], UploadId=upload["UploadId"])
     for kind in ("Versions", "DeleteMarkers"):
-        found = pages(s3, "list_object_versions", kind, Bucket=item.name)
-        marks = ({"Key": one["Key"], "VersionId": one["VersionId"]} for one in found)
-        for some in chunks(marks, MOST_OBJECTS):
-            done = s3.delete_objects(Bucket=item.name, Delete={"Objects": some, "Quiet": True})
-            if done.get("Errors"):
-                error = done["Errors"][0]
+        versions = pages(s3, "list_object_versions", kind, Bucket=item.name)
+        names = ({"Key": one["Key"], "VersionId": one["VersionId"]} for one in versions)
+        for batch in chunks(names, MAX_OBJECTS):
+            answer = s3.delete_objects(Bucket=item.name, Delete={"Objects": batch, "Quiet": True})
+            if answer.get("Errors"):
+                error = answer["Errors"][0]
                 raise DeliveryError(f"{item.name} keeps {error['Key']}: {error.get('Message')}")
     s3.delete_bucket(Bucket=item.name)
 
 
 def delete_key(cloud: Cloud, item: Item) -> None:
     """Schedule the deletion of a key."""
-    cloud.client("kms").schedule_key_deletion(KeyId=item.name, PendingWindowInDays=KEY_WAITS_DAYS)
+    cloud.client("kms").schedule_key_deletion(KeyId=item.name, PendingWindowInDays=KEY_DELETION_DAYS)
 
 
 def delete_log_group(cloud: Cloud, item: Item) -> None:
-    """Delete a log group that did not go with its stack."""
+    """Delete a log group that was not deleted with its stack."""
     cloud.client("logs").delete_log_group(logGroupName=item.name)
 
 
 def delete_parameter(cloud: Cloud, item: Item) -> None:
-    """Delete a parameter that did not go with its stack."""
+    """Delete a parameter that was not deleted with its stack."""
     cloud.client("ssm").delete_parameter(Name=item.name)
 
 
 def delete_file_system(cloud: Cloud, item: Item) -> None:
-    """Delete a file system, whose mount targets went with their stack."""
+    """Delete a file system, whose mount targets were deleted with their stack."""
     cloud.client("efs").delete_file_system(FileSystemId=item.name)
 
 
 def chunks(entries: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """Give the entries in lists of at most so many."""
-    some: list[Any] = []
+    """Yield the entries in lists of at most `size`."""
+    chunk: list[Any] = []
     for entry in entries:
-        some.append(entry)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
+        chunk.append(entry)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 REMOVERS: dict[str, Callable[[Cloud, Item], None]] = {
@@ -225,10 +238,10 @@ DONE = {
     "builds": "stopped",
     "state machine": "stopped",
     "domain": "untagged",
-    "key": f"deleted in {KEY_WAITS_DAYS} days",
+    "key": f"deleted in {KEY_DELETION_DAYS} days",
 }
 
 
 def main() -> None:
-    """Run the command; an expected fault ends in one sentence and exit code 1."""
+    """Run the command; an expected error ends in one sentence and exit code 1."""
     view.run(app, "python scripts/teardown")

@@ -1,4 +1,4 @@
-"""What a person sees: what was done, or would be, and why something was not."""
+"""Output for a person: results, lists and errors."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
     from scripts.delivery.stacks import Outcome
 
 STYLE = {"Add": "green", "Modify": "yellow", "Replace": "bold red", "Remove": "red"}
-WIDE = 200  # columns of what is no terminal: names stay whole, to be searched for
+WIDE = 200  # columns of a file or pipe, in which names are not broken and can be searched for
 console = Console(width=None if sys.stdout.isatty() else WIDE)
 errors = Console(stderr=True)
 
 
-def say(text: str) -> None:
-    """Write a sentence."""
+def print_line(text: str) -> None:
+    """Print a line, which is not wrapped."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def outcome(found: Outcome) -> None:
-    """Say what became of a stack, which resources changed, and what it gives."""
-    say(f"{found.stack}: {found.result}")
-    if found.changes:
+def print_outcome(outcome: Outcome) -> None:
+    """Print the result of a deployment, the changed resources, and the stack's outputs."""
+    print_line(f"{outcome.stack}: {outcome.result}")
+    if outcome.changes:
         table = Table(box=None, pad_edge=False)
         for column in ("action", "resource", "type"):
             table.add_column(column)
-        for change in found.changes:
+        for change in outcome.changes:
             table.add_row(Text(change.action, STYLE.get(change.action, "")), change.resource, change.kind)
         console.print(table)
-    for name, value in found.outputs.items():
-        say(f"  {name} = {value}")
+    for name, value in outcome.outputs.items():
+        print_line(f"  {name} = {value}")
 
 
-def items(found: Sequence[Item]) -> None:
-    """Draw what is there to be removed, in the order in which that would be done."""
+def print_items(items: Sequence[Item]) -> None:
+    """Print the items that teardown removes, in its order."""
     table = Table(box=None, pad_edge=False)
     for column in ("kind", "name", "note"):
         table.add_column(column, overflow="fold")
-    for item in found:
+    for item in items:
         table.add_row(item.kind, Text(item.name), Text(item.note))
     console.print(table)
 
 
 def run(app: typer.Typer, name: str) -> None:
-    """Run a command; an expected fault ends in one sentence and exit code 1."""
+    """Run a command; an expected error ends in one sentence and exit code 1."""
     try:
         app(prog_name=name)
     except (BotoCoreError, ClientError, DeliveryError, OSError) as error:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from container import data
-from local import infer
-from scripts.lint import variants
-from scripts.lint.__main__ import read_template, template_paths
+from local import prediction
+from scripts.templates import variants
+from scripts.templates.read import read_template, template_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,8 @@ def size_faults(name: str, template: dict[str, Any], size: int) -> Iterator[str]
 
 def policy_faults(template: dict[str, Any]) -> Iterator[str]:
     """Say which roles have more to say than IAM takes, in any variant of the template."""
-    for values in variants.variants(template):
-        for name, resource in variants.settled(template, values)["Resources"].items():
+    for values in variants.variant_values(template):
+        for name, resource in variants.resolve(template, values)["Resources"].items():
             if resource["Type"] == "AWS::IAM::Role":
                 properties = resource["Properties"]
                 trust = length(properties["AssumeRolePolicyDocument"])
@@ -128,4 +128,4 @@ def test_a_role_with_too_much_to_say_is_told() -> None:
 
 def test_a_file_is_predicted_with_all_the_cells_that_it_was_trained_with() -> None:
     """`local infer` reads files by itself, and must not refuse what the container takes."""
-    assert infer.LONGEST_CELL == data.LONGEST_ROW
+    assert prediction.LONGEST_CELL == data.LONGEST_ROW

@@ -14,7 +14,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +194,7 @@ def copied(tmp_path: Path) -> Path:
             ["PostTrafficFunction never does s3:ListBucket"],
         ),
         (
-            "canary/golden_file.py",
+            "canary/golden_set.py",
             "s3.get_object(",
             "s3.head_object(",
             ["SyntheticFunction may not s3:HeadObject", "SyntheticFunction never does kms:Decrypt"],

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from scripts.lint import variants
-from scripts.lint.__main__ import read_template, template_paths
+from scripts.templates import variants
+from scripts.templates.read import read_template, template_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,9 +123,9 @@ def made(templates: Iterable[Template]) -> dict[str, list[dict[str, Any]]]:
     """Give all resources by type, as CloudFormation makes them in any variant."""
     found: dict[str, list[dict[str, Any]]] = {}
     for template in templates:
-        for values in variants.variants(template):
-            whole = variants.transformed(template, values) if "Transform" in template else template
-            for resource in variants.settled(whole, values)["Resources"].values():
+        for values in variants.variant_values(template):
+            whole = variants.transform_sam(template, values) if "Transform" in template else template
+            for resource in variants.resolve(whole, values)["Resources"].values():
                 found.setdefault(resource["Type"], []).append(resource)
     return found
 

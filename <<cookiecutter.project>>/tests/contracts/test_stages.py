@@ -19,8 +19,8 @@ from container.data.schema import Target
 from container.payload import images, negotiation
 from functions.api import endpoint
 from functions.api.settings import Settings
-from pipeline import run_pipeline
-from scripts.lint.__main__ import machines_in, read_template, walk
+from pipeline.rules import MAX_FEATURE_LENGTH
+from scripts.templates.read import machines_in, read_template, walk
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -174,9 +174,9 @@ def test_the_state_machine_runs_commands_of_the_container() -> None:
 
 def test_a_command_that_is_not_there_is_told() -> None:
     """Both ways."""
-    path = ["workflow", "States", "Evaluate", "Arguments", "AppSpecification", "ContainerArguments"]
+    path = ["workflow", "States", "EvaluateModel", "Arguments", "AppSpecification", "ContainerArguments"]
     found = list(command_faults(changed(MACHINES, path, ["evalute"]), COMMANDS))
-    assert found == ["Evaluate runs evalute, which the container lacks", "nothing runs evaluate"]
+    assert found == ["EvaluateModel runs evalute, which the container lacks", "nothing runs evaluate"]
 
 
 # Alarms and who feeds them
@@ -274,7 +274,7 @@ LIMITS = {  # of each service, in characters
 LONGEST = {
     "Project": "p" * 16,
     "ExecutionId": "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10",
-    "Feature": "f" * run_pipeline.LONGEST_FEATURE,
+    "Feature": "f" * MAX_FEATURE_LENGTH,
 }
 
 
@@ -355,8 +355,8 @@ def test_names_of_jobs_fit(name: str) -> None:
 
 def test_a_jobs_name_that_is_too_long_or_used_twice_is_told() -> None:
     """One letter more, and the execution alone."""
-    path = ["States", "Prepare", "Arguments", "ProcessingJobName"]
-    given = MACHINES["workflow"]["States"]["Prepare"]["Arguments"]["ProcessingJobName"]
+    path = ["States", "PrepareData", "Arguments", "ProcessingJobName"]
+    given = MACHINES["workflow"]["States"]["PrepareData"]["Arguments"]["ProcessingJobName"]
     (fault,) = job_name_faults(changed(MACHINES["workflow"], path, given.replace("-prep-", "-preparation-")))
     assert fault.endswith("ProcessingJobName has 67 characters, and 63 are taken")
     alone = "{% '${Project}-' & $states.context.Execution.Name %}"

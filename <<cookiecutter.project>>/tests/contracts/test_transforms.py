@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from scripts.delivery import stacks
-from scripts.lint.__main__ import read_template, template_paths
-from scripts.lint.variants import transforms
+from scripts.templates.read import read_template, template_paths
+from scripts.templates.variants import transform_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def faults(templates: dict[str, Content]) -> list[str]:
     found = []
     for role, names in deployed(templates).items():
         may = allowed(templates[ROLES[role]]["Resources"][role])
-        used = {arn(one) for name in names for one in transforms(templates[name])}
+        used = {arn(one) for name in names for one in transform_names(templates[name])}
         found += [f"{role} may not use {one}" for one in sorted(used - may)]
         found += [f"{role} never uses {one}" for one in sorted(may - used)]
     return found
@@ -144,5 +144,5 @@ def test_a_wide_or_misnamed_right_is_reported(resource: str) -> None:
 
 def test_the_scripts_acknowledge_what_the_platforms_templates_need() -> None:
     """CloudFormation expands a transform only with CAPABILITY_AUTO_EXPAND."""
-    needed = any(transforms(TEMPLATES[name]) for name in PLATFORM)
+    needed = any(transform_names(TEMPLATES[name]) for name in PLATFORM)
     assert needed == ("CAPABILITY_AUTO_EXPAND" in stacks.CAPABILITIES)

@@ -1,4 +1,4 @@
-"""Small servers on this machine that speak AWS's protocols, and boto3 clients of them."""
+"""Local servers that speak AWS's protocols, and boto3 clients for them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """A response; None as the body hangs up without one."""
+    """A response; without a body, the server closes the connection."""
 
     status: int = 200
     body: bytes | None = b"{}"
@@ -53,31 +53,31 @@ Answer = Callable[[Call], Reply]
 
 
 def says(content: Any, status: int = 200) -> Reply:
-    """Answer as a JSON service does."""
+    """Return a response of a JSON service."""
     return Reply(status, json.dumps(content).encode(), {"content-type": "application/x-amz-json-1.1"})
 
 
 def refuses(code: str, message: str = "no", status: int = 400, **facts: Any) -> Reply:
-    """Refuse as a service does."""
+    """Return an error of a service."""
     content = {"__type": code, "message": message, "Message": message, **facts}
     headers = {"content-type": "application/json", "x-amzn-errortype": code}
     return Reply(status, json.dumps(content).encode(), headers)
 
 
 def model_error(status: int, message: str) -> Reply:
-    """Answer as InvokeEndpoint does when the container refused or failed."""
+    """Return the error of InvokeEndpoint for a status of the container."""
     return refuses("ModelError", "Received error", 424, OriginalStatusCode=status, OriginalMessage=message)
 
 
 @dataclass
 class Server:
-    """What listens, and what arrived."""
+    """A listening server and the requests that it has received."""
 
     url: str
     calls: list[Call]
 
     def client(self, service: str, **config: Any) -> Any:
-        """Make a boto3 client of it."""
+        """Create a boto3 client of the server."""
         return boto3.client(service, endpoint_url=self.url, config=Config(**(ONCE | config)), **KEYS)  # type: ignore[call-overload]
 
 
@@ -116,7 +116,7 @@ def _handler(answer: Answer, calls: list[Call]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(reply.body)
 
-        do_GET = do_PUT = do_POST  # noqa: N815  http.server's names
+        do_GET = do_PUT = do_POST  # noqa: N815 - http.server's names
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -126,11 +126,11 @@ def _handler(answer: Answer, calls: list[Call]) -> type[BaseHTTPRequestHandler]:
 
 @dataclass(frozen=True)
 class Context:
-    """Lambda's context, as far as it is read."""
+    """The part of Lambda's context that the functions read."""
 
     milliseconds: int = 60_000
     aws_request_id: str = "request-1"
 
     def get_remaining_time_in_millis(self) -> int:
-        """Give the time that is left."""
+        """Return the remaining time."""
         return self.milliseconds

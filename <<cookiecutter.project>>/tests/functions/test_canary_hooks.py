@@ -1,4 +1,4 @@
-"""CodeDeploy is told how a hook ended, a bad endpoint gets no traffic, and a good one does."""
+"""The hooks: CodeDeploy gets the outcome of each, and only a valid endpoint gets traffic."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
-from functions.canary import asking, endpoints, golden, hook, post_traffic, pre_traffic, synthetic
-from functions.canary.deadline import Deadline, OutOfTimeError
-from functions.canary.examination import UnfitError
-from functions.canary.golden_file import Golden, Row
-from functions.canary.settings import PostTraffic, PreTraffic, Synthetic
+from functions.canary import endpoints, golden_requests, hook, post_traffic, pre_traffic, synthetic, verify
+from functions.canary.deadline import Deadline, DeadlineExceededError
+from functions.canary.golden_set import GoldenRequest, GoldenSet
+from functions.canary.settings import PostTrafficSettings, PreTrafficSettings, SyntheticSettings
+from functions.canary.validation import ValidationFailedError
 from tests.functions.aws import Call, Context, Reply, Server, model_error, refuses, says, serving
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ NEW, OLD = "house-prd-2", "house-prd-1"
 EVENT = {"DeploymentId": "d-1", "LifecycleEventHookExecutionId": "hook-1"}
 GOLDEN_URL = "s3://bucket/models/2/golden.json"
 ROWS = [(f"golden-{number:04}", f"{number}.5,1", float(number), number + 0.25) for number in range(1, 11)]
-PRE = PreTraffic(1e-9, 0.1, 400, NEW, GOLDEN_URL, "house-api", "live", 4)
-POST = PostTraffic(1e-9, 0.1, 400, NEW, GOLDEN_URL, f"s3://bucket/capture/{NEW}/", 100)
+PRE = PreTrafficSettings(1e-9, 0.1, 400, NEW, GOLDEN_URL, "house-api", "live", 4)
+POST = PostTrafficSettings(1e-9, 0.1, 400, NEW, GOLDEN_URL, f"s3://bucket/capture/{NEW}/", 100)
 
 
 class Aws:
-    """An account with two endpoints, of which a test breaks what it wants."""
+    """An account with two endpoints, of which a test can break a part."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[Call], Reply]] = {NEW: self.good, OLD: self.good}
@@ -133,26 +133,25 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aws]:
         yield aws
 
 
-def before(aws: Aws, settings: PreTraffic = PRE, seconds: float = 20, **config: Any) -> hook.Facts:
+def before(
+    aws: Aws, settings: PreTrafficSettings = PRE, seconds: float = 20, **config: Any
+) -> hook.HookResult:
     """Run the check before traffic."""
     client = aws.server.client
     runtime = client("sagemaker-runtime", **config)
-    own = pre_traffic.Clients(client("lambda"), runtime, client("s3"), client("sagemaker"))
-    return pre_traffic.check(settings, own, Deadline(time.monotonic() + seconds))
+    clients = pre_traffic.Clients(client("lambda"), runtime, client("s3"), client("sagemaker"))
+    return pre_traffic.check(settings, clients, Deadline(time.monotonic() + seconds))
 
 
-def after(aws: Aws, settings: PostTraffic = POST, seconds: float = 20) -> hook.Facts:
+def after(aws: Aws, settings: PostTrafficSettings = POST, seconds: float = 20) -> hook.HookResult:
     """Run the check after traffic."""
-    own = post_traffic.Clients(*map(aws.server.client, ("codedeploy", "sagemaker-runtime", "s3")))
-    return post_traffic.check(settings, own, "d-1", Deadline(time.monotonic() + seconds))
+    clients = post_traffic.Clients(*map(aws.server.client, ("codedeploy", "sagemaker-runtime", "s3")))
+    return post_traffic.check(settings, clients, "d-1", Deadline(time.monotonic() + seconds))
 
 
 def invocations(aws: Aws, endpoint: str) -> list[Call]:
-    """Give the requests that an endpoint got."""
+    """Return the requests to an endpoint."""
     return [c for c in aws.server.calls if c.path.endswith("/invocations") and c.endpoint == endpoint]
-
-
-# Before traffic
 
 
 def test_a_good_model_passes(aws: Aws) -> None:
@@ -166,22 +165,22 @@ def test_a_good_model_passes(aws: Aws) -> None:
 
 
 @contextmanager
-def unfit(words: str) -> Iterator[None]:
-    with pytest.raises(UnfitError, match=words):
+def validation_fails(words: str) -> Iterator[None]:
+    with pytest.raises(ValidationFailedError, match=words):
         yield
 
 
 def test_a_model_that_is_not_the_evaluated_one_is_stopped(aws: Aws) -> None:
-    """A wrong artefact shows, however well it predicts."""
+    """A wrong model archive is found, even if the model predicts well."""
     aws.answers[NEW] = lambda call: predictions(float(call.body.decode().split(".")[0]))
-    with unfit("another model is served"):
+    with validation_fails("another model is served"):
         before(aws)
 
 
 def test_a_model_worse_than_the_champion_is_stopped(aws: Aws) -> None:
-    """By more than the tolerance, and not by less."""
+    """A model that is worse by more than the tolerance is stopped, and no other."""
     aws.answers[OLD] = lambda call: predictions(float(call.body.decode().split(".")[0]))
-    with unfit("more than the tolerance of 0.05"):
+    with validation_fails("more than the tolerance of 0.05"):
         before(aws, replace(PRE, golden_tolerance=0.05))
     assert before(aws, replace(PRE, golden_tolerance=0.11))["champion_error"] == 0
 
@@ -198,29 +197,29 @@ def test_a_model_worse_than_the_champion_is_stopped(aws: Aws) -> None:
     ],
 )
 def test_a_model_that_does_not_answer_is_stopped_soon(aws: Aws, reply: Reply, words: str) -> None:
-    """Three failures are enough, and their reason is told."""
+    """Three failures are enough, and the message has their reason."""
     aws.answers[NEW] = lambda _: reply
-    with unfit(words):
+    with validation_fails(words):
         before(aws)
-    assert len(invocations(aws, NEW)) == asking.MOST_PROBLEMS
+    assert len(invocations(aws, NEW)) == golden_requests.MAX_FAILURES
 
 
 def test_one_failure_in_many_stops_the_model(aws: Aws) -> None:
-    """A golden request is not asked twice."""
+    """A golden request is not retried."""
     aws.answers[NEW] = lambda call: model_error(500, "boom") if b"5.5" in call.body else aws.good(call)
-    with unfit("golden-0005"):
+    with validation_fails("golden-0005"):
         before(aws)
 
 
 def test_a_slow_or_hanging_model_is_stopped(aws: Aws) -> None:
-    """Late answers stop it as no answer does."""
+    """A late answer counts like a missing one."""
 
     def late(call: Call) -> Reply:
         time.sleep(0.03)
         return aws.good(call)
 
     aws.answers[NEW] = late
-    with unfit("20 ms are allowed"):
+    with validation_fails("20 ms are allowed"):
         before(aws, replace(PRE, latency_threshold_ms=20))
     assert len(invocations(aws, NEW)) == 2  # of ten: the others could change nothing
 
@@ -229,12 +228,12 @@ def test_a_slow_or_hanging_model_is_stopped(aws: Aws) -> None:
         return aws.good(call)
 
     aws.answers[NEW] = hang
-    with unfit("Read timeout"):
+    with validation_fails("Read timeout"):
         before(aws, read_timeout=0.5)
 
 
 @pytest.mark.parametrize("failing", [model_error(400, "no such column"), model_error(500, "boom")])
-def test_a_champion_that_fails_holds_up_no_successor(aws: Aws, failing: Reply) -> None:
+def test_a_failing_champion_does_not_block_its_successor(aws: Aws, failing: Reply) -> None:
     """New columns can be introduced, and a broken model replaced."""
     aws.answers[OLD] = lambda _: failing
     facts = before(aws)
@@ -242,8 +241,8 @@ def test_a_champion_that_fails_holds_up_no_successor(aws: Aws, failing: Reply) -
     assert facts["champion_note"].startswith(f"{OLD} failed")
 
 
-def test_a_slow_champion_holds_up_no_successor(aws: Aws) -> None:
-    """Nobody waits for a hundred late answers of the model that is to go."""
+def test_a_slow_champion_does_not_block_its_successor(aws: Aws) -> None:
+    """The check does not wait for all late answers of the old model."""
 
     def late(call: Call) -> Reply:
         time.sleep(0.25)
@@ -254,23 +253,23 @@ def test_a_slow_champion_holds_up_no_successor(aws: Aws) -> None:
     assert len(invocations(aws, OLD)) == 2
 
 
-def test_without_a_champion_the_model_is_examined_alone(aws: Aws) -> None:
-    """A first version, and one that is deployed again, need no other."""
+def test_without_a_champion_the_model_is_validated_alone(aws: Aws) -> None:
+    """This is so for the first version, and for one that is deployed again."""
     aws.functions.clear()
     assert before(aws)["champion_note"] == "no other endpoint serves"
 
 
-def test_an_endpoint_that_is_not_ready_or_not_watched_is_stopped(aws: Aws) -> None:
-    """Traffic goes to endpoints in service with capture on only."""
+def test_an_endpoint_that_is_not_in_service_or_captures_nothing_is_stopped(aws: Aws) -> None:
+    """Traffic goes only to endpoints in service that capture their requests."""
     aws.described[NEW] = aws.endpoint(1, EndpointStatus="Failed", FailureReason="no capacity")
-    with unfit("no capacity"):
+    with validation_fails("no capacity"):
         before(aws)
     for capture in ({}, {"EnableCapture": True, "CaptureStatus": "Stopped"}, {"EnableCapture": False}):
         aws.described[NEW] = aws.endpoint(1, DataCaptureConfig=capture)
-        with unfit("capture"):
+        with validation_fails("capture"):
             before(aws)
     aws.described[NEW] = aws.endpoint(1, EndpointStatus="Creating")
-    with pytest.raises(OutOfTimeError, match="is Creating"):
+    with pytest.raises(DeadlineExceededError, match="is Creating"):
         before(aws, seconds=0.1)
     assert not invocations(aws, NEW)
 
@@ -279,23 +278,20 @@ def test_an_endpoint_that_is_not_ready_or_not_watched_is_stopped(aws: Aws) -> No
 def test_the_new_endpoint_is_as_large_as_the_old_one(
     aws: Aws, old: int, new: int, most: int, becomes: int
 ) -> None:
-    """Traffic that took three instances finds three, if scaling allows so many; nothing is made smaller."""
+    """It gets the old endpoint's instance count within the scaling limit, and never fewer than it has."""
     aws.described |= {OLD: aws.endpoint(old), NEW: aws.endpoint(new)}
     assert before(aws, replace(PRE, max_capacity=most))["instances"] == becomes
 
 
-def test_a_champion_that_is_gone_asks_for_no_instances(aws: Aws) -> None:
+def test_a_deleted_champion_needs_no_instances(aws: Aws) -> None:
     """The alias may name an endpoint that someone deleted."""
     del aws.described[OLD]
     aws.answers[OLD] = lambda _: refuses("ValidationError", "Endpoint not found.")
     assert before(aws)["instances"] == 1
 
 
-# After traffic
-
-
 def test_a_captured_request_ends_the_wait(aws: Aws) -> None:
-    """Records may come minutes late."""
+    """Records may arrive minutes later."""
 
     def flush(call: Call) -> Reply:
         if len(invocations(aws, NEW)) == len(ROWS):
@@ -306,20 +302,20 @@ def test_a_captured_request_ends_the_wait(aws: Aws) -> None:
     assert after(aws)["captured"] == 1
 
 
-def test_records_of_others_and_of_before_do_not_count(aws: Aws) -> None:
-    """Neither another endpoint's, nor what was captured or written before this deployment began."""
+def test_records_of_other_endpoints_and_earlier_ones_do_not_count(aws: Aws) -> None:
+    """Records of another endpoint, and those captured or written before the deployment began."""
     before_it = aws.began - timedelta(seconds=10)
     aws.capture(f"capture/{OLD}/AllTraffic/1.jsonl", now())
     aws.capture(f"capture/{NEW}/AllTraffic/1.jsonl", before_it)
     aws.capture(f"capture/{NEW}/AllTraffic/2.jsonl", before_it, modified=now())
-    with pytest.raises(OutOfTimeError, match="captured"):
+    with pytest.raises(DeadlineExceededError, match="captured"):
         after(aws, seconds=4.0)  # enough to ask on a busy machine, and then to wait in vain
     (listing,) = {c.path.partition("?")[2] for c in aws.server.calls if "list-type" in c.path}
     assert f"prefix=capture%2F{NEW}%2F" in listing
 
 
-def test_a_small_share_of_captured_requests_gets_more_requests(aws: Aws) -> None:
-    """So that no record means that capture is broken; without capture nothing is waited for."""
+def test_a_small_capture_percentage_gets_more_requests(aws: Aws) -> None:
+    """Then a missing record means that capture is broken; without capture, the hook does not wait."""
     aws.capture(f"capture/{NEW}/AllTraffic/1.jsonl", now())
     after(aws, replace(POST, capture_percentage=50))
     assert len(invocations(aws, NEW)) == 30
@@ -327,22 +323,21 @@ def test_a_small_share_of_captured_requests_gets_more_requests(aws: Aws) -> None
 
 
 def test_a_model_that_broke_under_traffic_is_found_afterwards(aws: Aws) -> None:
-    """The golden requests are asked once more."""
+    """The golden requests are sent once more."""
     aws.answers[NEW] = lambda _: model_error(500, "boom")
-    with unfit("boom"):
+    with validation_fails("boom"):
         after(aws)
 
 
-# Whatever happens, CodeDeploy is told
-
-
-def run(aws: Aws, check: Callable[[Deadline], hook.Facts], milliseconds: int = 60_000) -> hook.Facts:
+def run(
+    aws: Aws, check: Callable[[Deadline], hook.HookResult], milliseconds: int = 60_000
+) -> hook.HookResult:
     """Run a hook."""
     return hook.run(EVENT, Context(milliseconds), aws.server.client("codedeploy"), check)
 
 
-def test_success_is_told_once(aws: Aws) -> None:
-    """The deployment goes on."""
+def test_success_is_reported_once(aws: Aws) -> None:
+    """The deployment continues."""
     assert run(aws, lambda _: {"requests": 1}) == {"Status": "Succeeded", "requests": 1}
     (call,) = aws.server.calls
     assert call.json() == {
@@ -354,23 +349,30 @@ def test_success_is_told_once(aws: Aws) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [UnfitError("bad"), KeyError("x"), SystemExit(1), KeyboardInterrupt(), MemoryError(), RecursionError()],
+    [
+        ValidationFailedError("bad"),
+        KeyError("x"),
+        SystemExit(1),
+        KeyboardInterrupt(),
+        MemoryError(),
+        RecursionError(),
+    ],
 )
-def test_whatever_raises_is_told_as_a_failure(aws: Aws, error: BaseException) -> None:
+def test_any_exception_is_reported_as_a_failure(aws: Aws, error: BaseException) -> None:
     """The hook does not raise, or Lambda would run it again."""
 
-    def check(_: Deadline) -> hook.Facts:
+    def check(_: Deadline) -> hook.HookResult:
         raise error
 
     assert run(aws, check)["Error"] == type(error).__name__
     assert aws.statuses == ["Failed"]
 
 
-def test_a_check_that_hangs_is_told_as_a_failure_before_lambda_ends_it(aws: Aws) -> None:
-    """CodeDeploy would wait for an hour otherwise; what the check says afterwards comes too late."""
+def test_a_check_that_hangs_is_reported_before_lambda_ends_it(aws: Aws) -> None:
+    """CodeDeploy would wait for an hour otherwise; a later result of the check is ignored."""
     began = time.monotonic()
 
-    def check(_: Deadline) -> hook.Facts:
+    def check(_: Deadline) -> hook.HookResult:
         while not aws.statuses:
             time.sleep(0.01)
         assert time.monotonic() - began < 0.5
@@ -381,9 +383,9 @@ def test_a_check_that_hangs_is_told_as_a_failure_before_lambda_ends_it(aws: Aws)
 
 
 def test_waiting_ends_before_the_function_does(aws: Aws) -> None:
-    """A check that waits says what it was waiting for."""
+    """The message says what the check was waiting for."""
 
-    def check(deadline: Deadline) -> hook.Facts:
+    def check(deadline: Deadline) -> hook.HookResult:
         deadline.pause(60, "nothing came.")
         return {}
 
@@ -391,8 +393,8 @@ def test_waiting_ends_before_the_function_does(aws: Aws) -> None:
     assert facts["Reason"] == "Time ran out: nothing came."
 
 
-def test_a_hook_that_cannot_tell_raises_and_one_that_told_before_does_not(aws: Aws) -> None:
-    """Lambda then tries again; the second time CodeDeploy may know already."""
+def test_a_hook_that_cannot_report_raises(aws: Aws) -> None:
+    """Lambda then invokes it again; a status that CodeDeploy has already is not an error."""
     aws.codedeploy = lambda _: refuses("ThrottlingException")
     with pytest.raises(ClientError):
         run(aws, lambda _: {})
@@ -401,28 +403,28 @@ def test_a_hook_that_cannot_tell_raises_and_one_that_told_before_does_not(aws: A
 
 
 @pytest.mark.parametrize("module", [pre_traffic, post_traffic])
-def test_a_hook_that_was_given_no_settings_tells_so(
+def test_a_hook_without_settings_reports_a_failure(
     aws: Aws, module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mistakes in the template do not leave CodeDeploy waiting."""
-    use(monkeypatch, aws)
+    use_server(monkeypatch, aws)
     facts = module.handler(EVENT, Context())
     assert (facts["Status"], facts["Error"], aws.statuses) == ("Failed", "SettingsError", ["Failed"])
 
 
 def test_the_handlers_run_their_checks(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the template sets is what the handlers read."""
-    use(monkeypatch, aws)
+    """The handlers read the variables that the template sets."""
+    use_server(monkeypatch, aws)
     for name, value in (vars(PRE) | vars(POST)).items():
         monkeypatch.setenv(name.upper(), str(value))
     aws.capture(f"capture/{NEW}/AllTraffic/1.jsonl", now())
     assert pre_traffic.handler(EVENT, Context())["Status"] == "Succeeded"
     assert post_traffic.handler(EVENT, Context())["Status"] == "Succeeded"
-    assert golden.handler({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL}, Context())["requests"] == 10
+    assert verify.handler({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL}, Context())["requests"] == 10
 
 
-def use(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
-    """Let clients be made as in Lambda, and reach the test's server."""
+def use_server(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
+    """Let clients be created as in Lambda, and connect to the test's server."""
     for name, value in {
         "AWS_ENDPOINT_URL": aws.server.url,
         "AWS_ACCESS_KEY_ID": "test",
@@ -432,23 +434,17 @@ def use(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
         monkeypatch.setenv(name, value)
 
 
-# As a step of the pipeline
-
-
-def test_the_step_fails_by_raising(aws: Aws) -> None:
-    """The state machine sees the name of the error and its reason."""
+def test_a_failed_verification_raises(aws: Aws) -> None:
+    """The state machine gets the name of the error and its message."""
     aws.answers[NEW] = lambda _: model_error(500, "boom")
-    own = golden.Clients(*map(aws.server.client, ("sagemaker-runtime", "s3", "sagemaker")))
-    task = golden.Task.read({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL, "Champion": OLD})
-    with unfit("boom"):
-        golden.check(task, PRE, own, Deadline(time.monotonic() + 20))
-
-
-# Synthetic requests
+    clients = verify.Clients(*map(aws.server.client, ("sagemaker-runtime", "s3", "sagemaker")))
+    request = verify.VerificationRequest.read({"EndpointName": NEW, "GoldenUrl": GOLDEN_URL, "Champion": OLD})
+    with validation_fails("boom"):
+        verify.check(request, PRE, clients, Deadline(time.monotonic() + 20))
 
 
 def test_synthetic_requests_go_through_the_alias() -> None:
-    """They are counted by the version that answered, and a failure ends nothing."""
+    """They are counted by the version that answered, and a failure does not stop the rest."""
     replies = [
         Reply(200, b'{"statusCode": 200, "headers": {"x-model-version": "2"}, "body": "1"}'),
         Reply(200, b'{"errorType": "ModelError"}', {"X-Amz-Function-Error": "Unhandled"}),
@@ -456,9 +452,12 @@ def test_synthetic_requests_go_through_the_alias() -> None:
         refuses("TooManyRequestsException", status=429),
         Reply(200, b'{"statusCode": 200, "headers": {"x-model-version": "1"}, "body": "1"}'),
     ]
-    two = Golden("text/csv", (Row("golden-0001", "1,2", 1.0, 1.0), Row("golden-0002", "3,4", 1.0, 1.0)))
+    two = GoldenSet(
+        "text/csv",
+        (GoldenRequest("golden-0001", "1,2", 1.0, 1.0), GoldenRequest("golden-0002", "3,4", 1.0, 1.0)),
+    )
     with serving(lambda _: replies.pop(0)) as server:
-        settings = Synthetic(GOLDEN_URL, "house-api", "live", 5)
+        settings = SyntheticSettings(GOLDEN_URL, "house-api", "live", 5)
         facts = synthetic.send(server.client("lambda"), settings, two, 5, Deadline(time.monotonic() + 20))
     counts = {"2": 1, "ModelError": 1, "status 400": 1, "ClientError": 1, "1": 1}
     assert facts["sent"] == 5
@@ -475,9 +474,9 @@ def test_synthetic_requests_go_through_the_alias() -> None:
 
 
 def test_synthetic_requests_end_in_time() -> None:
-    """A hanging model does not pile them up."""
-    settings = Synthetic(GOLDEN_URL, "house-api", "live", 5)
-    nothing = Golden("text/csv", (Row("golden-0001", "1,2", 1.0, 1.0),))
+    """Requests do not pile up behind a hanging model."""
+    settings = SyntheticSettings(GOLDEN_URL, "house-api", "live", 5)
+    nothing = GoldenSet("text/csv", (GoldenRequest("golden-0001", "1,2", 1.0, 1.0),))
     assert synthetic.send(None, settings, nothing, 5, Deadline(0.0)) == {"sent": 0, "answered": {}}
 
 
@@ -485,10 +484,10 @@ def test_synthetic_requests_end_in_time() -> None:
     ("routing", "number"),
     [({}, 1), ({"AdditionalVersionWeights": {}}, 1), ({"AdditionalVersionWeights": {"2": 0.1}}, 60)],
 )
-def test_synthetic_requests_are_many_while_the_traffic_moves(routing: dict[str, Any], number: int) -> None:
-    """An alias that has moved says so by weights that are gone, or by none."""
+def test_synthetic_requests_are_many_while_traffic_shifts(routing: dict[str, Any], number: int) -> None:
+    """An alias after its move has empty weights, or none."""
     reply = says({"FunctionVersion": "1", "RoutingConfig": routing} if routing else {"FunctionVersion": "1"})
     with serving(lambda _: reply) as server:
-        settings = Synthetic(GOLDEN_URL, "house-api", "live", 60)
-        assert synthetic.requests(server.client("lambda"), settings) == number
+        settings = SyntheticSettings(GOLDEN_URL, "house-api", "live", 60)
+        assert synthetic.request_count(server.client("lambda"), settings) == number
     assert [call.path for call in server.calls] == ["/2015-03-31/functions/house-api/aliases/live"]

@@ -1,4 +1,4 @@
-"""A wrong model is told from a right one, and a worse one from one that is as good."""
+"""The comparison of answers: a wrong model is found, and so is a model that is worse."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.canary import capture, golden_file, scoring
-from functions.canary.golden_file import Row
+from functions.canary import capture, golden_set, scoring
+from functions.canary.golden_set import GoldenRequest
 from functions.canary.settings import Limits, SettingsError, read
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -20,33 +20,33 @@ NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 @given(NUMBERS, st.floats(1e-8, 1e-2))
 def test_an_answer_may_differ_in_its_last_bits_only(value: float, change: float) -> None:
     """The same model on another processor passes; another model does not."""
-    assert scoring.same(value, value * (1 + 1e-12), 1e-9)
+    assert scoring.matches(value, value * (1 + 1e-12), 1e-9)
     if abs(value) > 1e-3:
-        assert not scoring.same(value, value * (1 + change), 1e-9)
+        assert not scoring.matches(value, value * (1 + change), 1e-9)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1))
-def test_a_model_in_32_bits_may_differ_by_what_they_hold(value: float, change: float) -> None:
-    """Its sums are added in another order on another processor, which near 0 is any share of an answer."""
+def test_a_model_in_32_bits_may_differ_by_the_absolute_tolerance(value: float, change: float) -> None:
+    """Another processor adds in another order, and near 0 that is any share of an answer."""
     recorded = {"label": "a", "probabilities": {"a": value}}
     near, far = value + change * 9e-6, value + 2e-5
-    assert scoring.same(recorded, {"label": "a", "probabilities": {"a": near}}, 1e-9, 1e-5)
-    assert not scoring.same(recorded, {"label": "a", "probabilities": {"a": far}}, 1e-9, 1e-5)
+    assert scoring.matches(recorded, {"label": "a", "probabilities": {"a": near}}, 1e-9, 1e-5)
+    assert not scoring.matches(recorded, {"label": "a", "probabilities": {"a": far}}, 1e-9, 1e-5)
 
 
-def test_golden_requests_say_how_exact_their_answers_are() -> None:
-    """Files of before say nothing, and are held to the last bits."""
-    requests = [{"id": "golden-0001", "body": "1", "label": 1.0, "answer": 1.0}]
-    written = {"version": 1, "content_type": "text/csv", "requests": requests}
-    assert golden_file.parse(json.dumps(written).encode(), "s3://b/golden.json").precision == 0
-    exact = golden_file.parse(json.dumps(written | {"precision": 2e-5}).encode(), "s3://b/golden.json")
-    assert exact.precision == 2e-5
+def test_the_golden_set_has_an_absolute_tolerance() -> None:
+    """Older files have none, and are compared to the last bits."""
+    sent = [{"id": "golden-0001", "body": "1", "label": 1.0, "answer": 1.0}]
+    written = {"version": 1, "content_type": "text/csv", "requests": sent}
+    assert golden_set.parse(json.dumps(written).encode(), "s3://b/golden.json").absolute_tolerance == 0
+    exact = golden_set.parse(json.dumps(written | {"precision": 2e-5}).encode(), "s3://b/golden.json")
+    assert exact.absolute_tolerance == 2e-5
 
 
 def test_probabilities_are_compared_too() -> None:
-    """A classifier that says the same with other confidence is another one."""
+    """A classifier with the same label and another confidence is another model."""
     recorded = {"label": "a", "probabilities": {"a": 0.9, "b": 0.1}}
-    assert scoring.same(recorded, json.loads(json.dumps(recorded)), 1e-9)
+    assert scoring.matches(recorded, json.loads(json.dumps(recorded)), 1e-9)
     others: list[Any] = [
         {"label": "a", "probabilities": {"a": 0.8, "b": 0.2}},
         {"label": "b", "probabilities": {"a": 0.9, "b": 0.1}},
@@ -54,31 +54,31 @@ def test_probabilities_are_compared_too() -> None:
         "a",
         None,
     ]
-    assert not any(scoring.same(recorded, other, 1e-9) for other in others)
-    assert not any(scoring.same(1.0, other, 1e-9) for other in (True, None, "1.0", math.nan))
+    assert not any(scoring.matches(recorded, other, 1e-9) for other in others)
+    assert not any(scoring.matches(1.0, other, 1e-9) for other in (True, None, "1.0", math.nan))
 
 
-def rows(*labels: Any) -> list[Row]:
-    return [Row(f"golden-{number}", "", label, 0.0) for number, label in enumerate(labels)]
+def requests(*labels: Any) -> list[GoldenRequest]:
+    return [GoldenRequest(f"golden-{number}", "", label, 0.0) for number, label in enumerate(labels)]
 
 
 @given(st.lists(NUMBERS, min_size=2, max_size=20), st.floats(0.1, 1000))
 def test_the_error_of_numbers_has_no_unit(labels: list[float], factor: float) -> None:
     """One tolerance suits prices in dollars and in millions."""
     guessed = [0.0] * len(labels)
-    small = scoring.error(rows(*labels), guessed)
-    large = scoring.error(rows(*(label * factor for label in labels)), guessed)
-    if scoring.spread(labels) > 1e-6 and len(set(labels)) > 1:
+    small = scoring.error(requests(*labels), guessed)
+    large = scoring.error(requests(*(label * factor for label in labels)), guessed)
+    if scoring.median_deviation(labels) > 1e-6 and len(set(labels)) > 1:
         assert large == pytest.approx(small, rel=1e-6)
 
 
-def test_errors() -> None:
-    """Perfect answers have none; a class is right or wrong; an answer of another kind is infinitely wrong."""
-    assert scoring.error(rows(1.0, 2.0, 4.0), [1.0, 2.0, 4.0]) == 0
-    assert scoring.error(rows(1.0, 2.0, 3.0), [2.0, 2.0, 2.0]) == 1
-    assert scoring.error(rows("a", "b"), [{"label": "a"}, {"label": "a"}]) == 0.5
-    assert scoring.error(rows(1.0, 2.0), ["a", 2.0]) == math.inf
-    assert scoring.error(rows(5.0, 5.0), [5.0, 6.0]) == 0.5
+def test_the_error_of_known_answers() -> None:
+    """Perfect answers have the error 0; an answer of another kind has an infinite one."""
+    assert scoring.error(requests(1.0, 2.0, 4.0), [1.0, 2.0, 4.0]) == 0
+    assert scoring.error(requests(1.0, 2.0, 3.0), [2.0, 2.0, 2.0]) == 1
+    assert scoring.error(requests("a", "b"), [{"label": "a"}, {"label": "a"}]) == 0.5
+    assert scoring.error(requests(1.0, 2.0), ["a", 2.0]) == math.inf
+    assert scoring.error(requests(5.0, 5.0), [5.0, 6.0]) == 0.5
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=50), st.floats(0.01, 1))
@@ -90,7 +90,7 @@ def test_percentiles_are_measured_values(values: list[float], share: float) -> N
 
 
 def test_enough_requests_leave_a_record() -> None:
-    """However small the captured share is, silence means that capture is broken."""
+    """At any capture percentage, a missing record means that capture is broken."""
     assert capture.requests_needed(100) == 1
     for percentage in (1, 10, 50, 99):
         needed = capture.requests_needed(percentage)
@@ -103,13 +103,13 @@ def test_enough_requests_leave_a_record() -> None:
     [b"", b"[]", b"{}", b'{"version": 2, "content_type": "text/csv", "requests": []}', b'{"version": 1}'],
 )
 def test_a_file_without_golden_requests_is_refused(content: bytes) -> None:
-    """Nothing to compare is no success."""
-    with pytest.raises(golden_file.GoldenFileError):
-        golden_file.parse(content, "s3://bucket/golden.json")
+    """An empty comparison must not count as a success."""
+    with pytest.raises(golden_set.GoldenSetError):
+        golden_set.parse(content, "s3://bucket/golden.json")
 
 
-def test_settings_name_what_is_wrong() -> None:
-    """A template that forgot a variable is found by its name."""
+def test_a_settings_error_names_the_variable() -> None:
+    """A variable that the template lacks is found by its name."""
     given = {"ANSWER_TOLERANCE": "1e-9", "GOLDEN_TOLERANCE": "0.1", "LATENCY_THRESHOLD_MS": "500"}
     assert read(Limits, given) == Limits(1e-9, 0.1, 500)
     with pytest.raises(SettingsError, match="LATENCY_THRESHOLD_MS is 'soon'"):

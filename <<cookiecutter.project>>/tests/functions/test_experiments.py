@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from functions.experiments import handler
-from functions.experiments.record import Record
-from functions.experiments.tracking import Tracking, TrackingError, log
+from functions.experiments.record import RunRecord
+from functions.experiments.tracking import TrackingError, TrackingServer, log_run
 from tests.functions.aws import Call, Context, Reply, says, serving
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9_. :/-]{1,250}")
 
 
 class RefusedError(Exception):
-    """What MLflow answers with."""
+    """An error response of MLflow."""
 
     def __init__(self, code: str, status: int = 400) -> None:
         super().__init__(code)
@@ -35,7 +35,7 @@ class RefusedError(Exception):
 
 @dataclass
 class Mlflow:
-    """MLflow's REST API by its own rules, as far as a run takes it."""
+    """The part of MLflow's REST API that a run needs, with its rules."""
 
     experiments: dict[str, str] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Mlflow:
         self.experiments[name] = str(len(self.experiments) + 1)
         return {"experiment_id": self.experiments[name]}
 
-    def _runs_search(self, experiment_ids: list[str], filter: str, max_results: int) -> Any:  # noqa: A002  MLflow's
+    def _runs_search(self, experiment_ids: list[str], filter: str, max_results: int) -> Any:  # noqa: A002 - MLflow's
         (name,) = re.findall(r"attributes\.run_name = '(.+)'", filter)
         found = [
             {"info": run["info"]}
@@ -107,20 +107,20 @@ class Mlflow:
 
 
 @pytest.fixture(params=["stand-in", "real"])
-def tracking(request: pytest.FixtureRequest) -> Iterator[Tracking]:
-    """Give a tracking server: the stand-in, and the real one when there is one."""
+def tracking(request: pytest.FixtureRequest) -> Iterator[TrackingServer]:
+    """Return a tracking server: the stand-in, and a real one if its address is set."""
     if request.param == "real":
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         if not uri:
             pytest.skip("MLFLOW_TRACKING_URI names no server")
-        yield Tracking(uri)
+        yield TrackingServer(uri)
         return
     with serving(Mlflow().answer) as server:
-        yield Tracking(server.url)
+        yield TrackingServer(server.url)
 
 
 def an_event(**more: Any) -> dict[str, Any]:
-    """Give what the state machine sends, of an experiment of its own."""
+    """Return the state machine's input, for an experiment of its own."""
     return {
         "Experiment": f"house-{uuid.uuid4().hex[:8]}",
         "Run": str(uuid.uuid4()),
@@ -131,8 +131,8 @@ def an_event(**more: Any) -> dict[str, Any]:
     }
 
 
-def seen(tracking: Tracking, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
-    """Read a run back."""
+def seen(tracking: TrackingServer, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """Read a run."""
     found = tracking.get("runs/get", run_id=run)["run"]
     data = {
         kind: {entry["key"]: entry["value"] for entry in found["data"].get(kind, [])}
@@ -141,8 +141,8 @@ def seen(tracking: Tracking, run: str) -> tuple[Any, dict[str, dict[str, Any]]]:
     return found["info"], data
 
 
-def test_a_training_is_a_finished_run(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With its parameters, metrics and marks, in the project's experiment."""
+def test_a_training_is_a_finished_run(tracking: TrackingServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its parameters, metrics and tags, in the project's experiment."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.mlflow_tracking_uri)
     event = an_event()
     info, data = seen(tracking, handler.handler(event, Context())["RunId"])
@@ -152,31 +152,31 @@ def test_a_training_is_a_finished_run(tracking: Tracking, monkeypatch: pytest.Mo
     assert data["tags"].items() >= event["Tags"].items()
 
 
-def test_a_repeated_call_writes_no_second_run(tracking: Tracking) -> None:
+def test_a_repeated_call_writes_no_second_run(tracking: TrackingServer) -> None:
     """Lambda may run twice for one state; another training is another run of the same experiment."""
     event = an_event()
-    first = log(tracking, Record.read(event))
-    assert log(tracking, Record.read(event)) == first
-    other = log(tracking, Record.read({**event, "Run": str(uuid.uuid4())}))
+    first = log_run(tracking, RunRecord.read(event))
+    assert log_run(tracking, RunRecord.read(event)) == first
+    other = log_run(tracking, RunRecord.read({**event, "Run": str(uuid.uuid4())}))
     assert other != first
     assert seen(tracking, other)[0]["experiment_id"] == seen(tracking, first)[0]["experiment_id"]
 
 
-def test_what_mlflow_does_not_take_is_cut(tracking: Tracking) -> None:
-    """One odd name or long value would cost all that come with it."""
+def test_entries_that_mlflow_refuses_are_cut(tracking: TrackingServer) -> None:
+    """One odd name or long value would cost the whole batch."""
     event = an_event(
         Params={"odd name (x)": 1, "long": "x" * 9000} | {f"p{number:03}": number for number in range(200)},
         Metrics={"rmse": 0.5, "r2": None, "auc": float("nan"), "flag": True},
         Tags={"data": "é" * 9000},
     )
-    _, data = seen(tracking, log(tracking, Record.read(event)))
+    _, data = seen(tracking, log_run(tracking, RunRecord.read(event)))
     assert data["metrics"] == {"rmse": 0.5}
     assert len(data["params"]) == 100
     assert (data["params"]["odd name _x_"], len(data["params"]["long"])) == ("1", 6000)
 
 
-def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
-    """Two trainings may be a project's first ones."""
+def test_an_experiment_that_is_created_meanwhile_is_used() -> None:
+    """Two trainings may be the first of a project."""
     mlflow, hidden = Mlflow(), ["once"]
 
     def answer(call: Call) -> Reply:
@@ -187,7 +187,7 @@ def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
         return mlflow.answer(call)
 
     with serving(answer) as server:
-        run = log(Tracking(server.url), Record.read(an_event(Experiment="house")))
+        run = log_run(TrackingServer(server.url), RunRecord.read(an_event(Experiment="house")))
     assert mlflow.runs[run]["info"]["experiment_id"] == "7"
 
 
@@ -203,10 +203,10 @@ def test_an_experiment_that_is_made_at_the_same_time_is_taken() -> None:
         (Reply(200, None), "gave no answer to experiments/get-by-name"),
     ],
 )
-def test_a_server_that_does_not_take_it_is_told(reply: Reply, words: str) -> None:
-    """In one sentence with the server's address and words."""
+def test_a_refusal_of_the_server_is_reported(reply: Reply, words: str) -> None:
+    """In one sentence with the server's address and message."""
     with serving(lambda _: reply) as server, pytest.raises(TrackingError) as raised:
-        log(Tracking(server.url), Record.read(an_event()))
+        log_run(TrackingServer(server.url), RunRecord.read(an_event()))
     assert str(raised.value).startswith(server.url)
     assert words in str(raised.value)
     assert "\n" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""The API's function as an image: its own command and packages, before Lambda's Runtime API."""
+"""The API's function as an image: its command and packages, run by Lambda's Runtime API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.functions.aws import KEYS, Call, Reply, model_error, serving
 
 if TYPE_CHECKING:
@@ -43,26 +43,26 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="awslambdaric is m
 
 
 def stage() -> dict[str, str]:
-    """Give the instructions of the image's stage by their name, the last where there are several."""
+    """Return the instructions of the image's stage by name, the last one of each."""
     text = (ROOT / "container" / "Dockerfile").read_text(encoding="utf-8")
     (found,) = re.findall(r"(?ms)^FROM \S+ AS lambda\n(.*?)^FROM ", text)
     return dict(re.findall(r"(?m)^([A-Z]+) (.+)$", found))
 
 
 def command() -> list[str]:
-    """Give what the image starts."""
+    """Return the command of the image."""
     instructions = stage()
     return [*json.loads(instructions["ENTRYPOINT"]), *json.loads(instructions["CMD"])]
 
 
 def pinned(path: Path) -> set[str]:
-    """Name the distributions of a requirements file."""
+    """Return the distributions of a requirements file."""
     return set(PINNED.findall(path.read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make the image's directory, and a Python with the packages of its requirements file alone."""
+    """Create the image's directory, and a Python with only the packages of its requirements file."""
     folder = tmp_path_factory.mktemp("image")
     (folder / "api").symlink_to(ROOT / "functions" / "api")
     venv.create(folder / "python", symlinks=True)
@@ -76,7 +76,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Lambda:
-    """Lambda's Runtime API, as far as a runtime calls it, and what runs behind it."""
+    """The part of Lambda's Runtime API that a runtime calls, and the process of the runtime."""
 
     def __init__(self) -> None:
         self.events: Queue[dict[str, Any] | None] = Queue()
@@ -84,7 +84,7 @@ class Lambda:
         self.process: subprocess.Popen[bytes]
 
     def answer(self, call: Call) -> Reply:
-        """Give the next event when there is one; keep what the runtime posts."""
+        """Return the next event when there is one; keep the runtime's posts."""
         if call.path != f"{VERSION}/invocation/next":
             self.posted.put(call)
             return Reply(202)
@@ -100,19 +100,19 @@ class Lambda:
         return Reply(200, json.dumps(event).encode(), headers)
 
     def invoke(self, event: dict[str, Any]) -> tuple[str, Any]:
-        """Send an event, and return what was posted of it and where."""
+        """Send an event, and return the path and content of the runtime's post."""
         self.events.put(event)
-        return self.told()
+        return self.next_post()
 
-    def told(self) -> tuple[str, Any]:
-        """Wait for what the runtime posts."""
+    def next_post(self) -> tuple[str, Any]:
+        """Wait for the runtime's next post."""
         call = self.posted.get(timeout=SECONDS)
         return call.path.removeprefix(VERSION), call.json()
 
 
 @contextmanager
 def running(image: Path, endpoint_url: str, settings: dict[str, str]) -> Iterator[Lambda]:
-    """Start the image's command as Lambda does, for as long as the block runs."""
+    """Start the image's command as Lambda does, for the duration of the block."""
     api = Lambda()
     with serving(api.answer) as server:
         environment = {
@@ -135,7 +135,7 @@ def running(image: Path, endpoint_url: str, settings: dict[str, str]) -> Iterato
             api.events.put(None)
 
 
-def test_the_image_holds_what_the_function_needs_and_no_more() -> None:
+def test_the_image_has_only_the_packages_of_the_function() -> None:
     """A training or serving package would cost every cold start."""
     asked = [path.read_text(encoding="utf-8") for path in (ROOT / "container").glob("requirements*.in")]
     container = {name for text in asked for name in re.findall(r"(?m)^([\w.-]+)", text)}
@@ -153,8 +153,8 @@ def test_the_image_runs_the_handler_of_the_zip() -> None:
 
 
 @on_linux
-def test_the_image_answers_and_tells_of_errors(image: Path) -> None:
-    """What Lambda sends reaches the endpoint and comes back; a failing model is an error of the version."""
+def test_the_image_answers_and_reports_errors(image: Path) -> None:
+    """Events reach the endpoint and answers come back; a failing model is an error of the version."""
     replies = [Reply(200, b"4.5\n", {"content-type": "text/csv"}), model_error(500, "boom"), Reply(200, b"6")]
     with (
         serving(lambda _: replies.pop(0)) as endpoint,
@@ -173,11 +173,11 @@ def test_the_image_answers_and_tells_of_errors(image: Path) -> None:
 
 
 @on_linux
-def test_an_image_that_cannot_start_says_so(image: Path) -> None:
-    """A variable that the template does not set fails the deployment, and names itself."""
+def test_an_image_that_cannot_start_reports_an_error(image: Path) -> None:
+    """A variable that the template does not set fails the deployment, and is named."""
     settings = {name: value for name, value in SETTINGS.items() if name != "ENDPOINT_NAME"}
     with serving(lambda _: Reply()) as endpoint, running(image, endpoint.url, settings) as started:
-        where, error = started.told()
+        where, error = started.next_post()
         assert (where, error["errorType"]) == ("/init/error", "KeyError")
         assert "ENDPOINT_NAME" in error["errorMessage"]
         assert started.process.wait(SECONDS) == 1

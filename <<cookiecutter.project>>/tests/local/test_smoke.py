@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import localcloud
 import polars as pl
 import pytest
 from PIL import Image
 
-from local.cloud import process
+from local.project import read_project
 from scripts.delivery import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ def local(project: Path, *arguments: str) -> str:
 
 def teardown(project: Path, *arguments: str) -> list[str]:
     """Run the command that removes the project, against its local cloud, and give the lines that it said."""
-    cloud = process.find(project)
+    cloud = localcloud.find(read_project(project).cloud)
     assert cloud
     return run(project, "scripts/teardown", *arguments, **cloud.environment).splitlines()
 

@@ -1,16 +1,23 @@
-"""What the tests of the rendering share: a project's settings and a run."""
+"""Settings of a project and arguments of a run, for the tests of the package."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import run_pipeline
+from pipeline.checks import check_consistency
+from pipeline.errors import SettingsError
+from pipeline.parameters import render
+from pipeline.reader import read_section, read_settings
+from pipeline.run import Run, option_name
+from pipeline.settings import Settings
+from tests.pipeline.aws import Aws, serve
 
 EXECUTION_ID = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 LONGEST_PROJECT = "p" * 16
-RUN = run_pipeline.Run(
+RUN = Run(
     commit="3f2a91c",
     data_version="version-1",
     execution_id=EXECUTION_ID,
@@ -20,6 +27,41 @@ RUN = run_pipeline.Run(
     sagemaker_role_arn="arn:aws:iam::000000000000:role/sagemaker",
     notification_topic_arn="arn:aws:sns:eu-central-1:000000000000:topic",
 )
+JOB = {"instance_type": "ml.m5.xlarge", "volume_gb": 30, "max_runtime_seconds": 3600}
+COMPLETE: dict[str, Any] = {
+    "project": {"name": "house", "title": "House", "description": "", "region": "eu-central-1"},
+    "data": {
+        "prefix": "raw/",
+        "target": "price",
+        "seed": 1,
+        "test_fraction": 0.2,
+        "validation_fraction": 0.15,
+    },
+    "model": {"name": "gradient_boosting", "hyperparameters": {}},
+    "gate": {"metric": "auto", "comparison": "auto", "threshold": "naive"},
+    "experiments": {"mlflow_tracking_uri": ""},
+    "stages": {
+        **dict.fromkeys(("prepare", "baseline", "evaluate", "monitor"), JOB),
+        "train": {**JOB, "spot": False, "max_wait_seconds": 3600},
+        "dev": {"instance_type": "ml.m5.large", "instance_count": 1},
+        "prd": {"instance_type": "ml.m5.large", "instance_count": 1},
+    },
+    "monitor": {"window_seconds": 3600, "features": ["a b"]},
+    "governor": {"quiet_seconds": 300},
+}
+
+
+@pytest.fixture
+def table() -> dict[str, Any]:
+    """Return correct settings, for a test to change one of them."""
+    return copy.deepcopy(COMPLETE)
+
+
+def refusal(table: dict[str, Any]) -> str:
+    """Return the message that refuses the settings."""
+    with pytest.raises(SettingsError) as raised:
+        check_consistency(read_section(Settings, table, ""))
+    return str(raised.value)
 
 
 @pytest.fixture
@@ -32,12 +74,18 @@ def project_file(settings_of: Callable[..., str], tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rendered(project_file: Path) -> dict[str, Any]:
-    """Give what every stage is given, by file name."""
-    return run_pipeline.render(run_pipeline.read_settings(project_file), RUN)
+    """Return the content of each rendered file, by its name."""
+    return render(read_settings(project_file), RUN)
 
 
 @pytest.fixture
 def arguments(project_file: Path, tmp_path: Path) -> list[str]:
-    """Give the command's arguments; the files go to the folder `build` beside project.toml."""
-    given = [text for name, value in vars(RUN).items() for text in (run_pipeline.option(name), value)]
+    """Return the command's arguments; the files go to the folder `build` beside project.toml."""
+    given = [text for name, value in vars(RUN).items() for text in (option_name(name), value)]
     return [*given, "--project-file", str(project_file), "--output-dir", str(tmp_path / "build")]
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    """Stand in for S3 and CodePipeline."""
+    yield from serve(Aws())

@@ -1,4 +1,4 @@
-"""What is rendered is what templates, state machine and container take, both ways."""
+"""The contracts of the rendered files with the templates, the state machine and the container, both ways."""
 
 import copy
 import dataclasses
@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from pipeline import run_pipeline
-from scripts.lint.__main__ import expressions, machines_in, read_template
+from pipeline.checks import check_consistency
+from pipeline.inputs import AUTOMATIC_REASONS
+from pipeline.reader import read_section, read_settings
+from pipeline.run import Run
+from pipeline.settings import Settings
+from scripts.templates.read import expressions, machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}
@@ -63,7 +67,7 @@ def test_rendered_parameters_are_the_templates(rendered: Content) -> None:
         ("deploy-model-dev.json", ["Project", "MaxLength"], 15, "Project is 'pppppppppppppppp', which"),
     ],
 )
-def test_another_parameter_is_told(
+def test_parameter_faults_are_reported(
     rendered: Content, file: str, path: list[str], value: Any, words: str
 ) -> None:
     """Both ways, and each kind of rule."""
@@ -108,19 +112,15 @@ def test_settings_and_templates_agree_on_project_names() -> None:
 def test_the_pipeline_takes_the_tags_that_rendering_takes(tags: str, taken: bool) -> None:  # noqa: FBT001
     """Others would be taken when the pipeline is deployed, and then fail every build."""
     pattern = read_template(ROOT / "pipeline" / "pipeline.yml")["Parameters"]["Tags"]["AllowedPattern"]
-    (declared,) = (each for each in dataclasses.fields(run_pipeline.Run) if each.name == "tags")
-    assert bool(re.fullmatch(pattern, tags)) == declared.metadata["rule"].holds(tags) == taken
+    (declared,) = (each for each in dataclasses.fields(Run) if each.name == "tags")
+    assert bool(re.fullmatch(pattern, tags)) == declared.metadata["rule"].accepts(tags) == taken
 
 
 def test_the_pipeline_stack_gives_what_rendering_takes() -> None:
     """What differs by account are outputs of pipeline.yml, so that one can render by hand too."""
     outputs = read_template(ROOT / "pipeline" / "pipeline.yml")["Outputs"]
     names = {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in outputs}
-    taken = {
-        declared.name
-        for declared in dataclasses.fields(run_pipeline.Run)
-        if declared.default is dataclasses.MISSING
-    }
+    taken = {declared.name for declared in dataclasses.fields(Run) if declared.default is dataclasses.MISSING}
     assert (
         taken - {"commit", "data_version", "execution_id", "image_uri"}
         == {name.replace("sage_maker", "sagemaker") for name in names} & taken
@@ -149,7 +149,7 @@ def test_the_state_machine_reads_what_its_input_holds(rendered: Content) -> None
     assert list(input_faults(rendered["workflow-input.json"], MACHINE)) == []
 
 
-def test_another_input_is_told(rendered: Content) -> None:
+def test_input_faults_are_reported(rendered: Content) -> None:
     """Both ways, in a section too."""
     broken = copy.deepcopy(rendered["workflow-input.json"])
     broken["Gate"]["Level"] = broken["Gate"].pop("Threshold")
@@ -197,15 +197,15 @@ def test_reasons_that_the_governor_gives_are_known() -> None:
     schedule = read_template(ROOT / "stacks" / "governor.yml")["Resources"]["Schedule"]["Properties"]
     given = {*re.findall(r'"reason": "(\w+)"', machine), json.loads(schedule["Target"]["Input"])["Reason"]}
     assert given >= {"data", "schedule"}
-    assert given <= set(run_pipeline.UNASKED)
+    assert given <= set(AUTOMATIC_REASONS)
     variables = read_template(ROOT / "pipeline" / "pipeline.yml")["Resources"]["Pipeline"]["Properties"]
     (asked,) = [one["DefaultValue"] for one in variables["Variables"] if one["Name"] == "Reason"]
-    assert asked not in run_pipeline.UNASKED
+    assert asked not in AUTOMATIC_REASONS
 
 
 @pytest.mark.parametrize("stage", ["dev", "prd"])
 def test_verification_asks_the_endpoint_that_was_deployed(rendered: dict[str, Any], stage: str) -> None:
-    """Its name is told to the state machine before the endpoint is there."""
+    """The state machine receives the name before the endpoint exists."""
     parameters = rendered[f"deploy-model-{stage}.json"]["Parameters"]
     template = read_template(ROOT / "stacks" / f"deploy-model-{stage}.yml")
     name = template["Resources"]["Endpoint"]["Properties"]["EndpointName"]["Fn::Sub"]
@@ -256,7 +256,7 @@ def environment_faults(given: Content, code: str) -> Iterator[str]:
     yield from (f"{name} is set, and nobody reads it" for name in sorted(given.keys() - read))
     yield from (f"{name} is read, and nobody sets it" for name in sorted(read - given.keys()))
     yield from (
-        f"{name} has more than 256 characters, or is no text"
+        f"{name} has more than 256 characters, or is not a text"
         for name, value in given.items()
         if not isinstance(value, str) or len(value) > 256
     )
@@ -270,12 +270,12 @@ def test_the_container_reads_the_environment_of_its_jobs(rendered: Content) -> N
         assert list(environment_faults(given, command_code(command))) == [], command
 
 
-def test_another_environment_is_told(rendered: Content) -> None:
+def test_environment_faults_are_reported(rendered: Content) -> None:
     """Both ways, and a value that is too long."""
     given = job_environments(rendered)["prepare"]
     assert set(environment_faults({"SEEDS": "1", "SEED": "1" * 257}, command_code("prepare"))) == {
         "SEEDS is set, and nobody reads it",
-        "SEED has more than 256 characters, or is no text",
+        "SEED has more than 256 characters, or is not a text",
         *(f"{name} is read, and nobody sets it" for name in given.keys() - {"SEED"}),
     }
 
@@ -291,7 +291,7 @@ def test_every_model_of_the_container_can_be_chosen(project_file: Path) -> None:
     assert table["model"]["name"] in offered[table["data"]["workload"]]
     for workload, name in ((workload, name) for workload, names in offered.items() for name in names):
         table["data"]["workload"], table["model"]["name"] = workload, name
-        run_pipeline.check_together(run_pipeline.read_section(run_pipeline.Settings, table, ""))
+        check_consistency(read_section(Settings, table, ""))
 
 
 def test_answers_may_hold_quotes_and_any_script(project_file: Path) -> None:
@@ -303,7 +303,7 @@ def test_answers_may_hold_quotes_and_any_script(project_file: Path) -> None:
     )
     project_file.write_text(text, encoding="utf-8")
     assert tomllib.loads(text)["project"]["title"] == answer
-    assert run_pipeline.read_settings(project_file).project.title == answer
+    assert read_settings(project_file).project.title == answer
 
 
 def test_deployed_names_fit(rendered: dict[str, Any]) -> None:

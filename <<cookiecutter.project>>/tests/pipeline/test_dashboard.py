@@ -13,8 +13,10 @@ import pytest
 
 from functions.api import endpoint
 from functions.api.settings import Settings
-from pipeline import run_pipeline
-from scripts.lint.__main__ import read_template
+from pipeline import dashboard
+from pipeline.errors import SettingsError
+from pipeline.reader import read_settings
+from scripts.templates.read import read_template
 from tests.contracts.test_stages import BY_ALIAS, PUBLISHED
 from tests.pipeline.conftest import RUN
 
@@ -111,7 +113,7 @@ def test_curves_are_drawn_from_what_is_published(published: dict[str, Any]) -> N
         ),
     ],
 )
-def test_an_empty_curve_is_told(
+def test_an_empty_curve_is_reported(
     published: dict[str, Any], widget: int, metric: int, value: list[Any], words: str
 ) -> None:
     """A name that was changed on one side alone shows here."""
@@ -168,8 +170,8 @@ def test_widgets_lie_side_by_side() -> None:
 @pytest.mark.parametrize("image", ["", "111122223333.dkr.ecr.eu-central-1.amazonaws.com/p-api:tag"])
 def test_names_are_those_of_the_deployment(project_file: Path, image: str) -> None:
     """Endpoint, function and pipeline are called on the dashboard as the stacks call them."""
-    settings = run_pipeline.read_settings(project_file)
-    text = run_pipeline.dashboard(settings, dataclasses.replace(RUN, lambda_image_uri=image))
+    settings = read_settings(project_file)
+    text = dashboard.dashboard_body(settings, dataclasses.replace(RUN, lambda_image_uri=image))
     assert "${" not in text
     shown = {
         (name, metric[at + 1])
@@ -196,24 +198,24 @@ def test_a_dashboard_that_cannot_be_is_refused(
     project_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before anything is deployed, with the way out."""
-    settings = run_pipeline.read_settings(project_file)
+    settings = read_settings(project_file)
     for text, words in (
         ('{"widgets": [', "cannot be read as JSON"),
         ('{"widgets": ["${Owner}"]}', "asks for ${Owner}, but there are only Account, Commit,"),
         (json.dumps({"widgets": ["é" * 3000]}), "leave out a widget"),
     ):
         (tmp_path / "dashboard.json").write_text(text, encoding="utf-8")
-        monkeypatch.setattr(run_pipeline, "DASHBOARD", tmp_path / "dashboard.json")
-        with pytest.raises(run_pipeline.SettingsError) as raised:
-            run_pipeline.dashboard_parameters(settings, RUN)
+        monkeypatch.setattr(dashboard, "DASHBOARD", tmp_path / "dashboard.json")
+        with pytest.raises(SettingsError) as raised:
+            dashboard.dashboard_parameters(settings, RUN)
         assert words in str(raised.value)
 
 
 def test_the_pieces_make_the_whole(project_file: Path) -> None:
     """CloudFormation joins them to what was rendered."""
-    settings = run_pipeline.read_settings(project_file)
-    parameters = run_pipeline.dashboard_parameters(settings, RUN)["Parameters"]
+    settings = read_settings(project_file)
+    parameters = dashboard.dashboard_parameters(settings, RUN)
     joined = read_template(ROOT / "stacks" / "dashboard.yml")["Resources"]["Dashboard"]["Properties"]
     whole = re.sub(r"\$\{(\w+)\}", lambda found: parameters[found[1]], joined["DashboardBody"]["Fn::Sub"])
-    assert whole == run_pipeline.dashboard(settings, RUN)
-    assert max(map(len, parameters.values())) == run_pipeline.LONGEST_PARAMETER
+    assert whole == dashboard.dashboard_body(settings, RUN)
+    assert max(map(len, parameters.values())) == dashboard.MAX_PARAMETER_BYTES

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline import run_pipeline
+from pipeline.run import Run
+from pipeline.settings import Data
 from scripts.delivery import deploy
-from scripts.lint.__main__ import read_template
-from scripts.lint.variants import transforms
+from scripts.templates.read import read_template
+from scripts.templates.variants import transform_names
+from tests.pipeline.aws import Aws
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = read_template(ROOT / "pipeline" / "pipeline.yml")
@@ -214,7 +216,7 @@ def capabilities(template: dict[str, Any]) -> set[str]:
     roles = [one for one in template["Resources"].values() if one["Type"] == "AWS::IAM::Role"]
     assert not any("RoleName" in role["Properties"] for role in roles)
     found = {"CAPABILITY_IAM"} if roles else set()
-    return found | ({"CAPABILITY_AUTO_EXPAND"} if transforms(template) else set())
+    return found | ({"CAPABILITY_AUTO_EXPAND"} if transform_names(template) else set())
 
 
 def invocation_faults(pipeline: list[dict[str, Any]]) -> Iterator[str]:
@@ -356,7 +358,7 @@ def test_the_buildspec_calls_targets_that_exist() -> None:
     calls = [re.fullmatch(r"make (--jobs \d+ )?--file pipeline/build\.mk ([a-z ]+)", one) for one in commands]
     called = [target for call in calls if call for target in call[2].split()]
     assert all(calls)
-    assert called == ["image", "render", "package"]
+    assert called == ["setup", "image", "package", "render"]
     assert set(called) <= set(re.findall(r"(?m)^([a-z]+):", MAKEFILE))
     assert BUILDSPEC["artifacts"]["base-directory"] == "build"
     assert RESOURCES["BuildProject"]["Properties"]["Source"]["BuildSpec"] == "pipeline/buildspec.yml"
@@ -385,7 +387,7 @@ FOUND_BY_THE_BUILD = {"IMAGE_URI", "DATA_VERSION"}  # from the repository, and f
 
 def environment_faults(given: set[str], makefile: str) -> Iterator[str]:
     """Say which variables are set and not read, or read and not set; some the build finds itself."""
-    run = {declared.metadata["environment"]: declared for declared in dataclasses.fields(run_pipeline.Run)}
+    run = {declared.metadata["environment"]: declared for declared in dataclasses.fields(Run)}
     required = {name for name, declared in run.items() if declared.default is dataclasses.MISSING}
     # Of a shell variable that has a default, or of make's own, nobody has to give anything.
     needed = set(re.findall(r"\$\(([A-Z_]+)\)", makefile)) - set(
@@ -422,8 +424,9 @@ def test_the_build_asks_for_what_its_pipeline_was_started_with() -> None:
     """In the action's JSON CodePipeline escapes nothing, so no variable of the pipeline stands there."""
     for kind in SOURCES:
         assert "#{variables." not in at(stages(kind), "Build")["Configuration"]["EnvironmentVariables"]
-    (asked,) = re.findall(r"\$\(AWS\) codepipeline ([a-z-]+) --pipeline-name \"(\S+)\"", MAKEFILE)
-    assert asked == ("get-pipeline-execution", "$(PROJECT)-pipeline")
+    assert re.findall(r'--pipeline "(\S+)" --execution "(\S+)"', MAKEFILE) == [
+        ("$(PROJECT)-pipeline", "$(PIPELINE_EXECUTION_ID)")
+    ]
     (allowed,) = [one for one in statements("BuildRole") if "codepipeline" in json.dumps(one["Action"])]
     name = substitute(RESOURCES["Pipeline"]["Properties"]["Name"]["Fn::Sub"], with_source("S3"))
     assert allowed["Action"] == "codepipeline:GetPipelineExecution"
@@ -445,14 +448,8 @@ ENVIRONMENT = {
 
 
 def make(folder: Path, *targets: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """Run targets of build.mk in a copy of the source; `aws` only says what it was asked for."""
-    environment = {
-        "PATH": os.environ["PATH"],
-        **ENVIRONMENT,
-        "PYTHON": sys.executable,
-        "AWS": "echo",
-        **changed,
-    }
+    """Run targets of build.mk in a copy of the source."""
+    environment = {"PATH": os.environ["PATH"], **ENVIRONMENT, "PYTHON": sys.executable, **changed}
     command = ["make", "--file", "pipeline/build.mk", *targets]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
@@ -461,14 +458,14 @@ def make(folder: Path, *targets: str, **changed: str) -> subprocess.CompletedPro
 def source(tmp_path: Path, project_file: Path) -> Path:
     """Copy what the build works with; project.toml is a project's own already."""
     assert project_file.parent == tmp_path
-    for folder in ("pipeline", "scripts", "stacks", "container"):
+    for folder in ("pipeline", "scripts", "stacks", "container", "functions"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 
 
-def test_an_image_that_exists_is_not_built(source: Path, rendered: dict[str, Any]) -> None:
+def test_an_image_that_exists_is_not_built(source: Path, rendered: dict[str, Any], aws: Aws) -> None:
     """With IMAGE_URI the build needs no Docker, and everything else is as ever."""
-    done = make(source, "image", "render")
+    done = make(source, "image", "render", **aws.environment)
     assert done.returncode == 0, done.stderr
     files = {path.name: path for path in (source / "build").glob("*.json")}
     assert files.keys() == rendered.keys()
@@ -476,7 +473,7 @@ def test_an_image_that_exists_is_not_built(source: Path, rendered: dict[str, Any
     assert (parameters["ImageUri"], parameters["ApiPackage"]) == ("local/house:latest", "zip")
 
 
-def test_no_text_that_starts_the_pipeline_breaks_the_build(source: Path) -> None:
+def test_no_text_that_starts_the_pipeline_breaks_the_build(source: Path, aws: Aws) -> None:
     """Quotes, line breaks and what a shell would run arrive as they were given."""
     reason = "say \"no\"\n$(touch ran) `touch ran` 'so' \\ é"
     variables = [
@@ -485,41 +482,62 @@ def test_no_text_that_starts_the_pipeline_breaks_the_build(source: Path) -> None
     ]
     declared = {entry["Name"] for entry in RESOURCES["Pipeline"]["Properties"]["Variables"]}
     assert declared == {each["name"] for each in variables}
-    (source / "variables.json").write_text(json.dumps(variables), encoding="utf-8")
-    program = source / "aws"
-    program.write_text('#!/bin/sh\ncat "$(dirname "$0")/variables.json"\n', encoding="utf-8")
-    program.chmod(0o755)
-    done = make(source, "image", "render", AWS=str(program), DATA_VERSION="", REASON="")
+    aws.variables = variables
+    done = make(source, "image", "render", DATA_VERSION="", REASON="", **aws.environment)
     assert done.returncode == 0, done.stderr
     started = json.loads((source / "build" / "workflow-input.json").read_text(encoding="utf-8"))
     assert (started["Reason"], started["DataVersion"]) == (reason, '"; exit 1')
     assert not (source / "ran").exists()
+    assert f"asked {ENVIRONMENT['PROJECT']}-pipeline {ENVIRONMENT['PIPELINE_EXECUTION_ID']}" in aws.calls
 
 
-def test_an_image_that_does_not_exist_stops_the_build(source: Path) -> None:
+def test_an_image_that_does_not_exist_stops_the_build(source: Path, aws: Aws) -> None:
     """Without Docker, repository or address, no half build goes on."""
     done = make(
         source, "image", IMAGE_URI="", REPOSITORY_URI="1.dkr.ecr.eu-central-1.example/p", PATH="/usr/bin:/bin"
     )
     assert done.returncode != 0
     assert not (source / "build" / "deploy-model-prd.json").exists()
-    done = make(source, "image", "render", IMAGE_URI="", REPOSITORY_URI="")
+    done = make(source, "image", "render", IMAGE_URI="", REPOSITORY_URI="", **aws.environment)
     assert done.returncode != 0
     assert "IMAGE_URI" in done.stderr
 
 
-def test_a_pipeline_delivers_its_own_project_only(source: Path) -> None:
+def test_a_pipeline_delivers_its_own_project_only(source: Path, aws: Aws) -> None:
     """Its roles may do nothing for a project of another name, which would be seen much later."""
-    done = make(source, "image", "render", PROJECT="another")
+    done = make(source, "image", "render", PROJECT="another", **aws.environment)
     assert done.returncode != 0
     assert "this pipeline delivers another" in done.stderr
 
 
-def test_every_stack_is_packaged(source: Path) -> None:
-    """`make package` asks for each template once, into the folder of the artifacts."""
-    done = make(source, "--dry-run", "package")
-    asked = re.findall(r"--template-file stacks/(\S+) --output-template-file build/(\S+)", done.stdout)
-    assert sorted(asked) == sorted((name, name) for name in STACKS)
+def test_every_stack_is_packaged(source: Path, aws: Aws) -> None:
+    """`make package` writes each template into the folder of the artifacts; given data, it only uploads."""
+    done = make(source, "package", **aws.environment)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (source / "build").glob("*.yml")} == STACKS.keys()
+    assert {call.partition(" ")[0] for call in aws.calls} == {"HEAD", "PUT"}
+    uploaded = len(list((source / "stacks").glob("*.asl.json"))) + len(["functions"])
+    assert len(aws.objects) == uploaded
+    assert all(path.startswith(f"/{ENVIRONMENT['ARTIFACT_BUCKET']}/packages/") for path in aws.objects)
+
+
+def test_a_python_with_the_packages_installs_nothing(source: Path) -> None:
+    """As CodeBuild's images have them, so a build in a VPC without internet access needs no package index."""
+    done = make(source, "setup", PIP_INDEX_URL="http://127.0.0.1:9", PIP_RETRIES="0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_python_without_the_packages_installs_the_pinned_ones(source: Path) -> None:
+    """Hashed and as wheels alone, from a file that names what the build imports."""
+    program = source / "python"
+    program.write_text('#!/bin/sh\n[ "$1" != -c ] && echo "$@"\n', encoding="utf-8")
+    program.chmod(0o755)
+    done = make(source, "setup", PYTHON=str(program))
+    assert done.returncode == 0, done.stderr
+    assert {"--require-hashes", "--only-binary"} <= set(done.stdout.split())
+    (file,) = re.findall(r"--requirement (\S+)", done.stdout)
+    pinned = set(re.findall(r"(?m)^([a-z-]+)==", (source / file).read_text(encoding="utf-8")))
+    assert {"botocore", "pyyaml"} <= pinned
 
 
 # Roles
@@ -674,11 +692,11 @@ def build_variables(given: dict[str, str]) -> dict[str, str]:
     return {entry["Name"]: settle(entry["Value"], given) for entry in entries}
 
 
-def test_what_is_there_already_reaches_every_stack(source: Path) -> None:
+def test_what_is_there_already_reaches_every_stack(source: Path, aws: Aws) -> None:
     """Network, file system, boundary and tags go from pipeline.yml by the build into what is rendered."""
     own = ("SUBNET_IDS", "SECURITY_GROUP_IDS", "EFS_ACCESS_POINT_ARN", "PERMISSIONS_BOUNDARY_ARN", "TAGS")
     variables = build_variables(in_a_network("S3"))
-    done = make(source, "image", "render", **{name: variables[name] for name in own})
+    done = make(source, "image", "render", **{name: variables[name] for name in own}, **aws.environment)
     assert done.returncode == 0, done.stderr
     files = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (source / "build").glob("*.json")
@@ -749,10 +767,10 @@ def test_data_and_source_do_not_ring_for_one_another() -> None:
     """The zip lies where no data are, and the pipeline's artifacts, which expire, lie apart from both."""
     key = TEMPLATE["Parameters"]["SourceKey"]["Default"]
     assert re.fullmatch(TEMPLATE["Parameters"]["SourceKey"]["AllowedPattern"], key)
-    rule = {one.name: one for one in dataclasses.fields(run_pipeline.Data)}["prefix"].metadata["rule"]
-    assert not rule.holds("source/")
-    assert not rule.holds("packages/")
-    assert rule.holds("raw/")
+    rule = {one.name: one for one in dataclasses.fields(Data)}["prefix"].metadata["rule"]
+    assert not rule.accepts("source/")
+    assert not rule.accepts("packages/")
+    assert rule.accepts("raw/")
 
 
 # What failed

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import localcloud
 import pytest
 from typer.testing import CliRunner
 
-from local.cloud import process
 from scripts.delivery import deploy, stacks, teardown
 from scripts.delivery.cloud import Account, Project
 
@@ -22,12 +22,11 @@ NUMBERS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[process.Cloud]:
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[localcloud.Cloud]:
     """Start a cloud for a project that has nothing but its names."""
-    root: Path = tmp_path_factory.mktemp("project")
-    (root / "project.toml").write_text('[project]\nname = "p"\nregion = "eu-central-1"\n', encoding="utf-8")
-    yield process.start(root)
-    process.stop(root)
+    project = localcloud.Project(tmp_path_factory.mktemp("project"), "p", "eu-central-1")
+    yield localcloud.start(project)
+    localcloud.stop(project)
 
 
 @pytest.fixture(autouse=True)
@@ -36,13 +35,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def project(cloud: process.Cloud) -> Project:
+def project(cloud: localcloud.Cloud) -> Project:
     """Name a project that nothing is there of."""
     return Project(f"house-{next(NUMBERS)}", cloud.region)
 
 
 @pytest.fixture(scope="session")
-def account(cloud: process.Cloud) -> Iterator[Account]:
+def account(cloud: localcloud.Cloud) -> Iterator[Account]:
     """Sign in as a user does, by the environment; once, since making clients takes a while."""
     with pytest.MonkeyPatch.context() as environment:
         for name, value in cloud.environment.items():

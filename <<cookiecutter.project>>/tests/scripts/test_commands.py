@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.delivery import stacks, studio, templates
+from scripts.delivery import cloudformation, stacks, studio
 from scripts.delivery.cloud import DeliveryError, Project, tags_of
 from scripts.delivery.inventory import Inventory
+from scripts.templates.read import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
     Command = Callable[..., Any]
 
@@ -34,7 +35,7 @@ def done(result: Any) -> str:
 
 
 def outputs(cloud: Cloud, name: str) -> dict[str, str]:
-    return stacks.outputs(stacks.find(cloud, name))
+    return cloudformation.outputs(stacks.find(cloud, name))
 
 
 def until(look: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -293,6 +294,6 @@ def test_what_a_project_of_studio_left_is_known(
 def test_the_scripts_start(name: str) -> None:
     """As the README names them, from the project's folder."""
     command = [sys.executable, f"scripts/{name}", "--help"]
-    shown = subprocess.run(command, cwd=templates.ROOT, capture_output=True, text=True, check=False)
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert shown.returncode == 0, shown.stderr
     assert f"scripts/{name}" in shown.stdout

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 import typer
 
-from scripts.delivery import deploy, endpoints, stacks, templates, view
+from scripts.delivery import deploy, endpoints, stacks, view
 from scripts.delivery.cloud import DeliveryError, Project
 from scripts.delivery.stacks import Stack
+from scripts.templates.template import MAX_BODY, Template, load_template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 PARAMETER = """
 Parameters:
@@ -54,7 +55,7 @@ def small(folder: Path, project: Project, kind: str = "pipeline", name: str = "w
     path = folder / f"{name}.yml"
     path.write_text(PARAMETER.format(name=name), encoding="utf-8")
     mine = {"Project": project.name}
-    return Stack(project.stack(kind), templates.Template(path), mine, {"project": project.name})
+    return Stack(project.stack(kind), Template(path), mine, {"project": project.name})
 
 
 def test_a_deployment_can_be_repeated(cloud: Cloud, project: Project, tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_tags_are_added_to_those_there_are(cloud: Cloud, project: Project, tmp_p
     stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Word": "other"}))
     found = stacks.find(cloud, stack.name)
     assert found
-    assert stacks.tags(stack, found) == {"project": project.name, "Owner": "risk"}
+    assert stacks.merged_tags(stack, found) == {"project": project.name, "Owner": "risk"}
 
 
 def test_a_parameter_that_the_template_lacks_is_refused(
@@ -89,7 +90,7 @@ def test_a_parameter_that_the_template_lacks_is_refused(
     assert stacks.find(cloud, stack.name) is None
 
 
-def never_standing(cloud: Cloud, project: Project, folder: Path, kind: str) -> Stack:
+def failed_creation(cloud: Cloud, project: Project, folder: Path, kind: str) -> Stack:
     """Leave a stack behind whose first creation failed, because a name was taken."""
     cloud.client("ssm").put_parameter(Name=f"/{project.name}/word", Type="String", Value="taken")
     stack = small(folder, project, kind)
@@ -99,32 +100,32 @@ def never_standing(cloud: Cloud, project: Project, folder: Path, kind: str) -> S
     return stack
 
 
-def test_what_never_stood_is_made_anew(cloud: Cloud, project: Project, tmp_path: Path) -> None:
+def test_a_failed_creation_is_created_anew(cloud: Cloud, project: Project, tmp_path: Path) -> None:
     """CloudFormation takes no update of it, and there is nothing in it to lose."""
-    stack = never_standing(cloud, project, tmp_path, "pipeline")
+    stack = failed_creation(cloud, project, tmp_path, "pipeline")
     assert stacks.deploy(cloud, stack).result == "created anew"
 
 
-def test_production_that_never_stood_is_recovered(cloud: Cloud, project: Project, tmp_path: Path) -> None:
+def test_a_failed_creation_of_production_is_deleted(cloud: Cloud, project: Project, tmp_path: Path) -> None:
     """The pipeline only creates and updates it, and would fail for ever."""
-    stack = never_standing(cloud, project, tmp_path, "deploy-prd")
-    assert deploy.remove_what_never_stood(cloud, project)
+    stack = failed_creation(cloud, project, tmp_path, "deploy-prd")
+    assert deploy.delete_failed_creation(cloud, project)
     assert stacks.find(cloud, stack.name) is None
-    assert not deploy.remove_what_never_stood(cloud, project)
+    assert not deploy.delete_failed_creation(cloud, project)
 
 
-def test_production_that_stands_or_serves_is_left_alone(
+def test_production_that_is_complete_or_serves_is_left_alone(
     cloud: Cloud, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its state, and whatever a stack says while an endpoint answers."""
     stack = small(tmp_path, project, "deploy-prd")
     stacks.deploy(cloud, stack)
-    assert not deploy.remove_what_never_stood(cloud, project)
+    assert not deploy.delete_failed_creation(cloud, project)
     assert stacks.find(cloud, stack.name)
     serving = endpoints.Endpoint("the-endpoint", "prd", serves=True)
     monkeypatch.setattr(endpoints, "of_project", lambda *_: [serving])
     with pytest.raises(DeliveryError, match="the-endpoint serves production"):
-        deploy.remove_what_never_stood(cloud, project)
+        deploy.delete_failed_creation(cloud, project)
 
 
 def test_a_broken_template_is_refused_before_it_is_sent(cloud: Cloud, tmp_path: Path) -> None:
@@ -132,14 +133,14 @@ def test_a_broken_template_is_refused_before_it_is_sent(cloud: Cloud, tmp_path: 
     path = tmp_path / "broken.yml"
     path.write_text("Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {Nmae: x}\n")
     with pytest.raises(DeliveryError, match=r"(?s)cfn-lint refuses broken\.yml:.*Nmae"):
-        templates.Template(path).check(cloud)
+        Template(path).check(cloud)
 
 
 @pytest.mark.parametrize("name", ["pipeline.yml", "network.yml", "studio.yml"])
 def test_templates_fit_a_request(name: str) -> None:
     """CloudFormation takes 51,200 bytes; no bucket is there before the first stack."""
-    template = templates.own(name)
-    assert len(template.body.encode()) <= templates.LONGEST_BODY
+    template = load_template(name)
+    assert len(template.body.encode()) <= MAX_BODY
     assert template.parameters["Project"]["Type"] == "String"
 
 
@@ -147,15 +148,13 @@ def test_the_pipeline_is_deployed_into_the_network(cloud: Cloud, project: Projec
     """The network comes to stand by its own template, and its outputs are values that the pipeline takes."""
     stack = Stack(
         project.stack("network"),
-        templates.own("network.yml"),
+        load_template("network.yml"),
         {"Project": project.name},
         {"project": project.name},
     )
     found = stacks.deploy(cloud, stack).outputs
-    taken = templates.own("pipeline.yml").parameters
-    given = deploy.parameters_of_the_pipeline(
-        cloud, project, deploy.Choices({"Branch": "x"}, {"Owner": "risk"})
-    )
+    taken = load_template("pipeline.yml").parameters
+    given = deploy.pipeline_parameters(cloud, project, deploy.Choices({"Branch": "x"}, {"Owner": "risk"}))
     assert given == {
         **{name: found[name] for name in found if name in taken},
         "Tags": "Owner=risk",
@@ -181,5 +180,5 @@ def test_a_stack_is_not_given_to_another_project(
 ) -> None:
     """Its key, bucket and pipeline would be replaced under names that teardown does not look for."""
     with pytest.raises(DeliveryError, match=rf"names the project {project.name}, .*: not other\."):
-        deploy.bring_about(cloud, project, "pipeline", choices)
+        deploy.deploy_stack(cloud, project, "pipeline", choices)
     assert stacks.find(cloud, project.stack("pipeline")) is None

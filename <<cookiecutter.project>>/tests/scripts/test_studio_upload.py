@@ -8,12 +8,12 @@ import pytest
 
 from scripts.delivery import studio
 from scripts.delivery.cloud import DeliveryError, Project
-from scripts.delivery.templates import Template
+from scripts.templates.template import Template
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 
 @pytest.fixture
@@ -51,5 +51,5 @@ def test_the_studio_role_is_looked_up(cloud: Cloud) -> None:
     trust = '{"Version": "2012-10-17", "Statement": []}'
     cloud.client("iam").create_role(RoleName="Studio", Path="/service-role/", AssumeRolePolicyDocument=trust)
     assert studio.role_arn(cloud, "Studio").endswith(":role/service-role/Studio")
-    with pytest.raises(DeliveryError, match="There is no role Stduio"):
+    with pytest.raises(DeliveryError, match="Role Stduio does not exist"):
         studio.role_arn(cloud, "Stduio")

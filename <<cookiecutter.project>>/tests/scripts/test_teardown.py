@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.delivery import inventory, stacks, teardown, templates
+from scripts.delivery import inventory, stacks, teardown
 from scripts.delivery.cloud import DeliveryError, Project
 from scripts.delivery.endpoints import stage_of
 from scripts.delivery.inventory import Inventory, Item
+from scripts.templates.read import ROOT
+from scripts.templates.template import Template, load_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 EXECUTION = "0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10"
 PLATFORM = """
@@ -58,7 +60,7 @@ def deploy(cloud: Cloud, project: Project, kind: str, text: str, folder: Path) -
     path = folder / f"{project.name}-{kind}.yml"
     path.write_text(text, encoding="utf-8")
     stack = stacks.Stack(
-        project.stack(kind), templates.Template(path), {"Project": project.name}, {"project": project.name}
+        project.stack(kind), Template(path), {"Project": project.name}, {"project": project.name}
     )
     return dict(stacks.deploy(cloud, stack).outputs)
 
@@ -86,10 +88,8 @@ def furnish(cloud: Cloud, project: Project, folder: Path) -> dict[str, str]:
 
 def look_again(cloud: Cloud, project: Project) -> None:
     """Make the schedule that the governor makes."""
-    state = json.loads((templates.ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8"))[
-        "States"
-    ]
-    arguments = state["Look again later"]["Arguments"]
+    state = json.loads((ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8"))["States"]
+    arguments = state["ScheduleRetry"]["Arguments"]
     cloud.client("scheduler").create_schedule(
         Name=arguments["Name"].replace("${Project}", project.name),
         ScheduleExpression="at(2100-01-01T00:00:00)",
@@ -179,7 +179,7 @@ def test_a_stack_of_someone_else_is_not_touched(cloud: Cloud, project: Project, 
     path = tmp_path / "other.yml"
     path.write_text(text, encoding="utf-8")
     name = project.stack("deploy-dev")
-    stacks.deploy(cloud, stacks.Stack(name, templates.Template(path), {"Owner": "them"}, {}))
+    stacks.deploy(cloud, stacks.Stack(name, Template(path), {"Owner": "them"}, {}))
     with pytest.raises(DeliveryError, match=f"{name} is not the project's"):
         Inventory(cloud, project).items()
     assert stacks.find(cloud, name)
@@ -222,14 +222,14 @@ def test_log_groups_are_those_of_the_templates() -> None:
 
 def test_every_stack_of_the_pipeline_is_removed() -> None:
     """One that was added to the pipeline alone would stay, and with it what it costs."""
-    text = json.dumps(templates.own("pipeline.yml").content["Resources"]["Pipeline"])
+    text = json.dumps(load_template("pipeline.yml").content["Resources"]["Pipeline"])
     deployed = set(re.findall(r'"StackName": {"Fn::Sub": "\$\{Project\}-([a-z-]+)"}', text))
     assert deployed == set(inventory.DELIVERED)
 
 
 def test_every_kind_can_be_removed() -> None:
     """What is listed and not known how to remove would stop halfway."""
-    source = (templates.ROOT / "scripts" / "delivery" / "inventory.py").read_text(encoding="utf-8")
+    source = (ROOT / "scripts" / "delivery" / "inventory.py").read_text(encoding="utf-8")
     listed = set(re.findall(r'Item\(\s*"([a-z ]+)"', source))
     assert listed | {"Endpoint", "EndpointConfig", "Model"} == teardown.REMOVERS.keys()
 

@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import json
-import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pipeline import run_pipeline
-from scripts.delivery import deploy, stacks, teardown, templates
+from pipeline.parameters import render
+from pipeline.reader import read_settings
+from pipeline.run import Run
+from scripts.delivery import deploy, stacks, teardown
 from scripts.delivery.cloud import Project
 from scripts.delivery.inventory import Inventory
-from scripts.lint.__main__ import read_template
+from scripts.templates.packaging import Uploads, package
+from scripts.templates.read import ROOT
+from scripts.templates.template import Template, load_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from local.cloud.process import Cloud
+    from localcloud import Cloud
 
 STACKS = ("workflow", "verify", "governor")
 NAMES = itertools.count(1)
 
 
-def packaged(cloud: Cloud, name: str, bucket: str) -> dict[str, Any]:
-    """Upload what a template names by local paths, as the build does, and name it by its place in S3."""
-    template, s3 = read_template(templates.ROOT / "stacks" / name), cloud.client("s3")
-    for resource in template["Resources"].values():
-        properties = resource["Properties"]
-        if file := properties.get("DefinitionS3Location"):
-            content = (templates.ROOT / "stacks" / file).read_bytes()
-            s3.put_object(Bucket=bucket, Key=f"packages/{file}", Body=content)
-            properties["DefinitionS3Location"] = {"Bucket": bucket, "Key": f"packages/{file}"}
-        elif resource["Type"] == "AWS::Lambda::Function":
-            code = zipped(templates.ROOT / "stacks" / properties["Code"])
-            s3.put_object(Bucket=bucket, Key="packages/code.zip", Body=code)
-            properties["Code"] = {"S3Bucket": bucket, "S3Key": "packages/code.zip"}
-    return template
-
-
-def zipped(folder: Path) -> bytes:
-    sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w") as archive:
-        for path in folder.rglob("*.py"):
-            archive.writestr(str(path.relative_to(folder)), path.read_bytes())
-    return sink.getvalue()
-
-
 def rendered(settings: Path, platform: dict[str, str]) -> dict[str, Any]:
     """Give what the build renders for the project of the settings."""
-    run = run_pipeline.Run(
+    run = Run(
         commit="3f2a91c",
         data_version="newest",
         execution_id="0f0cbb6e-3b0e-4a7e-9d3a-6a2f8f2f5a10",
@@ -62,25 +39,24 @@ def rendered(settings: Path, platform: dict[str, str]) -> dict[str, Any]:
         sagemaker_role_arn=platform["SageMakerRoleArn"],
         notification_topic_arn=platform["NotificationTopicArn"],
     )
-    return run_pipeline.render(run_pipeline.read_settings(settings), run)
+    return render(read_settings(settings), run)
 
 
 def deliver(cloud: Cloud, project: Project, settings: Path) -> None:
     """Deploy the network, the pipeline, and what that deploys per commit."""
     mark, platform = {"project": project.name}, {}
     for kind in ("network", "pipeline"):
-        found = deploy.parameters_of_the_pipeline(cloud, project, deploy.Choices({}, {}))
+        found = deploy.pipeline_parameters(cloud, project, deploy.Choices({}, {}))
         parameters = {"Project": project.name, **found}
-        stack = stacks.Stack(project.stack(kind), templates.own(f"{kind}.yml"), parameters, mark)
+        stack = stacks.Stack(project.stack(kind), load_template(f"{kind}.yml"), parameters, mark)
         platform = dict(stacks.deploy(cloud, stack).outputs)
     files = rendered(settings, platform)
+    uploads = Uploads(cloud.client("s3"), platform["ArtifactBucket"], platform["KmsKeyArn"])
     for kind in STACKS:
-        path = settings.with_name(f"{project.name}-{kind}.json")
-        path.write_text(json.dumps(packaged(cloud, f"{kind}.yml", platform["ArtifactBucket"])))
+        path = settings.with_name(f"{project.name}-{kind}.yml")
+        path.write_text(package(ROOT / "stacks" / f"{kind}.yml", uploads), encoding="utf-8")
         given = files[f"{kind}.json"]
-        stack = stacks.Stack(
-            project.stack(kind), templates.Template(path), given["Parameters"], given["Tags"]
-        )
+        stack = stacks.Stack(project.stack(kind), Template(path), given["Parameters"], given["Tags"])
         assert stacks.deploy(cloud, stack).result == "created"
 
 

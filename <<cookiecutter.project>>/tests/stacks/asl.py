@@ -1,4 +1,4 @@
-"""What the tests of state machines share: expressions, evaluated as Step Functions does."""
+"""Evaluation of the expressions of a state machine, as Step Functions does it."""
 
 import hashlib
 import json
@@ -29,7 +29,7 @@ def parsed(text: str) -> Jsonata:
 
 
 def choose(state: dict[str, Any], state_input: Any, **variables: Any) -> tuple[str, dict[str, Any], Any]:
-    """Give the state after a Choice, what is assigned on the way there, and the output where it has one."""
+    """Return the next state after a Choice, the assigned variables, and the output if it has one."""
     bound = {"states": {"input": state_input}, **variables}
     matching = (rule for rule in state["Choices"] if evaluate(rule["Condition"], **bound) is True)
     rule = next(matching, {**state, "Next": state["Default"]})

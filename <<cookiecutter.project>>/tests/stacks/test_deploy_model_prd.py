@@ -1,4 +1,4 @@
-"""The production stack: a new model makes a canary, and what may undo it looks at the new version alone."""
+"""The production stack: a canary deploys a new model, and only alarms of the new version roll it back."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.lint import variants
-from scripts.lint.__main__ import read_template
+from scripts.templates import variants
+from scripts.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,8 @@ IMAGE = {"ApiPackage": "image", "LambdaImageUri": "000000000000.dkr.ecr.eu-centr
 
 @cache
 def source() -> str:
-    """Give the template as `aws cloudformation package` leaves it, as JSON."""
-    return json.dumps(variants.packaged(read_template(PATH)))
+    """Return the template as packaging leaves it, as JSON."""
+    return json.dumps(variants.with_packages(read_template(PATH)))
 
 
 @pytest.fixture(autouse=True)
@@ -56,10 +56,10 @@ def _region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def transformed(template: dict[str, Any] | None = None, /, **parameters: str) -> dict[str, Any]:
-    """Translate the template with the defaults, what has none, and these parameters."""
+    """Translate the template with its defaults, values for the rest, and these parameters."""
     given = template or json.loads(source())
     values = {name: entry["Default"] for name, entry in given["Parameters"].items() if "Default" in entry}
-    return variants.transformed(given, {**values, **GIVEN, **parameters})
+    return variants.transform_sam(given, {**values, **GIVEN, **parameters})
 
 
 def resources(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
@@ -71,7 +71,7 @@ def versions(template: dict[str, Any]) -> set[str]:
 
 
 def references(content: Any) -> Iterator[str]:
-    """Give the names that a part of the template refers to."""
+    """Return the names that a part of the template refers to."""
     if isinstance(content, list):
         yield from itertools.chain.from_iterable(map(references, content))
     elif isinstance(content, dict):
@@ -86,10 +86,7 @@ def references(content: Any) -> Iterator[str]:
             yield from references(value)
 
 
-# The canary
-
-
-def test_a_new_hash_alone_makes_a_new_version_and_nothing_else_does() -> None:
+def test_only_a_new_hash_makes_a_new_version() -> None:
     """A new model comes with the old code: without a version of its own, the alias keeps the old endpoint."""
     before = transformed()
     assert versions(transformed(DeploymentHash="f" * 64)).isdisjoint(versions(before))
@@ -99,7 +96,7 @@ def test_a_new_hash_alone_makes_a_new_version_and_nothing_else_does() -> None:
 
 
 def test_without_the_hash_a_new_model_makes_no_version() -> None:
-    """What the hash is for: SAM looks at the code and at references, not at what they refer to."""
+    """SAM hashes the code and the references, not the values behind the references."""
     template = json.loads(source())
     for name in ("ApiFunction", "ApiImageFunction"):
         del template["Resources"][name]["Properties"]["AutoPublishCodeSha256"]
@@ -108,7 +105,7 @@ def test_without_the_hash_a_new_model_makes_no_version() -> None:
 
 
 def test_the_hash_is_part_of_what_a_version_is_made_of() -> None:
-    """PublishVersion gives the last version again when code and configuration are the same."""
+    """PublishVersion returns the last version again if code and configuration are unchanged."""
     template = transformed()
     for function in resources(template, "AWS::Lambda::Function").values():
         if function.get("Condition") in ("HasZip", "HasImage"):
@@ -118,7 +115,7 @@ def test_the_hash_is_part_of_what_a_version_is_made_of() -> None:
 
 
 def test_a_function_is_made_of_a_zip_or_of_an_image() -> None:
-    """One of the two, under names that can stand beside each other while one replaces the other."""
+    """The two have different names, so that one can exist while it replaces the other."""
     found = transformed(**IMAGE)["Resources"]
     zipped, image = found["ApiFunction"]["Properties"], found["ApiImageFunction"]["Properties"]
     assert zipped["Code"] == {"S3Bucket": "the-bucket", "S3Key": "code.zip"}
@@ -129,7 +126,7 @@ def test_a_function_is_made_of_a_zip_or_of_an_image() -> None:
 
 @pytest.mark.parametrize("name", ["ApiFunction", "ApiImageFunction"])
 def test_the_alias_moves_by_codedeploy(name: str) -> None:
-    """With both hooks, rollback on failure and alarm, word of the end, and our own role."""
+    """With both hooks, rollback on failure and alarm, a final notification, and the project's own role."""
     found = transformed()["Resources"]
     policy = found[f"{name}Aliaslive"]["UpdatePolicy"]["CodeDeployLambdaAliasUpdate"]
     assert policy == {
@@ -153,7 +150,7 @@ def test_the_alias_moves_by_codedeploy(name: str) -> None:
 
 
 def test_hooks_and_alarms_are_renewed_before_the_alias_moves() -> None:
-    """What the alias's policy refers to, through any number of steps, is updated first."""
+    """Resources to which the alias's policy refers, over any number of steps, are updated first."""
     found = transformed()["Resources"]
     seen: set[str] = set()
     waiting = set(references(found["ApiFunctionAliaslive"]))
@@ -166,13 +163,13 @@ def test_hooks_and_alarms_are_renewed_before_the_alias_moves() -> None:
 
 
 def test_nothing_that_waits_for_the_alias_is_needed_by_its_move() -> None:
-    """The synthetic requests know the new golden file while the traffic moves."""
+    """The synthetic requests use the new golden set while traffic shifts."""
     assert "ApiFunctionAliaslive" not in set(references(transformed()["Resources"]["SyntheticFunction"]))
 
 
 @pytest.mark.parametrize("name", ["PreTrafficFunction", "PostTrafficFunction"])
 def test_hooks_have_the_names_that_codedeploy_may_invoke(name: str) -> None:
-    """It invokes CodeDeployHook_* only; Lambda takes at most 64 characters; the role names them too."""
+    """CodeDeploy invokes CodeDeployHook_* only, and Lambda accepts at most 64 characters."""
     found = transformed()["Resources"]
     function = found[name]["Properties"]["FunctionName"]["Fn::Sub"]
     assert function.startswith("CodeDeployHook_${Project}-")
@@ -180,12 +177,9 @@ def test_hooks_have_the_names_that_codedeploy_may_invoke(name: str) -> None:
     assert f"function:{function}" in json.dumps(found["CodeDeployRole"])
 
 
-# The alarms
-
-
 @pytest.mark.parametrize("name", sorted(ROLLBACK_ALARMS))
-def test_rollback_alarms_see_the_new_version_or_endpoint_alone(name: str) -> None:
-    """Errors of the old version undo nothing, and silence is no alarm."""
+def test_rollback_alarms_watch_only_the_new_version_or_endpoint(name: str) -> None:
+    """Errors of the old version roll nothing back, and missing data raise no alarm."""
     template = transformed()
     alarm = template["Resources"][name]["Properties"]
     dimensions = {entry["Name"]: entry["Value"] for entry in alarm["Dimensions"]}
@@ -203,7 +197,7 @@ def test_rollback_alarms_see_the_new_version_or_endpoint_alone(name: str) -> Non
         assert alarm["EvaluateLowSampleCountPercentile"] == "ignore"
 
 
-def test_other_alarms_only_tell() -> None:
+def test_other_alarms_only_notify() -> None:
     """An alarm on the alias counts the old version's errors too."""
     template = transformed()
     others = resources(template, "AWS::CloudWatch::Alarm").keys() - ROLLBACK_ALARMS
@@ -216,8 +210,8 @@ def test_other_alarms_only_tell() -> None:
 
 def test_alarms_watch_what_the_function_emits(capsys: pytest.CaptureFixture[str]) -> None:
     """Same namespace, metric and dimension in the template and in the code."""
-    from functions.api import endpoint  # noqa: PLC0415  only this test needs the code
-    from functions.api.settings import Settings  # noqa: PLC0415
+    from functions.api import endpoint  # noqa: PLC0415 - only this test needs the code
+    from functions.api.settings import Settings  # noqa: PLC0415 - as above
 
     endpoint.count_failure(Settings("the-endpoint", "1", "0", "the-namespace"), 404)
     (metric,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
@@ -229,7 +223,7 @@ def test_alarms_watch_what_the_function_emits(capsys: pytest.CaptureFixture[str]
     assert [[entry["Name"] for entry in alarm["Dimensions"]]] == metric["Dimensions"]
 
 
-def test_latency_is_held_in_the_metrics_own_unit() -> None:
+def test_latency_thresholds_have_the_metrics_own_unit() -> None:
     """SageMaker measures in microseconds, Lambda in milliseconds."""
     found = transformed()["Resources"]
     assert found["EndpointTailAlarm"]["Properties"]["Threshold"] == {"Fn::Sub": "${LatencyThresholdMs}000"}
@@ -237,11 +231,8 @@ def test_latency_is_held_in_the_metrics_own_unit() -> None:
     assert found["VersionSlowAlarm"]["Properties"]["Threshold"] == {"Ref": "LatencyThresholdMs"}
 
 
-# Endpoint, scaling and API
-
-
-def test_each_deployment_has_an_endpoint_of_its_own_and_one_name_of_its_variant() -> None:
-    """A new name replaces; a new variant's name would leave a scaling target behind."""
+def test_each_deployment_has_a_new_endpoint_with_the_same_variant_name() -> None:
+    """Another name replaces the endpoint; another variant's name would leave a scaling target behind."""
     found = transformed()["Resources"]
     for name, key in (("Model", "ModelName"), ("EndpointConfig", "EndpointConfigName")):
         assert found[name]["Properties"][key] == {"Fn::Sub": "${Project}-prd-${ExecutionId}"}
@@ -253,15 +244,15 @@ def test_each_deployment_has_an_endpoint_of_its_own_and_one_name_of_its_variant(
 
 
 def test_dev_and_production_serve_alike() -> None:
-    """What was tried in dev is what goes to production, but for the name."""
+    """Except for the name, production gets the configuration that was tested in dev."""
     dev = read_template(ROOT / "stacks" / "deploy-model-dev.yml")["Resources"]
     prd = json.loads(source())["Resources"]
     for name in ("Model", "EndpointConfig", "Endpoint"):
         assert json.dumps(dev[name]).replace("-dev-", "-prd-") == json.dumps(prd[name])
 
 
-def test_the_api_takes_signed_requests_and_hands_on_bytes() -> None:
-    """No role in the integration: with one, callers would need a right on the function."""
+def test_the_api_accepts_signed_requests_and_forwards_bytes() -> None:
+    """The integration has no role: with one, callers would need a permission on the function."""
     body = transformed()["Resources"]["Api"]["Properties"]["Body"]
     post = body["paths"]["/invocations"]["post"]
     assert post["security"] == {"Fn::If": ["HasAuthorization", [{"sigv4": []}], []]}
@@ -275,24 +266,18 @@ def test_the_api_takes_signed_requests_and_hands_on_bytes() -> None:
 
 
 def test_a_change_of_the_apis_parameters_is_deployed() -> None:
-    """SAM hashes the definition with its references unresolved, so that it would keep the old deployment."""
+    """SAM hashes the definition with its references unresolved, and would keep the old deployment."""
     assert json.loads(source())["Resources"]["Api"]["Properties"]["AlwaysDeploy"] is True
 
 
-# The functions
-
-
 def test_the_functions_use_nothing_that_lambda_lacks() -> None:
-    """Standard library and boto3; and the folders do not import each other."""
+    """They import the standard library and boto3, and the folders do not import each other."""
     allowed = sys.stdlib_module_names | {"boto3", "botocore"}
     for path in (ROOT / "functions").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         imported = set(re.findall(r"(?m)^\s*(?:from|import) (\w+)", text))
         assert imported <= allowed, path
         assert not re.search(r"from \.\.", text), path
-
-
-# Rights
 
 
 LOGS, KEY = {"logs:CreateLogStream", "logs:PutLogEvents"}, {"kms:Decrypt"}
@@ -314,7 +299,7 @@ RIGHTS = {
 
 @pytest.mark.parametrize("name", sorted(RIGHTS))
 def test_functions_may_do_what_they_do_and_no_more(name: str) -> None:
-    """Each has a role of its own; what is optional comes with its option."""
+    """Each has a role of its own; permissions of an option come with the option."""
     role = transformed()["Resources"][name]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
     always = [statement for statement in role if "Fn::If" not in statement]
     allowed = {a for s in always for a in (s["Action"] if isinstance(s["Action"], list) else [s["Action"]])}
@@ -324,7 +309,7 @@ def test_functions_may_do_what_they_do_and_no_more(name: str) -> None:
 
 
 def test_every_role_can_be_bounded_and_every_log_is_kept_for_a_time() -> None:
-    """An account that demands a boundary can deploy; no log stays for ever."""
+    """An account that requires a boundary can deploy; every log group has a retention."""
     template = transformed()
     for name, role in resources(template, "AWS::IAM::Role").items():
         assert "HasPermissionsBoundary" in json.dumps(role["Properties"]["PermissionsBoundary"]), name

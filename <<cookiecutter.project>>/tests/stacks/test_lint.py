@@ -1,4 +1,4 @@
-"""The checks behind `make lint` find what they are for; a check that never fails checks nothing."""
+"""The checks of `make lint` find the faults that they are for."""
 
 import copy
 import json
@@ -9,14 +9,10 @@ from typing import Any
 
 import pytest
 
-from scripts.lint import variants
-from scripts.lint.__main__ import (
-    machine_faults,
-    read_template,
-    substitution_faults,
-    template_paths,
-    variant_faults,
-)
+from scripts.lint.command import variant_faults
+from scripts.lint.machines import machine_faults, substitution_faults
+from scripts.templates import variants
+from scripts.templates.read import read_template, template_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "workflow.asl.json").read_text(encoding="utf-8"))
@@ -29,7 +25,7 @@ def faults_of(definition: dict[str, Any], folder: Path) -> list[str]:
     return list(machine_faults(path))
 
 
-def test_the_projects_own_state_machines_are_whole(tmp_path: Path) -> None:
+def test_the_projects_own_state_machines_have_no_faults(tmp_path: Path) -> None:
     """Otherwise the cases below would prove nothing."""
     assert faults_of(MACHINE, tmp_path) == []
     assert list(substitution_faults(ROOT / "stacks")) == []
@@ -38,23 +34,35 @@ def test_the_projects_own_state_machines_are_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        (["StartAt"], "Nowhere", "'Nowhere', which is no state"),
-        (["States", "Write the manifest", "Next"], "Prepared", "'Prepared', which is no state"),
-        (["States", "Gate", "Default"], "Refuse", "nothing leads to 'Refuse the model'"),
-        (["States", "Gate", "Choices", 1, "Next"], "Copy", "'Copy', which is no state"),
-        (["States", "Evaluate", "Catch", 0, "Next"], "Gone", "'Gone', which is no state"),
+        (["StartAt"], "Nowhere", "'Nowhere', which is not a state"),
+        (["States", "WriteManifest", "Next"], "Prepared", "'Prepared', which is not a state"),
+        (["States", "CheckQualityGate", "Default"], "Refuse", "nothing leads to 'RejectModel'"),
         (
-            ["States", "Baseline and train", "Branches", 1, "StartAt"],
-            "Training failed",
-            "nothing leads to 'Train'",
+            ["States", "CheckQualityGate", "Choices", 1, "Next"],
+            "CopyFile",
+            "'CopyFile', which is not a state",
         ),
-        (["States", "Trained", "Output", "Result"], "{% $states.input( %}", "Trained.Output.Result"),
-        (["States", "Trained", "Output", "Result"], "{% $metrics.rmse %}", "nothing assigns $metrics"),
-        (["States", "Trained", "Output", "Result"], "{% $eval('1') %}", "nothing assigns $eval"),
+        (["States", "EvaluateModel", "Catch", 0, "Next"], "Gone", "'Gone', which is not a state"),
+        (
+            ["States", "RunBaselineAndTraining", "Branches", 1, "StartAt"],
+            "FailTraining",
+            "nothing leads to 'TrainModel'",
+        ),
+        (
+            ["States", "ReturnTrainedModel", "Output", "Result"],
+            "{% $states.input( %}",
+            "ReturnTrainedModel.Output.Result",
+        ),
+        (
+            ["States", "ReturnTrainedModel", "Output", "Result"],
+            "{% $metrics.rmse %}",
+            "nothing assigns $metrics",
+        ),
+        (["States", "ReturnTrainedModel", "Output", "Result"], "{% $eval('1') %}", "nothing assigns $eval"),
     ],
 )
-def test_broken_state_machines_are_told(tmp_path: Path, path: list[Any], value: Any, words: str) -> None:
-    """Targets, unreachable states, syntax, unset variables: what cfn-lint and statelint let pass."""
+def test_a_broken_state_machine_is_found(tmp_path: Path, path: list[Any], value: Any, words: str) -> None:
+    """Wrong targets, unreachable states, syntax errors and unset variables are found."""
     broken = copy.deepcopy(MACHINE)
     place = broken
     for key in path[:-1]:
@@ -77,8 +85,8 @@ def test_broken_state_machines_are_told(tmp_path: Path, path: list[Any], value: 
         ("workflow.yml", "workflow.asl.json", "train.asl.json", "train.asl.json is not there"),
     ],
 )
-def test_broken_substitutions_are_told(tmp_path: Path, file: str, old: str, new: str, words: str) -> None:
-    """${X} is replaced both ways: none is left open, none is given in vain, every file is deployed."""
+def test_a_broken_substitution_is_found(tmp_path: Path, file: str, old: str, new: str, words: str) -> None:
+    """Every ${X} has a value, every value is used, and every definition is deployed."""
     shutil.copytree(ROOT / "stacks", tmp_path, dirs_exist_ok=True)
     text = (tmp_path / file).read_text(encoding="utf-8")
     assert old in text
@@ -86,37 +94,36 @@ def test_broken_substitutions_are_told(tmp_path: Path, file: str, old: str, new:
     assert any(words in fault for fault in substitution_faults(tmp_path))
 
 
-# Templates in all variants
-
-
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_every_side_of_every_condition_and_every_value_is_tried(name: str) -> None:
-    """What no variant has is deployed unseen."""
+    """A side that no variant has would be deployed unseen."""
     template = TEMPLATES[name]
-    tried = variants.variants(template)
+    tried = variants.variant_values(template)
     for condition, content in template.get("Conditions", {}).items():
-        assert {variants.decided(template, content, values) for values in tried} == {True, False}, condition
+        assert {variants.condition_holds(template, content, values) for values in tried} == {True, False}, (
+            condition
+        )
     for parameter, rule in template["Parameters"].items():
         allowed = set(map(str, rule.get("AllowedValues", [])))
-        assert allowed <= {values[parameter] for values in variants.enumerated(template)}, parameter
+        assert allowed <= {values[parameter] for values in variants.allowed_values(template)}, parameter
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_a_variant_is_what_is_deployed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is left to decide, and nothing refers to what is not made."""
+def test_a_variant_is_resolved(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds no condition, and no reference to a resource that it lacks."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", variants.REGION)
     template = TEMPLATES[name]
-    for values in variants.variants(template):
-        made = variants.transformed(template, values) if "Transform" in template else template
-        left = variants.settled(made, values)
+    for values in variants.variant_values(template):
+        made = variants.transform_sam(template, values) if "Transform" in template else template
+        left = variants.resolve(made, values)
         text = json.dumps(left)
         assert not [word for word in ("Fn::If", '"Condition": "', "AWS::NoValue") if word in text]
         named = set(re.findall(r'"(?:Ref|Fn::GetAtt)": \[?"(\w+)"', text))
         assert named <= left["Resources"].keys()
 
 
-def test_what_only_values_show_is_told(tmp_path: Path) -> None:
-    """A reference may be to anything until it has a value: a role's name is no ARN."""
+def test_a_fault_that_only_values_show_is_found(tmp_path: Path) -> None:
+    """A reference may be to anything until it has a value: a role's name is not an ARN."""
     broken = copy.deepcopy(TEMPLATES["studio.yml"])
     statements = broken["Resources"]["StudioPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     (passing,) = [one for one in statements if one["Action"] == "iam:PassRole"]
@@ -142,10 +149,10 @@ def test_what_only_values_show_is_told(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_values_that_do_not_fit_are_told(
+def test_a_value_that_does_not_fit_is_found(
     monkeypatch: pytest.MonkeyPatch, path: list[Any], value: Any, words: str
 ) -> None:
-    """Patterns, rules, and what SAM does not translate."""
+    """Patterns, rules, and properties that SAM does not translate."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", variants.REGION)
     template = TEMPLATES["deploy-model-prd.yml"]
     assert list(variants.value_faults({Path("prd.yml"): template})) == []

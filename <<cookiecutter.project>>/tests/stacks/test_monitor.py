@@ -1,4 +1,4 @@
-"""The monitor: which capture it reads, what it publishes and tells, and when the governor looks again."""
+"""The monitor: its inputs, its metrics and notifications, and the retraining that it triggers."""
 
 import json
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.stacks import asl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,48 +42,48 @@ STATE = {"RetryCount": 0}
 
 
 def evaluate(template: Any, variables: dict[str, Any], **substitutions: str) -> Any:
-    """Evaluate every expression of a template, with what the stack substitutes."""
+    """Evaluate every expression of a template, with the stack's substitutions."""
     text = json.dumps(template)
     for name, value in {**SUBSTITUTIONS, **substitutions}.items():
         text = text.replace(f"${{{name}}}", value)
     return asl.evaluate(json.loads(text), **variables)
 
 
-def settled(given_input: dict[str, Any], **substitutions: str) -> dict[str, Any]:
-    """Give the variables of an execution once it has named its folders."""
+def resolved(given_input: dict[str, Any], **substitutions: str) -> dict[str, Any]:
+    """Return the variables of an execution after ResolveFolders."""
     states = {"input": given_input, "context": {"Execution": EXECUTION, "State": STATE}}
     variables: dict[str, Any] = evaluate(
-        STATES["Settle the window"]["Assign"], {"states": states}, **substitutions
+        STATES["ResolveWindow"]["Assign"], {"states": states}, **substitutions
     )
-    variables |= evaluate(STATES["Name the folders"]["Assign"], {"states": states, **variables})
+    variables |= evaluate(STATES["ResolveFolders"]["Assign"], {"states": states, **variables})
     return variables
 
 
-def test_an_hour_is_watched_from_twenty_past() -> None:
-    """The last whole hour before the schedule's time, wherever the execution itself began."""
+def test_the_default_window_is_the_last_whole_hour() -> None:
+    """It is the last whole hour before the schedule's time, whenever the execution began."""
     for given_input in ({"Time": "2025-01-31T11:20:00Z"}, {}):
-        found = settled(given_input)
+        found = resolved(given_input)
         assert found["window"] == "2025-01-31T10:00:00.000Z to 2025-01-31T11:00:00.000Z"
         assert found["hours"] == ["2025/01/31/10"] or found["hours"] == "2025/01/31/10"
         assert found["results"].startswith("monitoring/2025/01/31/10/")
 
 
 def test_a_window_may_be_named() -> None:
-    """From second to second, over the end of a day."""
-    found = settled({"Start": "2025-01-31T23:59:00Z", "End": "2025-02-01T01:00:00Z"})
+    """To the second, and across the end of a day."""
+    found = resolved({"Start": "2025-01-31T23:59:00Z", "End": "2025-02-01T01:00:00Z"})
     assert found["hours"] == ["2025/01/31/23", "2025/02/01/00"]
 
 
 @pytest.mark.parametrize("window", TEMPLATE["Parameters"]["WindowSeconds"]["AllowedValues"])
-def test_every_window_that_may_be_set_has_no_more_folders_than_a_job_reads(window: int) -> None:
-    """Of half a day and more a job reads whole days; the container leaves out the rest by its times."""
-    variables = settled({"Time": "2025-01-31T13:20:00Z"}, WindowSeconds=str(window))
+def test_every_allowed_window_fits_the_inputs_of_a_job(window: int) -> None:
+    """For half a day and more a job reads whole days; the container leaves out the rest by its times."""
+    variables = resolved({"Time": "2025-01-31T13:20:00Z"}, WindowSeconds=str(window))
     folders = listed("house-prd-1", variables=variables)
-    state = STATES["Is there anything?"]
+    state = STATES["HasInputs"]
     facts = {"folders": folders, "truths": [], "analysis": "DATA_QUALITY", "window": "w"}
     assert not any(evaluate(rule["Condition"], facts) for rule in state["Choices"])
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    job = evaluate(STATES["Monitor"]["Arguments"], variables | {"folders": folders})
+    job = evaluate(STATES["RunDataQualityJob"]["Arguments"], variables | {"folders": folders})
     length = [datetime.fromisoformat(job["Environment"][name]) for name in ("start_time", "end_time")]
     assert (length[1] - length[0]).total_seconds() == window
     if window > 8 * 3600:
@@ -93,10 +93,10 @@ def test_every_window_that_may_be_set_has_no_more_folders_than_a_job_reads(windo
 @settings(deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 5 * 3600))
 def test_every_second_of_a_window_lies_in_a_folder(start: int, seconds: int) -> None:
-    """Its first and its last, and none twice."""
+    """The first and the last one too, and each folder is listed once."""
     moments = [datetime.fromtimestamp(each).astimezone() for each in (start, start + seconds)]
     named = {key: f"{each:%Y-%m-%dT%H:%M:%S%z}" for key, each in zip(("Start", "End"), moments, strict=True)}
-    hours = settled(named)["hours"]
+    hours = resolved(named)["hours"]
     hours = [hours] if isinstance(hours, str) else hours
     wanted = {
         datetime.fromtimestamp(each, UTC).strftime("%Y/%m/%d/%H") for each in range(start, start + seconds)
@@ -106,23 +106,23 @@ def test_every_second_of_a_window_lies_in_a_folder(start: int, seconds: int) -> 
 
 @pytest.mark.parametrize("given_input", [{"Start": "2025-01-31T10:00:00Z"}, {"End": "2025-01-31T10:00:00Z"}])
 def test_half_a_window_is_refused(given_input: dict[str, str]) -> None:
-    """By name, before anything is called."""
-    refusal = STATES["Who comes?"]["Choices"][1]
+    """The refusal has a name, and comes before any call."""
+    refusal = STATES["ClassifyEvent"]["Choices"][1]
     assert evaluate(refusal["Condition"], {"states": {"input": given_input}}) is True
     assert evaluate(refusal["Condition"], {"states": {"input": {}}}) is False
 
 
 def listed(*endpoints: str, variables: dict[str, Any]) -> list[str]:
-    """Give the folders of capture that an execution looks into."""
+    """Return the folders of capture that an execution looks into."""
     result = {"CommonPrefixes": [{"Prefix": f"capture/{name}/"} for name in endpoints], "IsTruncated": False}
-    assigned = evaluate(STATES["List the endpoints"]["Assign"], {**variables, "states": {"result": result}})
+    assigned = evaluate(STATES["ListCaptureFolders"]["Assign"], {**variables, "states": {"result": result}})
     folders = assigned["folders"]
     return [folders] if isinstance(folders, str) else folders
 
 
 def test_a_deployment_splits_an_hour_over_two_endpoints() -> None:
-    """Both are looked into, and the folder has the variant's name that production has."""
-    found = listed("house-prd-1", "house-prd-2", variables=settled({"Time": "2025-01-31T11:20:00Z"}))
+    """Both are read, in the folder of production's variant."""
+    found = listed("house-prd-1", "house-prd-2", variables=resolved({"Time": "2025-01-31T11:20:00Z"}))
     variant = PRODUCTION["Resources"]["EndpointConfig"]["Properties"]["ProductionVariants"][0]["VariantName"]
     assert found == [f"capture/house-prd-{n}/{variant}/2025/01/31/10/" for n in (1, 2)]
     capture = PRODUCTION["Resources"]["EndpointConfig"]["Properties"]["DataCaptureConfig"]
@@ -130,22 +130,25 @@ def test_a_deployment_splits_an_hour_over_two_endpoints() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folders", "leads"), [([], "Is an alarm on?"), (["a/"], "Monitor"), (["a/"] * 9, "Tell of the failure")]
+    ("folders", "leads"),
+    [([], "FindDriftAlarm"), (["a/"], "RunDataQualityJob"), (["a/"] * 9, "NotifyFailure")],
 )
-def test_nothing_captured_is_no_traffic(folders: list[str], leads: str) -> None:
-    """No job runs for it, nor with more inputs than a job takes."""
-    state = STATES["Is there anything?"]
+def test_no_capture_means_no_traffic(folders: list[str], leads: str) -> None:
+    """No job runs without inputs, or with more than a job takes."""
+    state = STATES["HasInputs"]
     variables = {"folders": folders, "truths": [], "analysis": "DATA_QUALITY", "window": "w"}
     matching = [rule["Next"] for rule in state["Choices"] if evaluate(rule["Condition"], variables)]
     assert (matching or [state["Default"]])[0] == leads
 
 
 @pytest.mark.parametrize("instances", ["1", "3"])
-def test_a_job_reads_what_was_captured_and_the_baseline_of_the_model(instances: str) -> None:
-    """Several instances share the files; a name ends at 63 characters with the longest project."""
-    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/", "capture/b/"]}
+def test_a_job_reads_the_capture_and_the_models_baseline(instances: str) -> None:
+    """Several instances share the files; with the longest project name, the job's name has 63 characters."""
+    variables = resolved({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/", "capture/b/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    arguments = evaluate(STATES["Monitor"]["Arguments"], variables, InstanceCount=instances, Project="p" * 16)
+    arguments = evaluate(
+        STATES["RunDataQualityJob"]["Arguments"], variables, InstanceCount=instances, Project="p" * 16
+    )
     assert len(arguments["ProcessingJobName"]) <= 63
     inputs = {each["InputName"]: each["S3Input"] for each in arguments["ProcessingInputs"]}
     assert inputs["baseline-statistics"]["S3Uri"] == "s3://the-bucket/models/2/statistics.json"
@@ -157,11 +160,14 @@ def test_a_job_reads_what_was_captured_and_the_baseline_of_the_model(instances: 
     assert all(len(value) <= 256 for value in arguments["Environment"].values())
 
 
-def test_a_second_job_merges_what_several_instances_left() -> None:
-    """From where each has written its part, under a name of its own."""
-    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
+def test_a_second_job_merges_partial_results() -> None:
+    """It reads them from where the first job wrote them, under its own name."""
+    variables = resolved({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    jobs = [evaluate(STATES[name]["Arguments"], variables) for name in ("Monitor", "Merge the parts")]
+    jobs = [
+        evaluate(STATES[name]["Arguments"], variables)
+        for name in ("RunDataQualityJob", "MergePartialResults")
+    ]
     assert jobs[0]["ProcessingJobName"] != jobs[1]["ProcessingJobName"]
     (out,) = jobs[0]["ProcessingOutputConfig"]["Outputs"]
     taken = {each["InputName"]: each["S3Input"] for each in jobs[1]["ProcessingInputs"]}["partial"]
@@ -170,8 +176,8 @@ def test_a_second_job_merges_what_several_instances_left() -> None:
 
 
 def quality(**given_input: str) -> dict[str, Any]:
-    """Give the variables of an execution that compares with ground truth."""
-    return settled({"Analysis": "MODEL_QUALITY", **given_input})
+    """Return the variables of an execution that compares predictions with ground truth."""
+    return resolved({"Analysis": "MODEL_QUALITY", **given_input})
 
 
 @pytest.mark.parametrize(
@@ -182,12 +188,12 @@ def quality(**given_input: str) -> dict[str, Any]:
     ],
 )
 def test_ground_truth_is_awaited(delay: str, window: str) -> None:
-    """A window comes round when its truth is there; one that is named is compared at once."""
+    """A window is compared after the delay of its ground truth; a named window is compared at once."""
     given_input = {"Analysis": "MODEL_QUALITY", "Time": "2025-01-31T11:20:00Z"}
-    assert settled(given_input, GroundTruthDelaySeconds=delay)["window"] == window
+    assert resolved(given_input, GroundTruthDelaySeconds=delay)["window"] == window
     named = {"Analysis": "MODEL_QUALITY", "Start": "2025-01-31T10:00:00Z", "End": "2025-01-31T10:05:00Z"}
-    assert settled(named, GroundTruthDelaySeconds=delay)["hours"] in ("2025/01/31/10", ["2025/01/31/10"])
-    assert settled({"Time": "2025-01-31T11:20:00Z"}, GroundTruthDelaySeconds=delay)["window"].startswith(
+    assert resolved(named, GroundTruthDelaySeconds=delay)["hours"] in ("2025/01/31/10", ["2025/01/31/10"])
+    assert resolved({"Time": "2025-01-31T11:20:00Z"}, GroundTruthDelaySeconds=delay)["window"].startswith(
         "2025-01-31T10"
     )
 
@@ -201,9 +207,9 @@ def test_ground_truth_is_awaited(delay: str, window: str) -> None:
         ("MODEL_BIAS", "truth/", True),
     ],
 )
-def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, refused: bool) -> None:  # noqa: FBT001
-    """By name, before anything is called."""
-    refusal = STATES["Who comes?"]["Choices"][2]
+def test_an_unknown_analysis_is_refused(analysis: str, prefix: str, *, refused: bool) -> None:
+    """The refusal has a name, and comes before any call."""
+    refusal = STATES["ClassifyEvent"]["Choices"][2]
     variables = {"states": {"input": {"Analysis": analysis}}}
     assert evaluate(refusal["Condition"], variables, GroundTruthPrefix=prefix) is refused
     assert evaluate(refusal["Condition"], {"states": {"input": {}}}, GroundTruthPrefix="") is False
@@ -212,43 +218,43 @@ def test_an_analysis_that_there_is_not_is_refused(analysis: str, prefix: str, re
 @pytest.mark.parametrize(
     ("found", "truths", "leads"),
     [
-        (["capture/a/"], ["truth/a/"], "Compare the predictions"),
-        (["capture/a/"], [], "Is an alarm on?"),
-        ([], ["truth/a/"], "Is an alarm on?"),
-        (["capture/a/"] * 6, ["truth/a/"] * 4, "Tell of the failure"),
+        (["capture/a/"], ["truth/a/"], "RunModelQualityJob"),
+        (["capture/a/"], [], "FindDriftAlarm"),
+        ([], ["truth/a/"], "FindDriftAlarm"),
+        (["capture/a/"] * 6, ["truth/a/"] * 4, "NotifyFailure"),
     ],
 )
-def test_predictions_are_compared_where_their_truth_is(
+def test_predictions_are_compared_if_both_inputs_exist(
     found: list[str], truths: list[str], leads: str
 ) -> None:
-    """What the map finds in both is told apart, and no job begins without either."""
+    """The map separates folders of capture from those of ground truth, and no job begins without both."""
     variables = quality(Start="2025-01-31T10:00:00Z", End="2025-01-31T11:00:00Z")
     variables["folders"] = [f"capture/{n}/" for n in range(2)]
-    items = evaluate(STATES["Which have captured?"]["Items"], variables)
+    items = evaluate(STATES["FindCapture"]["Items"], variables)
     assert items == ["capture/0/", "capture/1/", "truth/2025/01/31/10/"]
     result = {"states": {"result": [*found, "", *truths, ""]}}
-    told_apart = evaluate(STATES["Which have captured?"]["Assign"], result)
+    told_apart = evaluate(STATES["FindCapture"]["Assign"], result)
     assert told_apart == {"folders": found, "truths": truths}
-    state = STATES["Is there anything?"]
+    state = STATES["HasInputs"]
     matching = [
         each["Next"] for each in state["Choices"] if evaluate(each["Condition"], variables | told_apart)
     ]
     assert matching[0] == leads
 
 
-def test_the_analysis_of_requests_looks_into_no_ground_truth() -> None:
-    """Whether or not there is any."""
-    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/0/", "capture/1/"]}
-    assert evaluate(STATES["Which have captured?"]["Items"], variables) == variables["folders"]
+def test_the_analysis_of_requests_ignores_ground_truth() -> None:
+    """Whether or not ground truth exists."""
+    variables = resolved({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/0/", "capture/1/"]}
+    assert evaluate(STATES["FindCapture"]["Items"], variables) == variables["folders"]
 
 
 def test_a_job_reads_predictions_and_truth_and_the_evaluation_of_the_model() -> None:
-    """Each in a folder of its own below what the environment names, under a name that no other job has."""
+    """Each input has its own folder below the one that the environment names, and the job a unique name."""
     variables = quality(Time="2025-01-31T11:20:00Z")
     variables |= {"folders": ["capture/a/", "capture/b/"], "truths": ["truth/a/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    arguments = evaluate(STATES["Compare the predictions"]["Arguments"], variables, Project="p" * 16)
-    other = evaluate(STATES["Monitor"]["Arguments"], variables, Project="p" * 16)
+    arguments = evaluate(STATES["RunModelQualityJob"]["Arguments"], variables, Project="p" * 16)
+    other = evaluate(STATES["RunDataQualityJob"]["Arguments"], variables, Project="p" * 16)
     assert len(arguments["ProcessingJobName"]) <= 63
     assert arguments["ProcessingJobName"] != other["ProcessingJobName"]
     given, inputs = arguments["Environment"], arguments["ProcessingInputs"]
@@ -263,22 +269,22 @@ def test_a_job_reads_predictions_and_truth_and_the_evaluation_of_the_model() -> 
 
 
 def test_a_metric_that_is_worse_is_named() -> None:
-    """Where a violation of the requests has its feature."""
+    """The notification has the metric where a violation of requests has its feature."""
     violation = {
         "metric_name": "rmse",
         "constraint_check_type": "GreaterThanThreshold",
         "description": "worse",
     }
     result = {"result": {"Body": json.dumps({"violations": [violation]})}}
-    found = evaluate(STATES["Read the violations"]["Assign"], {"states": result})
+    found = evaluate(STATES["ReadViolations"]["Assign"], {"states": result})
     assert found["named"] in ("rmse: GreaterThanThreshold, worse", ["rmse: GreaterThanThreshold, worse"])
 
 
-def test_no_job_has_a_network() -> None:
-    """What the job reads reaches it through SageMaker alone."""
-    variables = settled({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
+def test_every_job_is_isolated_from_the_network() -> None:
+    """SageMaker alone brings the job its inputs."""
+    variables = resolved({"Time": "2025-01-31T11:20:00Z"}) | {"folders": ["capture/a/"]}
     variables["states"] = {"context": {"Execution": EXECUTION, "State": STATE}}
-    for name in ("Monitor", "Merge the parts", "Compare the predictions"):
+    for name in ("RunDataQualityJob", "MergePartialResults", "RunModelQualityJob"):
         network = evaluate(
             STATES[name]["Arguments"]["NetworkConfig"],
             variables,
@@ -290,7 +296,7 @@ def test_no_job_has_a_network() -> None:
 
 
 def analysed(count: int) -> str:
-    """Give a file of violations."""
+    """Return a file with this number of violations."""
     violation = {
         "feature_name": "rooms",
         "constraint_check_type": "baseline_drift_check",
@@ -301,12 +307,12 @@ def analysed(count: int) -> str:
 
 @pytest.mark.parametrize("count", [0, 1, 30])
 def test_violations_are_counted_and_the_first_are_named(count: int) -> None:
-    """A message names twenty, and says that there are more."""
+    """A message names the first twenty, and shows whether others follow."""
     result = {"result": {"Body": analysed(count)}}
-    found = evaluate(STATES["Read the violations"]["Assign"], {"states": result})
+    found = evaluate(STATES["ReadViolations"]["Assign"], {"states": result})
     named = found["named"] if isinstance(found["named"], list) else [found["named"]]
     assert (found["violations"], len(named)) == (count, min(count, 20))
-    (rule,) = STATES["Are there any?"]["Choices"]
+    (rule,) = STATES["HasViolations"]["Choices"]
     assert evaluate(rule["Condition"], found) is (count > 0)
     variables = {
         **found,
@@ -315,28 +321,28 @@ def test_violations_are_counted_and_the_first_are_named(count: int) -> None:
         "results": "monitoring/x",
         "analysis": "DATA_QUALITY",
     }
-    message = evaluate(STATES["Tell of the violations"]["Arguments"]["Message"], variables)
+    message = evaluate(STATES["NotifyViolations"]["Arguments"]["Message"], variables)
     assert ("…" in message) == (count > 20)
     assert message.count("rooms: baseline_drift_check, far") == min(count, 20)
 
 
-def test_model_monitors_own_job_goes_the_same_way() -> None:
-    """Its results are read where its job wrote them, and its metrics are its own."""
+def test_results_of_model_monitors_own_job_are_read() -> None:
+    """They are read from the address that the event names; their metrics are published already."""
     uri = "s3://the-bucket/monitoring/house-prd-2/house-monitor/2025/01/31/10"
     detail = {
         "ProcessingJobName": "model-monitoring-1",
         "ProcessingOutputConfig": {"Outputs": [{"S3Output": {"S3Uri": uri}}]},
     }
-    rule = STATES["Who comes?"]["Choices"][0]
+    rule = STATES["ClassifyEvent"]["Choices"][0]
     variables = {"states": {"input": {"detail": detail}}}
     assert evaluate(rule["Condition"], variables) is True
     assert evaluate(rule["Assign"]["results"], variables) == uri.removeprefix("s3://the-bucket/")
-    assert rule["Next"] == "Read the violations"
+    assert rule["Next"] == "ReadViolations"
 
 
-def test_alarms_look_at_what_is_published() -> None:
-    """Namespace, dimensions and names: of the count, and of a watched feature."""
-    (datum,) = STATES["Count the violations"]["Arguments"]["MetricData"]
+def test_alarms_watch_the_published_metrics() -> None:
+    """By namespace, dimensions and name: the count of violations, and the drift of a feature."""
+    (datum,) = STATES["PublishViolationCount"]["Arguments"]["MetricData"]
     resources = TEMPLATE["Resources"]
     published = {each["Name"]: each["Value"] for each in datum["Dimensions"]}
     assert published == {"Endpoint": "${EndpointName}", "MonitoringSchedule": "${Project}-monitor"}
@@ -355,20 +361,20 @@ def test_alarms_look_at_what_is_published() -> None:
     for analysis, alarm in (("DATA_QUALITY", "AnyAlarm"), ("MODEL_QUALITY", "QualityAlarm")):
         counted = evaluate(datum["MetricName"], {"analysis": analysis})
         assert resources[alarm]["Properties"]["MetricName"] == counted
-    prefix = STATES["Is an alarm on?"]["Arguments"]["AlarmNamePrefix"]
+    prefix = STATES["FindDriftAlarm"]["Arguments"]["AlarmNamePrefix"]
     assert prefix == "${Project}-drift-"
 
 
-def test_the_endpoint_is_productions() -> None:
+def test_the_endpoint_is_that_of_production() -> None:
     """By the name that its own stack gives it."""
     substituted = TEMPLATE["Resources"]["StateMachine"]["Properties"]["DefinitionSubstitutions"]
     assert substituted["EndpointName"] == PRODUCTION["Resources"]["Endpoint"]["Properties"]["EndpointName"]
 
 
 @pytest.mark.parametrize("alarms", [[], ["house-drift-any"]])
-def test_the_governor_looks_again_while_an_alarm_is_on(alarms: list[str]) -> None:
-    """And once a window, however often that is monitored."""
-    (rule,) = STATES["Shall the governor look?"]["Choices"]
+def test_retraining_is_triggered_while_an_alarm_is_on(alarms: list[str]) -> None:
+    """The event is the window, so that the governor decides once for each window."""
+    (rule,) = STATES["ShouldTriggerRetraining"]["Choices"]
     assert evaluate(rule["Condition"], {"states": {"input": {"Alarms": alarms}}}) is bool(alarms)
-    asked = evaluate(STATES["Ask the governor"]["Arguments"]["Input"], {"window": "w"})
+    asked = evaluate(STATES["TriggerRetraining"]["Arguments"]["Input"], {"window": "w"})
     assert asked == {"Reason": "drift", "Event": "w"}

@@ -1,4 +1,4 @@
-"""Registry and approval: whoever decides in one place has decided in the other, whatever comes when."""
+"""Registry and approval: a decision in one place is carried out in the other, in any order of events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 from tests.stacks.asl import choose, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ PROMOTED = {"detail": {"execution-id": EXECUTION, "stage": "DeployPrd", "state":
 def waiting(
     execution: str = EXECUTION, status: str = "InProgress", action: str = "Approve"
 ) -> dict[str, Any]:
-    """Describe a pipeline whose approval waits, or has been answered."""
+    """Describe a pipeline whose approval is pending, or has been answered."""
     latest = {"Status": status, "Token": TOKEN} if status == "InProgress" else {"Status": status}
     return {
         "StageStates": [
@@ -53,7 +53,7 @@ def waiting(
 
 @dataclass
 class World:
-    """What the state machine asks and changes."""
+    """The services that the state machine calls."""
 
     status: str = "PendingManualApproval"
     pipeline: list[dict[str, Any]] = field(default_factory=lambda: [waiting()])
@@ -78,9 +78,9 @@ class World:
             raise LookupError(self.refuses)
         return {}
 
-    def told(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Let the state machine run on an event, and give its output."""
-        name, value, variables = "Who tells?", event, dict[str, Any]()
+    def run(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Run the state machine on an event, and return its output."""
+        name, value, variables = "ClassifyEvent", event, dict[str, Any]()
         for _ in range(40):
             state = STATES[name]
             if state["Type"] == "Choice":
@@ -90,7 +90,7 @@ class World:
             value, following = self.step(state, value, variables)
             if state.get("End"):
                 return dict(value)
-            assert following != "Tell of the failure", value
+            assert following != "NotifyFailure", value
             name = following
         raise AssertionError(name)
 
@@ -110,19 +110,16 @@ class World:
 
     @property
     def answers(self) -> list[dict[str, Any]]:
-        """What the pipeline was answered."""
+        """The answers to the pipeline's approval."""
         return [arguments for operation, arguments in self.calls if operation == "putApprovalResult"]
-
-
-# From the registry to the pipeline
 
 
 @pytest.mark.parametrize("event", [PACKAGE, ASKED])
 @pytest.mark.parametrize("status", ["Approved", "Rejected"])
 def test_a_decision_about_the_package_answers_the_approval(event: dict[str, Any], status: str) -> None:
-    """While it waits, or as soon as it is asked, because the package is there before the question."""
+    """At once, or when the approval is requested after the decision."""
     world = World(status, description="fine")
-    output = world.told(event)
+    output = world.run(event)
     assert output["Result"] == "Answered"
     assert world.answers == [
         {
@@ -136,10 +133,10 @@ def test_a_decision_about_the_package_answers_the_approval(event: dict[str, Any]
 
 
 @pytest.mark.parametrize("event", [PACKAGE, ASKED])
-def test_what_nobody_decided_answers_nothing(event: dict[str, Any]) -> None:
-    """A package that waits leaves the approval to people."""
+def test_a_package_without_a_decision_answers_nothing(event: dict[str, Any]) -> None:
+    """A pending package leaves the approval to people."""
     world = World()
-    assert world.told(event)["Result"] == "NothingToDo"
+    assert world.run(event)["Result"] == "NothingToDo"
     assert world.calls == []
 
 
@@ -153,39 +150,36 @@ def test_what_nobody_decided_answers_nothing(event: dict[str, Any]) -> None:
     ],
 )
 def test_only_the_approval_of_its_own_execution_is_answered(pipeline: dict[str, Any]) -> None:
-    """A model that was approved must never let another one into production."""
+    """The approval of one model must never let another one into production."""
     world = World("Approved", [pipeline])
-    assert world.told(PACKAGE)["Result"] == "NothingToDo"
+    assert world.run(PACKAGE)["Result"] == "NothingToDo"
     assert world.calls == []
 
 
-def test_a_package_that_no_pipeline_made_answers_nothing() -> None:
+def test_a_package_without_a_pipeline_execution_answers_nothing() -> None:
     """Somebody may register a model by hand."""
     world = World("Approved", metadata={})
-    assert world.told(PACKAGE)["Result"] == "NothingToDo"
+    assert world.run(PACKAGE)["Result"] == "NothingToDo"
     assert world.calls == []
 
 
-def test_a_question_that_cannot_be_read_yet_is_looked_for_again() -> None:
-    """The event of the approval may be ahead of the pipeline's state; of a package's it means nothing."""
+def test_an_approval_that_cannot_be_read_yet_is_read_again() -> None:
+    """The approval's event may precede the pipeline's state; for a package's event, one reading is enough."""
     not_yet = waiting(status="Succeeded")
     world = World("Approved", [not_yet, not_yet, waiting()])
-    assert world.told(ASKED)["Result"] == "Answered"
+    assert world.run(ASKED)["Result"] == "Answered"
     world = World("Approved", [not_yet])
-    assert world.told(ASKED)["Result"] == "NothingToDo"
+    assert world.run(ASKED)["Result"] == "NothingToDo"
 
 
-def test_whoever_was_faster_has_answered() -> None:
-    """A token that is outdated by now is no failure."""
+def test_an_approval_that_is_answered_already_is_left_alone() -> None:
+    """An outdated token is not a failure."""
     world = World("Approved", refuses=OUTDATED)
-    assert world.told(PACKAGE)["Result"] == "NothingToDo"
+    assert world.run(PACKAGE)["Result"] == "NothingToDo"
     assert len(world.answers) == 1
-    (first, *_) = STATES["Answer"]["Retry"]
+    (first, *_) = STATES["PutApprovalResult"]["Retry"]
     assert OUTDATED in first["ErrorEquals"]
     assert first["MaxAttempts"] == 0
-
-
-# From the pipeline to the registry
 
 
 @pytest.mark.parametrize(
@@ -199,10 +193,12 @@ def test_whoever_was_faster_has_answered() -> None:
         (REFUSED, "Rejected", None),
     ],
 )
-def test_what_the_pipeline_decided_is_noted(event: dict[str, Any], status: str, verdict: str | None) -> None:
-    """What serves is approved; what was refused is rejected, unless somebody decided about it before."""
+def test_the_pipelines_result_sets_the_packages_status(
+    event: dict[str, Any], status: str, verdict: str | None
+) -> None:
+    """A model in production is approved; a failed approval rejects only a pending package."""
     world = World(status)
-    world.told(event)
+    world.run(event)
     assert [
         (operation, arguments["ModelPackageArn"], arguments["ModelApprovalStatus"])
         for operation, arguments in world.calls
@@ -212,39 +208,36 @@ def test_what_the_pipeline_decided_is_noted(event: dict[str, Any], status: str, 
 @pytest.mark.parametrize(
     ("result", "end"), [({}, "approval"), ({"external-execution-summary": "slow"}, ": slow")]
 )
-def test_the_reason_is_noted(result: dict[str, str], end: str) -> None:
-    """What somebody said when rejecting stands with the package."""
+def test_the_reason_of_a_rejection_is_saved(result: dict[str, str], end: str) -> None:
+    """The package's description has the words of the person who rejected it."""
     world = World()
-    world.told({"detail": REFUSED["detail"] | {"execution-result": result}})
+    world.run({"detail": REFUSED["detail"] | {"execution-result": result}})
     ((_, arguments),) = world.calls
     assert arguments["ApprovalDescription"].endswith(end)
 
 
 def test_other_events_are_refused() -> None:
-    """With a sentence of its own."""
-    following, _, output = choose(STATES["Who tells?"], {"detail": {}})
-    assert (following, output["Error"]) == ("Tell of the failure", "InvalidInput")
+    """The refusal has a name and a sentence."""
+    following, _, output = choose(STATES["ClassifyEvent"], {"detail": {}})
+    assert (following, output["Error"]) == ("NotifyFailure", "InvalidInput")
 
 
-def test_every_task_hands_its_failure_on() -> None:
-    """A decision that did not arrive is told to people, by name."""
+def test_every_task_has_a_catch() -> None:
+    """Each failure is published by name."""
     for name, state in STATES.items():
         if state["Type"] == "Task":
             assert state["Catch"][-1]["ErrorEquals"] == ["States.ALL"], name
             assert state["Retry"][-1]["ErrorEquals"] == ["States.TaskFailed"], name
 
 
-# The template
-
-
 def actions(stage: str) -> dict[str, Any]:
-    """Give a stage's actions by name."""
+    """Return a stage's actions by name."""
     (found,) = [one for one in PIPELINE["Stages"] if one["Name"] == stage]
     return {one["Name"]: one for one in found["Actions"]}
 
 
-def test_the_rules_hear_of_the_approval_and_of_production() -> None:
-    """Stage and action have the pipeline's names; another approval would be another question."""
+def test_the_rules_match_the_approval_and_production() -> None:
+    """Stage and action have the pipeline's names."""
     details = {
         name: resource["Properties"]["EventPattern"]["detail"]
         for name, resource in TEMPLATE["Resources"].items()
@@ -252,7 +245,9 @@ def test_the_rules_hear_of_the_approval_and_of_production() -> None:
     }
     (stage,), (action,) = details["ApprovalRule"]["stage"], details["ApprovalRule"]["action"]
     assert actions(stage)[action]["ActionTypeId"]["Category"] == "Approval"
-    assert STATES["Answer"]["Arguments"].items() >= {"StageName": stage, "ActionName": action}.items()
+    assert (
+        STATES["PutApprovalResult"]["Arguments"].items() >= {"StageName": stage, "ActionName": action}.items()
+    )
     assert details["ApprovalRule"]["state"] == ["STARTED", "FAILED"]
     assert details["PromotionRule"]["stage"] == [PIPELINE["Stages"][-1]["Name"]]
     assert details["PromotionRule"]["state"] == ["SUCCEEDED"]
@@ -265,12 +260,14 @@ def test_the_rules_hear_of_the_approval_and_of_production() -> None:
     }
 
 
-def test_the_role_answers_that_approval_alone() -> None:
-    """And decides about the packages of its own project."""
+def test_the_role_may_answer_this_approval_only() -> None:
+    """And may update only packages of its own project."""
     (policy,) = TEMPLATE["Resources"]["StateMachineRole"]["Properties"]["Policies"]
     found = {one["Sid"]: one["Resource"] for one in policy["PolicyDocument"]["Statement"]}
     pattern = TEMPLATE["Resources"]["ApprovalRule"]["Properties"]["EventPattern"]["detail"]
     name = PIPELINE["Name"]["Fn::Sub"]
-    assert found["Answer"]["Fn::Sub"].endswith(f":{name}/{pattern['stage'][0]}/{pattern['action'][0]}")
-    assert found["LookForTheQuestion"]["Fn::Sub"].endswith(f":{name}")
-    assert found["DecideAboutPackages"]["Fn::Sub"].endswith(":model-package/${Project}/*")
+    assert found["PutApprovalResult"]["Fn::Sub"].endswith(
+        f":{name}/{pattern['stage'][0]}/{pattern['action'][0]}"
+    )
+    assert found["FindPendingApproval"]["Fn::Sub"].endswith(f":{name}")
+    assert found["UpdatePackageStatus"]["Fn::Sub"].endswith(":model-package/${Project}/*")

@@ -1,4 +1,4 @@
-"""Studio's template: what it offers is found, launched by a role that may make it, and by nobody else."""
+"""Studio's template: its product is found, and is launched only by the role that may create it."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import read_template
+from scripts.templates.read import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIO = read_template(ROOT / "pipeline" / "studio.yml")
@@ -15,7 +15,7 @@ RESOURCES = STUDIO["Resources"]
 PIPELINE = read_template(ROOT / "pipeline" / "pipeline.yml")
 VISIBLE = {"Key": "sagemaker:studio-visibility", "Value": "true"}
 ARN = "arn:aws:{}:eu-central-1:111122223333:"
-# What a project `house` is called, by the names in pipeline.yml or by those of its stack (SC-…, SP-…).
+# Names of a project `house`: from pipeline.yml, or generated from the name of its stack (SC-…, SP-…).
 NAMED = {
     "codebuild:CreateProject": ARN.format("codebuild") + "project/house-build",
     "codepipeline:CreatePipeline": ARN.format("codepipeline") + "house-pipeline",
@@ -61,7 +61,7 @@ def patterns(action: str) -> list[str]:
 
 @pytest.mark.parametrize(("action", "arn"), NAMED.items())
 def test_the_launch_role_reaches_projects_and_no_further(action: str, arn: str) -> None:
-    """Names of the stack begin as Service Catalog and SageMaker name it; others are the project's own."""
+    """Names begin with the prefixes of Service Catalog and SageMaker, or are the project's own."""
     assert any(re.fullmatch(re.escape(one).replace(r"\*", ".*"), arn) for one in patterns(action))
     if ":role/" in arn or ":rule/" in arn or ":s3:" in arn or ":sns:" in arn:
         foreign = re.sub(r"(?i)(S[CP])-", "other-", arn, count=1)
@@ -69,7 +69,7 @@ def test_the_launch_role_reaches_projects_and_no_further(action: str, arn: str) 
 
 
 def test_services_get_the_roles_of_the_pipelines_template() -> None:
-    """Each service that assumes a role there may be given it."""
+    """The launch role may pass a role to each service that assumes one there."""
     assumed = {
         statement["Principal"]["Service"]
         for resource in PIPELINE["Resources"].values()
@@ -81,7 +81,7 @@ def test_services_get_the_roles_of_the_pipelines_template() -> None:
 
 
 def test_the_product_is_seen_and_launched_by_its_role() -> None:
-    """Without tag, associations or constraint, Studio shows nothing, or users need rights of their own."""
+    """Without tag, associations or constraint, Studio shows nothing, or users need their own permissions."""
     product = RESOURCES["Product"]["Properties"]
     assert VISIBLE in product["Tags"]
     (artifact,) = product["ProvisioningArtifactParameters"]
@@ -99,7 +99,7 @@ def test_the_product_is_seen_and_launched_by_its_role() -> None:
 
 
 def test_the_pipelines_template_takes_what_sagemaker_fills_in() -> None:
-    """SageMaker makes a project of no template that lacks these two; by hand they stay empty."""
+    """SageMaker requires these two parameters in a template; without SageMaker they stay empty."""
     for name, example in {
         "SageMakerProjectName": "house-prices",
         "SageMakerProjectId": "p-0123456789ab",
@@ -110,15 +110,15 @@ def test_the_pipelines_template_takes_what_sagemaker_fills_in() -> None:
 
 
 def test_studio_reads_templates_from_its_own_pages_only() -> None:
-    """The list is drawn in the browser; nothing is written from there."""
+    """The browser reads the list; it writes nothing."""
     (rule,) = RESOURCES["TemplateBucket"]["Properties"]["CorsConfiguration"]["CorsRules"]
     assert rule["AllowedOrigins"] == ["https://*.sagemaker.aws"]
     assert set(rule["AllowedMethods"]) == {"GET", "HEAD"}
     assert VISIBLE in RESOURCES["TemplateBucket"]["Properties"]["Tags"]
 
 
-def test_users_make_and_start_but_do_not_approve() -> None:
-    """The role of Studio passes one role, to one service, and answers no approval."""
+def test_users_create_and_start_but_do_not_approve() -> None:
+    """The role of Studio passes one role to one service, and may not answer an approval."""
     document = RESOURCES["StudioPolicy"]["Properties"]["PolicyDocument"]
     text = json.dumps(document)
     assert "PutApprovalResult" not in text

@@ -1,4 +1,4 @@
-"""The templates: what the state machine does is allowed and no more, and state outlives its stack."""
+"""The templates: roles allow what the state machines do and no more, and data outlive their stack."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.__main__ import machines_in, read_template
+from scripts.templates.read import machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = {
@@ -15,7 +15,7 @@ TEMPLATES = {
     for path in (*ROOT.glob("pipeline/*.yml"), *ROOT.glob("stacks/*.yml"))
     if path.name != "buildspec.yml"
 }
-# AWS takes no ARN for these (service authorization reference).
+# Actions that accept no ARN (service authorization reference).
 WITHOUT_ARN = {
     "application-autoscaling:DescribeScalableTargets",
     "application-autoscaling:DescribeScalingPolicies",
@@ -48,7 +48,7 @@ WITHOUT_ARN = {
     "logs:PutResourcePolicy",
     "logs:UpdateLogDelivery",
 }
-# What a task's call needs; .sync describes, stops, tags and listens besides, and gives the job its role.
+# Actions of a task's call; a .sync task also describes, stops and tags the job, and passes its role.
 SYNC = {"sagemaker:AddTags", "iam:PassRole", "events:PutRule", "events:PutTargets", "events:DescribeRule"}
 ACTIONS = {
     "sagemaker:createProcessingJob.sync": SYNC
@@ -78,7 +78,7 @@ ACTIONS = {
     "states:startExecution": {"states:StartExecution"},
     "sns:publish": {"sns:Publish", "kms:Decrypt", "kms:GenerateDataKey"},
 }
-# What a state machine's own settings need: encrypted volumes of its jobs, and its log group.
+# Actions for a state machine's own settings: encrypted volumes of its jobs, and its log group.
 VOLUMES = {"kms:CreateGrant", "kms:DescribeKey"}
 DELIVERY = {action for action in WITHOUT_ARN if action.startswith("logs:")}
 
@@ -110,7 +110,7 @@ def machine(stack: str) -> dict[str, Any]:
 
 
 def task_faults(definition: dict[str, Any], role: dict[str, Any]) -> list[str]:
-    """Say which action a task needs and the role lacks, and which the role has and no task needs."""
+    """List the actions that a task needs and the role lacks, and those that no task needs."""
     states = [state for _, inner in machines_in(definition, "") for state in inner["States"].values()]
     calls = {
         state["Resource"].removeprefix("arn:aws:states:::") for state in states if state["Type"] == "Task"
@@ -125,22 +125,22 @@ def task_faults(definition: dict[str, Any], role: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("stack", ["workflow", "verify", "governor", "registry"])
 def test_the_state_machine_may_do_what_it_does_and_no_more(stack: str) -> None:
-    """Every task is allowed by the role, and every action allowed is used."""
+    """The role allows every task, and every allowed action is used."""
     assert task_faults(machine(stack), TEMPLATES[f"{stack}.yml"]["Resources"]["StateMachineRole"]) == []
 
 
-def test_a_task_that_is_not_allowed_is_told() -> None:
-    """Both ways: another call lacks its action and leaves one behind."""
+def test_a_task_that_is_not_allowed_is_found() -> None:
+    """Another call lacks its action, and leaves an unused one."""
     broken, role = machine("verify"), TEMPLATES["verify.yml"]["Resources"]["StateMachineRole"]
-    broken["States"]["Read the watermark"]["Resource"] = "arn:aws:states:::aws-sdk:s3:putObject"
+    broken["States"]["ReadWatermark"]["Resource"] = "arn:aws:states:::aws-sdk:s3:putObject"
     assert task_faults(broken, role) == ["it may not s3:PutObject", "it never does s3:GetObject"]
-    broken["States"]["Read the watermark"]["Resource"] = "arn:aws:states:::sagemaker:createTrainingJob.sync"
+    broken["States"]["ReadWatermark"]["Resource"] = "arn:aws:states:::sagemaker:createTrainingJob.sync"
     assert "it may not events:PutRule" in task_faults(broken, role)
 
 
 @pytest.mark.parametrize(("name", "role"), resources("AWS::IAM::Role"))
 def test_roles_name_their_resources(name: str, role: dict[str, Any]) -> None:
-    """No Resource "*" where AWS takes an ARN, and no action by a wildcard over a service."""
+    """No Resource "*" where AWS accepts an ARN, and no wildcard over the actions of a service."""
     for statement in statements(role):
         actions = set(as_list(statement["Action"]))
         assert not [action for action in actions if action.endswith(":*")], name
@@ -165,7 +165,7 @@ def test_roles_are_assumed_by_a_service_of_this_account(name: str, role: dict[st
 
 
 def test_a_role_is_passed_to_one_service() -> None:
-    """iam:PassRole without a condition hands the role to whatever takes one."""
+    """iam:PassRole without a condition would pass the role to any service."""
     for _, role in resources("AWS::IAM::Role"):
         for statement in statements(role):
             if "iam:PassRole" in as_list(statement["Action"]):
@@ -174,21 +174,21 @@ def test_a_role_is_passed_to_one_service() -> None:
 
 @pytest.mark.parametrize(("name", "role"), resources("AWS::IAM::Role"))
 def test_every_role_takes_the_boundary(name: str, role: dict[str, Any]) -> None:
-    """An organization that bounds roles refuses to make the one that has none."""
+    """An organization that requires a boundary refuses to create a role without it."""
     chosen = ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
     assert role["Properties"]["PermissionsBoundary"] == {"Fn::If": chosen}, name
 
 
 @pytest.mark.parametrize("kind", ["AWS::S3::Bucket", "AWS::KMS::Key", "AWS::EFS::FileSystem"])
 def test_state_outlives_its_stack(kind: str) -> None:
-    """What can't be made again stays when a stack goes or replaces it."""
+    """Resources with data are retained when a stack is deleted or replaces them."""
     assert resources(kind)
     for name, resource in resources(kind):
         assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain"), name
 
 
-def test_what_has_to_survive_carries_no_fixed_name() -> None:
-    """A retained bucket of a fixed name would stop the stack from being made again."""
+def test_retained_resources_have_no_fixed_name() -> None:
+    """A retained bucket with a fixed name would prevent a new stack."""
     for _, resource in resources("AWS::S3::Bucket"):
         assert "BucketName" not in resource["Properties"]
 
@@ -215,7 +215,7 @@ def test_buckets_are_closed_encrypted_and_versioned() -> None:
 
 
 def test_who_publishes_to_the_topic_may_use_its_key() -> None:
-    """An encrypted topic silently swallows what its publisher can't encrypt."""
+    """An encrypted topic silently drops the messages of a publisher that cannot use its key."""
     (_, topic_policy), (_, key) = resources("AWS::SNS::TopicPolicy")[0], resources("AWS::KMS::Key")[0]
     publishers = {
         statement["Principal"]["Service"]
@@ -231,7 +231,7 @@ def test_who_publishes_to_the_topic_may_use_its_key() -> None:
     assert publishers == granted == {"cloudwatch.amazonaws.com", "events.amazonaws.com"}
 
 
-def test_what_no_state_catches_is_told() -> None:
+def test_failures_that_no_state_catches_are_published() -> None:
     """An execution that was stopped, timed out or failed beyond a Catch reaches the topic."""
     rule = TEMPLATES["workflow.yml"]["Resources"]["FailureRule"]
     detail = rule["Properties"]["EventPattern"]["detail"]
@@ -261,7 +261,7 @@ def test_the_endpoint_captures_below_capture() -> None:
 
 
 def test_the_network_leads_nowhere_but_to_aws() -> None:
-    """No gateway, no route and no public address; every way in is from the project's own group."""
+    """The network has no gateway, other route or public address; ingress is from the project's own group."""
     found = TEMPLATES["network.yml"]["Resources"]
     kinds = {resource["Type"] for resource in found.values()}
     assert not kinds & {
@@ -280,7 +280,7 @@ def test_the_network_leads_nowhere_but_to_aws() -> None:
 
 
 def test_the_network_gives_what_the_pipeline_takes() -> None:
-    """The script that deploys both hands outputs on as the parameters of the same name."""
+    """The deploying script passes outputs as the parameters of the same name."""
     given = TEMPLATES["network.yml"]["Outputs"].keys() - {"VpcId"}
     assert given == {"SubnetIds", "SecurityGroupIds", "EfsAccessPointArn"}
     assert given <= TEMPLATES["pipeline.yml"]["Parameters"].keys()
@@ -298,7 +298,7 @@ def test_models_serve_in_the_network_that_is_given(stage: str) -> None:
 
 @pytest.mark.parametrize(("name", "template"), TEMPLATES.items())
 def test_templates_keep_one_order(name: str, template: dict[str, Any]) -> None:
-    """Sections stand in one order, and each parameter and output is explained in a sentence."""
+    """Sections have one order, and each parameter and output has a sentence."""
     order = [
         "AWSTemplateFormatVersion",
         "Transform",

@@ -15,7 +15,7 @@ MODEL: Any = joblib.load(os.environ["MODEL"])
 
 
 def ping() -> Any:
-    """Say that the model is loaded."""
+    """Respond that the model is loaded."""
     return flask.Response("\n", status=200 if MODEL is not None else 404, mimetype="application/json")
 
 

@@ -1,7 +1,7 @@
 """Arrays in one file that processes map into memory together: a line of JSON, then each array's bytes.
 
 The idea is that of safetensors. Its files may have no gaps, so its arrays are not aligned to cache lines, and
-its reader for NumPy copies each array instead of mapping it (docs/decisions.md has the numbers).
+its reader for NumPy copies each array instead of mapping it: 200 MB took 100 ms in place of 0.1 ms.
 """
 
 from __future__ import annotations

@@ -132,16 +132,16 @@ int boosting_is_valid(const Boosting *model, uint8_t *marks) {
     }
 
 /* After walk number `walk` has ended: begin the next one in its place, or put the last one under way there. */
-#define CONTINUE(walk, model)            \
-    if (next < items) {                  \
-        BEGIN(walk, model)               \
-    } else {                             \
-        active--;                        \
-        at[walk] = at[active];           \
-        row_of[walk] = row_of[active];   \
-        item_of[walk] = item_of[active]; \
-        walk--;                          \
-    }
+#define CONTINUE(walk, model)        \
+    if (next < items) {              \
+        BEGIN(walk, model)           \
+        continue;                    \
+    }                                \
+    active--;                        \
+    at[walk] = at[active];           \
+    row_of[walk] = row_of[active];   \
+    item_of[walk] = item_of[active]; \
+    walk--;
 
 /* Walk `trees` trees, from number `first`, for `rows` rows; leaves[tree * rows + row] gets the leaf of each walk.
    Inlined twice: rows without a missing value (`missing` is 0) take a shorter loop. */

@@ -1,1 +1,0 @@
-"""A cloud on this machine: ministack, and what it lacks, a module a service."""

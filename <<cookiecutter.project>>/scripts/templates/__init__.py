@@ -1,0 +1,1 @@
+"""The project's CloudFormation templates: reading, checking and packaging."""

@@ -1,0 +1,73 @@
+"""The project that a cloud belongs to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+DEFAULT_REGION = "us-east-1"
+
+
+@dataclass(frozen=True)
+class Commands:
+    """The commands that messages name, and the container's command that analyses captured requests."""
+
+    start: str = "localcloud.start(project)"
+    stop: str = "localcloud.stop(project)"
+    monitor: str = "monitor"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The facts about a project that its cloud needs.
+
+    `state` is the directory of everything that the cloud writes. `dockerfile` is the file whose ENTRYPOINT
+    starts the project's container; it is read each time that a container starts, so an edit needs no restart
+    of the cloud. Both may be relative to `root`.
+    """
+
+    root: Path
+    name: str
+    region: str = DEFAULT_REGION
+    state: Path = Path(".local")
+    dockerfile: Path = Path("Dockerfile")
+    commands: Commands = field(default_factory=Commands)
+
+    def __post_init__(self) -> None:
+        """Make the paths absolute."""
+        root = Path(self.root).resolve()
+        object.__setattr__(self, "root", root)
+        object.__setattr__(self, "state", root / self.state)
+        object.__setattr__(self, "dockerfile", root / self.dockerfile)
+
+    @property
+    def image(self) -> str:
+        """The address of the container's image, which nothing here pulls."""
+        return f"local/{self.name}:latest"
+
+    @property
+    def record(self) -> Path:
+        """The file that describes the running cloud: pid, port, region, speed, start and access key."""
+        return self.state / "cloud.json"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the cloud locks while it lives; it contains the process id."""
+        return self.state / "cloud.lock"
+
+    @property
+    def log(self) -> Path:
+        """The cloud's own output."""
+        return self.state / "logs" / "cloud.log"
+
+    def to_json(self) -> str:
+        """Return the project as text, for the cloud's process."""
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Project:
+        """Return the project that `to_json` wrote."""
+        fields = json.loads(text)
+        paths = {name: Path(fields[name]) for name in ("root", "state", "dockerfile")}
+        return cls(**{**fields, **paths, "commands": Commands(**fields["commands"])})

@@ -1,0 +1,98 @@
+"""Serve the gateway, with our services and ministack behind it, until SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from localcloud.core import clock, ministack, private_files
+from localcloud.core.access import Guard
+from localcloud.core.context import CloudContext
+from localcloud.core.gateway import Gateway
+from localcloud.core.http_protocol import Protocol
+from localcloud.core.patches import MissingNameError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from localcloud.core.process import Cloud
+    from localcloud.core.service import Service
+
+    Register = Callable[[CloudContext, Callable[[str], Any]], tuple[Service, ...]]
+
+logger = logging.getLogger(__name__)
+# Requests in flight have this time to end; then connections are closed.
+DRAIN_SECONDS = 5
+LOCK_CHECK_TICKS = 20  # of a tenth of a second
+
+
+class Server(uvicorn.Server):
+    """The server, which writes the cloud's record when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, cloud: Cloud) -> None:
+        """Keep the cloud, whose record it is."""
+        super().__init__(config)
+        self._cloud = cloud
+
+    async def on_tick(self, counter: int) -> bool:
+        """End when the project is removed, since no command could stop this cloud any more."""
+        gone = counter % LOCK_CHECK_TICKS == 0 and not self._cloud.project.lock.exists()
+        return gone or await super().on_tick(counter)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Write the record once requests are answered."""
+        await super().startup(sockets)
+        if self.should_exit or not sockets:
+            return
+        record = {
+            "pid": self._cloud.pid,
+            "port": self._cloud.port,
+            "region": self._cloud.region,
+            "speed": self._cloud.speed,
+            "started": clock.iso(clock.now()),
+            "access_key_id": self._cloud.key.id,
+            "secret_access_key": self._cloud.key.secret,
+        }
+        private_files.write_whole(self._cloud.project.record, json.dumps(record))
+
+
+def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
+    """Serve until SIGTERM or SIGINT, then end jobs and endpoints; return 1 for another ministack."""
+    try:
+        services = register(CloudContext.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
+    except MissingNameError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    # uvicorn raises the signal again after its end, which must not kill this process before jobs have ended.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
+    config = uvicorn.Config(
+        Gateway(
+            ministack.application(),
+            services,
+            guard,
+        ),
+        lifespan="on",
+        loop="asyncio",
+        http=Protocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=75,
+    )
+    asyncio.run(Server(config, cloud).serve([listener]))
+    cloud.project.record.unlink(missing_ok=True)
+    logging.shutdown()
+    # State machines wait in threads that Python would join; jobs and endpoints have ended by now.
+    os._exit(0)

@@ -1,0 +1,1 @@
+"""AWS Lambda: weighted aliases, metrics by version, errors by their own names."""

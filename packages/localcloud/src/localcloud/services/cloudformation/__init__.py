@@ -1,0 +1,1 @@
+"""AWS CloudFormation: transforms, conditions and update policies that ministack lacks."""

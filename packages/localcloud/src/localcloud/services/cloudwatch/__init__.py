@@ -1,0 +1,1 @@
+"""Amazon CloudWatch: alarms by dimensions, over time, with missing data."""

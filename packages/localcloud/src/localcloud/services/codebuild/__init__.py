@@ -1,0 +1,1 @@
+"""AWS CodeBuild: a buildspec's commands as processes of this machine."""

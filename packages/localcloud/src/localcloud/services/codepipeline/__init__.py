@@ -1,0 +1,1 @@
+"""AWS CodePipeline: a deployed pipeline's stages and actions."""

@@ -1,0 +1,1 @@
+"""Amazon EventBridge and EventBridge Scheduler: schedules at the cloud's speed."""

@@ -1,0 +1,1 @@
+"""Amazon S3: tags of buckets that stacks create."""

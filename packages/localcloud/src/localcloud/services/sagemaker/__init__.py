@@ -1,0 +1,1 @@
+"""Amazon SageMaker AI: jobs, models, endpoints, monitoring schedules, Studio."""

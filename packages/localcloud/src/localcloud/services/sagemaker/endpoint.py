@@ -1,0 +1,231 @@
+"""One endpoint: the instances of its only variant, with their capture and metrics."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from localcloud.core import disk_errors, ministack, object_store
+from localcloud.core.clock import CAPTURE_FLUSH, INVOCATION_TIMEOUT, now
+from localcloud.core.errors import ServiceError
+from localcloud.services.sagemaker.capture import DataCapture
+from localcloud.services.sagemaker.instance import CLOSE_GRACE, PING_SECONDS, Instance, ServerSettings
+from localcloud.services.sagemaker.jobs import milliseconds
+from localcloud.services.sagemaker.metrics import Metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localcloud.core.context import CloudContext
+    from localcloud.core.service import Json
+    from localcloud.services.sagemaker.container_client import ContainerClient
+
+logger = logging.getLogger(__name__)
+# AWS gives a server four minutes, unless the variant has a ContainerStartupHealthCheckTimeoutInSeconds.
+LOCAL_HEALTH_CHECK = 60.0
+SERVER_GRACE = 10.0
+POLL_SECONDS = 0.02
+LOG_TAIL_LINES = 15
+LOG_TAIL_BYTES = 8192
+
+
+@dataclass
+class Endpoint:
+    """The servers of an endpoint's only variant, its capture and its metrics."""
+
+    context: CloudContext
+    name: str
+    arn: str
+    config: Json
+    model: Json
+    created: float = field(default_factory=now)
+    status: str = "Creating"
+    reason: str | None = None
+    # The tuple is replaced as a whole: the event loop reads it while threads resize it.
+    instances: tuple[Instance, ...] = ()
+    next_instance: int = 0
+    settled: threading.Event = field(default_factory=threading.Event)
+    gone: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Derive the directories, the capture and the metrics."""
+        self.modified = self.created
+        self.variant: Json = self.config["ProductionVariants"][0]
+        self.variant_name = str(self.variant["VariantName"])
+        self.desired = int(self.variant.get("InitialInstanceCount", 1))
+        self.weight = float(self.variant.get("InitialVariantWeight", 1.0))
+        self.folder = self.context.state / "endpoints" / self.name
+        self.log = self.context.state / "logs" / "endpoints" / f"{self.name}.log"
+        self.metrics = Metrics(self.name, self.variant_name)
+        self.capture: DataCapture | None = None
+        if config := self.config.get("DataCaptureConfig"):
+            flush = self.context.clock.seconds(CAPTURE_FLUSH)
+            self.capture = DataCapture(self.name, self.variant_name, config, flush)
+
+    @property
+    def count(self) -> int:
+        """The number of instances."""
+        return len(self.instances)
+
+    @property
+    def health_check_seconds(self) -> float:
+        """The seconds within which a server has to answer /ping."""
+        seconds = self.variant.get("ContainerStartupHealthCheckTimeoutInSeconds")
+        return float(seconds) if seconds else LOCAL_HEALTH_CHECK
+
+    @property
+    def in_flight(self) -> int:
+        """The number of requests that wait for their responses."""
+        return sum(instance.client.in_flight for instance in self.instances if instance.client)
+
+    def begin(self) -> None:
+        """Bring the endpoint into service, in a thread."""
+        self.announce()
+        threading.Thread(target=ministack.in_context(self._start), name=self.name, daemon=True).start()
+
+    def pick_client(self) -> ContainerClient | None:
+        """Return the client of the ready server with the fewest requests; None if no server is ready."""
+        instances = self.instances
+        # Servers with equally few requests take turns.
+        self.next_instance = first = (self.next_instance + 1) % max(1, len(instances))
+        ready = [
+            instance.client
+            for instance in (*instances[first:], *instances[:first])
+            if instance.ready.is_set() and instance.client
+        ]
+        return min(ready, key=lambda client: client.in_flight) if ready else None
+
+    def flush_if_due(self) -> None:
+        """Store the metrics, and the captured data if their interval has passed."""
+        self.metrics.flush()
+        if self.capture:
+            self.capture.flush_if_due()
+
+    def end(self, grace: float) -> None:
+        """End the servers after the requests in flight, and store the metrics and the captured data."""
+        deadline = time.monotonic() + INVOCATION_TIMEOUT
+        while self.in_flight and time.monotonic() < deadline and grace == SERVER_GRACE:
+            time.sleep(POLL_SECONDS)
+        threads = [threading.Thread(target=instance.end, args=(grace,)) for instance in self.instances]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.metrics.flush()
+        if self.capture:
+            self.capture.flush()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def announce(self) -> None:
+        """Send the state-change event."""
+        status = (
+            "".join(f"_{letter}" if letter.isupper() else letter for letter in self.status).strip("_").upper()
+        )
+        detail = {**milliseconds(self.describe()), "EndpointStatus": status}
+        ministack.put_event("aws.sagemaker", "SageMaker Endpoint State Change", detail, [self.arn])
+
+    def set_status(self, status: str, reason: str | None = None) -> None:
+        """Set a new status, and send the event."""
+        self.status, self.reason, self.modified = status, reason, now()
+        self.announce()
+
+    def describe(self) -> Json:
+        """Return the answer of DescribeEndpoint."""
+        description: Json = {
+            "EndpointName": self.name,
+            "EndpointArn": self.arn,
+            "EndpointConfigName": self.config["EndpointConfigName"],
+            "EndpointStatus": self.status,
+            "CreationTime": self.created,
+            "LastModifiedTime": self.modified,
+        }
+        if self.status in ("InService", "Updating"):
+            description["ProductionVariants"] = [self._variant()]
+        if self.capture:
+            config = self.capture.config
+            description["DataCaptureConfig"] = {
+                "EnableCapture": self.capture.enabled,
+                "CaptureStatus": "Started" if self.capture.enabled else "Stopped",
+                "CurrentSamplingPercentage": config["InitialSamplingPercentage"],
+                "DestinationS3Uri": config["DestinationS3Uri"],
+                "KmsKeyId": config.get("KmsKeyId", ""),
+            }
+        return description | ({"FailureReason": self.reason} if self.reason else {})
+
+    def _variant(self) -> Json:
+        image = self.model["PrimaryContainer"]["Image"]
+        return {
+            "VariantName": self.variant_name,
+            "DeployedImages": [
+                {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": self.created}
+            ],
+            "CurrentWeight": self.weight,
+            "DesiredWeight": self.weight,
+            "CurrentInstanceCount": self.count,
+            "DesiredInstanceCount": self.desired,
+        }
+
+    def _start(self) -> None:
+        with ministack.scope(self.context.region):
+            try:
+                self.log.parent.mkdir(parents=True, exist_ok=True)
+                self.log.write_bytes(b"")
+                with disk_errors.named(self.folder):
+                    self._unpack()
+                self.instances = self.start_instances(self.desired)
+                reason = self.wait_until_ready(self.instances)
+            except (object_store.DataError, ServiceError) as error:
+                reason = str(error)
+            except OSError as error:
+                logger.exception("endpoint %s failed", self.name)
+                reason = disk_errors.explained(error)
+            except Exception as error:
+                logger.exception("endpoint %s failed", self.name)
+                reason = f"{type(error).__name__}: {error}"
+            if reason:
+                self.set_status("Failed", reason)
+                for instance in self.instances:
+                    instance.end(CLOSE_GRACE)
+            else:
+                self.set_status("InService")
+            self.settled.set()
+
+    def _unpack(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "model").mkdir(parents=True)
+        if url := self.model["PrimaryContainer"].get("ModelDataUrl"):
+            object_store.extract(object_store.fetch(url), self.folder / "model")
+
+    def start_instances(self, count: int) -> tuple[Instance, ...]:
+        """Start a number of servers, which get no requests yet."""
+        environment = self.model["PrimaryContainer"].get("Environment", {})
+        settings = ServerSettings(self.context, self.folder, self.log, environment, self.health_check_seconds)
+        instances = tuple(Instance(settings) for _ in range(count))
+        for instance in instances:
+            instance.begin()
+        return instances
+
+    def wait_until_ready(self, instances: tuple[Instance, ...]) -> str | None:
+        """Wait until all servers are ready; return the reason if one has failed."""
+        while not all(instance.ready.is_set() for instance in instances):
+            if failed := next((instance.failed for instance in instances if instance.failed), None):
+                cause = f"{failed}{disk_errors.shortage(self.folder)}"
+                return (
+                    f"The primary container for production variant {self.variant_name} did not pass the ping "
+                    f"health check: {cause}. The end of {self.log}:\n{tail(self.log)}"
+                )
+            time.sleep(PING_SECONDS / 2)
+        return None
+
+
+def tail(log: Path) -> str:
+    """Return the last lines of a log; no line if there is no log."""
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL_BYTES))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-LOG_TAIL_LINES:])

@@ -1,0 +1,138 @@
+"""All endpoints, and the operations on them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import TYPE_CHECKING
+
+from localcloud.core import ministack
+from localcloud.core.clock import METRICS_FLUSH
+from localcloud.core.errors import ServiceError, validation_error
+from localcloud.services.sagemaker.endpoint import SERVER_GRACE, Endpoint
+from localcloud.services.sagemaker.instance import CLOSE_GRACE
+from localcloud.services.sagemaker.pagination import list_resources
+
+if TYPE_CHECKING:
+    from localcloud.core.context import CloudContext
+    from localcloud.core.service import Json, Operation
+    from localcloud.services.sagemaker.resource_store import ResourceStore
+    from localcloud.services.sagemaker.tags import Tags
+
+logger = logging.getLogger(__name__)
+
+
+class Endpoints:
+    """All endpoints by their names."""
+
+    def __init__(
+        self, context: CloudContext, tags: Tags, configs: ResourceStore, models: ResourceStore
+    ) -> None:
+        """Begin without endpoints."""
+        self.context, self.tags, self.configs, self.models = context, tags, configs, models
+        self.endpoints: dict[str, Endpoint] = {}
+        self.lock = threading.Lock()
+        self._closing = threading.Event()
+        self._flushing: threading.Thread | None = None
+
+    def operations(self) -> dict[str, Operation]:
+        """Return the operations on endpoints."""
+        return {
+            "CreateEndpoint": self.create,
+            "DescribeEndpoint": self.describe,
+            "ListEndpoints": self.list,
+            "DeleteEndpoint": self.delete,
+        }
+
+    def create(self, request: Json) -> Json:
+        """Start an endpoint.
+
+        Raises:
+            ServiceError: there is an endpoint of this name, or its configuration or model does not exist.
+        """
+        name = request["EndpointName"]
+        arn = self.context.arn("sagemaker", f"endpoint/{name}")
+        config = self.configs.find(request["EndpointConfigName"])
+        model = self.models.find(config["ProductionVariants"][0]["ModelName"])
+        self.context.entrypoint()
+        with self.lock:
+            if name in self.endpoints:
+                raise validation_error(f'Cannot create already existing endpoint "{arn}".')
+            endpoint = self.endpoints[name] = Endpoint(self.context, name, arn, config, model)
+            if self._flushing is None:
+                self._flushing = threading.Thread(
+                    target=ministack.in_context(self._flush_until_closed), daemon=True
+                )
+                self._flushing.start()
+        self.tags.set(arn, request.get("Tags", []))
+        endpoint.begin()
+        return {"EndpointArn": arn}
+
+    def describe(self, request: Json) -> Json:
+        """Describe an endpoint."""
+        return self.find(request["EndpointName"]).describe()
+
+    def list(self, request: Json) -> Json:
+        """List endpoints."""
+        descriptions = [endpoint.describe() for endpoint in list(self.endpoints.values())]
+        return list_resources(
+            request, descriptions, "Endpoint", "Endpoints", ("LastModifiedTime", "EndpointStatus")
+        )
+
+    def delete(self, request: Json) -> Json:
+        """Delete an endpoint; its servers end after the requests in flight.
+
+        Raises:
+            ServiceError: the endpoint does not exist, or is being changed.
+        """
+        endpoint = self.find(request["EndpointName"])
+        with self.lock:
+            if endpoint.status in ("Creating", "Updating", "Deleting"):
+                raise validation_error(f'Cannot update in-progress endpoint "{endpoint.arn}".')
+            endpoint.status = "Deleting"
+        endpoint.announce()
+        threading.Thread(target=ministack.in_context(lambda: self._end(endpoint)), daemon=True).start()
+        return {}
+
+    def find(self, name: str) -> Endpoint:
+        """Return the endpoint of a name.
+
+        Raises:
+            ServiceError: the endpoint does not exist.
+        """
+        endpoint = self.endpoints.get(name)
+        if endpoint is None:
+            raise validation_error(
+                f'Could not find endpoint "{self.context.arn("sagemaker", f"endpoint/{name}")}".'
+            )
+        return endpoint
+
+    def close(self) -> None:
+        """End every endpoint."""
+        self._closing.set()
+        ending = [
+            threading.Thread(target=ministack.in_context(partial(endpoint.end, CLOSE_GRACE)))
+            for endpoint in self.endpoints.values()
+        ]
+        for thread in ending:
+            thread.start()
+        for thread in ending:
+            thread.join()
+
+    def _end(self, endpoint: Endpoint) -> None:
+        with ministack.scope(self.context.region):
+            endpoint.end(SERVER_GRACE)
+            with self.lock:
+                self.endpoints.pop(endpoint.name, None)
+            self.tags.drop(endpoint.arn)
+            endpoint.gone.set()
+
+    def _flush_until_closed(self) -> None:
+        with ministack.scope(self.context.region):
+            while not self._closing.wait(self.context.clock.interval(METRICS_FLUSH)):
+                for endpoint in list(self.endpoints.values()):
+                    try:
+                        endpoint.flush_if_due()
+                    except ServiceError:
+                        logger.exception("the captured data of %s can't be stored", endpoint.name)

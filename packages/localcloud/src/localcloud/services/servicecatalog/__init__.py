@@ -1,0 +1,1 @@
+"""AWS Service Catalog: portfolios of products that are templates."""

@@ -1,0 +1,1 @@
+"""AWS Step Functions: clock and output functions that ministack lacks."""

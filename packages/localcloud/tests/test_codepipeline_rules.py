@@ -1,0 +1,139 @@
+"""The rules of pipelines by themselves: structures, expressions, transitions, an approval's timeout."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+declaration = importlib.import_module("localcloud.services.codepipeline.declaration")
+expressions = importlib.import_module("localcloud.services.codepipeline.expressions")
+errors = importlib.import_module("localcloud.services.codepipeline.errors")
+transitions = importlib.import_module("localcloud.services.codepipeline.stage_transitions")
+approval = importlib.import_module("localcloud.services.codepipeline.actions.approval")
+action_context = importlib.import_module("localcloud.services.codepipeline.action_context")
+clock = importlib.import_module("localcloud.core.clock")
+ServiceError: Any = importlib.import_module("localcloud.core.errors").ServiceError
+
+
+def action(
+    name: str, provider: str = "StepFunctions", category: str = "Invoke", **more: Any
+) -> dict[str, Any]:
+    configuration = {"StateMachineArn": "arn", "S3Bucket": "b", "S3ObjectKey": "k"}
+    kind = {"category": category, "owner": "AWS", "provider": provider, "version": "1"}
+    return {"name": name, "actionTypeId": kind, "configuration": configuration, **more}
+
+
+SOURCE = action("Take", "S3", "Source", outputArtifacts=[{"name": "Source"}], namespace="Source")
+
+
+def pipeline(*stages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    return {
+        "name": "line",
+        "pipelineType": "V2",
+        "artifactStore": {"type": "S3", "location": "bucket"},
+        "stages": [{"name": f"Stage{number}", "actions": actions} for number, actions in enumerate(stages)],
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (pipeline([SOURCE]), "minimum of 2 stages"),
+        (pipeline([SOURCE], [SOURCE]), "only the first stage can"),
+        (
+            pipeline([SOURCE], [action("One"), action("One")]),
+            "action name in stage Stage1 must be unique: One",
+        ),
+        (pipeline([SOURCE], [action("One", inputArtifacts=[{"name": "No"}])]), "Input Artifact Bundle No"),
+        (
+            pipeline([SOURCE], [action("One", outputArtifacts=[{"name": "Source"}])]),
+            "output artifact must be unique: Source",
+        ),
+        (
+            pipeline([SOURCE], [action("One", configuration={"StateMachineArn": "#{Later.X}"})]),
+            "uses namespace Later",
+        ),
+        (
+            pipeline([SOURCE], [action("One", configuration={})]),
+            "missing required configuration StateMachineArn",
+        ),
+        (pipeline([SOURCE], [action("One", "Jenkins", "Build")]), "can't run Jenkins"),
+        (pipeline([SOURCE], [action("One")], pipelineType="V1", executionMode="QUEUED"), "type V2"),
+    ],
+)
+def test_a_structure_that_does_not_hold_is_refused(raw: dict[str, Any], reason: str) -> None:
+    """A structure that breaks a rule of AWS, or that can't run here, is refused before anything runs."""
+    with pytest.raises(ServiceError, match=reason):
+        declaration.parse(raw)
+
+
+def test_a_namespace_is_known_after_its_action_only() -> None:
+    """Actions side by side can't use each other's variables."""
+    using = action("Use", configuration={"StateMachineArn": "#{Own.X}"})
+    making = action("Make", namespace="Own")
+    declaration.parse(pipeline([SOURCE], [making, {**using, "runOrder": 2}]))
+    with pytest.raises(ServiceError, match="uses namespace Own"):
+        declaration.parse(pipeline([SOURCE], [making, using]))
+
+
+@given(st.text(max_size=20), st.text(alphabet="abcXYZ09@_-", min_size=1, max_size=9), st.text(max_size=9))
+def test_values_are_put_in_as_they_are(around: str, name: str, value: str) -> None:
+    """Only the expression is replaced, and its value is not resolved again."""
+    text = around.replace("#{", "")
+    whole = f"{text}#{{space.{name}}}{text}"
+    assert expressions.resolve(whole, {"space": {name: value}}) == f"{text}{value}{text}"
+    with pytest.raises(errors.ActionError, match="can't be resolved"):
+        expressions.resolve(whole, {"space": {}})
+
+
+class WaitingExecution:
+    """An execution that waits before a stage."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.superseded, self.stopping = name, False, False
+
+
+@given(st.integers(1, 6), st.sampled_from(["SUPERSEDED", "QUEUED"]))
+def test_a_stage_has_one_execution_at_a_time(count: int, mode: str) -> None:
+    """The newest of the waiting executions enters, or all in their order, and never two at a time."""
+    transition, inside = transitions.StageTransition(mode), WaitingExecution("inside")
+    assert transition.enter(inside)
+    entered: list[str] = []
+    ones = [WaitingExecution(str(number)) for number in range(count)]
+
+    def go(one: WaitingExecution) -> None:
+        if transition.enter(one):
+            entered.append(one.name)
+            transition.leave(one)
+
+    threads = []
+    for one in ones:
+        threads.append(threading.Thread(target=go, args=(one,)))
+        threads[-1].start()
+        while one not in transition.waiting:
+            pass
+    assert not entered
+    transition.leave(inside)
+    for thread in threads:
+        thread.join(5)
+    expected = [one.name for one in ones]
+    assert entered == (expected if mode == "QUEUED" else expected[-1:])
+    assert [one.superseded for one in ones] == [mode == "SUPERSEDED" and one is not ones[-1] for one in ones]
+
+
+def test_an_approval_ends_with_its_time() -> None:
+    """The timeout counts by the cloud's clock, and not by this machine's."""
+    declared = declaration.read_action(action("Ask", "Manual", "Approval", timeoutInMinutes=5), "Stage")
+    run = action_context.ActionExecution("Stage", declared, "execution", 1)
+    cloud = SimpleNamespace(clock=clock.Clock(speed=3000), region="eu-central-1")
+    tools = SimpleNamespace(cloud=cloud, connect=None)
+    asked = action_context.ActionContext("line", run, {}, None, {}, threading.Event(), tools)
+    with pytest.raises(errors.ActionError, match="Nobody answered within 5 minutes"):
+        approval.run(asked)

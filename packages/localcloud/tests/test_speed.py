@@ -1,0 +1,170 @@
+"""Speed: what AWS imposes is divided, what the user's code takes is not."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from cloud_harness import project_at
+from hypothesis import given
+from hypothesis import strategies as st
+
+clock: Any = import_module("localcloud.core.clock")
+patches: Any = import_module("localcloud.core.patches")
+process: Any = import_module("localcloud.core.process")
+traffic: Any = import_module("localcloud.services.codedeploy.traffic")
+
+
+@given(st.floats(0, 1e6), st.floats(1, 3600))
+def test_a_wait_is_divided(seconds: float, speed: float) -> None:
+    """A wait takes its share of this machine's time; looking is never more than a few times a second."""
+    fast_clock = clock.Clock(speed)
+    assert fast_clock.seconds(seconds) == seconds / speed
+    assert fast_clock.to_simulated(fast_clock.began + fast_clock.seconds(seconds)) == pytest.approx(
+        fast_clock.began + seconds
+    )
+    assert fast_clock.to_real(fast_clock.to_simulated(seconds)) == pytest.approx(seconds, abs=1e-3)
+    assert fast_clock.interval(seconds) >= clock.SHORTEST
+
+
+def test_a_running_cloud_keeps_its_speed(fast: Any) -> None:
+    """The speed is known to who finds the cloud, and another one is refused."""
+    assert process.find(project_at(fast.cloud.root)).speed == 150.0
+    assert process.start(project_at(fast.cloud.root)).speed == 150.0
+    with pytest.raises(process.CloudError, match="runs at speed 150, not 2; 'python -m local down' stops it"):
+        process.start(project_at(fast.cloud.root), 2.0)
+
+
+def test_a_schedule_comes_round_sooner(fast: Any) -> None:
+    """`rate(1 minute)` comes every 0.4 s, and a Wait of a minute is over as soon."""
+    queue = fast.sqs.create_queue(QueueName=fast.unique("schedule"))["QueueUrl"]
+    arn = fast.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    name = fast.unique("schedule")
+    fast.events.put_rule(Name=name, ScheduleExpression="rate(1 minute)")
+    fast.events.put_targets(Rule=name, Targets=[{"Id": "queue", "Arn": arn}])
+
+    def count() -> int:
+        attributes = fast.sqs.get_queue_attributes(
+            QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
+
+    began = time.monotonic()
+    fast.until(count, lambda seen: seen >= 3)
+    assert 0.8 < time.monotonic() - began < 10
+    fast.events.remove_targets(Rule=name, Ids=["queue"])
+    fast.events.delete_rule(Name=name)
+    states = {"Wait": {"Type": "Wait", "Seconds": 60, "End": True}}
+    machine = fast.stepfunctions.create_state_machine(
+        name=name, definition=json.dumps({"StartAt": "Wait", "States": states}), roleArn=fast.role
+    )["stateMachineArn"]
+    began = time.monotonic()
+    execution = fast.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+    fast.until(lambda: fast.stepfunctions.describe_execution(executionArn=execution)["status"] == "SUCCEEDED")
+    assert 0.3 < time.monotonic() - began < 10
+
+
+def test_a_state_machine_measures_what_it_waits_for(fast: Any) -> None:
+    """Its milliseconds run as fast as its waits are short, and what it writes is the real time."""
+    measured = {
+        "Waited": "{% $millis() - $begun %}",
+        "Apart": "{% $toMillis('2026-01-31T00:00:01Z') - $toMillis('2026-01-31T00:00:00.5Z') %}",
+        "Same": "{% $fromMillis($toMillis('2026-01-31T01:02:03.456Z')) %}",
+        "Day": "{% $fromMillis($toMillis('2026-01-31T01:02:03Z'), '[Y0001]/[M01]/[D01]') %}",
+        "Now": "{% $now() %}",
+    }
+    states = {
+        "Begin": {"Type": "Pass", "Assign": {"begun": "{% $millis() %}"}, "Next": "Wait"},
+        "Wait": {"Type": "Wait", "Seconds": 60, "Next": "Measure"},
+        "Measure": {"Type": "Pass", "Output": measured, "End": True},
+    }
+    machine = fast.stepfunctions.create_state_machine(
+        name=fast.unique("clock"),
+        definition=json.dumps({"QueryLanguage": "JSONata", "StartAt": "Begin", "States": states}),
+        roleArn=fast.role,
+    )["stateMachineArn"]
+    execution = fast.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+    ended = fast.until(
+        lambda: fast.stepfunctions.describe_execution(executionArn=execution),
+        lambda seen: seen["status"] != "RUNNING",
+    )
+    told = json.loads(ended["output"])
+    assert told.pop("Waited") >= 60_000
+    now = datetime.fromisoformat(told.pop("Now"))
+    assert ended["startDate"] <= now <= datetime.now(UTC)
+    assert told == {"Apart": 75_000, "Same": "2026-01-31T01:02:03.456Z", "Day": "2026/01/31"}
+
+
+def test_a_schedule_does_not_pile_up(fast: Any) -> None:
+    """A function that takes longer than the schedule's interval here runs once at a time."""
+    bucket, code = fast.function("import time\ndef handler(event, context): time.sleep(1.0)")
+    name = fast.unique("slow")
+    arn = fast.lambda_.create_function(
+        FunctionName=name,
+        Runtime="python3.13",
+        Role=fast.role,
+        Handler="index.handler",
+        Code={"S3Bucket": bucket, "S3Key": code},
+    )["FunctionArn"]
+    fast.events.put_rule(Name=name, ScheduleExpression="rate(1 minute)")
+    began = time.monotonic()
+    fast.events.put_targets(Rule=name, Targets=[{"Id": "function", "Arn": arn}])
+    time.sleep(3.5)
+    fast.events.remove_targets(Rule=name, Ids=["function"])
+    fast.events.delete_rule(Name=name)
+    found = fast.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", filterPattern="REPORT")["events"]
+    assert 1 <= len(found) <= time.monotonic() - began
+
+
+def test_a_crons_clock_runs_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At speed 60 an hourly cron comes every minute, in step with a clock that began with the cloud."""
+    schedules: Any = import_module("localcloud.services.events.service")
+    rules: Any = import_module("ministack.services.eventbridge")
+
+    def hourly(_: Any, after: datetime) -> datetime:
+        return datetime.fromtimestamp((after.timestamp() // 3600 + 1) * 3600, UTC)
+
+    monkeypatch.setattr(rules, "_parse_rate_seconds", lambda _: 60)
+    monkeypatch.setattr(rules, "_cron_next_fire", hourly)
+    monkeypatch.setattr(patches, "_restore", [])
+    schedules.service(SimpleNamespace(clock=clock.Clock(60.0)), None).install()
+    fires = [datetime.now(UTC)]
+    for _ in range(3):
+        fires.append(rules._cron_next_fire((), fires[-1]))  # noqa: SLF001 - the name that ministack calls
+    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(fires[1:])]
+    assert gaps == pytest.approx([60.0, 60.0], abs=0.01)
+    assert rules._parse_rate_seconds("rate(1 minute)") == 1.0  # noqa: SLF001 - the name that ministack calls
+    patches.undo()
+    assert rules._cron_next_fire is hourly  # noqa: SLF001 - the name that ministack calls
+
+
+def test_waiting_ends_with_its_event() -> None:
+    """Whoever waits on the clock is woken by the event."""
+    event = threading.Event()
+    event.set()
+    assert clock.Clock(1.0).wait(event, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("CodeDeployDefault.LambdaAllAtOnce", [(0.0, 1.0)]),
+        ("CodeDeployDefault.LambdaCanary10Percent5Minutes", [(0.0, 0.1), (300.0, 1.0)]),
+        ("CodeDeployDefault.LambdaCanary10Percent30Minutes", [(0.0, 0.1), (1800.0, 1.0)]),
+        (
+            "CodeDeployDefault.LambdaLinear10PercentEvery1Minute",
+            [(0.0, 0.1), *((60.0, share / 10) for share in range(2, 11))],
+        ),
+    ],
+)
+def test_configurations_say_how_traffic_moves(config: str, expected: list[tuple[float, float]]) -> None:
+    """The steps of CodeDeploy's own configurations for Lambda; others are unknown."""
+    assert [(step.wait, round(step.share, 6)) for step in traffic.shift_steps(config)] == expected
+    assert traffic.shift_steps(f"{config}s or so") is None
