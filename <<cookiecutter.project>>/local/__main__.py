@@ -66,8 +66,8 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Show the local cloud's stacks, endpoints and jobs."""
-    from local import view  # noqa: PLC0415
-    from local.status import overview  # noqa: PLC0415
+    from local import view
+    from local.status import overview
 
     project = find_project()
     cloud = running_cloud(project)
@@ -89,8 +89,8 @@ def run(
     speed: Annotated[float | None, SPEED] = None,
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
-    from local import run as runs  # noqa: PLC0415
-    from local import run_lock  # noqa: PLC0415
+    from local import run as runs
+    from local import run_lock
 
     project = find_project()
     with ExitStack() as held:
@@ -126,9 +126,9 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     approve: Annotated[bool, typer.Option("--approve", help="Approve the new model at once.")] = False,  # noqa: FBT002 - so typer has flags
 ) -> None:
     """Send requests that differ from the training data through the API, and follow the reaction to them."""
-    from local import drift as drifts  # noqa: PLC0415
-    from local import run as runs  # noqa: PLC0415
-    from local import run_lock  # noqa: PLC0415
+    from local import drift as drifts
+    from local import run as runs
+    from local import run_lock
 
     project = find_project()
     wanted = drifts.parse_scenario(
@@ -143,8 +143,8 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
 @app.command()
 def follow() -> None:
     """Follow the pipeline's latest execution to its end, as 'run' does."""
-    from local import history  # noqa: PLC0415
-    from local import run as runs  # noqa: PLC0415
+    from local import history
+    from local import run as runs
 
     project = find_project()
     delivery = runs.Delivery(running_cloud(project), project)
@@ -157,7 +157,7 @@ def follow() -> None:
 
 def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     """Show the steps while they run, and write the report in any case."""
-    from local import report, view  # noqa: PLC0415
+    from local import report, view
 
     report.forget_report(delivery.project)
     try:
@@ -184,7 +184,7 @@ def leave_report(delivery: Delivery) -> Path:
     Raises:
         LocalError: the report cannot be written; the message also says why the run failed, if it did.
     """
-    from local import report  # noqa: PLC0415
+    from local import report
 
     try:
         path = report.write_report(delivery)
@@ -203,7 +203,7 @@ def without_report(failure: str, error: OSError) -> str:
 @contextmanager
 def reported(project: Project) -> Iterator[None]:
     """Write a report of a run that cannot begin on this machine; a refused run keeps the last report."""
-    from local import report  # noqa: PLC0415
+    from local import report
 
     began = datetime.now(UTC)
     try:
@@ -236,7 +236,7 @@ def reject(
 
 def answer(status: str, summary: str) -> None:
     """Approve or reject the pending approval."""
-    from local import approval  # noqa: PLC0415
+    from local import approval
 
     project = find_project()
     pending = approval.reply(running_cloud(project), f"{project.slug}-pipeline", status, summary)
@@ -248,9 +248,9 @@ def chosen_data(
     project: Project, data: Path | None, target: str | None
 ) -> tuple[tuple[Path, ...], str | None]:
     """Return the files to train on and the target: the user's, or those of a sample, which is named."""
-    from local import pictures  # noqa: PLC0415
-    from local import sample as samples  # noqa: PLC0415
-    from local.run import data_files  # noqa: PLC0415
+    from local import pictures
+    from local import sample as samples
+    from local.run import data_files
 
     if data is not None and project.is_image:
         return (pictures.data_file(data, project.folder("data")),), target
@@ -281,8 +281,8 @@ def infer(
     ] = None,
 ) -> None:
     """Predict a file, and score the predictions where the file has the target's column."""
-    from local import endpoint, pictures, view  # noqa: PLC0415
-    from local import prediction as inference  # noqa: PLC0415
+    from local import endpoint, pictures, view
+    from local import prediction as inference
 
     project = find_project()
     if project.is_image:
@@ -320,7 +320,7 @@ def logs(
     ] = 50,
 ) -> None:
     """Show the end of a log, or list the logs."""
-    from local.logs import find_log, list_logs, tail  # noqa: PLC0415
+    from local.logs import find_log, list_logs, tail
 
     folder = find_project().state / "logs"
     if name is None:

@@ -95,12 +95,12 @@ def data_file(path: Path, folder: Path) -> Path:
     return packed
 
 
-def darker(cells: tuple[str, ...], strength: float, chance: Random) -> tuple[str, ...]:  # noqa: ARG001  as every change is called
+def darker(cells: tuple[str, ...], strength: float, chance: Random) -> tuple[str, ...]:  # noqa: ARG001 - all scenarios are called alike
     """Take a share of its light away from each."""
     return _changed(cells, lambda picture: picture.point(lambda value: value * (1 - strength)))
 
 
-def blurred(cells: tuple[str, ...], strength: float, chance: Random) -> tuple[str, ...]:  # noqa: ARG001  as every change is called
+def blurred(cells: tuple[str, ...], strength: float, chance: Random) -> tuple[str, ...]:  # noqa: ARG001 - all scenarios are called alike
     """Blur each by a share of its side."""
     return _changed(
         cells, lambda picture: picture.filter(ImageFilter.GaussianBlur(strength * min(picture.size)))

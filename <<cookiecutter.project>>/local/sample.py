@@ -37,8 +37,8 @@ def write_sample(folder: Path) -> Sample:
 
 def write_pictures(folder: Path) -> Sample:
     """Write scikit-learn's handwritten digits as a zip of images with a list."""
-    from PIL import Image  # noqa: PLC0415
-    from sklearn.datasets import load_digits  # noqa: PLC0415
+    from PIL import Image  # noqa: PLC0415 - only a first run without data needs it
+    from sklearn.datasets import load_digits  # noqa: PLC0415 - only a first run without data needs it
 
     digits, path, lines = load_digits(), folder / "digits.zip", []
     with named(path), zipfile.ZipFile(path, "w") as archive:
@@ -62,7 +62,7 @@ def _california_housing(folder: Path) -> Sample:
 
 
 def _diabetes(folder: Path, error: OSError) -> Sample:
-    from sklearn.datasets import load_diabetes  # noqa: PLC0415
+    from sklearn.datasets import load_diabetes  # noqa: PLC0415 - only a first run without data needs it
 
     path = _write(folder / "diabetes.csv", load_diabetes(scaled=False), "progression")
     return Sample(

@@ -51,7 +51,7 @@ class Scenario:
         return 0 <= strength <= 1 if self.is_share else math.isfinite(strength)
 
 
-def shifted(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001  # as every change is called
+def shifted(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001 - all scenarios are called alike
     """Add `strength` standard deviations to numbers; whole numbers stay whole."""
     known = [value for value in map(_number, cells) if value is not None]
     step = strength * (statistics.pstdev(known) if known else 0.0)
@@ -60,7 +60,7 @@ def shifted(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: AR
     return _numbers(cells, lambda value: value + step)
 
 
-def scaled(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001  # as every change is called
+def scaled(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: ARG001 - all scenarios are called alike
     """Multiply numbers; whole ones stay whole."""
 
     def times(value: float) -> float:

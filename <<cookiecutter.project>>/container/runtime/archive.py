@@ -1,7 +1,7 @@
 """Extraction of model archives inside one directory, as by tarfile's data filter, on any Python.
 
 Debian 12's Python 3.11.2 lacks that filter, so each member is checked here. Where it exists, it runs too.
-Only the standard library is imported: the local cloud has a copy of this module.
+Only the standard library is imported, since the local cloud has a copy of this module.
 """
 
 import copy

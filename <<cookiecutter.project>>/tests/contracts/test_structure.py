@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("container", "functions", "local", "pipeline", "scripts")
 # Files that import a module by a string, each with its reason.
 STRING_IMPORTS = {
-    "container/deprecated_modules.py": "a former module is found by its name, and gives the present one",
+    "container/deprecated_modules.py": "former modules are imported from a table, for one release",
     "container/models/__init__.py": "a model is a file that a user adds and names in project.toml",
     "container/models/_keras.py": "TensorFlow is optional, and a type checker misses it",
 }
@@ -29,64 +29,6 @@ RULES: dict[str, Rule] = {
 }
 # Rules that hold for some packages alone.
 SCOPES = {"undocumented errors": ("container",)}
-# Files that still break a rule.
-KNOWN: dict[str, tuple[str, ...]] = {
-    "import cycles": (
-        "local/cloud/codebuild/build.py",
-        "local/cloud/codebuild/shell.py",
-        "local/cloud/codebuild/variables.py",
-        "local/cloud/codedeploy/deployment.py",
-        "local/cloud/codedeploy/platform.py",
-        "local/cloud/codepipeline/events.py",
-        "local/cloud/codepipeline/execution.py",
-        "local/cloud/environment.py",
-        "local/cloud/process.py",
-        "local/cloud/sagemaker/hosts.py",
-        "local/cloud/sagemaker/jobs.py",
-    ),
-    "string imports": ("local/cloud/emulator.py",),
-    "long modules": (
-        "local/cloud/emulator.py",
-        "pipeline/run_pipeline.py",
-    ),
-    "unexplained noqa": (
-        "functions/api/endpoint.py",
-        "functions/canary/hook.py",
-        "functions/experiments/handler.py",
-        "functions/experiments/tracking.py",
-        "local/__main__.py",
-        "local/cloud/__main__.py",
-        "local/cloud/alarms/evaluation.py",
-        "local/cloud/applicationautoscaling/resources.py",
-        "local/cloud/codebuild/handover.py",
-        "local/cloud/codebuild/projects.py",
-        "local/cloud/codedeploy/deployments.py",
-        "local/cloud/codedeploy/platform.py",
-        "local/cloud/codepipeline/pipelines.py",
-        "local/cloud/codepipeline/resource.py",
-        "local/cloud/emulator.py",
-        "local/cloud/front.py",
-        "local/cloud/lambdas/worker.py",
-        "local/cloud/leash.py",
-        "local/cloud/process.py",
-        "local/cloud/protocol.py",
-        "local/cloud/sagemaker/capture.py",
-        "local/cloud/sagemaker/endpoints.py",
-        "local/cloud/sagemaker/metrics.py",
-        "local/cloud/sagemaker/processing.py",
-        "local/cloud/sagemaker/resources.py",
-        "local/cloud/sagemaker/runtime.py",
-        "local/cloud/sagemaker/studio.py",
-        "local/cloud/servicecatalog/resources.py",
-        "local/cloud/storage.py",
-        "local/cloud/templates.py",
-        "local/pictures.py",
-        "local/sample.py",
-        "local/scenarios.py",
-        "pipeline/run_pipeline.py",
-        "scripts/lint/__main__.py",
-    ),
-}
 
 
 @cache
@@ -99,7 +41,7 @@ def test_the_project_keeps_each_rule(rule: str) -> None:
     """Protects readers and type checkers from imports that they do not see, and from what is too long."""
     checked = modules(SCOPES.get(rule, PACKAGES))
     assert checked
-    violations = [each for each in RULES[rule](checked) if each.path not in KNOWN.get(rule, ())]
+    violations = RULES[rule](checked)
     assert not violations, "\n".join(map(str, violations))
 
 

@@ -1,4 +1,4 @@
-"""Alarms: what data points say, what missing ones say, and who is told."""
+"""Alarms: their states by data points and by missing ones, and their notifications."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def rule(periods: int, needed: int, missing: str) -> Any:
     return evaluation.Rule("Sum", "GreaterThanThreshold", 0.0, periods, needed, missing, ignore_few=False)
 
 
-def points(told: str) -> list[Any]:
-    """Read a line of AWS's tables, oldest first: 0 within, X beyond, - missing."""
+def points(line: str) -> list[Any]:
+    """Read a line of AWS's tables, oldest point first: 0 within, X beyond, - missing."""
     values = {"0": evaluation.Datapoint(0.0), "X": evaluation.Datapoint(1.0), "-": None}
-    return [values[each] for each in reversed(told.split())]
+    return [values[mark] for mark in reversed(line.split())]
 
 
 @pytest.mark.parametrize(
-    ("needed", "told", "expected"),
+    ("needed", "line", "expected"),
     [
         (3, "0 - X - X", ["OK", "OK", "OK", "OK"]),
         (3, "0 - - - -", ["OK", "OK", "OK", "OK"]),
@@ -44,23 +44,23 @@ def points(told: str) -> list[Any]:
         (2, "- - - X -", ["ALARM", KEEP, "ALARM", "OK"]),
     ],
 )
-def test_missing_data_counts_as_in_awss_tables(needed: int, told: str, expected: list[str]) -> None:
-    """Three evaluation periods, five looked at, with every treatment of missing data."""
+def test_missing_data_counts_as_in_awss_tables(needed: int, line: str, expected: list[str]) -> None:
+    """Three evaluation periods, an evaluation range of five, and every treatment of missing data."""
     assert rule(3, needed, "missing").evaluation_range == 5
-    assert [rule(3, needed, each).state(points(told), KEEP) for each in TREATMENTS] == expected
+    assert [rule(3, needed, treatment).state(points(line), KEEP) for treatment in TREATMENTS] == expected
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.floats(0.01, 1.0))
 def test_a_percentile_is_one_of_the_values(values: list[float], share: float) -> None:
-    """So many of the values are not above it, however the values were stored."""
+    """At least that share of the values is less than or equal to the percentile."""
     samples = [evaluation.Sample(1, value, value, value) for value in values]
-    found = evaluation.percentile(samples, share)
-    assert found in values
-    assert sum(value <= found for value in values) >= share * len(values) - 1e-6
+    percentile = evaluation.percentile(samples, share)
+    assert percentile in values
+    assert sum(value <= percentile for value in values) >= share * len(values) - 1e-6
 
 
 def test_a_percentile_of_few_samples_changes_no_state() -> None:
-    """A p99 says something from a thousand samples on, when the alarm is told to ignore fewer."""
+    """A p99 needs a thousand samples to change the state, when the alarm ignores fewer."""
     alarm = {
         "ExtendedStatistic": "p99",
         "EvaluateLowSampleCountPercentile": "ignore",
@@ -106,12 +106,14 @@ def measure(rig: Any, of: str, value: float = 1.0) -> None:
 
 
 def state(rig: Any, name: str) -> str:
-    (found,) = rig.cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    return str(found["StateValue"])
+    (described,) = rig.cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
+    return str(described["StateValue"])
 
 
-def test_an_alarm_sees_its_own_dimensions_and_clears_by_itself(fast: Any, alarm: Callable[..., str]) -> None:
-    """One goes into ALARM and, without any data, back; its neighbour, of other dimensions, stays silent."""
+def test_an_alarm_reads_its_own_dimensions_and_recovers_without_data(
+    fast: Any, alarm: Callable[..., str]
+) -> None:
+    """The alarm enters ALARM and, without data, returns to OK; an alarm of other dimensions stays OK."""
     name, neighbour = alarm(), alarm()
     fast.until(lambda: state(fast, name) == state(fast, neighbour) == "OK")
     measure(fast, name)
@@ -119,7 +121,7 @@ def test_an_alarm_sees_its_own_dimensions_and_clears_by_itself(fast: Any, alarm:
     fast.until(lambda: state(fast, name) == "ALARM")
     assert state(fast, neighbour) == "OK"
     fast.until(lambda: state(fast, name) == "OK")
-    # Three periods of a minute at speed 150, and what looking takes.
+    # Three periods of a minute at speed 150, and the time of the requests.
     assert 0.4 < time.monotonic() - began < 4
     measure(fast, name, 0.0)
     time.sleep(1.0)
@@ -129,8 +131,8 @@ def test_an_alarm_sees_its_own_dimensions_and_clears_by_itself(fast: Any, alarm:
     )
 
 
-def test_a_change_of_state_is_told(fast: Any, alarm: Callable[..., str]) -> None:
-    """EventBridge and SNS are told of ALARM, as AWS words it."""
+def test_a_change_of_state_is_notified(fast: Any, alarm: Callable[..., str]) -> None:
+    """EventBridge and SNS are notified of ALARM, in the words of AWS."""
     queue = fast.sqs.create_queue(QueueName=fast.unique("told"))["QueueUrl"]
     arn = fast.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     topic = fast.sns.create_topic(Name=fast.unique("told"))["TopicArn"]
@@ -146,12 +148,12 @@ def test_a_change_of_state_is_told(fast: Any, alarm: Callable[..., str]) -> None
     measure(fast, name)
 
     def received() -> list[Any]:
-        found = fast.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
-        return [json.loads(each["Body"]) for each in found.get("Messages", [])]
+        response = fast.sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, VisibilityTimeout=0)
+        return [json.loads(message["Body"]) for message in response.get("Messages", [])]
 
-    both = fast.until(received, lambda seen: len(seen) >= 2)
-    event = next(each for each in both if "detail" in each)
-    notice = json.loads(next(each for each in both if "Message" in each)["Message"])
+    both = fast.until(received, lambda bodies: len(bodies) >= 2)
+    event = next(message for message in both if "detail" in message)
+    notice = json.loads(next(message for message in both if "Message" in message)["Message"])
     assert (notice["AlarmName"], notice["NewStateValue"]) == (name, "ALARM")
     assert event["detail"]["previousState"]["value"] == "OK"
     assert event["detail"]["configuration"]["metrics"][0]["metricStat"]["metric"]["dimensions"] == {

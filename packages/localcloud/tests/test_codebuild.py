@@ -25,7 +25,7 @@ Build = Any
 
 @pytest.fixture
 def build(rig: Any) -> Callable[..., Build]:
-    """Return what runs a buildspec over a source, and returns the build at its end."""
+    """Return a function that runs a buildspec on a source, and returns the ended build."""
 
     def run(spec: dict[str, Any], files: dict[str, str] | None = None, **more: Any) -> Build:
         name = rig.unique("project")
@@ -46,10 +46,10 @@ def build(rig: Any) -> Callable[..., Build]:
             },
             serviceRole=rig.role,
         )
-        started = rig.codebuild.start_build(projectName=name, **more)["build"]["id"]
+        build_id = rig.codebuild.start_build(projectName=name, **more)["build"]["id"]
         return rig.until(
-            lambda: rig.codebuild.batch_get_builds(ids=[started])["builds"][0],
-            lambda one: one["buildComplete"],
+            lambda: rig.codebuild.batch_get_builds(ids=[build_id])["builds"][0],
+            lambda current: current["buildComplete"],
         )
 
     return run
@@ -61,7 +61,7 @@ def commands(*lines: str, **more: Any) -> dict[str, Any]:
 
 
 def exported(build: Build) -> dict[str, str]:
-    return {one["name"]: one["value"] for one in build["exportedEnvironmentVariables"]}
+    return {variable["name"]: variable["value"] for variable in build["exportedEnvironmentVariables"]}
 
 
 def phases(build: Build) -> dict[str, str]:
@@ -85,7 +85,7 @@ def outputs(rig: Any, build: Build) -> dict[str, str]:
 
 
 def test_commands_share_variables_and_the_directory(build: Callable[..., Build]) -> None:
-    """What one sets, the next sees, in later phases too; `exit` ends the command and not the build."""
+    """Variables and directory pass to the next command and phase; `exit` ends a command, not the build."""
     spec = {
         "env": {
             "variables": {"LEVEL": "spec", "OWN": "spec"},
@@ -103,16 +103,16 @@ def test_commands_share_variables_and_the_directory(build: Callable[..., Build])
     assert exported(done) == {"A": "its\n two", "B": "deep:1", "LEVEL": "project", "OWN": "start"}
 
 
-def test_a_state_that_can_not_be_kept_fails_the_build(build: Callable[..., Build]) -> None:
-    """The next command would run without what was set, and the build would succeed with something else."""
+def test_a_state_that_cannot_be_saved_fails_the_build(build: Callable[..., Build]) -> None:
+    """Otherwise the next command would run without the variables, and the build would succeed."""
     # As on a full disk: no file may grow, and the shell survives the attempt.
     done = build(commands("trap '' XFSZ; ulimit -f 0; A=1", "echo next"))
     assert done["buildStatus"] == "FAILED"
     assert "Reason: exit status 1" in fault(done)["message"]
 
 
-def test_a_failed_build_has_its_aftermath(build: Callable[..., Build]) -> None:
-    """The command and its status are named; `finally` and post_build run; nothing after the failure does."""
+def test_a_failed_build_runs_finally_and_post_build(build: Callable[..., Build]) -> None:
+    """The message names the command and its status; the later commands of the phase do not run."""
     spec = {
         "env": {"exported-variables": ["TOLD"]},
         "phases": {
@@ -129,16 +129,16 @@ def test_a_failed_build_has_its_aftermath(build: Callable[..., Build]) -> None:
     assert "\nnever-said" not in log_of(done)
 
 
-def test_what_fails_before_the_build_ends_it(build: Callable[..., Build]) -> None:
-    """There is no build and no aftermath when the preparation failed."""
+def test_a_failure_before_the_build_phase_ends_the_build(build: Callable[..., Build]) -> None:
+    """The phases BUILD and POST_BUILD do not run after a failed PRE_BUILD."""
     done = build({"phases": {"pre_build": {"commands": ["false"]}, "post_build": {"commands": ["true"]}}})
     assert phases(done)["PRE_BUILD"] == "FAILED"
     assert not {"BUILD", "POST_BUILD"} & set(phases(done))
     assert list(phases(done))[-2:] == ["FINALIZING", "COMPLETED"]
 
 
-def test_artifacts_are_what_the_patterns_say(rig: Any, build: Callable[..., Build]) -> None:
-    """Files below the base directory, without those excluded, with their paths unless these are discarded."""
+def test_artifacts_are_the_files_that_match_the_patterns(rig: Any, build: Callable[..., Build]) -> None:
+    """The base directory and exclude-paths limit the files, and discard-paths removes their directories."""
     files = {"out/a.json": "a", "out/deep/b.json": "b", "out/c.txt": "c", "d.json": "d"}
     chosen = {"base-directory": "out", "files": ["**/*"], "exclude-paths": ["*.txt"]}
     done = build(commands("true", artifacts=chosen), files)
@@ -154,19 +154,19 @@ def test_artifacts_are_what_the_patterns_say(rig: Any, build: Callable[..., Buil
         ({"files": ["x"], "base-directory": "no"}, "no matching base"),
     ],
 )
-def test_artifacts_that_are_not_there_fail_the_build(
+def test_missing_artifacts_fail_the_build(
     build: Callable[..., Build], artifacts: dict[str, Any], reason: str
 ) -> None:
-    """A pattern that nothing matches is a failure of the upload."""
+    """A pattern without a match fails the phase UPLOAD_ARTIFACTS."""
     done = build(commands("true", artifacts=artifacts))
     assert (done["buildStatus"], phases(done)["UPLOAD_ARTIFACTS"]) == ("FAILED", "FAILED")
     assert reason in fault(done)["message"]
 
 
-def test_tools_reach_this_cloud_alone(
+def test_tools_reach_only_the_local_cloud(
     rig: Any, build: Callable[..., Build], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """boto3 and `python` are there, bound to the local cloud, without anything of the user's AWS."""
+    """`python` and boto3 use the local cloud, and do not get the user's settings of AWS."""
     monkeypatch.setenv("AWS_PROFILE", "production")
     count = (
         'import boto3; print(boto3.client("s3").list_objects_v2(Bucket="%s", Prefix="model/")["KeyCount"])'
@@ -180,46 +180,46 @@ def test_tools_reach_this_cloud_alone(
         )
     )
     assert done["buildStatus"] == "SUCCEEDED", log_of(done)
-    found = exported(done)
-    assert (found["COUNT"], found["PROFILE"]) == ("1", "none")
-    assert found["PLACE"].startswith(f"{rig.cloud.endpoint_url} ")
-    assert found["IMAGE_URI"] == "local/stand-in:latest"
+    variables = exported(done)
+    assert (variables["COUNT"], variables["PROFILE"]) == ("1", "none")
+    assert variables["PLACE"].startswith(f"{rig.cloud.endpoint_url} ")
+    assert variables["IMAGE_URI"] == "local/stand-in:latest"
 
 
 def test_a_stopped_build_ends_its_processes(rig: Any, tmp_path: Path, build: Callable[..., Build]) -> None:
-    """Stopping ends the command that runs, and what it started."""
-    mark = tmp_path / "pid"
+    """Stopping a build ends the running command and the processes that the command started."""
+    pid_file = tmp_path / "pid"
 
     def stop() -> None:
-        rig.until(mark.exists)
+        rig.until(pid_file.exists)
         running = rig.codebuild.list_builds()["ids"][0]
         rig.codebuild.stop_build(id=running)
 
     stopping = threading.Thread(target=stop)
     stopping.start()
     began = time.monotonic()
-    done = build(commands(f"sleep 60 & echo $! > {mark}.new && mv {mark}.new {mark}; wait"))
+    done = build(commands(f"sleep 60 & echo $! > {pid_file}.new && mv {pid_file}.new {pid_file}; wait"))
     stopping.join()
     assert done["buildStatus"] == "STOPPED"
     assert time.monotonic() - began < 15
     status = subprocess.run(
-        ["ps", "-o", "stat=", "-p", mark.read_text()], capture_output=True, text=True, check=False
+        ["ps", "-o", "stat=", "-p", pid_file.read_text()], capture_output=True, text=True, check=False
     )
     assert status.stdout.strip()[:1] in ("", "Z")
 
 
-def test_a_project_of_a_pipeline_is_started_by_it(rig: Any) -> None:
-    """A build without the pipeline that feeds it is refused; so is a source that can't be reached."""
+def test_only_a_pipeline_starts_its_project(rig: Any) -> None:
+    """A build outside the pipeline is refused; so is a source that the local cloud can't reach."""
     name = rig.unique("project")
     environment = {"type": "LINUX_CONTAINER", "image": "i", "computeType": "BUILD_GENERAL1_SMALL"}
-    given = {"name": name, "environment": environment, "serviceRole": rig.role}
+    properties = {"name": name, "environment": environment, "serviceRole": rig.role}
     pipeline = {"type": "CODEPIPELINE"}
-    rig.codebuild.create_project(source=pipeline, artifacts=pipeline, **given)
+    rig.codebuild.create_project(source=pipeline, artifacts=pipeline, **properties)
     with pytest.raises(ClientError, match="start the pipeline"):
         rig.codebuild.start_build(projectName=name)
     source = {"type": "GITHUB", "location": "https://github.com/a/b"}
     with pytest.raises(ClientError, match="no source of type GITHUB"):
-        rig.codebuild.create_project(**{**given, "name": f"{name}-2"}, source=source, artifacts=pipeline)
+        rig.codebuild.create_project(**{**properties, "name": f"{name}-2"}, source=source, artifacts=pipeline)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_project_of_a_pipeline_is_started_by_it(rig: Any) -> None:
         ("version: [", "YAML_FILE_ERROR"),
     ],
 )
-def test_a_buildspec_that_would_be_read_otherwise_is_refused(text: str, reason: str) -> None:
-    """Nothing that the file says is left out silently."""
+def test_an_unsupported_buildspec_is_refused(text: str, reason: str) -> None:
+    """The local cloud does not silently ignore a part of the file."""
     with pytest.raises(buildspec.BuildspecError, match=reason):
         buildspec.parse(text)

@@ -1,4 +1,4 @@
-"""CodeDeploy: an alias moves step by step, hooks and alarms decide, and a failure brings it all back."""
+"""CodeDeploy: the shift of an alias in steps, its hooks and alarms, and the rollback of a failure."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ Outputs:
 
 
 class Stack:
-    """A function behind an alias, deployed again and again."""
+    """A stack with a function behind an alias, for several deployments."""
 
     def __init__(self, rig: Any) -> None:
         self.rig, self.name = rig, rig.unique("canary")
@@ -122,8 +122,8 @@ class Stack:
 
     def deploy(self, version: str, more: dict[str, str] | None = None, *, wait: bool = True) -> Any:
         digest = version.encode().hex().ljust(64, "0")
-        given = {"Version": version, "Hash": digest, **self.fixed, **(more or {})}
-        return self.rig.deploy(self.name, TEMPLATE, given, wait=wait)
+        parameters = {"Version": version, "Hash": digest, **self.fixed, **(more or {})}
+        return self.rig.deploy(self.name, TEMPLATE, parameters, wait=wait)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -132,63 +132,68 @@ class Stack:
     def alias(self) -> Any:
         return self.rig.lambda_.get_alias(FunctionName=self.outputs["Function"], Name="live")
 
-    def ask(self, payload: str = "{}") -> Any:
-        found = self.rig.lambda_.invoke(FunctionName=self.outputs["Alias"], Payload=payload)
-        answer = json.loads(found["Payload"].read())
-        return {**answer, "ExecutedVersion": found["ExecutedVersion"], "at": time.time()}
+    def invoke(self, payload: str = "{}") -> Any:
+        response = self.rig.lambda_.invoke(FunctionName=self.outputs["Alias"], Payload=payload)
+        answer = json.loads(response["Payload"].read())
+        return {**answer, "ExecutedVersion": response["ExecutedVersion"], "at": time.time()}
 
     def deployment(self) -> Any:
-        """Describe the last deployment that is no way back."""
+        """Describe the last deployment that is not a rollback."""
         out = self.outputs
-        found = self.rig.codedeploy.list_deployments(
+        identifiers = self.rig.codedeploy.list_deployments(
             applicationName=out["Application"], deploymentGroupName=out["Group"]
         )["deployments"]
-        infos = [self.rig.codedeploy.get_deployment(deploymentId=each)["deploymentInfo"] for each in found]
+        infos = [
+            self.rig.codedeploy.get_deployment(deploymentId=identifier)["deploymentInfo"]
+            for identifier in identifiers
+        ]
         return next((info for info in infos if info["creator"] == "CloudFormation"), None)
 
     def events(self, identifier: str) -> dict[str, str]:
         (target,) = self.rig.codedeploy.list_deployment_targets(deploymentId=identifier)["targetIds"]
-        found = self.rig.codedeploy.get_deployment_target(deploymentId=identifier, targetId=target)
-        events = found["deploymentTarget"]["lambdaTarget"]["lifecycleEvents"]
+        response = self.rig.codedeploy.get_deployment_target(deploymentId=identifier, targetId=target)
+        events = response["deploymentTarget"]["lambdaTarget"]["lifecycleEvents"]
         return {event["lifecycleEventName"]: event["status"] for event in events}
 
     def shifts(self, identifier: str) -> Any:
-        return next(each for each in self.rig.cloud.deployments() if each["deploymentId"] == identifier)
+        return next(record for record in self.rig.cloud.deployments() if record["deploymentId"] == identifier)
 
     def notices(self) -> list[str]:
-        found = self.rig.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get("Messages", [])
-        return [json.loads(json.loads(each["Body"])["Message"])["status"] for each in found]
+        messages = self.rig.sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=10).get(
+            "Messages", []
+        )
+        return [json.loads(json.loads(message["Body"])["Message"])["status"] for message in messages]
 
     @contextmanager
-    def asked(self, payload: str = "{}") -> Iterator[list[Any]]:
-        """Ask all the time from a thread, and collect the answers."""
+    def load(self, payload: str = "{}") -> Iterator[list[Any]]:
+        """Invoke the alias all the time from a thread, and collect the answers."""
         answers: list[Any] = []
-        over = threading.Event()
+        ended = threading.Event()
 
-        def ask() -> None:
-            while not over.is_set():
-                answers.append(self.ask(payload))
+        def send() -> None:
+            while not ended.is_set():
+                answers.append(self.invoke(payload))
 
-        self.ask(payload)
-        thread = threading.Thread(target=ask)
+        self.invoke(payload)
+        thread = threading.Thread(target=send)
         thread.start()
         yield answers
-        over.set()
+        ended.set()
         thread.join()
 
 
 @pytest.fixture(scope="module")
 def stack(fast: Any) -> Stack:
-    made = Stack(fast)
-    assert made.deploy("one")["StackStatus"] == "CREATE_COMPLETE", fast.reasons(made.name)
-    assert made.deployment() is None, "neither hooks nor shifting run on creation"
-    return made
+    created = Stack(fast)
+    assert created.deploy("one")["StackStatus"] == "CREATE_COMPLETE", fast.reasons(created.name)
+    assert created.deployment() is None, "neither hooks nor shifting run on creation"
+    return created
 
 
 def test_a_canary_moves_an_alias(stack: Stack) -> None:
-    """Ten per cent for five minutes of AWS, then all; hooks and topics are told; no answer is lost."""
+    """The new version gets a tenth for five minutes of AWS, then all; hooks and notifications work."""
     before = stack.alias()["FunctionVersion"]
-    with stack.asked() as answers:
+    with stack.load() as answers:
         began = time.monotonic()
         done = stack.deploy("two")
         took = time.monotonic() - began
@@ -199,23 +204,23 @@ def test_a_canary_moves_an_alias(stack: Stack) -> None:
         "CodeDeployDefault.LambdaCanary10Percent5Minutes",
     )
     assert set(stack.events(info["deploymentId"]).values()) == {"Succeeded"}
-    told = stack.shifts(info["deploymentId"])
+    record = stack.shifts(info["deploymentId"])
     after = stack.alias()
     new = after["FunctionVersion"]
     assert new != before
     assert "RoutingConfig" not in after
-    assert [shift["weights"][new] for shift in told["shifts"]] == [0.1, 1.0]
-    first, last = (shift["aws_seconds"] for shift in told["shifts"])
+    assert [shift["weights"][new] for shift in record["shifts"]] == [0.1, 1.0]
+    first, last = (shift["aws_seconds"] for shift in record["shifts"])
     assert 300 <= last - first < 305
-    assert 2.0 <= told["seconds"] < took
+    assert 2.0 <= record["seconds"] < took
     assert {answer["answered"] for answer in answers} == {"one", "two"}
     assert all(answer["version"] == answer["ExecutedVersion"] for answer in answers)
     assert stack.notices() == ["SUCCEEDED"]
 
 
 @pytest.mark.parametrize("hook", ["Before", "After"])
-def test_a_hook_that_says_no_brings_everything_back(stack: Stack, hook: str) -> None:
-    """The update fails with the hook's word and rolls back; the alias is where it was."""
+def test_a_failed_hook_rolls_the_update_back(stack: Stack, hook: str) -> None:
+    """The update fails with the hook's status and rolls back; the alias keeps its version."""
     stack.notices()
     before = stack.alias()["FunctionVersion"]
     done = stack.deploy(f"bad {hook}", {hook: "Failed", "Shift": "AllAtOnce"})
@@ -225,25 +230,25 @@ def test_a_hook_that_says_no_brings_everything_back(stack: Stack, hook: str) -> 
     assert info["deploymentId"] in stack.rig.reasons(stack.name)
     assert stack.alias()["FunctionVersion"] == before
     assert len(stack.shifts(info["deploymentId"])["shifts"]) == (0 if hook == "Before" else 2)
-    back = info["rollbackInfo"]["rollbackDeploymentId"]
-    undone = stack.rig.codedeploy.get_deployment(deploymentId=back)["deploymentInfo"]
-    assert (undone["creator"], undone["status"]) == ("codeDeployRollback", "Succeeded")
+    rollback_id = info["rollbackInfo"]["rollbackDeploymentId"]
+    rollback = stack.rig.codedeploy.get_deployment(deploymentId=rollback_id)["deploymentInfo"]
+    assert (rollback["creator"], rollback["status"]) == ("codeDeployRollback", "Succeeded")
     assert sorted(stack.notices()) == ["CREATED", "FAILED"]
 
 
 def test_an_alarm_on_the_new_version_stops_the_canary(stack: Stack) -> None:
-    """A version that fails is taken back by its alarm, and few requests saw it."""
+    """The alarm rolls a failing version back, and only a few requests reach this version."""
     before = stack.alias()["FunctionVersion"]
-    with stack.asked() as answers:
+    with stack.load() as answers:
         done = stack.deploy("broken", {"Shift": "Canary10Percent30Minutes"})
     assert done["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
     info = stack.deployment()
     assert (info["status"], info["errorInformation"]["code"]) == ("Stopped", "ALARM_ACTIVE")
-    told = stack.shifts(info["deploymentId"])
-    new = told["to"]
-    assert [shift["weights"][new] for shift in told["shifts"]] == [0.1, 0.0]
+    record = stack.shifts(info["deploymentId"])
+    new = record["to"]
+    assert [shift["weights"][new] for shift in record["shifts"]] == [0.1, 0.0]
     assert stack.alias()["FunctionVersion"] == before
-    during = [answer for answer in answers if answer["at"] > told["shifts"][0]["time"]]
+    during = [answer for answer in answers if answer["at"] > record["shifts"][0]["time"]]
     failed = [answer for answer in answers if "errorType" in answer]
     assert {answer["ExecutedVersion"] for answer in failed} == {new}
     assert len(failed) <= 0.1 * len(during) + 3 * math.sqrt(0.09 * len(during)) + 1
@@ -251,9 +256,9 @@ def test_an_alarm_on_the_new_version_stops_the_canary(stack: Stack) -> None:
 
 @pytest.mark.parametrize("by", ["CodeDeploy", "CloudFormation"])
 def test_a_deployment_can_be_stopped(stack: Stack, by: str) -> None:
-    """A hook that says nothing is waited for, until somebody stops the deployment or cancels the update."""
+    """A hook without a status is waited for until the deployment is stopped or the update cancelled."""
     stack.deploy(f"silent {by}", {"Before": ""}, wait=False)
-    info = stack.rig.until(stack.deployment, lambda seen: seen and seen["status"] == "InProgress")
+    info = stack.rig.until(stack.deployment, lambda current: current and current["status"] == "InProgress")
     time.sleep(1.0)
     assert stack.events(info["deploymentId"])["BeforeAllowTraffic"] == "InProgress"
     if by == "CodeDeploy":
@@ -267,8 +272,8 @@ def test_a_deployment_can_be_stopped(stack: Stack, by: str) -> None:
         stack.rig.codedeploy.stop_deployment(deploymentId=info["deploymentId"])
 
 
-def test_a_silent_hook_is_waited_for_an_hour() -> None:
-    """The hour is AWS's; the time of a hook that still runs comes on top, undivided."""
+def test_a_silent_hook_times_out_after_an_hour() -> None:
+    """The hour is in AWS's time; the real time of a hook that still runs is added to the hour."""
     running = [True] * 5
     target = SimpleNamespace(
         invoke_hook=lambda *_: None,
@@ -292,8 +297,8 @@ def test_a_silent_hook_is_waited_for_an_hour() -> None:
     assert 0.1 + 5 * 0.05 <= time.monotonic() - began < 5
 
 
-def test_refusals_have_codedeploys_names(fast: Any) -> None:
-    """What does not exist is refused as CodeDeploy does it."""
+def test_errors_have_the_names_of_codedeploy(fast: Any) -> None:
+    """A request for a resource that does not exist fails with the error of CodeDeploy."""
     with pytest.raises(ClientError, match="DeploymentDoesNotExistException"):
         fast.codedeploy.get_deployment(deploymentId="d-NONE")
     with pytest.raises(ClientError, match="ApplicationDoesNotExistException"):

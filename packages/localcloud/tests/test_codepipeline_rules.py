@@ -1,4 +1,4 @@
-"""The rules of pipelines by themselves: structures, expressions, transitions, an approval's timeout."""
+"""The rules of pipelines: structures, expressions, transitions and the timeout of an approval."""
 
 from __future__ import annotations
 
@@ -68,29 +68,29 @@ def pipeline(*stages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         (pipeline([SOURCE], [action("One")], pipelineType="V1", executionMode="QUEUED"), "type V2"),
     ],
 )
-def test_a_structure_that_does_not_hold_is_refused(raw: dict[str, Any], reason: str) -> None:
+def test_an_invalid_structure_is_refused(raw: dict[str, Any], reason: str) -> None:
     """A structure that breaks a rule of AWS, or that can't run here, is refused before anything runs."""
     with pytest.raises(ServiceError, match=reason):
         declaration.parse(raw)
 
 
-def test_a_namespace_is_known_after_its_action_only() -> None:
-    """Actions side by side can't use each other's variables."""
-    using = action("Use", configuration={"StateMachineArn": "#{Own.X}"})
-    making = action("Make", namespace="Own")
-    declaration.parse(pipeline([SOURCE], [making, {**using, "runOrder": 2}]))
+def test_a_namespace_can_be_used_only_after_its_action() -> None:
+    """Actions of the same run order can't use each other's variables."""
+    consumer = action("Use", configuration={"StateMachineArn": "#{Own.X}"})
+    producer = action("Make", namespace="Own")
+    declaration.parse(pipeline([SOURCE], [producer, {**consumer, "runOrder": 2}]))
     with pytest.raises(ServiceError, match="uses namespace Own"):
-        declaration.parse(pipeline([SOURCE], [making, using]))
+        declaration.parse(pipeline([SOURCE], [producer, consumer]))
 
 
 @given(st.text(max_size=20), st.text(alphabet="abcXYZ09@_-", min_size=1, max_size=9), st.text(max_size=9))
-def test_values_are_put_in_as_they_are(around: str, name: str, value: str) -> None:
+def test_values_replace_their_expressions_unchanged(around: str, name: str, value: str) -> None:
     """Only the expression is replaced, and its value is not resolved again."""
     text = around.replace("#{", "")
-    whole = f"{text}#{{space.{name}}}{text}"
-    assert expressions.resolve(whole, {"space": {name: value}}) == f"{text}{value}{text}"
+    template = f"{text}#{{space.{name}}}{text}"
+    assert expressions.resolve(template, {"space": {name: value}}) == f"{text}{value}{text}"
     with pytest.raises(errors.ActionError, match="can't be resolved"):
-        expressions.resolve(whole, {"space": {}})
+        expressions.resolve(template, {"space": {}})
 
 
 class WaitingExecution:
@@ -102,38 +102,40 @@ class WaitingExecution:
 
 @given(st.integers(1, 6), st.sampled_from(["SUPERSEDED", "QUEUED"]))
 def test_a_stage_has_one_execution_at_a_time(count: int, mode: str) -> None:
-    """The newest of the waiting executions enters, or all in their order, and never two at a time."""
+    """SUPERSEDED lets the newest execution in, QUEUED lets all in, and neither lets two in at a time."""
     transition, inside = transitions.StageTransition(mode), WaitingExecution("inside")
     assert transition.enter(inside)
     entered: list[str] = []
-    ones = [WaitingExecution(str(number)) for number in range(count)]
+    executions = [WaitingExecution(str(number)) for number in range(count)]
 
-    def go(one: WaitingExecution) -> None:
-        if transition.enter(one):
-            entered.append(one.name)
-            transition.leave(one)
+    def pass_stage(execution: WaitingExecution) -> None:
+        if transition.enter(execution):
+            entered.append(execution.name)
+            transition.leave(execution)
 
     threads = []
-    for one in ones:
-        threads.append(threading.Thread(target=go, args=(one,)))
+    for execution in executions:
+        threads.append(threading.Thread(target=pass_stage, args=(execution,)))
         threads[-1].start()
-        while one not in transition.waiting:
+        while execution not in transition.waiting:
             pass
     assert not entered
     transition.leave(inside)
     for thread in threads:
         thread.join(5)
-    expected = [one.name for one in ones]
+    expected = [execution.name for execution in executions]
     assert entered == (expected if mode == "QUEUED" else expected[-1:])
-    assert [one.superseded for one in ones] == [mode == "SUPERSEDED" and one is not ones[-1] for one in ones]
+    assert [execution.superseded for execution in executions] == [
+        mode == "SUPERSEDED" and execution is not executions[-1] for execution in executions
+    ]
 
 
-def test_an_approval_ends_with_its_time() -> None:
-    """The timeout counts by the cloud's clock, and not by this machine's."""
+def test_an_approval_times_out_by_the_clouds_clock() -> None:
+    """The clock of the cloud counts the minutes, and not the clock of the machine."""
     declared = declaration.read_action(action("Ask", "Manual", "Approval", timeoutInMinutes=5), "Stage")
     run = action_context.ActionExecution("Stage", declared, "execution", 1)
     cloud = SimpleNamespace(clock=clock.Clock(speed=3000), region="eu-central-1")
     tools = SimpleNamespace(cloud=cloud, connect=None)
-    asked = action_context.ActionContext("line", run, {}, None, {}, threading.Event(), tools)
+    context = action_context.ActionContext("line", run, {}, None, {}, threading.Event(), tools)
     with pytest.raises(errors.ActionError, match="Nobody answered within 5 minutes"):
-        approval.run(asked)
+        approval.run(context)

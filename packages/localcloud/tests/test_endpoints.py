@@ -1,4 +1,4 @@
-"""Endpoints: from CreateEndpoint over invocations, faults, metrics and capture to DeleteEndpoint."""
+"""Endpoints: their creation, invocations, errors, metrics, data capture and deletion."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 SHARED_DATA = Path(os.environ.get("SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-MOST = 6_291_456
+MAX_BYTES = 6_291_456
 
 
 def archive() -> bytes:
@@ -35,8 +35,8 @@ def archive() -> bytes:
 
 @pytest.fixture
 def deploy(rig: Any) -> Iterator[Callable[..., str]]:
-    """Make endpoints, and delete those that a test leaves."""
-    made: list[str] = []
+    """Create endpoints, and delete those that a test leaves."""
+    names: list[str] = []
 
     def make(count: int = 1, environment: dict[str, str] | None = None, *, wait: bool = True) -> str:
         name: str = rig.unique("endpoint")
@@ -72,20 +72,20 @@ def deploy(rig: Any) -> Iterator[Callable[..., str]]:
             },
         )
         rig.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
-        made.append(name)
+        names.append(name)
         if wait:
-            rig.until(lambda: status(rig, name), lambda seen: seen != "Creating")
+            rig.until(lambda: status(rig, name), lambda current: current != "Creating")
         return name
 
     yield make
-    for name in made:
+    for name in names:
         if status(rig, name):
             delete(rig, name)
 
 
 def status(rig: Any, name: str) -> str:
-    found = rig.sagemaker.list_endpoints(NameContains=name)["Endpoints"]
-    return str(found[0]["EndpointStatus"]) if found else ""
+    endpoints = rig.sagemaker.list_endpoints(NameContains=name)["Endpoints"]
+    return str(endpoints[0]["EndpointStatus"]) if endpoints else ""
 
 
 def delete(rig: Any, name: str) -> None:
@@ -105,12 +105,12 @@ def refusal(rig: Any, name: str, body: bytes, **more: Any) -> Any:
 
 
 def test_an_endpoint_lives_from_creation_to_deletion(rig: Any, deploy: Callable[..., str]) -> None:
-    """Creating, InService with its instances, deleted with its processes; refusals in AWS's words."""
+    """An endpoint is InService with its instances, and its processes end with it; errors have AWS's words."""
     name = deploy(2)
-    shown = rig.sagemaker.describe_endpoint(EndpointName=name)
-    assert shown["EndpointStatus"] == "InService"
-    assert shown["ProductionVariants"][0]["CurrentInstanceCount"] == 2
-    assert shown["DataCaptureConfig"]["CaptureStatus"] == "Started"
+    description = rig.sagemaker.describe_endpoint(EndpointName=name)
+    assert description["EndpointStatus"] == "InService"
+    assert description["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    assert description["DataCaptureConfig"]["CaptureStatus"] == "Started"
     assert (rig.cloud.root / ".local" / "endpoints" / name / "model" / "model.txt").read_text() == "model"
     pids = {invoke(rig, name, b"who")["Body"] for _ in range(4)}
     assert len(pids) == 2
@@ -130,27 +130,27 @@ def test_an_endpoint_lives_from_creation_to_deletion(rig: Any, deploy: Callable[
 def test_a_server_that_does_not_start_fails_the_endpoint(rig: Any, deploy: Callable[..., str]) -> None:
     """The reason has the end of the server's log; a failed endpoint can be deleted."""
     name = deploy(1, {"BROKEN": "1"})
-    shown = rig.sagemaker.describe_endpoint(EndpointName=name)
-    assert shown["EndpointStatus"] == "Failed"
-    assert "did not pass the ping health check" in shown["FailureReason"]
-    assert "the model is broken" in shown["FailureReason"]
+    description = rig.sagemaker.describe_endpoint(EndpointName=name)
+    assert description["EndpointStatus"] == "Failed"
+    assert "did not pass the ping health check" in description["FailureReason"]
+    assert "the model is broken" in description["FailureReason"]
 
 
 def test_a_model_needs_its_data(rig: Any) -> None:
-    """CreateModel refuses an artefact that is not there."""
+    """CreateModel refuses model data that do not exist."""
     container = {"Image": "image", "ModelDataUrl": f"s3://{rig.bucket}/none/model.tar.gz"}
     with pytest.raises(ClientError, match=r"ValidationException.*Could not find model data at"):
         rig.sagemaker.create_model(ModelName="m", ExecutionRoleArn=rig.role, PrimaryContainer=container)
 
 
 def test_an_invocation_passes_through_unchanged(rig: Any, deploy: Callable[..., str]) -> None:
-    """Body and content types come and go as SageMaker passes them; other headers stay behind."""
+    """Body and content types are passed on as by SageMaker; other headers are removed."""
     name = deploy()
     answer = invoke(rig, name, b'{"a": 1}', ContentType="application/json", Accept="application/json")
     assert (answer["Body"], answer["ContentType"]) == (b'{"a": 1}', "application/json")
     assert answer["InvokedProductionVariant"] == "AllTraffic"
     assert "x-own" not in answer["ResponseMetadata"]["HTTPHeaders"]
-    assert invoke(rig, name, b"x" * MOST)["Body"] == b"x" * MOST
+    assert invoke(rig, name, b"x" * MAX_BYTES)["Body"] == b"x" * MAX_BYTES
     assert invoke(rig, name, b"1", TargetVariant="AllTraffic")["ContentType"] == "text/csv; charset=utf-8"
 
 
@@ -163,10 +163,10 @@ def test_a_containers_error_is_a_model_error(rig: Any, deploy: Callable[..., str
     assert response["LogStreamArn"].startswith("arn:aws:logs:")
 
 
-def test_what_sagemaker_itself_refuses(rig: Any, deploy: Callable[..., str]) -> None:
+def test_sagemaker_refuses_invalid_invocations(rig: Any, deploy: Callable[..., str]) -> None:
     """Too large a body and an unknown variant never reach the container."""
     name = deploy()
-    too_large = refusal(rig, name, b"x" * (MOST + 1))
+    too_large = refusal(rig, name, b"x" * (MAX_BYTES + 1))
     assert too_large["Error"]["Code"] == "ValidationError"
     assert too_large["ResponseMetadata"]["HTTPStatusCode"] == 400
     assert "Variant other not found" in refusal(rig, name, b"1", TargetVariant="other")["Error"]["Message"]
@@ -178,18 +178,18 @@ def test_a_dead_server_is_started_again(rig: Any, deploy: Callable[..., str]) ->
     pid = invoke(rig, name, b"who")["Body"]
     assert refusal(rig, name, b"die")["OriginalStatusCode"] == 503
 
-    def answered() -> Any:
+    def answering_pid() -> Any:
         try:
             return invoke(rig, name, b"who")["Body"]
         except ClientError as error:
             assert "(503)" in str(error)  # noqa: PT017
             return None
 
-    assert rig.until(answered) != pid
+    assert rig.until(answering_pid) != pid
 
 
 def test_deletion_waits_for_requests_in_flight(rig: Any, deploy: Callable[..., str]) -> None:
-    """Who asked before the deletion gets an answer."""
+    """A request from before the deletion gets its answer."""
     name = deploy()
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(invoke, rig, name, b"sleep=1")
@@ -198,7 +198,7 @@ def test_deletion_waits_for_requests_in_flight(rig: Any, deploy: Callable[..., s
         assert slow.result()["Body"] == b"sleep=1"
 
 
-def test_metrics_count_what_happened(rig: Any, deploy: Callable[..., str]) -> None:
+def test_metrics_count_invocations_and_errors(rig: Any, deploy: Callable[..., str]) -> None:
     """CloudWatch has the invocations, the errors of each kind and the latencies in microseconds."""
     name = deploy()
     for body in (b"1", b"2", b"status=400", b"status=500"):
@@ -235,7 +235,7 @@ def test_metrics_count_what_happened(rig: Any, deploy: Callable[..., str]) -> No
 
 
 def schema(value: Any) -> Any:
-    """Return what a record consists of, without its values."""
+    """Return the keys and the types of a record, without its values."""
     return {key: schema(member) for key, member in value.items()} if isinstance(value, dict) else type(value)
 
 
@@ -275,7 +275,7 @@ def test_capture_has_sagemakers_layout(rig: Any, deploy: Callable[..., str]) -> 
 def test_configurations_and_models_are_described_listed_and_deleted(
     rig: Any, deploy: Callable[..., str]
 ) -> None:
-    """What was given is what is described; what is deleted is gone."""
+    """Descriptions have the values of the request; a deleted resource is not found."""
     name = deploy(wait=True)
     config = rig.sagemaker.describe_endpoint_config(EndpointConfigName=name)
     assert config["ProductionVariants"][0]["InitialInstanceCount"] == 1

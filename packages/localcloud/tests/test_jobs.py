@@ -1,4 +1,4 @@
-"""Jobs: what SageMaker does with a process, its inputs and its outputs."""
+"""Jobs: their processes, inputs, outputs, instances, limits and events."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def channel(name: str, uri: str, kind: str = "S3Prefix") -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri}}}
 
 
-def seen_by(rig: Any, job: Any) -> Any:
-    """Return what the stand-in saw, from the model that it left."""
+def container_record(rig: Any, job: Any) -> Any:
+    """Return the files and the environment that the stand-in container recorded in its model."""
     key = job["ModelArtifacts"]["S3ModelArtifacts"].removeprefix(f"s3://{BUCKET}/")
     with tarfile.open(fileobj=io.BytesIO(rig.get(key)), mode="r:gz") as tar:
         file = tar.extractfile("seen.json")
@@ -27,7 +27,7 @@ def seen_by(rig: Any, job: Any) -> Any:
         return json.loads(file.read())
 
 
-def test_a_training_job_sees_its_tree_and_leaves_its_model(rig: Any) -> None:
+def test_a_training_job_reads_its_files_and_writes_its_model(rig: Any) -> None:
     """A container finds its files where SageMaker puts them; its model is an archive in S3."""
     folder = rig.unique("data")
     rig.put(f"{folder}/part/a.csv", "1")
@@ -49,24 +49,24 @@ def test_a_training_job_sees_its_tree_and_leaves_its_model(rig: Any) -> None:
     assert [(metric["MetricName"], metric["Value"]) for metric in job["FinalMetricDataList"]] == [
         ("rmse", 0.5)
     ]
-    seen = seen_by(rig, job)
-    assert json.loads(seen["tree"]["input/config/hyperparameters.json"]) == {"depth": "3"}
-    assert json.loads(seen["tree"]["input/config/resourceconfig.json"])["hosts"] == ["algo-1"]
-    assert "train" in json.loads(seen["tree"]["input/config/inputdataconfig.json"])
-    assert seen["tree"]["input/data/train/part/a.csv"] == "1"
-    assert seen["environment"]["COLOUR"] == "blue"
+    record = container_record(rig, job)
+    assert json.loads(record["tree"]["input/config/hyperparameters.json"]) == {"depth": "3"}
+    assert json.loads(record["tree"]["input/config/resourceconfig.json"])["hosts"] == ["algo-1"]
+    assert "train" in json.loads(record["tree"]["input/config/inputdataconfig.json"])
+    assert record["tree"]["input/data/train/part/a.csv"] == "1"
+    assert record["environment"]["COLOUR"] == "blue"
 
 
-def test_a_job_sees_nothing_of_the_users_aws(rig: Any) -> None:
+def test_a_job_does_not_get_the_users_settings_of_aws(rig: Any) -> None:
     """A job finds no credentials, no profile, no proxy and no metadata service."""
-    environment = seen_by(rig, rig.trained())["environment"]
-    ours = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
-    assert {name for name in environment if name.startswith("AWS_")} == ours
+    environment = container_record(rig, rig.trained())["environment"]
+    expected = {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_EC2_METADATA_DISABLED"}
+    assert {name for name in environment if name.startswith("AWS_")} == expected
     assert not [name for name in environment if "proxy" in name.lower()]
     assert "jobs" in environment["HOME"]
 
 
-def test_a_failed_training_says_why(rig: Any) -> None:
+def test_a_failed_training_has_its_reason(rig: Any) -> None:
     """The text of /opt/ml/output/failure is the reason, in SageMaker's words, and no model is left."""
     job = rig.trained({"fail": "no such column"})
     assert job["TrainingJobStatus"] == job["SecondaryStatus"] == "Failed"
@@ -114,10 +114,8 @@ def test_a_training_can_be_stopped_once(rig: Any) -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_a_request_is_refused(
-    rig: Any, change: dict[str, Any], code: str, text: str
-) -> None:
-    """Requests are held against botocore's model and against what a laptop can do."""
+def test_an_invalid_request_is_refused(rig: Any, change: dict[str, Any], code: str, text: str) -> None:
+    """Requests are compared with botocore's model and with the limits of the local cloud."""
     with pytest.raises(ClientError) as caught:
         rig.sagemaker.create_training_job(**rig.training(**change))
     assert caught.value.response["Error"]["Code"] == code
@@ -128,8 +126,8 @@ def cluster(count: int) -> dict[str, Any]:
     return {"InstanceType": "ml.m5.large", "InstanceCount": count, "VolumeSizeInGB": 1}
 
 
-def test_the_instances_of_a_training_fill_one_archive(rig: Any) -> None:
-    """Each has its own tree, share of the data and log; of one name, the last's file stays."""
+def test_the_instances_of_a_training_write_one_archive(rig: Any) -> None:
+    """Each instance has its own files, share of the data and log; the last file of a name stays."""
     folder = rig.unique("data")
     for name in "abcde":
         rig.put(f"{folder}/{name}", name)
@@ -140,7 +138,7 @@ def test_the_instances_of_a_training_fill_one_archive(rig: Any) -> None:
     name = job["TrainingJobName"]
     with tarfile.open(fileobj=io.BytesIO(rig.get(f"training/{name}/output/model.tar.gz"))) as tar:
         assert sorted(tar.getnames()) == ["algo-1", "algo-2", "seen.json"]
-    tree = seen_by(rig, job)["tree"]
+    tree = container_record(rig, job)["tree"]
     resources = json.loads(tree["input/config/resourceconfig.json"])
     assert (resources["current_host"], resources["hosts"]) == ("algo-2", ["algo-1", "algo-2"])
     assert resources["instance_groups"][0]["hosts"] == resources["hosts"]
@@ -152,7 +150,7 @@ def test_the_instances_of_a_training_fill_one_archive(rig: Any) -> None:
 
 
 def test_an_instance_that_fails_ends_the_others(rig: Any) -> None:
-    """The job does not wait for them, and has the reason of the one."""
+    """The job does not wait for the others, and has the reason of the failed instance."""
     began = time.monotonic()
     job = rig.trained({"fails": "algo-2", "sleep": "60"}, ResourceConfig=cluster(3))
     assert job["FailureReason"] == "AlgorithmError: algo-2 has no memory left, exit code: 1"
@@ -160,7 +158,7 @@ def test_an_instance_that_fails_ends_the_others(rig: Any) -> None:
 
 
 def test_all_instances_are_stopped(rig: Any) -> None:
-    """A job is over when the last of them has ended; others wait for a place as on AWS."""
+    """A job ends with its last instance; meanwhile a job above the limit of instances is refused."""
     request = rig.training({"sleep": "60"}, ResourceConfig=cluster(2))
     rig.sagemaker.create_training_job(**request)
     with pytest.raises(ClientError, match=r"ResourceLimitExceeded.*at most 20 instances at once: 2 run"):
@@ -174,7 +172,7 @@ def test_all_instances_are_stopped(rig: Any) -> None:
 
 
 def test_names_are_used_once(rig: Any) -> None:
-    """A job's name can't be used again, and an unknown one is not found, in AWS's words."""
+    """A job's name can't be used again, and an unknown name is not found, in AWS's words."""
     job = rig.trained()
     request = rig.training() | {"TrainingJobName": job["TrainingJobName"]}
     with pytest.raises(rig.sagemaker.exceptions.ResourceInUse, match="must be unique within an AWS account"):
@@ -257,7 +255,7 @@ def processing(
 
 
 def test_a_processing_job_moves_the_files_of_its_manifest(rig: Any) -> None:
-    """A manifest's files come in, the outputs go out, the message is kept."""
+    """The manifest's files are downloaded, the outputs uploaded, and the message is kept."""
     job = processing(rig, {"MESSAGE": "two files"})
     assert (job["ProcessingJobStatus"], job["ExitMessage"]) == ("Completed", "two files")
     assert job["outputs"] == {"a.csv": "a.csv", "c.csv": "c.csv"}
@@ -267,7 +265,7 @@ def test_a_processing_job_moves_the_files_of_its_manifest(rig: Any) -> None:
 
 
 def test_instances_share_the_files_of_a_processing_job(rig: Any) -> None:
-    """One that has none runs all the same; all write under one address, and of one name the last stays."""
+    """An instance without files runs too; all upload to one URI, and the last file of a name stays."""
     job = processing(rig, {"TELL": "1"}, instances=3)
     assert job["ProcessingJobStatus"] == "Completed", job
     assert job["outputs"] == {
@@ -312,7 +310,7 @@ def test_state_changes_are_events(rig: Any) -> None:
             if item["TrainingJobName"] == job["TrainingJobName"]
         ]
 
-    rig.until(statuses, lambda seen: sorted(seen) == ["Completed", "InProgress"])
+    rig.until(statuses, lambda values: sorted(values) == ["Completed", "InProgress"])
     assert all(isinstance(item["CreationTime"], int) for item in received)
     rig.events.remove_targets(Rule=rule, Ids=["queue"])
     rig.events.delete_rule(Name=rule)

@@ -1,4 +1,4 @@
-"""Lambda: an alias routes by weight whoever calls it, metrics tell versions apart, errors have names."""
+"""Lambda: aliases that route by weight, metrics by version, the names of errors, and limits."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def handler(event, context):
 
 @pytest.fixture(scope="module")
 def function(fast: Any) -> str:
-    """Make a function with two versions, and an alias that gives half to each."""
+    """Create a function with two versions, and an alias that routes half of the invocations to each."""
     name, client = create(fast), fast.lambda_
     client.publish_version(FunctionName=name)
     client.update_function_configuration(FunctionName=name, Environment={"Variables": {"A": "B"}})
@@ -57,8 +57,8 @@ def function(fast: Any) -> str:
 
 
 @pytest.fixture
-def uncounted(fast: Any) -> str:
-    """Make a function that nobody has called: its metrics are those of one test."""
+def unused_function(fast: Any) -> str:
+    """Create a function without invocations, so that its metrics are those of one test."""
     return create(fast)
 
 
@@ -84,12 +84,12 @@ def packed(source: str) -> bytes:
 
 def invoke(rig: Any, name: str, order: str | int = "", qualifier: str = "live") -> tuple[Any, Any]:
     payload = json.dumps({"order": order})
-    found = rig.lambda_.invoke(FunctionName=name, Qualifier=qualifier, Payload=payload)
-    return found, json.loads(found["Payload"].read())
+    response = rig.lambda_.invoke(FunctionName=name, Qualifier=qualifier, Payload=payload)
+    return response, json.loads(response["Payload"].read())
 
 
-def test_each_invocation_is_drawn_by_weight() -> None:
-    """A tenth goes to the new version, within three standard errors; without weights, all to the old."""
+def test_an_alias_draws_a_version_by_weight() -> None:
+    """The new version gets a tenth, within four standard errors; without weights, the old one gets all."""
     alias = {"FunctionVersion": "1", "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}}}
     drawn = Counter(executions.draw(alias) for _ in range(20_000))
     assert abs(drawn["2"] / 20_000 - 0.1) < 4 * math.sqrt(0.1 * 0.9 / 20_000)
@@ -97,11 +97,11 @@ def test_each_invocation_is_drawn_by_weight() -> None:
 
 
 def test_both_versions_answer_and_are_named(fast: Any, function: str) -> None:
-    """The answer's header names the version that was drawn, and the handler sees the alias' ARN."""
+    """The answer's header names the version that ran, and the handler sees the ARN of the alias."""
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda _: invoke(fast, function), range(30)))
     assert {body["version"] for _, body in answers} == {"1", "2"}
-    assert all(found["ExecutedVersion"] == body["version"] for found, body in answers)
+    assert all(response["ExecutedVersion"] == body["version"] for response, body in answers)
     assert {body["arn"].rpartition(":")[2] for _, body in answers} == {"live"}
     described = fast.lambda_.get_function_configuration(FunctionName=function, Qualifier="live")
     assert (described["Version"], described["FunctionArn"].rpartition(":")[2]) == ("1", "live")
@@ -115,7 +115,7 @@ def machine(rig: Any, states: dict[str, Any]) -> Any:
     execution = rig.stepfunctions.start_execution(stateMachineArn=arn)["executionArn"]
     return rig.until(
         lambda: rig.stepfunctions.describe_execution(executionArn=execution),
-        lambda seen: seen["status"] != "RUNNING",
+        lambda description: description["status"] != "RUNNING",
     )
 
 
@@ -130,40 +130,40 @@ def task(function: str, order: str = "", **more: Any) -> dict[str, Any]:
     }
 
 
-def test_a_state_machine_is_routed_too(fast: Any, function: str) -> None:
-    """What calls the alias from within the cloud gets both versions."""
-    each = {
+def test_an_alias_routes_a_state_machine(fast: Any, function: str) -> None:
+    """A state machine that calls the alias reaches both versions."""
+    processor = {
         "StartAt": "One",
         "States": {"One": task(function, Output="{% $states.result.Payload.version %}")},
     }
-    mapped = {
+    map_state = {
         "Type": "Map",
         "Items": list(range(30)),
         "MaxConcurrency": 2,
-        "ItemProcessor": each,
+        "ItemProcessor": processor,
         "End": True,
     }
-    execution = machine(fast, {"Task": mapped})
+    execution = machine(fast, {"Task": map_state})
     assert execution["status"] == "SUCCEEDED", execution
     assert set(json.loads(execution["output"])) == {"1", "2"}
 
 
-def test_a_queue_is_routed_too(fast: Any, function: str) -> None:
-    """An event source's batches reach both versions, which the metrics show."""
+def test_an_alias_routes_an_event_source(fast: Any, function: str) -> None:
+    """The batches of an event source reach both versions, as the metrics show."""
     queue = fast.sqs.create_queue(QueueName=fast.unique("queue"))["QueueUrl"]
     arn = fast.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     before = {version: total(fast, function, "Invocations", version) for version in "12"}
     for _ in range(2):
         entries = [{"Id": str(number), "MessageBody": "{}"} for number in range(10)]
         fast.sqs.send_message_batch(QueueUrl=queue, Entries=entries)
-    made = fast.lambda_.create_event_source_mapping(
+    mapping = fast.lambda_.create_event_source_mapping(
         EventSourceArn=arn, FunctionName=f"{function}:live", BatchSize=1
     )
     fast.until(
         lambda: [total(fast, function, "Invocations", version) - before[version] for version in "12"],
-        lambda seen: min(seen) > 0,
+        lambda counts: min(counts) > 0,
     )
-    fast.lambda_.delete_event_source_mapping(UUID=made["UUID"])
+    fast.lambda_.delete_event_source_mapping(UUID=mapping["UUID"])
 
 
 def total(rig: Any, function: str, metric: str, version: str = "", statistic: str = "Sum") -> float:
@@ -174,7 +174,7 @@ def total(rig: Any, function: str, metric: str, version: str = "", statistic: st
             {"Name": "Resource", "Value": f"{function}:live"},
             {"Name": "ExecutedVersion", "Value": version},
         ]
-    found = rig.cloudwatch.get_metric_statistics(
+    points = rig.cloudwatch.get_metric_statistics(
         Namespace="AWS/Lambda",
         MetricName=metric,
         Dimensions=dimensions,
@@ -183,13 +183,13 @@ def total(rig: Any, function: str, metric: str, version: str = "", statistic: st
         Period=86400,
         Statistics=[statistic],
     )["Datapoints"]
-    return float(sum(point[statistic] for point in found))
+    return float(sum(point[statistic] for point in points))
 
 
-def test_metrics_tell_versions_apart(fast: Any, function: str) -> None:
-    """Invocations, errors and durations are counted by function and by version, without the start."""
+def test_metrics_are_by_function_and_by_version(fast: Any, function: str) -> None:
+    """Invocations, errors and durations are counted; a duration does not include the start."""
     answers = [invoke(fast, function, "raise") for _ in range(6)]
-    failed = Counter(found["ExecutedVersion"] for found, _ in answers)
+    failed = Counter(response["ExecutedVersion"] for response, _ in answers)
     assert sum(failed.values()) == 6
     fast.until(lambda: total(fast, function, "Errors") >= 6)
     for version in "12":
@@ -200,10 +200,10 @@ def test_metrics_tell_versions_apart(fast: Any, function: str) -> None:
 
 
 def test_an_error_has_the_name_of_its_exception(fast: Any, function: str) -> None:
-    """Invoke and a state machine's Catch see it, and the worker that raised goes on."""
+    """Invoke and a state machine's Catch report the name, and the worker that raised keeps running."""
     _, before = invoke(fast, function, qualifier="1")
-    found, error = invoke(fast, function, "raise", "1")
-    assert found["FunctionError"] == "Unhandled"
+    response, error = invoke(fast, function, "raise", "1")
+    assert response["FunctionError"] == "Unhandled"
     assert (error["errorType"], error["errorMessage"]) == ("OwnError", "as asked")
     assert 'raise OwnError("as asked")' in error["stackTrace"][-1]
     _, after = invoke(fast, function, qualifier="1")
@@ -214,36 +214,36 @@ def test_an_error_has_the_name_of_its_exception(fast: Any, function: str) -> Non
     assert (execution["status"], json.loads(execution["output"])) == ("SUCCEEDED", "OwnError")
 
 
-def test_a_synchronous_request_has_its_limit(fast: Any, uncounted: str) -> None:
-    """At 6 MB a request is executed; a byte more is refused, runs nothing and is no error of the function."""
-    most = 6_291_456
-    payload = b'{"order": "", "more": "%b"}' % (b"a" * (most - 25))
-    assert len(payload) == most
-    answered = fast.lambda_.invoke(FunctionName=uncounted, Payload=payload)
+def test_a_synchronous_request_has_its_limit(fast: Any, unused_function: str) -> None:
+    """A request of 6 MB runs; one byte more is refused, and does not count as an error of the function."""
+    max_bytes = 6_291_456
+    payload = b'{"order": "", "more": "%b"}' % (b"a" * (max_bytes - 25))
+    assert len(payload) == max_bytes
+    answered = fast.lambda_.invoke(FunctionName=unused_function, Payload=payload)
     assert "FunctionError" not in answered
     with pytest.raises(fast.lambda_.exceptions.RequestTooLargeException) as caught:
-        fast.lambda_.invoke(FunctionName=uncounted, Payload=payload + b" ")
+        fast.lambda_.invoke(FunctionName=unused_function, Payload=payload + b" ")
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
-    assert f"smaller than {most} bytes" in str(caught.value)
-    fast.until(lambda: total(fast, uncounted, "Invocations") == 1)
-    assert total(fast, uncounted, "Errors") == 0
+    assert f"smaller than {max_bytes} bytes" in str(caught.value)
+    fast.until(lambda: total(fast, unused_function, "Invocations") == 1)
+    assert total(fast, unused_function, "Errors") == 0
 
 
-def test_an_answer_has_its_limit(fast: Any, uncounted: str) -> None:
-    """At 6 MB and a hundred bytes it passes; with a byte more it is an error of the function, and counts."""
-    most = 6_291_556
-    answered, body = invoke(fast, uncounted, most, "$LATEST")
-    assert ("FunctionError" in answered, len(body)) == (False, most - 2)
-    refused, error = invoke(fast, uncounted, most + 1, "$LATEST")
+def test_an_answer_has_its_limit(fast: Any, unused_function: str) -> None:
+    """An answer of 6 MB and a hundred bytes passes; one byte more counts as an error of the function."""
+    max_bytes = 6_291_556
+    answered, body = invoke(fast, unused_function, max_bytes, "$LATEST")
+    assert ("FunctionError" in answered, len(body)) == (False, max_bytes - 2)
+    refused, error = invoke(fast, unused_function, max_bytes + 1, "$LATEST")
     assert (refused["FunctionError"], error["errorType"]) == ("Unhandled", "Function.ResponseSizeTooLarge")
     assert error["errorMessage"] == (
         "Response payload size exceeded maximum allowed payload size (6291556 bytes)."
     )
-    fast.until(lambda: total(fast, uncounted, "Errors") == 1)
+    fast.until(lambda: total(fast, unused_function, "Errors") == 1)
 
 
-def test_a_function_that_ends_or_cannot_start_says_so(fast: Any, function: str) -> None:
-    """Lambda's own names: Runtime.ExitError, Runtime.ImportModuleError."""
+def test_a_function_that_exits_or_cannot_start_has_lambdas_error(fast: Any, function: str) -> None:
+    """The errors are Runtime.ExitError and Runtime.ImportModuleError."""
     assert invoke(fast, function, "exit")[1]["errorType"] == "Runtime.ExitError"
     name = fast.unique("broken")
     fast.lambda_.create_function(
@@ -258,25 +258,25 @@ def test_a_function_that_ends_or_cannot_start_says_so(fast: Any, function: str) 
     assert error["errorMessage"] == "Unable to import module 'index': No module named 'nowhere'"
 
 
-def test_a_change_lets_what_runs_end(fast: Any, function: str) -> None:
-    """A function that is changed while it runs answers all the same, by its old settings."""
+def test_an_update_does_not_break_a_running_invocation(fast: Any, function: str) -> None:
+    """A function that is updated while it runs still answers, by its old settings."""
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(invoke, fast, function, "wait", "$LATEST")
         time.sleep(0.5)
         fast.lambda_.update_function_configuration(FunctionName=function, Description="another")
-        found, body = answer.result()
-    assert "FunctionError" not in found, body
+        response, body = answer.result()
+    assert "FunctionError" not in response, body
 
 
 def test_a_worker_ends_with_its_cloud(tmp_path: Path) -> None:
-    """A function that runs when its cloud is killed does not run on."""
+    """A running function ends when its cloud is killed."""
     process: Any = import_module("localcloud.core.process")
     root = tmp_path / "project"
     root.mkdir()
     cloud = process.start(project_at(root))
-    client, told = cloud.client("lambda"), tmp_path / "pid"
+    client, path = cloud.client("lambda"), tmp_path / "pid"
     source = (
-        f"import os, pathlib, time\ndef handler(event, context):\n    pathlib.Path({str(told)!r}).write_text("
+        f"import os, pathlib, time\ndef handler(event, context):\n    pathlib.Path({str(path)!r}).write_text("
     )
     client.create_function(
         FunctionName="endless",
@@ -288,11 +288,11 @@ def test_a_worker_ends_with_its_cloud(tmp_path: Path) -> None:
     )
     client.invoke(FunctionName="endless", InvocationType="Event")
     deadline = time.monotonic() + 20
-    while not told.exists() or not told.read_text():
+    while not path.exists() or not path.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
     os.kill(cloud.pid, signal.SIGKILL)
-    while alive(int(told.read_text())):
+    while alive(int(path.read_text())):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.stop(project_at(root))
@@ -320,13 +320,13 @@ def test_a_log_line_can_be_a_metric(fast: Any, function: str) -> None:
             Period=86400,
             Statistics=["Sum"],
         )["Datapoints"],
-        lambda seen: [point["Sum"] for point in seen] == [2.0],
+        lambda points: [point["Sum"] for point in points] == [2.0],
     )
     assert not list(embedded.metrics('{"_aws": 1}\n{"_aws": {"CloudWatchMetrics": [{}]}}\nwords "_aws"'))
 
 
-def test_output_costs_no_time(fast: Any, function: str) -> None:
-    """Here ministack would wait 50 ms for output that does not come, each time."""
+def test_an_invocation_does_not_wait_for_output(fast: Any, function: str) -> None:
+    """An invocation without output returns at once; ministack alone would wait for 50 ms."""
     invoke(fast, function, qualifier="1")
     started = time.monotonic()
     for _ in range(20):
@@ -334,8 +334,8 @@ def test_output_costs_no_time(fast: Any, function: str) -> None:
     assert time.monotonic() - started < 20 * 0.05
 
 
-def test_only_an_alias_tells_executed_versions() -> None:
-    """A call by a version's number has no ExecutedVersion, as on AWS; one by an alias has."""
+def test_only_a_call_by_an_alias_has_an_executed_version() -> None:
+    """The metrics of a call by a version's number do not have the dimension ExecutedVersion, as on AWS."""
     call = executions.Invocation("f", "1", "1", by_alias=False, record={})
     assert call.dimensions[-1] == (("FunctionName", "f"), ("Resource", "f:1"))
     call = executions.Invocation("f", "live", "1", by_alias=True, record={})

@@ -1,4 +1,4 @@
-"""Scaling: instances really come and go, a policy follows the load, and nothing is pretended."""
+"""Scaling: instances that start and stop, and a policy that follows the load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DIMENSION = {"ServiceNamespace": "sagemaker", "ScalableDimension": "sagemaker:va
 
 @pytest.fixture
 def endpoint(fast: Any) -> str:
-    """Make an endpoint of one instance."""
+    """Create an endpoint of one instance."""
     name: str = fast.unique("scaled")
     buffer = io.BytesIO()
     tarfile.open(fileobj=buffer, mode="w:gz").close()
@@ -43,7 +43,7 @@ def endpoint(fast: Any) -> str:
 def settled(rig: Any, name: str) -> Any:
     return rig.until(
         lambda: rig.sagemaker.describe_endpoint(EndpointName=name),
-        lambda seen: seen["EndpointStatus"] == "InService",
+        lambda description: description["EndpointStatus"] == "InService",
     )
 
 
@@ -52,9 +52,9 @@ def instances(rig: Any, name: str) -> tuple[int, int]:
     return variant["CurrentInstanceCount"], variant["DesiredInstanceCount"]
 
 
-def ask(rig: Any, name: str, body: bytes = b"who") -> bytes:
-    found = rig.sagemaker_runtime.invoke_endpoint(EndpointName=name, Body=body)["Body"]
-    return bytes(found.read())
+def invoke(rig: Any, name: str, body: bytes = b"who") -> bytes:
+    stream = rig.sagemaker_runtime.invoke_endpoint(EndpointName=name, Body=body)["Body"]
+    return bytes(stream.read())
 
 
 def resize(rig: Any, name: str, count: int, variant: str = "v") -> None:
@@ -66,46 +66,46 @@ def resize(rig: Any, name: str, count: int, variant: str = "v") -> None:
 
 @contextmanager
 def load(rig: Any, name: str) -> Iterator[list[ClientError]]:
-    """Send request after request until the block ends; what failed is in the list."""
-    over, failed = threading.Event(), []
+    """Send requests until the block ends, and collect the errors."""
+    ended, errors = threading.Event(), []
 
     def send() -> None:
-        while not over.is_set():
+        while not ended.is_set():
             try:
-                ask(rig, name, b"sleep=0.01")
+                invoke(rig, name, b"sleep=0.01")
             except ClientError as error:
-                failed.append(error)
+                errors.append(error)
 
     thread = threading.Thread(target=send)
     thread.start()
     try:
-        yield failed
+        yield errors
     finally:
-        over.set()
+        ended.set()
         thread.join()
 
 
-def test_instances_come_and_go_while_others_serve(fast: Any, endpoint: str) -> None:
-    """Three servers answer after one did, and one is left; no request fails meanwhile."""
-    with load(fast, endpoint) as failed:
+def test_instances_start_and_stop_while_others_serve(fast: Any, endpoint: str) -> None:
+    """Three servers answer instead of one, and then one again; no request fails meanwhile."""
+    with load(fast, endpoint) as errors:
         resize(fast, endpoint, 3)
         with pytest.raises(ClientError, match="Cannot update in-progress endpoint"):
             resize(fast, endpoint, 2)
         assert instances(fast, endpoint) == (3, 3)
-        # The load takes turns too, so any nine answers may come from two of the three.
+        # Requests of the load take turns too, so any nine answers may come from two of the three servers.
         pids: set[bytes] = set()
-        fast.until(lambda: pids.update([ask(fast, endpoint)]), lambda _: len(pids) == 3)
-        assert len(pids | {ask(fast, endpoint) for _ in range(9)}) == 3
+        fast.until(lambda: pids.update([invoke(fast, endpoint)]), lambda _: len(pids) == 3)
+        assert len(pids | {invoke(fast, endpoint) for _ in range(9)}) == 3
         resize(fast, endpoint, 1)
         assert instances(fast, endpoint) == (1, 1)
-        assert len({ask(fast, endpoint) for _ in range(3)}) == 1
-    assert not failed
+        assert len({invoke(fast, endpoint) for _ in range(3)}) == 1
+    assert not errors
     with pytest.raises(ClientError, match='Could not find variant "none"'):
         resize(fast, endpoint, 1, "none")
 
 
 def test_a_policy_follows_the_load(fast: Any, endpoint: str) -> None:
-    """Three minutes of AWS above the target scale out, to no more than the most; bounds hold without load."""
+    """Three minutes of AWS above the target scale out, up to MaxCapacity; without load the bounds apply."""
     target = {**DIMENSION, "ResourceId": f"endpoint/{endpoint}/variant/v"}
     scaling = fast.application_autoscaling
     scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=2)
@@ -125,7 +125,7 @@ def test_a_policy_follows_the_load(fast: Any, endpoint: str) -> None:
 
     def loaded() -> int:
         for _ in range(10):
-            ask(fast, endpoint)
+            invoke(fast, endpoint)
         return instances(fast, endpoint)[0]
 
     fast.until(loaded, lambda count: count == 2)
@@ -135,11 +135,11 @@ def test_a_policy_follows_the_load(fast: Any, endpoint: str) -> None:
     assert activity["Description"] == "Setting desired instance count to 2."
     scaling.delete_scaling_policy(**target, PolicyName="invocations")
     scaling.register_scalable_target(**target, MinCapacity=1, MaxCapacity=1)
-    fast.until(lambda: instances(fast, endpoint), lambda seen: seen == (1, 1))
-    found = scaling.describe_scalable_targets(
+    fast.until(lambda: instances(fast, endpoint), lambda counts: counts == (1, 1))
+    response = scaling.describe_scalable_targets(
         ServiceNamespace="sagemaker", ResourceIds=[target["ResourceId"]]
     )
-    (described,) = found["ScalableTargets"]
+    (described,) = response["ScalableTargets"]
     assert described["MaxCapacity"] == 1
     scaling.deregister_scalable_target(**target)
     with pytest.raises(ClientError, match="ObjectNotFoundException"):
@@ -161,9 +161,9 @@ def test_a_policy_follows_the_load(fast: Any, endpoint: str) -> None:
         ([None] * 15, 4, 4),
     ],
 )
-def test_target_tracking_counts_as_awss_alarms(
+def test_target_tracking_counts_as_the_alarms_of_aws(
     minutes: list[float | None], present: int, expected: int
 ) -> None:
-    """Out after three minutes above the target, in after fifteen below nine tenths; idle ones say nothing."""
+    """Out after three minutes above the target, in after fifteen below 90 %; idle minutes do not count."""
     rule = tracking.TargetTrackingPolicy(target=100.0, out_cooldown=0.0, in_cooldown=0.0, scales_in=True)
     assert tracking.desired_instances(rule, minutes, present) == expected

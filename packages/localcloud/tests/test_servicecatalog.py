@@ -1,4 +1,4 @@
-"""Service Catalog and Studio's projects: a template is offered, launched in its role, and gone again."""
+"""Service Catalog and Studio's projects: products, their launches, and projects from templates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUCKET = "artifacts"
-# What somebody launches: it says what SageMaker filled in.
+# The template of the product; its SSM parameter holds the project's name and id.
 PROJECT = """
 Parameters:
   Word: {Type: String, AllowedPattern: "[a-z]+"}
@@ -73,7 +73,7 @@ Outputs:
 
 
 @dataclass
-class Shop:
+class Portfolio:
     """A deployed portfolio with one product."""
 
     rig: Any
@@ -97,14 +97,14 @@ class Shop:
         return self.rig.servicecatalog.provision_product(**request)["RecordDetail"]
 
     def recorded(self, record: Any) -> Any:
-        """Wait for the end of what was begun."""
+        """Wait for the end of a record, and describe the record."""
         return self.rig.until(
             lambda: self.rig.servicecatalog.describe_record(Id=record["RecordId"]),
-            lambda seen: seen["RecordDetail"]["Status"] in ("SUCCEEDED", "FAILED"),
+            lambda description: description["RecordDetail"]["Status"] in ("SUCCEEDED", "FAILED"),
         )
 
     def details(self) -> dict[str, Any]:
-        """Return what CreateProject takes of the product."""
+        """Return the details of the product for CreateProject."""
         return {
             "ProductId": self.product,
             "ProvisioningArtifactId": self.version,
@@ -113,94 +113,96 @@ class Shop:
 
 
 def published(rig: Any, text: str = PROJECT) -> str:
-    """Store a template under a name of its own, and return its address as AWS writes it."""
+    """Store a template under a unique name, and return its URL on AWS."""
     key = f"templates/{rig.unique('template')}.yml"
     rig.put(key, text)
     return f"https://{BUCKET}.s3.{rig.cloud.region}.amazonaws.com/{key}"
 
 
 @pytest.fixture
-def shop(rig: Any) -> Callable[..., Shop]:
-    """Return what deploys a portfolio."""
+def deploy(rig: Any) -> Callable[..., Portfolio]:
+    """Return a function that deploys a portfolio."""
 
-    def opened(**parameters: str) -> Shop:
+    def deploy(**parameters: str) -> Portfolio:
         stack = rig.unique("shop")
-        given = {"Template": published(rig), "Version": "one", **parameters}
-        assert rig.deploy(stack, CATALOG, given)["StackStatus"] == "CREATE_COMPLETE", rig.reasons(stack)
-        found = rig.outputs(stack)
-        return Shop(rig, stack, *(found[name] for name in ("Portfolio", "Product", "Version", "Role")))
+        values = {"Template": published(rig), "Version": "one", **parameters}
+        assert rig.deploy(stack, CATALOG, values)["StackStatus"] == "CREATE_COMPLETE", rig.reasons(stack)
+        outputs = rig.outputs(stack)
+        return Portfolio(rig, stack, *(outputs[name] for name in ("Portfolio", "Product", "Version", "Role")))
 
-    return opened
+    return deploy
 
 
 def project_of(rig: Any, name: str) -> Any:
-    """Wait until a project is neither being made nor deleted."""
+    """Wait for the end of a project's creation or deletion, and describe the project."""
     return rig.until(
         lambda: rig.sagemaker.describe_project(ProjectName=name),
-        lambda seen: not seen["ProjectStatus"].endswith("InProgress"),
+        lambda description: not description["ProjectStatus"].endswith("InProgress"),
     )
 
 
 def tags_of(rig: Any, stack: str) -> dict[str, str]:
-    (found,) = rig.cloudformation.describe_stacks(StackName=stack)["Stacks"]
-    return {tag["Key"]: tag["Value"] for tag in found["Tags"]}
+    (description,) = rig.cloudformation.describe_stacks(StackName=stack)["Stacks"]
+    return {tag["Key"]: tag["Value"] for tag in description["Tags"]}
 
 
 def value_of(rig: Any, stack: str) -> str:
     return str(rig.ssm.get_parameter(Name=rig.outputs(stack)["State"])["Parameter"]["Value"])
 
 
-def test_a_product_is_launched_and_terminated(rig: Any, shop: Callable[..., Shop]) -> None:
-    """Its stack bears the tags of portfolio and product, and goes with it; a token launches once."""
-    made = shop()
+def test_a_product_is_launched_and_terminated(rig: Any, deploy: Callable[..., Portfolio]) -> None:
+    """The launched stack has the tags of portfolio and product; a token launches one stack."""
+    portfolio = deploy()
     name = rig.unique("launch")
-    record = made.provision(name)
-    assert made.provision(name)["RecordId"] == record["RecordId"]
-    ended = made.recorded(record)
+    record = portfolio.provision(name)
+    assert portfolio.provision(name)["RecordId"] == record["RecordId"]
+    ended = portfolio.recorded(record)
     assert ended["RecordDetail"]["Status"] == "SUCCEEDED", ended
-    assert ended["RecordDetail"]["LaunchRoleArn"] == made.role
-    outputs = {one["OutputKey"]: one["OutputValue"] for one in ended["RecordOutputs"]}
+    assert ended["RecordDetail"]["LaunchRoleArn"] == portfolio.role
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in ended["RecordOutputs"]}
     stack = outputs["CloudformationStackARN"].split("/")[1]
     assert stack == f"SC-000000000000-{record['ProvisionedProductId']}"
     assert value_of(rig, stack) == "hello of n, i"
     assert tags_of(rig, stack).items() >= {"portfolio": "templates", "product": "project"}.items()
     catalog = rig.servicecatalog
-    seen = catalog.describe_provisioned_product(Name=name)["ProvisionedProductDetail"]
-    assert (seen["Status"], seen["ProvisioningArtifactId"]) == ("AVAILABLE", made.version)
-    gone = catalog.terminate_provisioned_product(ProvisionedProductName=name, TerminateToken="end")
-    assert made.recorded(gone["RecordDetail"])["RecordDetail"]["Status"] == "SUCCEEDED"
+    description = catalog.describe_provisioned_product(Name=name)["ProvisionedProductDetail"]
+    assert (description["Status"], description["ProvisioningArtifactId"]) == ("AVAILABLE", portfolio.version)
+    terminated = catalog.terminate_provisioned_product(ProvisionedProductName=name, TerminateToken="end")
+    assert portfolio.recorded(terminated["RecordDetail"])["RecordDetail"]["Status"] == "SUCCEEDED"
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         catalog.describe_provisioned_product(Name=name)
 
 
-def test_a_stack_that_fails_is_a_record_with_its_reason(rig: Any, shop: Callable[..., Shop]) -> None:
-    """What CloudFormation refuses is told; the product stays, to be terminated."""
-    made = shop()
+def test_a_stack_that_fails_is_a_record_with_its_reason(rig: Any, deploy: Callable[..., Portfolio]) -> None:
+    """The record has the reason of CloudFormation; the provisioned product stays, in status ERROR."""
+    portfolio = deploy()
     name = rig.unique("launch")
-    record = made.provision(name, ProvisioningParameters=[{"Key": "Word", "Value": "HELLO"}])
-    ended = made.recorded(record)["RecordDetail"]
+    record = portfolio.provision(name, ProvisioningParameters=[{"Key": "Word", "Value": "HELLO"}])
+    ended = portfolio.recorded(record)["RecordDetail"]
     assert ended["Status"] == "FAILED"
     assert ended["RecordErrors"][0]["Description"]
     detail = rig.servicecatalog.describe_provisioned_product(Name=name)["ProvisionedProductDetail"]
     assert detail["Status"] == "ERROR"
 
 
-def test_a_new_version_takes_the_place_of_the_old_one(rig: Any, shop: Callable[..., Shop]) -> None:
-    """The product keeps its id, an unchanged version its own, and what is launched is a copy."""
-    made = shop()
+def test_a_new_version_takes_the_place_of_the_old_one(rig: Any, deploy: Callable[..., Portfolio]) -> None:
+    """The product and an unchanged version keep their ids; a launch uses a copy of the template."""
+    portfolio = deploy()
     address = published(rig)
-    rig.deploy(made.stack, CATALOG, {"Template": address, "Version": "two"})
-    found = rig.outputs(made.stack)
-    assert found["Product"] == made.product
-    assert found["Version"] != made.version
-    described = rig.servicecatalog.describe_product(Id=made.product)
-    assert [one["Name"] for one in described["ProvisioningArtifacts"]] == ["two"]
+    rig.deploy(portfolio.stack, CATALOG, {"Template": address, "Version": "two"})
+    outputs = rig.outputs(portfolio.stack)
+    assert outputs["Product"] == portfolio.product
+    assert outputs["Version"] != portfolio.version
+    described = rig.servicecatalog.describe_product(Id=portfolio.product)
+    assert [artifact["Name"] for artifact in described["ProvisioningArtifacts"]] == ["two"]
     assert [path["Name"] for path in described["LaunchPaths"]] == ["Templates"]
-    rig.deploy(made.stack, CATALOG, {"Template": address, "Version": "two", "Principal": rig.role})
-    assert rig.outputs(made.stack)["Version"] == found["Version"]
+    rig.deploy(portfolio.stack, CATALOG, {"Template": address, "Version": "two", "Principal": rig.role})
+    assert rig.outputs(portfolio.stack)["Version"] == outputs["Version"]
     rig.s3.delete_object(Bucket=BUCKET, Key=address.split(".com/")[1])
-    made.version = found["Version"]
-    assert made.recorded(made.provision(rig.unique("launch")))["RecordDetail"]["Status"] == "SUCCEEDED"
+    portfolio.version = outputs["Version"]
+    assert (
+        portfolio.recorded(portfolio.provision(rig.unique("launch")))["RecordDetail"]["Status"] == "SUCCEEDED"
+    )
 
 
 @pytest.mark.parametrize(
@@ -210,17 +212,17 @@ def test_a_new_version_takes_the_place_of_the_old_one(rig: Any, shop: Callable[.
         ({"Service": "cloudformation.amazonaws.com"}, "Access denied while assuming the role"),
     ],
 )
-def test_what_nobody_may_launch_is_not_launched(
-    rig: Any, shop: Callable[..., Shop], parameters: dict[str, str], words: str
+def test_a_launch_needs_a_principal_and_a_role(
+    rig: Any, deploy: Callable[..., Portfolio], parameters: dict[str, str], words: str
 ) -> None:
-    """Somebody has to be let in, and the role has to let Service Catalog act."""
-    made = shop(**parameters)
+    """The portfolio must have a principal, and the launch role must trust Service Catalog."""
+    portfolio = deploy(**parameters)
     with pytest.raises(ClientError, match=words):
-        made.provision(rig.unique("launch"))
+        portfolio.provision(rig.unique("launch"))
 
 
-def test_a_template_that_is_none_is_no_product(rig: Any) -> None:
-    """Service Catalog reads it when the version is made."""
+def test_an_invalid_template_fails_its_product(rig: Any) -> None:
+    """Service Catalog reads the template when a stack creates the version."""
     for address, words in (
         (published(rig, "Resources: {A: ["), "Invalid templateBody"),
         (f"https://{BUCKET}.s3.{rig.cloud.region}.amazonaws.com/none.yml", "Could not retrieve the template"),
@@ -230,42 +232,46 @@ def test_a_template_that_is_none_is_no_product(rig: Any) -> None:
         assert words in rig.reasons(stack)
 
 
-def test_a_stack_of_all_of_it_can_be_deleted(rig: Any, shop: Callable[..., Shop]) -> None:
-    """What ties things together goes first, and what was launched stays."""
-    made = shop()
-    stays = rig.unique("launch")
-    made.recorded(made.provision(stays))
-    rig.cloudformation.delete_stack(StackName=made.stack)
+def test_the_stack_of_a_portfolio_can_be_deleted(rig: Any, deploy: Callable[..., Portfolio]) -> None:
+    """The associations are deleted first, and the launched product stays."""
+    portfolio = deploy()
+    launched = rig.unique("launch")
+    portfolio.recorded(portfolio.provision(launched))
+    rig.cloudformation.delete_stack(StackName=portfolio.stack)
     with pytest.raises(ClientError, match="does not exist"):
-        rig.until(lambda: rig.cloudformation.describe_stacks(StackName=made.stack) and None)
+        rig.until(lambda: rig.cloudformation.describe_stacks(StackName=portfolio.stack) and None)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
-        rig.servicecatalog.describe_product(Id=made.product)
-    assert rig.servicecatalog.describe_provisioned_product(Name=stays)
+        rig.servicecatalog.describe_product(Id=portfolio.product)
+    assert rig.servicecatalog.describe_provisioned_product(Name=launched)
 
 
 @pytest.mark.parametrize("way", ["catalog", "bucket"])
-def test_a_project_is_made_of_a_template_and_deleted(rig: Any, shop: Callable[..., Shop], way: str) -> None:
-    """SageMaker fills its name and id in, as parameters and as tags, whichever way the template comes."""
-    made = shop(**({"Service": "cloudformation.amazonaws.com"} if way == "bucket" else {}))
+def test_a_project_is_created_from_a_template_and_deleted(
+    rig: Any, deploy: Callable[..., Portfolio], way: str
+) -> None:
+    """SageMaker sets the project's name and id as parameters and as tags, for both sources of a template."""
+    portfolio = deploy(**({"Service": "cloudformation.amazonaws.com"} if way == "bucket" else {}))
     name = rig.unique("project")
     provider = {
         "TemplateName": "template",
         "TemplateURL": published(rig),
-        "RoleARN": made.role,
+        "RoleARN": portfolio.role,
         "Parameters": [{"Key": "Word", "Value": "hello"}],
     }
-    given: dict[str, Any] = {"ServiceCatalogProvisioningDetails": made.details()}
+    source: dict[str, Any] = {"ServiceCatalogProvisioningDetails": portfolio.details()}
     if way == "bucket":
-        given = {"TemplateProviders": [{"CfnTemplateProvider": provider}]}
-    answer = rig.sagemaker.create_project(ProjectName=name, **given)
+        source = {"TemplateProviders": [{"CfnTemplateProvider": provider}]}
+    answer = rig.sagemaker.create_project(ProjectName=name, **source)
     with pytest.raises(ClientError, match="already exists"):
-        rig.sagemaker.create_project(ProjectName=name, **given)
+        rig.sagemaker.create_project(ProjectName=name, **source)
     described = project_of(rig, name)
     assert described["ProjectStatus"] == "CreateCompleted", described
-    begins = {"catalog": "SC-000000000000-pp-", "bucket": f"SP-{name}-{answer['ProjectId']}"}[way]
+    prefix = {"catalog": "SC-000000000000-pp-", "bucket": f"SP-{name}-{answer['ProjectId']}"}[way]
     stacks = rig.cloudformation.describe_stacks()["Stacks"]
-    (stack,) = [one for one in stacks if answer["ProjectId"] in json.dumps(one.get("Tags", []))]
-    assert stack["StackName"].startswith(begins)
+    (stack,) = [
+        candidate for candidate in stacks if answer["ProjectId"] in json.dumps(candidate.get("Tags", []))
+    ]
+    assert stack["StackName"].startswith(prefix)
     assert value_of(rig, stack["StackName"]) == f"hello of {name}, {answer['ProjectId']}"
     assert tags_of(rig, stack["StackName"])["sagemaker:project-name"] == name
     rig.sagemaker.delete_project(ProjectName=name)
@@ -274,16 +280,19 @@ def test_a_project_is_made_of_a_template_and_deleted(rig: Any, shop: Callable[..
         rig.cloudformation.describe_stacks(StackName=stack["StackName"])
 
 
-def test_a_project_that_can_not_be_made_says_why(rig: Any, shop: Callable[..., Shop]) -> None:
-    """A refusal is an error, a failure the project's status."""
-    made = shop()
+def test_a_project_that_cannot_be_created_has_its_reason(rig: Any, deploy: Callable[..., Portfolio]) -> None:
+    """A refused request is an error; a failed stack is the status of the project."""
+    portfolio = deploy()
     name = rig.unique("project")
-    details = {**made.details(), "ProvisioningParameters": [{"Key": "Word", "Value": "9"}]}
+    details = {**portfolio.details(), "ProvisioningParameters": [{"Key": "Word", "Value": "9"}]}
     rig.sagemaker.create_project(ProjectName=name, ServiceCatalogProvisioningDetails=details)
     assert project_of(rig, name)["ProjectStatus"] == "CreateFailed"
-    for given, words in (
+    for request, words in (
         ({}, "either"),
-        ({"ServiceCatalogProvisioningDetails": {**made.details(), "ProductId": "prod-none"}}, "not found"),
+        (
+            {"ServiceCatalogProvisioningDetails": {**portfolio.details(), "ProductId": "prod-none"}},
+            "not found",
+        ),
         (
             {
                 "TemplateProviders": [
@@ -291,7 +300,7 @@ def test_a_project_that_can_not_be_made_says_why(rig: Any, shop: Callable[..., S
                         "CfnTemplateProvider": {
                             "TemplateName": "t",
                             "TemplateURL": published(rig),
-                            "RoleARN": made.role,
+                            "RoleARN": portfolio.role,
                         }
                     }
                 ]
@@ -300,16 +309,16 @@ def test_a_project_that_can_not_be_made_says_why(rig: Any, shop: Callable[..., S
         ),
     ):
         with pytest.raises(ClientError, match=words):
-            rig.sagemaker.create_project(ProjectName=rig.unique("project"), **given)
+            rig.sagemaker.create_project(ProjectName=rig.unique("project"), **request)
 
 
-def test_a_domain_bears_tags(rig: Any) -> None:
-    """That is how Studio is told where templates lie."""
+def test_a_domain_has_tags(rig: Any) -> None:
+    """Studio reads the location of the templates from a tag of its domain."""
     settings = {"ExecutionRole": rig.role}
-    own = rig.sagemaker.create_domain(DomainName="studio", AuthMode="IAM", DefaultUserSettings=settings)
-    described = rig.sagemaker.describe_domain(DomainId=own["DomainId"])
+    created = rig.sagemaker.create_domain(DomainName="studio", AuthMode="IAM", DefaultUserSettings=settings)
+    described = rig.sagemaker.describe_domain(DomainId=created["DomainId"])
     tag = {"Key": "sagemaker:projectS3TemplatesLocation", "Value": "s3://bucket/templates/"}
     rig.sagemaker.add_tags(ResourceArn=described["DomainArn"], Tags=[tag])
-    assert rig.sagemaker.list_tags(ResourceArn=own["DomainArn"])["Tags"] == [tag]
+    assert rig.sagemaker.list_tags(ResourceArn=created["DomainArn"])["Tags"] == [tag]
     with pytest.raises(ClientError, match="ResourceNotFound"):
         rig.sagemaker.describe_domain(DomainId="d-none")

@@ -1,7 +1,7 @@
-"""Model archives, taken out inside one directory or refused: what tarfile's data filter does, on any Python.
+"""Extraction of model archives inside one directory, as by tarfile's data filter, on any Python.
 
-Debian 12's Python 3.11.2 has no such filter, so every member is checked here. Where it is there, it runs too.
-Only the standard library is imported: the local cloud has a copy of this module.
+Debian 12's Python 3.11.2 lacks that filter, so each member is checked here. Where it exists, it runs too.
+Only the standard library is imported, since the local cloud has a copy of this module.
 """
 
 import copy

@@ -29,7 +29,7 @@ def build_variables(build: BuildSettings, spec: Buildspec) -> dict[str, str]:
     }
     variables = {**from_parameters, **{variable["name"]: variable for variable in declared}}
     return {
-        # There is no Docker here: the build gets the URI of the image that the local container replaces.
+        # Builds run without Docker: a build gets the URI of the image that the local container replaces.
         "IMAGE_URI": build.image,
         **_cloud_variables(),
         **_codebuild_variables(build),

@@ -139,7 +139,7 @@ class Deployments:
         """Record the status that a hook reports.
 
         Raises:
-            ServiceError: there is no such hook, the status is unknown, or the hook has reported already.
+            ServiceError: the hook does not exist or has reported already, or the status is unknown.
         """
         deployment = self.find(request["deploymentId"])
         identifier = request.get("lifecycleEventHookExecutionId", "")

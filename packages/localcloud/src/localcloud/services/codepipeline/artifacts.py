@@ -55,11 +55,11 @@ class Artifacts:
         """Return the text of `Artifact::file`.
 
         Raises:
-            ActionError: there is no such artifact, or it has no such file.
+            ActionError: the artifact does not exist, or does not have the file.
         """
         name, _, member = path.partition("::")
         if name not in self.keys:
-            raise configuration_error(f"{path}: there is no artifact {name}")
+            raise configuration_error(f"{path}: artifact {name} does not exist")
         content = archives.read_member(self.get(name), member)
         if content is None:
             raise configuration_error(f"File [{member}] does not exist in artifact [{name}]")

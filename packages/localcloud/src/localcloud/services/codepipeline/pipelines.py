@@ -318,7 +318,7 @@ class Pipelines:
         first = declaration.stages[0]
         source = next((one for one in first.actions if one.name == revision["actionName"]), None)
         if source is None:
-            raise validation_error(f"There is no source action {revision['actionName']}")
+            raise validation_error(f"Source action {revision['actionName']} does not exist")
         kind = revision["revisionType"]
         if kind not in ("S3_OBJECT_VERSION_ID", "S3_OBJECT_KEY"):
             raise validation_error(f"Revision type {kind} is not one of an S3 source")

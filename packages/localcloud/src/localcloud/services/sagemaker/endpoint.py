@@ -223,7 +223,7 @@ class Endpoint:
 
 
 def tail(log: Path) -> str:
-    """Return the last lines of a log; no line if there is no log."""
+    """Return the last lines of a log, or an empty text if the log does not exist."""
     if not log.is_file():
         return ""
     with log.open("rb") as file:

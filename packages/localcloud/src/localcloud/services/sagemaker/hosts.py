@@ -38,7 +38,7 @@ class Host:
         return path_in(self.folder, local_path)
 
     def read(self, name: str) -> str:
-        """Return the stripped text of a file below /opt/ml; an empty text if there is no file."""
+        """Return the stripped text of a file below /opt/ml; an empty text if the file does not exist."""
         path = self.folder / name
         return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
 

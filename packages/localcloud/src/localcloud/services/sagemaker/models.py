@@ -33,7 +33,7 @@ def check_model_data(container: Json) -> None:
     """Check that the model data of a container exist.
 
     Raises:
-        ServiceError: there is no object at the URL.
+        ServiceError: an object does not exist at the URL.
     """
     url = container.get("ModelDataUrl")
     if not url:

@@ -91,7 +91,7 @@ class ProcessingJob(Job):
         text = host.read("output/failure") or "See job logs for more information"
         return f"AlgorithmError: {text}, exit code: {host.code}"
 
-    def record_stage(self, stage: str, message: str = "") -> None:  # noqa: ARG002 - there are no stages
+    def record_stage(self, stage: str, message: str = "") -> None:  # noqa: ARG002 - processing has no stages
         """Record the time of the change."""
         self.modified = now()
 

@@ -197,7 +197,7 @@ class Catalog:
         """Return the product of an id or a name, if a principal may launch it.
 
         Raises:
-            ServiceError: there is no such product.
+            ServiceError: the product does not exist, or no portfolio offers it.
         """
         for one in self.products.values():
             matches = product_id in (one.id, None) and name in (one.description["Name"], None)

@@ -21,7 +21,7 @@ def run(context: ActionContext) -> dict[str, str]:
 
     Raises:
         AbandonedError: the execution was abandoned.
-        ActionError: the answer is no, or did not come in time.
+        ActionError: the answer was Rejected, or did not come in time.
     """
     minutes = context.action.timeout_minutes or DEFAULT_MINUTES
     approval = context.run.approval = Approval()
