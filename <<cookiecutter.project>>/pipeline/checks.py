@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from container import deprecated_names
 from pipeline.errors import SettingsError
 from pipeline.paths import MODELS, ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pipeline.settings import Data, Gate, Production, Settings, Training
 
 # A job reads nine folders at most, one an hour: three hours have three folders of ground truth, and
@@ -144,9 +147,27 @@ def check_model_name(settings: Settings) -> None:
     Raises:
         SettingsError: if the model is not there.
     """
-    folder = MODELS if settings.data.workload == "tabular" else MODELS / settings.data.workload
-    offered = sorted(path.stem for path in folder.glob("[!_]*.py"))
-    if offered and settings.model.name not in offered:
+    folder, offered = _offered_models(settings)
+    if offered and deprecated_names.model_name(settings.model.name, offered) not in offered:
         raise SettingsError(
             f"model.name is {settings.model.name}, but {folder.relative_to(ROOT)} has {', '.join(offered)}."
         )
+
+
+def list_deprecations(settings: Settings) -> list[str]:
+    """Return a warning for each former name of a model or a hyperparameter."""
+    given = settings.model.name
+    name = deprecated_names.model_name(given, _offered_models(settings)[1])
+    renamed = [("model", given, name)] if name != given else []
+    renamed += [
+        ("hyperparameter", old, new)
+        for old, new in deprecated_names.hyperparameter_names(name).items()
+        if old in settings.model.hyperparameters
+    ]
+    return [deprecated_names.warning(*names) for names in renamed]
+
+
+def _offered_models(settings: Settings) -> tuple[Path, list[str]]:
+    """Return the folder of the workload's models, and their names."""
+    folder = MODELS if settings.data.workload == "tabular" else MODELS / settings.data.workload
+    return folder, sorted(path.stem for path in folder.glob("[!_]*.py"))

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Python puts the folder of a script on the path, and the package `pipeline` is found from the folder above.
 sys.path.insert(0, str(ROOT))
 
+from pipeline.checks import list_deprecations  # noqa: E402 - the path has to be set first
 from pipeline.errors import SettingsError  # noqa: E402 - the path has to be set first
 from pipeline.files import list_changes, write_files  # noqa: E402 - the path has to be set first
 from pipeline.parameters import render  # noqa: E402 - the path has to be set first
@@ -23,7 +24,7 @@ from pipeline.reader import read_settings  # noqa: E402 - the path has to be set
 from pipeline.run import Run, check_run, option_name, read_run, read_variables  # noqa: E402 - the path has to be set first
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,6 +69,7 @@ def render_or_check(given: argparse.Namespace) -> int:
         settings = read_settings(given.project_file)
         check_run(settings, run)
         rendered = render(settings, run)
+        warn(f"{given.project_file}: {text}" for text in list_deprecations(settings))
     except SettingsError as error:
         return report_error(f"{given.project_file}: {error}")
     if not given.check:
@@ -76,6 +78,11 @@ def render_or_check(given: argparse.Namespace) -> int:
     changes = list(list_changes(given.output_dir, rendered))
     sys.stdout.write("".join(f"{line}\n" for line in changes))
     return 1 if changes else 0
+
+
+def warn(texts: Iterable[str]) -> None:
+    """Write warnings to standard error."""
+    sys.stderr.write("".join(f"warning: {text}\n" for text in texts))
 
 
 def report_error(reason: str) -> int:

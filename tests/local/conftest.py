@@ -19,7 +19,6 @@ from cloud_harness import (
     hourly,
     make_project,
     open_project,
-    project,
     project_at,
     rig,
     started,
@@ -28,7 +27,7 @@ from cloud_harness import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["cramped", "fast", "hourly", "open_project", "project", "rig"]
+__all__ = ["cramped", "fast", "hourly", "open_project", "rig"]
 local: Any = importlib.import_module("local")
 
 
@@ -36,6 +35,16 @@ local: Any = importlib.import_module("local")
 def local_folder() -> Path:
     """Return the template's local/ folder."""
     return Path(local.__file__).parent
+
+
+@pytest.fixture
+def project(tmp_path: Path, local_folder: Path) -> Path:
+    """Make a project with the stand-in container, and the module of the container that `local` imports."""
+    root = make_project(tmp_path / "project")
+    (root / "container" / "data").mkdir()
+    for name in ("__init__.py", "values.py"):
+        shutil.copy(local_folder.parent / "container" / "data" / name, root / "container" / "data" / name)
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import typing
 from pathlib import Path
 from typing import Any, Protocol, Self, runtime_checkable
 
-from container import deprecated_names
+from container import deprecated_modules, deprecated_names
 from container.data.schema import TABULAR, Schema
 from container.runtime.errors import UserError
 from container.runtime.process_group import ProcessGroup
@@ -83,6 +83,7 @@ def module(name: str, workload: str = TABULAR) -> Module:
     Raises:
         UserError: the workload has no such model.
     """
+    deprecated_modules.install()
     path = ".".join([__name__, *_folder(workload), resolve(name, workload)])
     return typing.cast("Module", importlib.import_module(path))
 
