@@ -40,7 +40,7 @@ def local_folder() -> Path:
 @pytest.fixture
 def project(tmp_path: Path, local_folder: Path) -> Path:
     """Make a project with the stand-in container, and the module of the container that `local` imports."""
-    root = make_project(tmp_path / "project")
+    root: Path = make_project(tmp_path / "project")
     (root / "container" / "data").mkdir()
     for name in ("__init__.py", "values.py"):
         shutil.copy(local_folder.parent / "container" / "data" / name, root / "container" / "data" / name)
