@@ -67,7 +67,7 @@ def main() -> int:
     pictures, labels = read(DATA)
     classes = tuple(sorted(set(labels)))
     codes = np.array([classes.index(label) for label in labels], dtype=np.float64)
-    task: Any = "binary" if len(classes) == 2 else "multiclass"  # noqa: PLR2004
+    task: Any = "binary" if len(classes) == 2 else "multiclass"  # noqa: PLR2004 - two classes
     schema = Schema(Target("label", task, classes), (), SIDE)
     folds = []
     for seed in SEEDS:

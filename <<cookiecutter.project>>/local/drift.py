@@ -74,7 +74,7 @@ def parse_scenario(
     """Return the scenario that is asked for.
 
     Raises:
-        LocalError: there is no such scenario, or the scenario has no such strength.
+        LocalError: the scenario does not exist, or does not have such a strength.
     """
     if name not in scenarios.SCENARIOS:
         raise LocalError(f"{name} is not a scenario: take one of {', '.join(scenarios.SCENARIOS)}.")

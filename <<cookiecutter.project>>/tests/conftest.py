@@ -1,4 +1,4 @@
-"""How all tests are run, and of which project: a property that holds slowly, on a busy machine, holds."""
+"""Settings of all tests: a property may take its time, since the machine may be busy."""
 
 import re
 from collections.abc import Callable

@@ -126,7 +126,7 @@ def test_a_refused_run_leaves_the_earlier_report(
 @pytest.mark.parametrize("full", [True, False])
 def test_a_run_that_fails_in_the_middle_reports_why(
     rig: Any,
-    full: bool,  # noqa: FBT001
+    full: bool,  # noqa: FBT001 - a parameter of the cases
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -161,7 +161,7 @@ def test_the_other_sample_is_used_only_without_a_network(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     number: int | None,
-    falls_back: bool,  # noqa: FBT001
+    falls_back: bool,  # noqa: FBT001 - a parameter of the cases
 ) -> None:
     """Otherwise a run on a full disk would train on another table than the previous run."""
 

@@ -135,7 +135,7 @@ def as_table(rows: Rows) -> tuple[str, str, str]:
 
 @pytest.mark.parametrize("form", [as_instances, as_table])
 @pytest.mark.parametrize(("table", "change", "check", "feature"), SCENARIOS)
-def test_every_scenario_violates_exactly_its_own_check(  # noqa: PLR0913, PLR0917
+def test_every_scenario_violates_exactly_its_own_check(  # noqa: PLR0913, PLR0917 - a case has these parts
     table: str,
     change: Callable[[Rows], Rows],
     check: str,

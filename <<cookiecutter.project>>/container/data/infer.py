@@ -162,7 +162,7 @@ def concat(found: list[Table]) -> Source:
     """Return several files as one table.
 
     Raises:
-        UserError: their columns differ, in name or in type, or there are no rows.
+        UserError: their columns differ, in name or in type, or all are empty.
     """
     leader = found[0]
     for table in found[1:]:

@@ -172,7 +172,7 @@ def infer_schema(inspected: Inspection, side: int) -> Schema:
         UserError: the images have one label, or too many.
     """
     labels = {image.file.label for image in inspected.kept}
-    if not 2 <= len(labels) <= MAX_CLASSES:  # noqa: PLR2004 - fewer than two can't be told apart
+    if not 2 <= len(labels) <= MAX_CLASSES:  # noqa: PLR2004 - a classification needs two
         raise UserError(f"the images have {len(labels)} labels, and must have from 2 to {MAX_CLASSES}")
     numeric = all(label.isdecimal() for label in labels)
     classes = tuple(sorted(labels, key=(lambda label: (int(label), label)) if numeric else None))

@@ -53,7 +53,7 @@ def find(directory: Path) -> list[LabelledFile]:
     """Return the labelled images below a directory, sorted by name.
 
     Raises:
-        UserError: there is no image, an image has no label, or a list or an archive is damaged.
+        UserError: no image is found, an image has no label, or a list or an archive is damaged.
     """
     loose: dict[str, Read] = {}
     sources = []

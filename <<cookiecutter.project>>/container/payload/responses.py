@@ -50,7 +50,7 @@ class ResponseEncoder:
         self.min_row_bytes = self._min_row_bytes()
 
     def check_rows(self, rows: int, kind: str) -> None:
-        """Check that predictions for so many rows can fit, before they are made.
+        """Check that predictions for a number of rows can fit, before they are made.
 
         Raises:
             RequestError: with status 413, even the shortest numbers would take too many bytes.

@@ -79,7 +79,7 @@ def unpack(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> C
     if request.param == "without the filter":
         extract = tarfile.TarFile.extract
 
-        def plain(self: tarfile.TarFile, member: Any, path: Any = "", set_attrs: bool = True) -> None:  # noqa: FBT001, FBT002
+        def plain(self: tarfile.TarFile, member: Any, path: Any = "", set_attrs: bool = True) -> None:  # noqa: FBT001, FBT002 - a parameter of the cases
             self.extraction_filter = lambda member, _: member
             extract(self, member, path, set_attrs)
 

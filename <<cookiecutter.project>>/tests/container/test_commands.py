@@ -136,7 +136,7 @@ def read(path: Path) -> Any:
 
 
 @pytest.mark.parametrize(("kind", "model", "task", "section", "metric"), CASES)
-def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917
+def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917 - a case has these parts
     jobs: Jobs, kind: str, model: str, task: str, section: str, metric: str
 ) -> None:
     """Protects the whole path, every file that later stages read, and equal answers across processes."""

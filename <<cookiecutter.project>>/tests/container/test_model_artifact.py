@@ -80,7 +80,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, place: int) -> None:
 
 
 def test_a_missing_archive_is_refused(tmp_path: Path) -> None:
-    """Protects the user: the name and the place are told."""
+    """Protects the user: the message names the member and the place."""
     with pytest.raises(UserError, match=r"model\.tar\.gz is missing"):
         model_artifact.extract(tmp_path / "model.tar.gz", tmp_path / "out")
 

@@ -141,7 +141,7 @@ def test_boosted_trees_that_point_outside_are_refused(tmp_path: Path, place: str
     """Protects the process from a crafted file: scikit-learn follows these numbers unchecked."""
     model, schema, *_ = trained("gradient_boosting", "regression")
     inner: Any = model
-    inner.estimator._predictors[0][0].nodes[place][0] = value  # noqa: SLF001
+    inner.estimator._predictors[0][0].nodes[place][0] = value  # noqa: SLF001 - the private part is what is tested
     model.save(tmp_path)
     with pytest.raises(UserError, match="points outside"):
         type(model).load(tmp_path, schema)
@@ -186,7 +186,7 @@ def test_hyperparameters_that_do_not_fit_are_refused(texts: dict[str, str], mess
 
 
 def test_a_model_that_does_not_exist_is_refused() -> None:
-    """Protects the user: the names to choose from are told."""
+    """Protects the user: the message lists the names to choose from."""
     with pytest.raises(
         UserError, match="gradient_boosting, linear_model, multilayer_perceptron, random_forest"
     ):

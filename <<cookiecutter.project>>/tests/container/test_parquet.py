@@ -29,7 +29,7 @@ VALUES: dict[str, tuple[st.SearchStrategy[Any], Any]] = {
     "text": (st.sampled_from(["red", "a,b", ' "x"\n', "007", "NA", "", "größe"]), pl.String),
     "code": (st.sampled_from(["red", "blue"]), pl.Categorical),
     "day": (st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)), pl.Date),
-    "moment": (st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)), pl.Datetime("us")),  # noqa: DTZ001
+    "moment": (st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)), pl.Datetime("us")),  # noqa: DTZ001 - a table has times without a zone
     "milli": (st.integers(0, 2**40), pl.Datetime("ms")),
     "zoned": (st.integers(0, 2**50), pl.Datetime("us", "Europe/Rome")),
     "nothing": (st.none(), pl.Null),

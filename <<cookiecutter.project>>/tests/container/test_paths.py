@@ -19,7 +19,7 @@ def test_the_base_moves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SAGEMAKER_BASE_DIR", raising=False)
     assert ContainerPaths.current().failure == Path("/opt/ml/output/failure")
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", "/tmp/job")  # noqa: S108 - a name, never written to
-    assert ContainerPaths.current().model == Path("/tmp/job/model")  # noqa: S108
+    assert ContainerPaths.current().model == Path("/tmp/job/model")  # noqa: S108 - a path of the test alone
 
 
 def test_hyperparameters_are_texts_without_sagemakers_own(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_settings_and_templates_agree_on_project_names() -> None:
         ("aws:x=y", False),
     ],
 )
-def test_the_pipeline_accepts_the_tags_that_rendering_accepts(tags: str, accepted: bool) -> None:  # noqa: FBT001
+def test_the_pipeline_accepts_the_tags_that_rendering_accepts(tags: str, accepted: bool) -> None:  # noqa: FBT001 - a parameter of the cases
     """Other tags would be accepted when the pipeline is deployed, and then fail every build."""
     pattern = read_template(ROOT / "pipeline" / "pipeline.yml")["Parameters"]["Tags"]["AllowedPattern"]
     (declared,) = (each for each in dataclasses.fields(Run) if each.name == "tags")

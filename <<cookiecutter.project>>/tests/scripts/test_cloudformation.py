@@ -1,4 +1,4 @@
-"""What the scripts and the local commands read of stacks."""
+"""The CloudFormation helper of the scripts and the local commands."""
 
 from __future__ import annotations
 

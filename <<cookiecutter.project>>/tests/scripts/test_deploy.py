@@ -1,4 +1,4 @@
-"""Deployment: checked first, repeatable, and nothing that stands is deleted."""
+"""Deployment: checked first, repeatable, and without deleting a deployed stack."""
 
 from __future__ import annotations
 

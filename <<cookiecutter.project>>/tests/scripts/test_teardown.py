@@ -146,7 +146,7 @@ def test_a_list_removes_nothing(cloud: Cloud, project: Project, tmp_path: Path) 
 def test_the_command_lists_asks_and_removes(
     cloud: Cloud, project: Project, tmp_path: Path, tearing_down: Callable[..., Any]
 ) -> None:
-    """Whoever types another name, or asks for a list, loses nothing."""
+    """A person who types another name, or asks for a list, loses nothing."""
     deploy(cloud, project, "verify", STATE, tmp_path)
     name = project.stack("verify")
     listed = tearing_down("--dry-run")
@@ -162,7 +162,7 @@ def test_the_command_lists_asks_and_removes(
 
 
 def test_whoever_repeats_it_goes_on(cloud: Cloud, project: Project, tmp_path: Path) -> None:
-    """What is gone already, and what went with a stack, is no fault."""
+    """A resource that is already deleted, alone or with its stack, is not an error."""
     furnish(cloud, project, tmp_path)
     found = Inventory(cloud, project).items()
     teardown.remove_all(cloud, found[:3], lambda _: None)

@@ -73,7 +73,7 @@ def fault(build: Build) -> dict[str, str]:
 
 
 def log_of(build: Build) -> str:
-    with open(build["logs"]["deepLink"].removeprefix("file://"), encoding="utf-8") as file:  # noqa: PTH123
+    with open(build["logs"]["deepLink"].removeprefix("file://"), encoding="utf-8") as file:  # noqa: PTH123 - the link is a text
         return file.read()
 
 

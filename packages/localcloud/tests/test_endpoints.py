@@ -182,7 +182,7 @@ def test_a_dead_server_is_started_again(rig: Any, deploy: Callable[..., str]) ->
         try:
             return invoke(rig, name, b"who")["Body"]
         except ClientError as error:
-            assert "(503)" in str(error)  # noqa: PT017
+            assert "(503)" in str(error)  # noqa: PT017 - one of several errors is right
             return None
 
     assert rig.until(answering_pid) != pid

@@ -183,7 +183,7 @@ def test_the_cloud_does_not_get_the_users_credentials(
     client = cloud.client("s3")
     client.list_buckets()
     assert client.meta.endpoint_url == f"http://127.0.0.1:{cloud.port}"
-    assert client._request_signer._credentials.access_key == cloud.key.id  # noqa: SLF001
+    assert client._request_signer._credentials.access_key == cloud.key.id  # noqa: SLF001 - the private part is what is tested
     assert all(value != "AKIAREALKEY" for value in cloud.environment.values())
     of_process = Path(f"/proc/{cloud.pid}/environ")
     if of_process.exists():

@@ -43,7 +43,7 @@ def test_no_key_is_written_outside_of_the_directory(tmp_path: Path, name: str) -
 @given(st.dictionaries(st.sampled_from(["a", "b/c", "d.bin"]), st.binary(max_size=300_000), min_size=1))
 def test_an_archive_has_the_content_of_its_directory(contents: dict[str, bytes]) -> None:
     """Chunks that were compressed apart form one archive that any tar program reads."""
-    import tempfile  # noqa: PLC0415  # a fixture would be shared by the examples
+    import tempfile  # noqa: PLC0415 - a fixture would be shared by the examples
 
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "source", Path(folder) / "target"

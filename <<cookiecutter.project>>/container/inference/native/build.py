@@ -34,7 +34,7 @@ def build(built: Path, environment: Mapping[str, str]) -> None:
     """Compile the library into `built / key()`, which appears with all its files at once.
 
     Raises:
-        UnavailableError: there is no compiler, the compiler fails, or the directory cannot be written.
+        UnavailableError: no compiler is found, the compiler fails, or the directory cannot be written.
     """
     command, name = _compiler(environment)
     try:

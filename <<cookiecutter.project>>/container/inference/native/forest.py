@@ -69,7 +69,7 @@ def _slots(tree: Any, contents: Slots, feature_bits: int) -> Slots:
     layout = trees.lay_out(Tree(tree.children_left, tree.children_right, leaf, tree.n_node_samples))
     inner = layout.inner
     if layout.ahead.max() >= 2 ** (NODE_BITS - feature_bits):
-        raise UnsupportedModelError("a tree is too large for the compiled form of so many features")
+        raise UnsupportedModelError("a tree is too large for the compiled form with this number of features")
     flags = layout.flags + tree.missing_go_to_left[inner].astype(bool) * MISSING_LEFT
     slots = np.zeros(layout.slots, dtype=np.uint64)
     slots[layout.slot[leaf]] = contents[leaf]

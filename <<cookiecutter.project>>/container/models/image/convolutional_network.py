@@ -14,7 +14,7 @@ from container.runtime.errors import UserError
 from container.runtime.log import log
 from container.runtime.typing import FloatArray
 
-CALIBRATION_PART = 10  # one image in ten calibrates, where there are no validation images
+CALIBRATION_PART = 10  # one image in ten calibrates, where validation images are missing
 
 
 @dataclass(frozen=True)

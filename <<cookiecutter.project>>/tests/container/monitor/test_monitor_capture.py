@@ -47,7 +47,7 @@ def test_golden_and_synthetic_requests_are_left_out_and_counted() -> None:
         ("2026-01-31T13:59:59Z", False),
     ],
 )
-def test_requests_of_another_time_are_left_out(time: str, inside: bool) -> None:  # noqa: FBT001
+def test_requests_of_another_time_are_left_out(time: str, inside: bool) -> None:  # noqa: FBT001 - a parameter of the cases
     """Model Monitor may give files of more than the window."""
     window = Window("2026-01-31T14:00:00", "2026-01-31T15:00:00")
     found, counts = ids(lines([record("1", time=time)]), window)

@@ -237,7 +237,7 @@ def test_comparison_may_be_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("method", "robust"), [("Simple", False), ("linf_robust", True)])
-def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robust: bool) -> None:  # noqa: FBT001
+def test_methods_are_those_of_the_constraints(tmp_path: Path, method: str, robust: bool) -> None:  # noqa: FBT001 - a parameter of the cases
     """Numbers and, by chi-squared, categories are compared by the method."""
 
     def edit(document: Any) -> None:

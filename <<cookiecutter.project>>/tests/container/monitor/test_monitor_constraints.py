@@ -15,7 +15,7 @@ def suggested(*cells: str) -> Constraint:
 
 
 @pytest.mark.parametrize(("cells", "holds"), [(("0", "3"), True), (("-0.5", "3"), False), (("a", "3"), None)])
-def test_numbers_stay_non_negative_where_they_were(cells: tuple[str, ...], holds: bool | None) -> None:  # noqa: FBT001
+def test_numbers_stay_non_negative_where_they_were(cells: tuple[str, ...], holds: bool | None) -> None:  # noqa: FBT001 - a parameter of the cases
     """A column of texts has no sign."""
     assert suggested(*cells).is_non_negative is holds
 

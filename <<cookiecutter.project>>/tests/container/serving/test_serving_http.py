@@ -346,7 +346,7 @@ def test_a_caller_that_reads_nothing_holds_no_more_than_its_own_answers(shared: 
     """Protects memory: the server stops reading from a caller that does not read, and serves the others."""
     body = "\n".join(["1,2,3,4,5,6,7,8"] * 2000).encode()
     with socket.create_connection(("127.0.0.1", shared.port), timeout=1) as connection:
-        with pytest.raises(TimeoutError):  # noqa: PT012  it is the sending that stops
+        with pytest.raises(TimeoutError):  # noqa: PT012 - it is the sending that stops
             for _ in range(2000):
                 connection.sendall(sent(body))
         assert shared.predict(LINE).status == 200

@@ -177,7 +177,7 @@ PNG = encoded(drawn(0, 0))
         (json.dumps(["YWJj"] * 101).encode(), "application/json", "", 413, "too-many-pictures"),
     ],
 )
-def test_what_is_no_request_is_refused(  # noqa: PLR0913, PLR0917  a case
+def test_what_is_no_request_is_refused(  # noqa: PLR0913, PLR0917 - a case
     endpoint: Server, body: bytes, kind: str, accept: str, status: int, code: str
 ) -> None:
     """The caller gets an error that says what is wrong, and the next caller a prediction."""

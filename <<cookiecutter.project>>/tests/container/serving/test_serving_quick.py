@@ -76,7 +76,7 @@ def outcome(service: TableService, body: bytes, kind: bytes, accept: bytes = b""
 
 @settings(max_examples=150)
 @given(ROWS, ENDS, st.booleans())
-def test_rows_of_csv(services: Pair, rows: list[list[str]], end: str, ended: bool) -> None:  # noqa: FBT001
+def test_rows_of_csv(services: Pair, rows: list[list[str]], end: str, ended: bool) -> None:  # noqa: FBT001 - a parameter of the cases
     quick, slow = services
     body = (end.join(",".join(row) for row in rows) + end * ended).encode()
     for kind in (b"text/csv", b"text/csv; header=absent", b"text/csv; header=present"):

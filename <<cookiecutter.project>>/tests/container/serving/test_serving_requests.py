@@ -129,7 +129,7 @@ def test_csv_rows_by_header_in_any_order_with_an_extra_column(
     request_: tuple[Schema, list[list[str]]],
     quoting: int,
     random: Any,
-    extra: bool,  # noqa: FBT001
+    extra: bool,  # noqa: FBT001 - a parameter of the cases
 ) -> None:
     schema, table = request_
     names = [feature.name for feature in schema.features] + ["row id"] * extra
@@ -341,7 +341,7 @@ ARRAYS = KINDS.flatmap(
 @settings(deadline=None)
 def test_arrays_are_what_the_text_of_their_numbers_is(
     array: Any,
-    by_column: bool,  # noqa: FBT001
+    by_column: bool,  # noqa: FBT001 - a parameter of the cases
     version: tuple[int, int],
 ) -> None:
     """Also other byte orders, sizes and layouts; NaN is a missing value, and infinity is an error."""
