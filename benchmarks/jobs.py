@@ -92,10 +92,10 @@ def run_bare(project: Path, megabytes: int) -> None:
 
 
 def run_job(cloud: Any, megabytes: int) -> None:
-    """Run the program as a training job, from CreateTrainingJob until its artefact is in S3.
+    """Run the program as a training job, from CreateTrainingJob until its artifact is in S3.
 
     Raises:
-        RuntimeError: the job fails, or its artefact is empty.
+        RuntimeError: the job fails, or its artifact is empty.
     """
     sagemaker, name = cloud.client("sagemaker"), f"bench-{uuid.uuid4().hex}"
     sagemaker.create_training_job(
@@ -123,7 +123,7 @@ def compare(cloud: Any, project: Path, megabytes: int, rounds: int) -> Compariso
         (seconds(lambda: run_bare(project, megabytes)), seconds(lambda: run_job(cloud, megabytes)))
         for _ in range(rounds)
     ]
-    return Comparison(f"{megabytes:,} MB artefact", [bare for bare, _ in pairs], [job for _, job in pairs])
+    return Comparison(f"{megabytes:,} MB artifact", [bare for bare, _ in pairs], [job for _, job in pairs])
 
 
 def render() -> float:

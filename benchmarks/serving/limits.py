@@ -36,7 +36,7 @@ def main(mode: str, size: int) -> None:
 
     def prepared(model: Path, max_answer: int) -> Service:
         service = prepare(model, max_answer)
-        predict = service.artefact.model.predict
+        predict = service.artifact.model.predict
 
         def kernel(*_: Any) -> Response:
             predict(next(parts))

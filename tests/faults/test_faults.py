@@ -161,11 +161,11 @@ def test_a_killed_endpoint_is_restarted(rig: Rig) -> None:
 def test_every_way_to_predict_gives_the_same_bits(rig: Rig, tmp_path: Path) -> None:
     """API, endpoint and saved model give equal predictions."""
     assert rig.run().returncode == 0
-    artefact = tmp_path / "model.tar.gz"
-    artefact.write_bytes(download_model(rig))
+    artifact = tmp_path / "model.tar.gz"
+    artifact.write_bytes(download_model(rig))
     through_api = rig.local("infer", str(rig.data))
     straight = rig.local("infer", str(rig.data), "--method", "direct")
-    saved = rig.local("infer", str(rig.data), "--model-artifact", str(artefact))
+    saved = rig.local("infer", str(rig.data), "--model-artifact", str(artifact))
     assert through_api.returncode == 0, through_api.stderr
     assert through_api.stdout.count("\n") == 501
     assert through_api.stdout == straight.stdout == saved.stdout

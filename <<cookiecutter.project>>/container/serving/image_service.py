@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 class ImageService(Service):
     """Respond to requests with images."""
 
-    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
-        super().__init__(artefact, max_bytes)
-        self.side = artefact.schema.side or 0
+    def __init__(self, artifact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        super().__init__(artifact, max_bytes)
+        self.side = artifact.schema.side or 0
 
     def respond(self, body: bytes, content_type: bytes, accept: bytes) -> Response:
         """Return the predictions for a body of a `Content-Type`, encoded as `Accept` asks.
@@ -44,7 +44,7 @@ class ImageService(Service):
                 for row, encoded in enumerate(bodies, 1)
             ]
         )
-        encoded = self.encoder.encode(self.artefact.predict(pixels), response_kind)
+        encoded = self.encoder.encode(self.artifact.predict(pixels), response_kind)
         self.totals.rows += len(pixels)
         headers = [
             (b"content-type", CONTENT_TYPES[response_kind]),
@@ -54,5 +54,5 @@ class ImageService(Service):
 
     def warm_up(self) -> None:
         """Predict a grey image, so that the first caller does not pay for lazy imports."""
-        grey: NDArray[Any] = np.full((1, self.artefact.schema.width), 128, dtype=np.uint8)
-        self.artefact.predict(grey)
+        grey: NDArray[Any] = np.full((1, self.artifact.schema.width), 128, dtype=np.uint8)
+        self.artifact.predict(grey)

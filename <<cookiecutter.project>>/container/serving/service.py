@@ -38,13 +38,13 @@ class Service(ABC):
     A response has at most `max_bytes` bytes.
     """
 
-    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
-        self.artefact = artefact
+    def __init__(self, artifact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        self.artifact = artifact
         self.form_headers: Headers = [
-            (b"x-serving-form", artefact.form.encode()),
-            (b"x-serving-form-reason", _header_value(artefact.reason)),
+            (b"x-serving-form", artifact.form.encode()),
+            (b"x-serving-form-reason", _header_value(artifact.reason)),
         ]
-        self.encoder = ResponseEncoder(artefact.schema.target, max_bytes)
+        self.encoder = ResponseEncoder(artifact.schema.target, max_bytes)
         self.totals = Totals()
 
     @abstractmethod
@@ -63,12 +63,12 @@ class Service(ABC):
 class TableService(Service):
     """Respond to requests with rows of a table."""
 
-    def __init__(self, artefact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
-        super().__init__(artefact, max_bytes)
-        self.predict = artefact.model.predict
-        parser = number_parser.create(len(artefact.schema.features))
-        self.decoder = RequestDecoder(artefact.schema, parser)
-        self.fast_path = fast_path.create(artefact.model) if self.decoder.is_numeric else None
+    def __init__(self, artifact: ModelArtifact, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
+        super().__init__(artifact, max_bytes)
+        self.predict = artifact.model.predict
+        parser = number_parser.create(len(artifact.schema.features))
+        self.decoder = RequestDecoder(artifact.schema, parser)
+        self.fast_path = fast_path.create(artifact.model) if self.decoder.is_numeric else None
 
     def respond(self, body: bytes, content_type: bytes, accept: bytes) -> Response:
         """Return the predictions for a body of a `Content-Type`, encoded as `Accept` asks.

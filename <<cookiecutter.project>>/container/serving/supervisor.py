@@ -57,9 +57,9 @@ def serve() -> None:
 
     service = worker.prepare(ContainerPaths.current().model, settings.max_answer)
     port = listener.getsockname()[1]
-    artefact = service.artefact
-    log("loaded", model=artefact.name, port=port, seconds=time.monotonic() - started)
-    log("serving-form", form=artefact.form, reason=artefact.reason)
+    artifact = service.artifact
+    log("loaded", model=artifact.name, port=port, seconds=time.monotonic() - started)
+    log("serving-form", form=artifact.form, reason=artifact.reason)
 
     def run_worker(context: WorkerContext) -> int:
         return worker.run(service, listener, context, settings)

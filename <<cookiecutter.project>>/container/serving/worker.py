@@ -171,12 +171,12 @@ def prepare(model: Path, max_answer: int) -> Service:
     return service
 
 
-def _service(artefact: ModelArtifact, max_answer: int) -> Service:
-    if artefact.schema.workload == TABULAR:
-        return TableService(artefact, max_answer)
+def _service(artifact: ModelArtifact, max_answer: int) -> Service:
+    if artifact.schema.workload == TABULAR:
+        return TableService(artifact, max_answer)
     from container.serving.image_service import ImageService  # noqa: PLC0415 - tables need no image decoder
 
-    return ImageService(artefact, max_answer)
+    return ImageService(artifact, max_answer)
 
 
 def run(service: Service, listener: socket.socket, context: WorkerContext, settings: Settings) -> int:

@@ -46,7 +46,7 @@ def load(directory: Path, features: int, outputs: int) -> tuple[CompiledPredicto
     """
     path = directory / COMPILED
     if not path.exists():
-        raise UnsupportedModelError(f"the artefact has no {COMPILED}")
+        raise UnsupportedModelError(f"the artifact has no {COMPILED}")
     try:
         library = load_library()
         metadata, arrays = tensor_file.read(path)

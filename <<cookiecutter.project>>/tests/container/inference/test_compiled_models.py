@@ -217,7 +217,7 @@ def test_a_form_that_does_not_fit_the_schema_does_not_serve(saved: Path) -> None
 
 
 def test_without_its_form_the_portable_model_serves(saved: Path) -> None:
-    """Protects artefacts of machines without a compiler; the reason is that of the training."""
+    """Protects artifacts of machines without a compiler; the reason is that of the training."""
     rows = np.array([[0.5, 1.0, np.nan], [np.nan, 9.0, 2.0]])
     expected = model_artifact.load(saved).predict(rows)
     (saved / serialization.COMPILED).unlink()
@@ -226,7 +226,7 @@ def test_without_its_form_the_portable_model_serves(saved: Path) -> None:
         description[:-1] + ', "not_compiled": "it rained"}', encoding="utf-8"
     )
     loaded = model_artifact.load(saved)
-    assert (loaded.form, loaded.reason) == ("portable", "the artefact has no model.arrays: it rained")
+    assert (loaded.form, loaded.reason) == ("portable", "the artifact has no model.arrays: it rained")
     assert bits(loaded.predict(rows)) == bits(expected)
 
 

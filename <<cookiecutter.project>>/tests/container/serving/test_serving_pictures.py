@@ -47,7 +47,7 @@ def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
 
 
 def model_of(name: str, directory: Path) -> models.Model:
-    """Train a model and leave its artefact."""
+    """Train a model and leave its artifact."""
     chosen = models.module(name, IMAGE)
     labels = np.arange(40) % 2
     seen = np.stack([decode.pixels(drawn(place % 2, place), SIDE) for place in range(len(labels))])

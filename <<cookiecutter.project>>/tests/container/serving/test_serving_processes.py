@@ -224,7 +224,7 @@ def test_classes_are_answered_with_probabilities(start: Start) -> None:
 
 
 def test_the_command_serves_a_trained_model_to_the_last_bit(start: Start, tmp_path: Path) -> None:
-    """Protects the whole path: the artefact in <base>/model, the command, and its predictions."""
+    """Protects the whole path: the artifact in <base>/model, the command, and its predictions."""
     schema = Schema(
         Target("y", "regression"),
         (Feature("size", "numeric"), Feature("sex", "categorical", ("F", "I", "M"))),

@@ -121,7 +121,7 @@ def vars_of(service: TableService) -> list[int]:
 @pytest.mark.parametrize("part", ["predict", "predict_into", "to_rows"])
 def test_an_overridden_prediction_is_not_bypassed(services: Pair, part: str) -> None:
     """Protects a subclass of a predictor, which does more than its base class."""
-    model: Any = copy.copy(services[0].artefact.model)
+    model: Any = copy.copy(services[0].artifact.model)
     model.__class__ = type("Own", (type(model),), {part: getattr(type(model), part)})
     assert fast_path.create(model) is None
 
