@@ -71,7 +71,7 @@ lint: setup-dev ## ruff, mypy, and what the product's own lint checks
 	@$(python) -m mypy benchmarks hooks scripts tests
 	@cd packages/localcloud && ../../$(python) -m mypy src version.py
 	@cd "$(product)" && ../$(python) -m mypy .
-	@cd "$(product)" && ../$(python) scripts/lint
+	@cd "$(product)" && ../$(python) tests/lint
 
 format: setup-dev ## let ruff format the code
 	@$(python) -m ruff check --fix .

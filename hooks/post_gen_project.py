@@ -8,11 +8,25 @@ from pathlib import Path
 ANSWERS: dict[str, str] = json.loads(r"""<< cookiecutter | tojson >>""")
 
 # Files that a project has for one answer only.
-OPTIONS = {("framework", "tensorflow"): "container/requirements-tensorflow.*"}
+OPTIONS = {
+    ("framework", "tensorflow"): (
+        "container/requirements-tensorflow.*",
+        "container/models/_distributed.py",
+        "container/models/_keras.py",
+        "container/models/_network.py",
+        "container/models/multilayer_perceptron.py",
+        "container/models/image/_convolutions.py",
+        "container/models/image/convolutional_network.py",
+        "tests/container/test_convolutions.py",
+        "tests/container/test_multilayer_perceptron.py",
+        "tests/container/test_networks.py",
+        "tests/container/serving/test_serving_tensorflow.py",
+    )
+}
 
-for (question, answer), paths in OPTIONS.items():
+for (question, answer), patterns in OPTIONS.items():
     if ANSWERS[question] != answer:
-        for path in list(Path().glob(paths)):
+        for path in [path for pattern in patterns for path in Path().glob(pattern)]:
             path.unlink()
 for pattern in ("__pycache__", ".*_cache", ".hypothesis"):
     for folder in list(Path().rglob(pattern)):

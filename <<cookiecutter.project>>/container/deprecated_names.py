@@ -16,6 +16,13 @@ HYPERPARAMETERS = {
     "hog_svm": {"max_pictures": "max_images"},
 }
 
+TENSORFLOW = frozenset({"convolutional_network", "multilayer_perceptron", "tensorflow"})
+
+
+def missing_model_hint(name: str) -> str:
+    """Return where a model is to be had that a project lacks; nothing for a model that no project has."""
+    return "; a project that is generated with framework=tensorflow has it" if name in TENSORFLOW else ""
+
 
 def model_name(name: str, files: Iterable[str]) -> str:
     """Return the present name of a model, given the names of the model files of its workload.

@@ -149,8 +149,9 @@ def check_model_name(settings: Settings) -> None:
     """
     folder, offered = _offered_models(settings)
     if offered and deprecated_names.model_name(settings.model.name, offered) not in offered:
+        names = f"{', '.join(offered)}{deprecated_names.missing_model_hint(settings.model.name)}"
         raise SettingsError(
-            f"model.name is {settings.model.name}, but {folder.relative_to(ROOT)} has {', '.join(offered)}."
+            f"model.name is {settings.model.name}, but {folder.relative_to(ROOT)} has {names}."
         )
 
 

@@ -65,7 +65,20 @@ def project_table(bake: Path) -> dict[str, str]:
     return table
 
 
-TENSORFLOWS = {"container/requirements-tensorflow.in", "container/requirements-tensorflow.txt"}
+TENSORFLOWS = {
+    "container/models/_distributed.py",
+    "container/models/_keras.py",
+    "container/models/_network.py",
+    "container/models/image/_convolutions.py",
+    "container/models/image/convolutional_network.py",
+    "container/models/multilayer_perceptron.py",
+    "container/requirements-tensorflow.in",
+    "container/requirements-tensorflow.txt",
+    "tests/container/serving/test_serving_tensorflow.py",
+    "tests/container/test_convolutions.py",
+    "tests/container/test_multilayer_perceptron.py",
+    "tests/container/test_networks.py",
+}
 
 
 @pytest.mark.parametrize(("framework", "declined"), [("scikit-learn", TENSORFLOWS), ("tensorflow", set())])
@@ -274,3 +287,11 @@ def test_missing_make_is_said_when_the_project_is_made(
     assert result.returncode == 0, result.stderr
     assert "make is missing and the project needs it" in result.stdout
     assert "git is missing and the project needs it" in result.stdout
+
+
+def test_a_project_holds_at_most_20_000_lines_of_python_besides_its_tests(bake: Bake) -> None:
+    """Protects owners, who read, check and merge all of it."""
+    folder = bake()
+    files = [path for path in folder.rglob("*.py") if path.relative_to(folder).parts[0] != "tests"]
+    assert sum(len(path.read_bytes().splitlines()) for path in files) <= 20_000
+    assert not (folder / "local" / "cloud").exists()

@@ -73,7 +73,8 @@ def resolve(name: str, workload: str = TABULAR) -> str:
     present = deprecated_names.model_name(name, names)
     if present not in names:
         kind = " ".join([*_folder(workload), "model"])
-        raise UserError(f"{kind} '{name}' does not exist: choose one of {', '.join(names)}")
+        hint = deprecated_names.missing_model_hint(name)
+        raise UserError(f"{kind} '{name}' does not exist: choose one of {', '.join(names)}{hint}")
     return present
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from container import data
 from local import prediction
-from scripts.templates import variants
 from scripts.templates.read import read_template, template_paths
+from tests.lint import variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from scripts.templates import variants
 from scripts.templates.read import read_template, template_paths
+from tests.lint import variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ import pytest
 
 from scripts.delivery import stacks
 from scripts.templates.read import read_template, template_paths
-from scripts.templates.variants import transform_names
+from tests.lint.variants import transform_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

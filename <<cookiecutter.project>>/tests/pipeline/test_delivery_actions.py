@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.settings import Data
 from scripts.delivery import deploy
-from scripts.templates.variants import transform_names
+from tests.lint.variants import transform_names
 from tests.pipeline.delivery import (
     RESOURCES,
     ROOT,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from scripts.templates import variants
 from scripts.templates.read import read_template
+from tests.lint import variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from scripts.lint.command import variant_faults
-from scripts.lint.machines import machine_faults, substitution_faults
-from scripts.templates import variants
 from scripts.templates.read import read_template, template_paths
+from tests.lint import variants
+from tests.lint.command import variant_faults
+from tests.lint.machines import machine_faults, substitution_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "workflow.asl.json").read_text(encoding="utf-8"))

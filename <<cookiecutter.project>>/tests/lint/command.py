@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.lint.machines import machine_faults, substitution_faults
-from scripts.templates import variants
 from scripts.templates.read import ROOT, read_template, template_paths
+from tests.lint import variants
+from tests.lint.machines import machine_faults, substitution_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

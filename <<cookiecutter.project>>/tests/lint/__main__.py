@@ -1,4 +1,4 @@
-"""See scripts/lint/command.py."""
+"""See tests/lint/command.py."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,6 @@ from pathlib import Path
 # Python looks for modules in the folder that it runs, and the project is not an installed package.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from scripts.lint.command import main
+from tests.lint.command import main
 
 sys.exit(main())

@@ -1,1 +1,0 @@
-"""Checks of templates and state machines beyond a parser's: `python scripts/lint`."""

@@ -1,0 +1,1 @@
+"""Checks of templates and state machines beyond a parser's: `python tests/lint`."""
