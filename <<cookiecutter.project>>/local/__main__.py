@@ -99,6 +99,8 @@ def run(
             files, target = chosen_data(project, data, target)
             project, settings = runs.resolve_settings(project, target)
             cloud = localcloud.start(project.cloud, speed)
+        for text in runs.deprecations(project):
+            errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
         shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
 
 

@@ -13,6 +13,9 @@ from local import approval, data, endpoint, history, pictures, prediction, sourc
 from local.history import RUN, Record
 from local.project import LocalError, Project
 from local.stacks import StackSettings
+from pipeline.checks import list_deprecations
+from pipeline.errors import SettingsError
+from pipeline.reader import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +90,14 @@ class Delivery:
         before = [record for name, record in self.own.items() if name not in AFTER]
         found = [deployed, *before, *taken, *map(self.own.get, AFTER)]
         return [record for record in found if record]
+
+
+def deprecations(project: Project) -> list[str]:
+    """Return a warning for each former name in project.toml; none where the build will refuse the file."""
+    try:
+        return list_deprecations(read_settings(project.root / "project.toml"))
+    except SettingsError:
+        return []
 
 
 def deliver(delivery: Delivery) -> None:
@@ -277,6 +288,8 @@ def data_files(path: Path) -> tuple[Path, ...]:
     As the pipeline does, it takes .csv and .parquet in either case for one, and no other name.
     Raises LocalError when there are none, and for a name that S3 does not take.
     """
+    if not path.exists():
+        raise LocalError(f"{path} does not exist; name a CSV or Parquet file, or a folder of such files.")
     if path.is_file() and not _is_table(path):
         raise LocalError(
             f"{path} is called neither .csv nor .parquet, and only such files are data; rename it if it is."

@@ -39,11 +39,11 @@ def local_folder() -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, local_folder: Path) -> Path:
-    """Make a project with the stand-in container, and the module of the container that `local` imports."""
+    """Make a project with the stand-in container, and the container's modules that `local` imports."""
     root: Path = make_project(tmp_path / "project")
     (root / "container" / "data").mkdir()
-    for name in ("__init__.py", "values.py"):
-        shutil.copy(local_folder.parent / "container" / "data" / name, root / "container" / "data" / name)
+    for name in ("data/__init__.py", "data/values.py", "deprecated_names.py"):
+        shutil.copy(local_folder.parent / "container" / name, root / "container" / name)
     return root
 
 

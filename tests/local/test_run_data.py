@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import multiprocessing
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -247,3 +248,14 @@ def test_a_second_run_is_refused_and_says_what_is_running(root: Path) -> None:
     with run_lock.alone(project, "run"):
         assert lock.is_held(root / ".local" / "run.lock")
     assert not lock.is_held(root / ".local" / "run.lock")
+
+
+def test_a_run_warns_of_former_names(tmp_path: Path, local_folder: Path) -> None:
+    """Protects a user whose settings stop working with a later release, though the run succeeds."""
+    text = (local_folder.parent / "project.toml").read_text(encoding="utf-8")
+    for answer, value in {"project": "a-b", "region": "eu-central-1", "workload": "tabular"}.items():
+        text = text.replace(f"<< cookiecutter.{answer} >>", value)
+    text = text.replace("<< cookiecutter.__model >>", "linear_regression")
+    (tmp_path / "project.toml").write_text(re.sub("<<.*?>>", "y", text), encoding="utf-8")
+    (warning,) = runs.deprecations(projects.read_project(tmp_path))
+    assert "'linear_regression' is now called 'linear_model'" in warning

@@ -77,22 +77,28 @@ class Settings:
 
     source: Annotated[Path, Variable("dataset_source")] = _INPUT / "baseline_dataset_input"
     output: Annotated[Path, Variable("output_path")] = Path("/opt/ml/processing/output")
-    header: Annotated[bool, Variable("dataset_format", parse=has_header, rule=_FORMAT_RULE)] = True
-    captured: Annotated[bool, Variable("dataset_format", parse=is_captured, rule=_FORMAT_RULE)] = False
+    header: Annotated[
+        bool, Variable("dataset_format", parse=has_header, rule=_FORMAT_RULE, refuse_blank=True)
+    ] = True
+    captured: Annotated[
+        bool, Variable("dataset_format", parse=is_captured, rule=_FORMAT_RULE, refuse_blank=True)
+    ] = False
     statistics: Annotated[Path | None, Variable("baseline_statistics")] = None
     constraints: Annotated[Path | None, Variable("baseline_constraints")] = None
     window: Window = field(default_factory=Window)
     dimensions: MetricDimensions = field(default_factory=MetricDimensions)
-    publish: Annotated[str, Variable("publish_cloudwatch_metrics", choices=("Enabled", "Disabled"))] = (
-        "Disabled"
-    )
+    publish: Annotated[
+        str, Variable("publish_cloudwatch_metrics", choices=("Enabled", "Disabled"), refuse_blank=True)
+    ] = "Disabled"
     cloudwatch_output: Path | None = None  # the directory of the metrics that SageMaker publishes
-    minimum: Annotated[int, Variable("minimum_records", least=1)] = 500
-    drift_threshold: Annotated[float, Variable("comparison_threshold", least=0, most=1)] = DRIFT_THRESHOLD
+    minimum: Annotated[int, Variable("minimum_records", least=1, refuse_blank=True)] = 500
+    drift_threshold: Annotated[
+        float, Variable("comparison_threshold", least=0, most=1, refuse_blank=True)
+    ] = DRIFT_THRESHOLD
     partial_source: Annotated[Path | None, Variable("partial_source")] = None
-    analysis: Annotated[str, Variable("analysis_type", choices=("DATA_QUALITY", "MODEL_QUALITY"))] = (
-        "DATA_QUALITY"
-    )
+    analysis: Annotated[
+        str, Variable("analysis_type", choices=("DATA_QUALITY", "MODEL_QUALITY"), refuse_blank=True)
+    ] = "DATA_QUALITY"
     ground_truth: Annotated[Path | None, Variable("ground_truth_source")] = None
 
     @classmethod
