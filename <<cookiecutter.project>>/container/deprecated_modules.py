@@ -21,20 +21,28 @@ MODULES: dict[str, tuple[str, dict[str, str]]] = {
     "container.log": ("container.runtime.log", {}),
     "container.cluster": ("container.runtime.process_group", {"Cluster": "ProcessGroup", "join": "connect"}),
     "container.compiled": ("container.inference.native", {}),
+    "container.compiled.arrays": ("container.inference.native.tensor_file", {}),
     "container.compiled.boosting": ("container.inference.native.boosting", FORMS),
     "container.compiled.forest": ("container.inference.native.forest", FORMS),
     "container.compiled.form": (
         "container.inference.compiled_model",
         {"Form": "CompiledModel", "UnsuitableError": "UnsupportedModelError", "of": "compile_model"},
     ),
+    "container.compiled.gradients": ("container.inference.hog_svm", {**FORMS, "answers": "predict"}),
     "container.compiled.line": ("container.inference.native.linear", FORMS),
     "container.compiled.links": ("container.inference.activations", {}),
+    "container.compiled.litert": (
+        "container.inference.litert",
+        {"LARGEST": "MAX_INPUT", "narrowed": "to_float32"},
+    ),
     "container.compiled.store": ("container.inference.native.serialization", {}),
     "container.models.linear_regression": (
         "container.models.linear_model",
         {"LinearRegression": "LinearModel"},
     ),
+    "container.models.image.oriented_gradients": ("container.models.image.hog_svm", {}),
     "container.pictures": ("container.images", {}),
+    "container.pictures.gradients": ("container.images.hog", {}),
 }
 
 
@@ -53,7 +61,12 @@ class FormerModules(MetaPathFinder, Loader):
         place, names = MODULES[module.__name__]
         present = vars(importlib.import_module(place))
         log("deprecated", module=module.__name__, now=place, removed_in=REMOVED_IN)
-        public = {name: value for name, value in present.items() if not name.startswith("__")}
+        # A package's modules stay out, or their former names would not be found through this finder.
+        public = {
+            name: value
+            for name, value in present.items()
+            if not name.startswith("__") and not isinstance(value, ModuleType)
+        }
         vars(module).update(public, **{old: present[new] for old, new in names.items()})
 
 

@@ -97,6 +97,8 @@ def edited(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     rig.set("gate", "metric", '"rmse"')
     rig.set("gate", "threshold", "100.0")
     rig.set("stages.train", "instance_type", '"ml.m5.2xlarge"')
+    rig.set("gate", "margin", "0.0001")
+    rig.set("stages.prepare", "instance_type", '"ml.m5.large"')
     rig.set("stages.prd", "max_capacity", "3")
     write_table(rig.data)
     commit(rig.root, "Mine")

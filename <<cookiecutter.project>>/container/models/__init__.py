@@ -14,6 +14,19 @@ from container.runtime.errors import UserError
 from container.runtime.process_group import ProcessGroup
 from container.runtime.typing import FloatArray
 
+__all__ = [
+    "DistributedModel",
+    "FloatArray",
+    "Model",
+    "Module",
+    "available",
+    "module",
+    "parse_hyperparameters",
+    "rename_hyperparameters",
+    "resolve",
+]
+deprecated_modules.install()
+
 
 class Model(Protocol):
     """Fit numbers, predict numbers, and write what was learned to a directory."""
@@ -84,7 +97,6 @@ def module(name: str, workload: str = TABULAR) -> Module:
     Raises:
         UserError: the workload has no such model.
     """
-    deprecated_modules.install()
     path = ".".join([__name__, *_folder(workload), resolve(name, workload)])
     return typing.cast("Module", importlib.import_module(path))
 

@@ -1,7 +1,8 @@
 """Packaging of stage templates: local files are uploaded to S3, and templates name their addresses there.
 
-This does for the properties in `FORMS` what `aws cloudformation package` does, with two differences: zips are
-the same for the same files, and a property that is left out uploads nothing.
+This does for the properties in `FORMS` what `aws cloudformation package` does, with three differences: zips
+are the same for the same files, a property that is left out uploads nothing, and a path has to be written in
+one line, without YAML's anchors, aliases, tags and merge keys, since only the path's text is replaced.
 """
 
 from __future__ import annotations
@@ -58,6 +59,17 @@ FORMS = {
 }
 
 
+# The AWS CLI packages these as well; no template of the project has one.
+UNSUPPORTED = (
+    ("AWS::CloudFormation::Stack", "TemplateURL"),
+    ("AWS::Serverless::Api", "DefinitionUri"),
+    ("AWS::Serverless::Application", "Location"),
+    ("AWS::Serverless::HttpApi", "DefinitionUri"),
+)
+REMOTE = ("s3://", "https://")
+MERGE = "tag:yaml.org,2002:merge"
+
+
 class LocalPath(NamedTuple):
     """A property whose value is a local path."""
 
@@ -112,12 +124,16 @@ def package(template: Path, uploads: Uploads) -> str:
     Only these values change, so comments, order and short forms such as !Ref stay.
 
     Raises:
-        PackagingError: The file is not a template, or a path that it names does not exist.
+        PackagingError: The file is not a template, or has a path that does not exist or cannot be packaged.
 
     """
-    text = template.read_text(encoding="utf-8")
+    try:
+        text = template.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PackagingError(f"{template} is not UTF-8 ({error}): save it as UTF-8.") from None
     parts, end = [], 0
-    for local in local_paths(template, text):
+    for local in sorted(local_paths(template, text), key=lambda local: local.start):
+        _check_written_once(template, local, text, end)
         path = template.parent / local.path
         if not path.exists():
             raise PackagingError(
@@ -146,12 +162,40 @@ def local_paths(template: Path, text: str) -> Iterator[LocalPath]:
     for name, resource in unrolled(resources):
         entries = members(resource)
         kind, properties = entries.get("Type"), members(entries.get("Properties"))
+        type_name = kind.value if isinstance(kind, yaml.ScalarNode) else ""
+        _check_supported(template, name, type_name, entries)
         for key, value in properties.items():
-            form = FORMS.get((kind.value if kind else "", key))
+            form = FORMS.get((type_name, key))
             if form and is_local(value):
                 yield LocalPath(
                     f"{name}.{key}", value.value, form, value.start_mark.index, value.end_mark.index
                 )
+
+
+def _check_written_once(template: Path, local: LocalPath, text: str, end: int) -> None:
+    """Refuse a value that cannot be replaced in its place: an alias, an anchor, or several lines."""
+    written = text[local.start : local.end]
+    if local.start < end or written[:1] in "&*!|>" or "\n" in written:
+        raise PackagingError(
+            f"{template}: {local.property} is {local.path} by an alias, an anchor, a tag or a block of lines:"
+            " write the path in one line, at each place that needs it."
+        )
+
+
+def _check_supported(template: Path, name: str, kind: str, entries: dict[str, yaml.Node]) -> None:
+    """Refuse local paths that would stay in the template: behind merge keys, and of other properties."""
+    properties = entries.get("Properties")
+    pairs = properties.value if isinstance(properties, yaml.MappingNode) else []
+    if any(key.tag == MERGE for key, _ in pairs) and any(
+        kind == known for known, _ in (*FORMS, *UNSUPPORTED)
+    ):
+        raise PackagingError(f"{template}: {name} has merged properties: write its properties out.")
+    for key, value in members(properties).items():
+        if (kind, key) in UNSUPPORTED and is_local(value):
+            raise PackagingError(
+                f"{template}: {name}.{key} is {value.value}, a local path that the build does not package:"
+                " upload the file and give its address."
+            )
 
 
 def members(node: yaml.Node | None) -> dict[str, yaml.Node]:
@@ -173,7 +217,7 @@ def unrolled(resources: yaml.Node) -> Iterator[tuple[str, yaml.Node]]:
 def is_local(value: yaml.Node) -> bool:
     """Whether a value is a path here: a text that neither a function such as !Sub makes nor S3 holds."""
     text = isinstance(value, yaml.ScalarNode) and value.tag == "tag:yaml.org,2002:str"
-    return text and not str(value.value).startswith("s3://")
+    return text and not str(value.value).startswith(REMOTE)
 
 
 def content(path: Path, *, zips: bool) -> bytes:

@@ -11,9 +11,10 @@ from container import deprecated_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = """
-from container import deprecated_modules
-deprecated_modules.install()
-from container.compiled import forest
+import container.inference.native.boosting
+import container.inference.native.forest
+import container.models
+from container.compiled import boosting, forest
 from container.compiled.form import Form, UnsuitableError
 from container.compiled.store import PORTABLE
 from container.errors import UserError
@@ -23,6 +24,7 @@ from container.log import log
 from container.runtime import errors
 assert (Form, UnsuitableError, UserError) == (CompiledModel, UnsupportedModelError, errors.UserError)
 assert forest.make is present.compile_model
+assert boosting.make is container.inference.native.boosting.compile_model
 """
 
 

@@ -254,6 +254,57 @@ def test_what_cannot_be_packaged_is_named(
     assert str(path) in str(caught.value)
 
 
+FUNCTION = "  F: {{Type: AWS::Serverless::Function, Properties: {}}}\n"
+BLOCK = """\
+  F:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: >-
+        ../code
+      Description: d
+"""
+MERGED = "<" * 2  # YAML's merge key; written out, cookiecutter would take it for its own
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        FUNCTION.format("&p {CodeUri: ../code}") + FUNCTION.format("*p").replace("  F:", "  G:"),
+        FUNCTION.format("{CodeUri: &code ../code, Description: *code}"),
+        BLOCK,
+        FUNCTION.format("{CodeUri: !!str ../code}"),
+        FUNCTION.format(f"{{{MERGED}: {{CodeUri: ../code}}}}"),
+        "  F: {Type: AWS::CloudFormation::Stack, Properties: {TemplateURL: nested.yml}}\n",
+        "  F: {Type: AWS::Serverless::HttpApi, Properties: {DefinitionUri: api.yml}}\n",
+    ],
+    ids=[
+        "alias of properties",
+        "anchor",
+        "block",
+        "tag",
+        "merge key",
+        "nested stack",
+        "definition of an API",
+    ],
+)
+def test_a_path_that_would_be_wrong_or_left_is_refused(
+    folder: Path, uploads: packaging.Uploads, resources: str
+) -> None:
+    """Protects a deployment from a wrong address, and from a local path that only the build knows."""
+    path = folder / "stacks" / "template.yml"
+    path.write_text(f"Resources:\n{resources}", encoding="utf-8")
+    with pytest.raises(packaging.PackagingError, match=r"write|upload the file"):
+        packaging.package(path, uploads)
+
+
+def test_a_byte_order_mark_moves_nothing(folder: Path, uploads: packaging.Uploads) -> None:
+    """Protects templates that Windows editors have saved."""
+    path = folder / "stacks" / "template.yml"
+    plain = packaging.package(path, uploads)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert packaging.package(path, uploads) == plain
+
+
 def test_the_command_says_why_it_fails(
     folder: Path, aws: Aws, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
