@@ -160,8 +160,11 @@ def test_data_files_are_those_that_the_pipeline_reads(tmp_path: Path) -> None:
     assert runs.data_files(tmp_path / "B.CSV") == (tmp_path / "B.CSV",)
     with pytest.raises(projects.LocalError, match=r"notes\.txt is called neither \.csv nor \.parquet"):
         runs.data_files(tmp_path / "notes.txt")
-    with pytest.raises(projects.LocalError, match="neither a CSV or Parquet file nor a folder"):
+    with pytest.raises(projects.LocalError, match=r"none\.csv does not exist; name a CSV or Parquet file"):
         runs.data_files(tmp_path / "none.csv")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(projects.LocalError, match="neither a CSV or Parquet file nor a folder"):
+        runs.data_files(tmp_path / "empty")
     Path(os.fsdecode(bytes(tmp_path) + b"/\xff.csv")).write_text("x\n1\n")
     with pytest.raises(projects.LocalError, match=r"'\\udcff\.csv' is not UTF-8"):
         runs.data_files(tmp_path)
