@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from container.data import infer, split, tables
 from container.data.infer import Column, InferredTable, InspectedTable, RowCounts, Source
+from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
 from container.runtime import environment
@@ -32,6 +33,7 @@ class Settings:
     target: Annotated[str, Variable("TARGET", hint="name the column to predict")]
     task: Annotated[str, Variable("TASK", choices=infer.TASKS)] = "auto"
     split: SplitSettings = field(default_factory=SplitSettings)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ class _Job:
 
     name: str
     seed: int
+    refit: bool
     module: Module
     hyperparameters: Any
 
@@ -78,6 +79,7 @@ def main() -> None:
 def _read_job(texts: dict[str, str], workload: str) -> _Job:
     texts = texts.copy()
     given, seed = texts.pop("model", DEFAULT_MODEL), _seed(texts.pop("seed", "0"))
+    refit = _refit(texts.pop("refit", "true"))
     name = models.resolve(given, workload)
     module = models.module(name, workload)
     renamed = models.rename_hyperparameters(name, module.Hyperparameters, texts)
@@ -86,7 +88,7 @@ def _read_job(texts: dict[str, str], workload: str) -> _Job:
     for old, new in zip(texts, renamed, strict=True):
         if old != new:
             log("warning", message=deprecated_names.warning("hyperparameter", old, new))
-    return _Job(name, seed, module, models.parse_hyperparameters(module.Hyperparameters, renamed))
+    return _Job(name, seed, refit, module, models.parse_hyperparameters(module.Hyperparameters, renamed))
 
 
 def _check_classes(train: Dataset, schema: Schema) -> None:
@@ -170,6 +172,12 @@ def _write_compiled(model: Model, directory: Path, features: FloatArray, predict
     if not np.array_equal(compiled.predict(features), predicted):
         raise UnsupportedModelError("the compiled form predicts other numbers than the portable one")
     return library.compiler
+
+
+def _refit(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise UserError(f"hyperparameter 'refit' is '{text}', and must be true or false")
+    return text == "true"
 
 
 def _seed(text: str) -> int:

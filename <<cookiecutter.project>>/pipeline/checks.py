@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from container import deprecated_names
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 # three folders of captured requests for each of two endpoints.
 MAX_QUALITY_WINDOW_SECONDS = 10_800
 MIN_TRAINING_FRACTION = 0.05
+MAX_ENVIRONMENT_VALUE = 256  # characters of a variable of a processing job
 
 
 def check_consistency(settings: Settings) -> None:
@@ -26,6 +28,7 @@ def check_consistency(settings: Settings) -> None:
         SettingsError: for the first contradiction.
     """
     check_fractions(settings.data)
+    check_reading(settings.data)
     check_gate(settings.gate)
     check_spot(settings.stages.train)
     check_data_prefix(settings)
@@ -46,6 +49,30 @@ def check_fractions(data: Data) -> None:
             "data.validation_fraction and data.test_fraction leave less than"
             f" {MIN_TRAINING_FRACTION} for training: lower one."
         )
+
+
+def check_reading(data: Data) -> None:
+    """Check the entries that say how tables are read: a role for each column, and texts that a job takes.
+
+    Raises:
+        SettingsError: if a column has two roles, or a text is too long for a job.
+    """
+    if data.target in dict(data.kinds):
+        raise SettingsError(
+            f"data.kinds names the target {data.target}, whose kind data.task decides: remove it there."
+        )
+    for entry in ("group", "time"):
+        if getattr(data, entry) == data.target:
+            raise SettingsError(
+                f"data.{entry} is {data.target}, but that is the target: name another column."
+            )
+    for entry, value in (("kinds", dict(data.kinds)), ("missing_words", list(data.missing_words))):
+        length = len(json.dumps(value, ensure_ascii=False))
+        if length > MAX_ENVIRONMENT_VALUE:
+            raise SettingsError(
+                f"data.{entry} has {length} characters as JSON, but SageMaker takes at most"
+                f" {MAX_ENVIRONMENT_VALUE}: shorten it."
+            )
 
 
 def check_gate(gate: Gate) -> None:

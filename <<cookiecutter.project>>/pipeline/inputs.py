@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.run import endpoint_name, resource_tags
@@ -85,7 +86,11 @@ def training_job(settings: Settings) -> dict[str, Any]:
     described = job(train, train.instance_count)
     if train.spot:  # SageMaker refuses a maximum wait for a job that does not run on spot capacity
         described["StoppingCondition"]["MaxWaitTimeInSeconds"] = train.max_wait_seconds
-    reserved = {"model": settings.model.name, "seed": str(settings.data.seed)}
+    reserved = {
+        "model": settings.model.name,
+        "seed": str(settings.data.seed),
+        "refit": json.dumps(settings.model.refit),
+    }
     return {
         **described,
         "Spot": train.spot,
@@ -111,4 +116,14 @@ def prepare_environment(data: Data) -> dict[str, str]:
         "SEED": str(data.seed),
         "VALIDATION_FRACTION": str(data.validation_fraction),
         "TEST_FRACTION": str(data.test_fraction),
+        "GROUP": data.group,
+        "TIME": data.time,
+        "KINDS": json.dumps(dict(data.kinds), ensure_ascii=False),
+        "MISSING_WORDS": json.dumps(list(data.missing_words), ensure_ascii=False),
+        "KIND_SHARE": str(data.kind_share),
+        "MAX_MISSING_TARGET": str(data.max_missing_target),
+        "MAX_SKIPPED": str(data.max_skipped),
+        "DELIMITER": data.delimiter,
+        "DECIMAL": data.decimal,
+        "DATE_ORDER": data.date_order,
     }

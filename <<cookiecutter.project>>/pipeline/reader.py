@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_HYPERPARAMETERS, MAX_HYPERPARAMETER_LENGTH = 100, 2500  # of SageMaker
 # The hyperparameters that the pipeline gives to each model, and the entries that they come from.
-RESERVED_HYPERPARAMETERS = {"model": "model.name", "seed": "data.seed"}
+RESERVED_HYPERPARAMETERS = {"model": "model.name", "seed": "data.seed", "refit": "model.refit"}
 
 T = TypeVar("T")
 
@@ -86,7 +86,7 @@ def read_hyperparameters(table: Any) -> dict[str, str]:
     """
     where = "model.hyperparameters"
     if not isinstance(table, dict) or len(table) > MAX_HYPERPARAMETERS - len(RESERVED_HYPERPARAMETERS):
-        raise SettingsError(f"{where} has to be a section of at most 98 entries: SageMaker takes no more.")
+        raise SettingsError(f"{where} has to be a section of at most 97 entries: SageMaker takes no more.")
     for name, place in RESERVED_HYPERPARAMETERS.items():
         if name in table:
             raise SettingsError(f"{where}.{name} has its own place: give it as {place} instead.")

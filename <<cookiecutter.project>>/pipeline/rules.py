@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 MIN_FRACTION, MAX_FRACTION = 0.01, 0.9
 # A stack may have 500 resources, and an alarm's name 255 characters.
 MAX_WATCHED_FEATURES, MAX_FEATURE_LENGTH = 100, 200
+COLUMN_KINDS = ("numeric", "categorical", "date", "excluded")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,36 @@ def integer(low: int, high: int) -> Rule:
 def number(low: float, high: float) -> Rule:
     """Accept a number from low to high."""
     return Rule(f"a number from {low:g} to {high:g}", lambda value: is_number(value) and low <= value <= high)
+
+
+def words() -> Rule:
+    """Accept a list of texts that a cell may hold."""
+    return Rule(
+        "a list of texts, none of them blank or with blanks around it",
+        lambda value: (
+            isinstance(value, list | tuple)
+            and all(isinstance(word, str) and word and word == word.strip() for word in value)
+        ),
+        '["No data", "unknown"]',
+    )
+
+
+def optional_column() -> Rule:
+    """Accept the name of a column, or an empty text."""
+    return text(
+        r"(?s)(\S(.{0,254}\S)?)?", "the name of a column, of at most 256 characters, or empty", "customer"
+    )
+
+
+def column_kinds() -> Rule:
+    """Accept a table from the names of columns to the kinds that they are read as."""
+    return Rule(
+        f"a table of columns, each with one of {', '.join(COLUMN_KINDS)}",
+        lambda value: (
+            value == () or (isinstance(value, dict) and all(kind in COLUMN_KINDS for kind in value.values()))
+        ),
+        '{ zip_code = "categorical" }',
+    )
 
 
 def fraction() -> Rule:

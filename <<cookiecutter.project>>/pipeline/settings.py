@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from pipeline.rules import (
     choice,
+    column_kinds,
     entry,
     flag,
     fraction,
     instance_type,
     integer,
     number,
+    optional_column,
     text,
     threshold,
     watched_features,
+    words,
 )
 from pipeline.schedules import cron, schedule
 
@@ -88,6 +91,16 @@ class Data:
     validation_fraction: float = entry(fraction(), default=0.15)
     test_fraction: float = entry(fraction(), default=0.2)
     seed: int = entry(integer(0, 2**32 - 1), default=42)
+    group: str = entry(optional_column(), default="")
+    time: str = entry(optional_column(), default="")
+    kinds: Mapping[str, str] = entry(column_kinds(), default=())
+    missing_words: Sequence[str] = entry(words(), default=())
+    kind_share: float = entry(number(0.5, 1), default=0.95)
+    max_missing_target: float = entry(number(0, 0.9), default=0.05)
+    max_skipped: float = entry(number(0, 1), default=0.1)
+    delimiter: str = entry(choice("auto", "comma", "semicolon", "tab", "pipe"), default="auto")
+    decimal: str = entry(choice("auto", "point", "comma"), default="auto")
+    date_order: str = entry(choice("auto", "month-first", "day-first"), default="auto")
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class Model:
     name: str = entry(
         text(r"[a-z][a-z0-9_]*", "the name of a file in container/models, without .py", "gradient_boosting")
     )
+    refit: bool = entry(flag(), default=True)
     hyperparameters: Mapping[str, str] = field(default_factory=dict)
 
 

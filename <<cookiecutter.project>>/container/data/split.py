@@ -22,7 +22,9 @@ def _fraction(name: str) -> Variable:
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Hold the seed, and the fractions of the rows to validate and to test on.
+    """Hold the seed, the fractions of the rows to validate and to test on, and the columns that bind rows.
+
+    All rows with one value of the column `group` are on one side. The newest rows by the column `time` test.
 
     Raises:
         UserError: the fractions leave too few rows to train on.
@@ -31,6 +33,8 @@ class SplitSettings:
     seed: Annotated[int, Variable("SEED", refuse_blank=True)] = 0
     validation: Annotated[float, _fraction("VALIDATION_FRACTION")] = 0.15
     test: Annotated[float, _fraction("TEST_FRACTION")] = 0.2
+    group: Annotated[str, Variable("GROUP")] = ""
+    time: Annotated[str, Variable("TIME")] = ""
 
     def __post_init__(self) -> None:
         """Refuse fractions that leave less than a tenth to train on."""

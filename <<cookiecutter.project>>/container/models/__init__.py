@@ -131,7 +131,7 @@ def parse_hyperparameters(kind: type[Any], texts: dict[str, str]) -> Any:
     fields = {field.name: field for field in dataclasses.fields(kind)}
     unknown = sorted(set(texts) - set(fields))
     if unknown:
-        allowed = ", ".join(["model", "seed", *fields])
+        allowed = ", ".join(["model", "seed", "refit", *fields])
         raise UserError(f"hyperparameter '{unknown[0]}' is unknown: this model takes {allowed}")
     types_of = typing.get_type_hints(kind)
     try:

@@ -240,7 +240,10 @@ def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None
     ("hyperparameters", "message"),
     [
         ({"model": "magic"}, "model 'magic' does not exist: choose one of gradient_boosting,"),
-        ({"depth": "3"}, "hyperparameter 'depth' is unknown: this model takes model, seed, learning_rate"),
+        (
+            {"depth": "3"},
+            "hyperparameter 'depth' is unknown: this model takes model, seed, refit, learning_rate",
+        ),
         ({"seed": "-1"}, "hyperparameter 'seed' is '-1'"),
         ({"learning_rate": "-1"}, "the model cannot learn with these settings: "),
     ],

@@ -172,7 +172,7 @@ def test_hyperparameters_are_parsed_from_text() -> None:
     [
         (
             {"learning_rte": "0.3"},
-            "'learning_rte' is unknown: this model takes model, seed, learning_rate, max_iter",
+            "'learning_rte' is unknown: this model takes model, seed, refit, learning_rate, max_iter",
         ),
         ({"max_iter": "0.5"}, "'max_iter' must be a whole number, and is '0.5'"),
         ({"learning_rate": "nan"}, "'learning_rate' must be a number, and is 'nan'"),

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
+from container.data.reading import ReadingSettings
+from container.data.split import SplitSettings
+from container.runtime import environment
 from pipeline.checks import check_consistency
 from pipeline.errors import SettingsError
 from pipeline.inputs import job, prepare_environment, training_job
 from pipeline.parameters import render
 from pipeline.reader import read_section, read_settings
 from pipeline.settings import Settings, encrypts_volume
-from tests.pipeline.conftest import JOB, RUN
+from tests.pipeline.conftest import JOB, RUN, refusal
 
 
 def test_images_have_their_own_models_and_monitor(table: dict[str, Any]) -> None:
@@ -92,3 +95,34 @@ def test_spot_waits_at_least_as_long_as_it_runs(table: dict[str, Any]) -> None:
     table["stages"]["train"]["spot"] = False
     train = training_job(read_section(Settings, table, ""))
     assert "MaxWaitTimeInSeconds" not in train["StoppingCondition"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "named"),
+    [
+        ("kinds", {"price": "numeric"}, "data.kinds names the target price"),
+        ("group", "price", "data.group is price, but that is the target"),
+        ("time", "price", "data.time is price, but that is the target"),
+        ("missing_words", [f"word {number}" for number in range(40)], "SageMaker takes at most 256"),
+        ("kinds", {f"column {number}": "date" for number in range(20)}, "SageMaker takes at most 256"),
+        ("kinds", {"zip": "text"}, "numeric, categorical, date, excluded"),
+        ("missing_words", [" padded"], "none of them blank"),
+    ],
+)
+def test_entries_of_the_reading_that_no_job_can_take_are_refused(
+    table: dict[str, Any], entry: str, value: object, named: str
+) -> None:
+    """A column with two roles, or a text that SageMaker refuses, is named before anything is built."""
+    table["data"][entry] = value
+    assert named in refusal(table)
+
+
+def test_how_tables_are_read_reaches_the_job(table: dict[str, Any]) -> None:
+    """Protects settings from being lost between project.toml and the container."""
+    table["data"] |= {"kinds": {"zip": "categorical"}, "missing_words": ["No data"], "group": "customer"}
+    settings = read_section(Settings, table, "")
+    check_consistency(settings)
+    given = prepare_environment(settings.data)
+    reading, split = environment.read(ReadingSettings, given), environment.read(SplitSettings, given)
+    assert (reading.kinds, reading.missing_words) == ({"zip": "categorical"}, ("No data",))
+    assert split.group == "customer"

@@ -100,13 +100,13 @@ def test_wrong_settings_of_stages_are_refused(table: dict[str, Any]) -> None:
         ({"depth": [1]}, "model.hyperparameters.depth"),
         ({"depth": float("inf")}, "number"),
         ({"depth": "x" * 2501}, "2,500"),
-        ({str(at): at for at in range(99)}, "98"),
+        ({str(at): at for at in range(98)}, "97"),
     ],
 )
 def test_hyperparameters_that_sagemaker_refuses_are_refused(
     table: dict[str, Any], value: Any, words: str
 ) -> None:
-    """SageMaker accepts 100 short texts, two of which the pipeline adds."""
+    """SageMaker accepts 100 short texts, three of which the pipeline adds."""
     table["model"]["hyperparameters"] = value
     assert words in refusal(table)
 
