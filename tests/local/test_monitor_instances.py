@@ -81,6 +81,7 @@ def analyse(cloud: Any, definition: str, project: str, instances: int) -> str:
         "InstanceType": "ml.m5.large",
         "KmsKeyArn": "arn:aws:kms:eu-central-1:000000000000:key/1",
         "MaxRuntimeInSeconds": "60",
+        "MaxUnusable": "0.05",
         "MetricNamespace": "drift",
         "MinimumRecords": "100",
         "NotificationTopicArn": cloud.sns.create_topic(Name=project)["TopicArn"],

@@ -19,6 +19,7 @@ Check = Literal[
     "missing_column_check",
     "extra_column_check",
     "categorical_values_check",
+    "unusable_records_check",
 ]
 # Missing cells above a baseline's share that chance explains: standard deviations, and cells besides.
 _DEVIATIONS, _CELLS = 4.0, 4
@@ -37,15 +38,20 @@ class Violation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold the violations, and the distance of each column that could be compared."""
+    """Hold the violations, the distance of each column that could be compared, and the columns that could not.
+
+    The latter have a distribution in the baseline, and too few values.
+    """
 
     violations: list[Violation]
     drift: dict[str, float]
+    unmeasured: tuple[str, ...] = ()
 
 
 def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Comparison:
     """Compare finalized data with its baseline; a column with fewer values than `minimum` has no distance."""
     drift: dict[str, float] = {}
+    unmeasured: list[str] = []
     violations = list(_column_violations(current, baseline))
     for name, expectation in baseline.expectations.items():
         column, expected = current.profile.columns.get(name), baseline.columns.get(name)
@@ -54,10 +60,12 @@ def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Compar
         distance = _drift(column, expected, expectation, minimum) if expected else None
         if distance is not None:
             drift[name] = distance
+        elif expected and (expected.levels or expected.texts) and expectation.config.compare:
+            unmeasured.append(name)
         if expectation.config.evaluate:
             found = _cell_violations(column, expectation, baseline.rows, distance)
             violations += [Violation(name, check, description) for check, description in found]
-    return Comparison(violations, drift)
+    return Comparison(violations, drift, tuple(unmeasured))
 
 
 def _column_violations(current: PartialProfile, baseline: Baseline) -> Iterator[Violation]:

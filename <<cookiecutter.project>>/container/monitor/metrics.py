@@ -15,6 +15,7 @@ from container.monitor.baseline_file import Baseline
 from container.monitor.checks import Comparison
 from container.monitor.profile import ColumnProfile, TableProfile
 from container.monitor.settings import MetricDimensions
+from container.monitor.unusable import UnusableShare
 from container.runtime.files import write_atomically
 
 _FILE = "cloudwatch_metrics.jsonl"
@@ -41,6 +42,11 @@ def of_data(
         if name in comparison.drift:
             metrics.append({"MetricName": f"feature_baseline_drift_{name}", "Value": comparison.drift[name]})
     return _with_dimensions(metrics, dimensions)
+
+
+def of_unusable(unusable: UnusableShare | None, dimensions: MetricDimensions) -> list[Metric]:
+    """Return the metric of what can't be used, of which an alarm tells people, however few the rows are."""
+    return of_quality({unusable.metric: unusable.share} if unusable else {}, dimensions)
 
 
 def of_quality(scores: dict[str, float], dimensions: MetricDimensions) -> list[Metric]:

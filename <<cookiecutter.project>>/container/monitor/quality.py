@@ -8,12 +8,13 @@ from typing import Any
 from container.data.metrics import ERRORS
 from container.data.schema import Target
 from container.evaluation import quality as evaluation
-from container.monitor import baseline_file, metrics, report
+from container.monitor import baseline_file, metrics, report, unusable
 from container.monitor.capture import Counts
 from container.monitor.files import Document, write
 from container.monitor.ground_truth import Pairs, join
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
+from container.monitor.unusable import UnusableShare
 from container.runtime.errors import UsageError, UserError
 from container.runtime.paths import ResourceConfig
 
@@ -99,8 +100,8 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     constraints = baseline_file.document(settings.constraints) if settings.constraints else suggest(baseline)
     name = settings.constraints.name if settings.constraints else ""
     thresholds = thresholds_of(constraints, baseline, name)
-    counts = Counts()
-    pairs = join(settings.source, settings.ground_truth, settings.window, baseline.target, counts)
+    counts, truth = Counts(), Counts()
+    pairs = join(settings.source, settings.ground_truth, settings.window, baseline.target, counts, truth)
     rows = len(pairs.labels)
     measured = measure(pairs, baseline.target) if rows else {}
     statistics = {"version": 0.0, "dataset": {"item_count": rows}, baseline.section: measured}
@@ -108,8 +109,15 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     write(settings.output / "constraints.json", constraints)
     is_compared = rows >= settings.minimum
     violations = list(check(measured, thresholds, baseline)) if is_compared else []
-    names = _publish(measured if is_compared else {}, settings)
-    outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum)
+    lost = unusable.of_ground_truth(counts, truth)
+    if lost and lost.share > settings.max_unusable:
+        violations.insert(0, Violation(lost.check, lost.description(settings.max_unusable), lost.metric))
+    names = _publish(measured if is_compared else {}, lost, settings)
+    unmeasured = [each.metric for each in thresholds if not _is_measured(measured, each.metric)]
+    counts.corrupt += truth.corrupt
+    counts.other_files += truth.other_files
+    unmeasured = unmeasured if is_compared else []
+    outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum, unmeasured)
     report.write_outcome(settings.output, outcome)
     return outcome.message
 
@@ -147,9 +155,9 @@ def check(
 ) -> Iterator[Violation]:
     """Compare metrics with thresholds; a difference that chance explains, by both spreads, passes."""
     for threshold in thresholds:
-        metric = measured.get(threshold.metric)
-        if metric is None or "value" not in metric:
+        if not _is_measured(measured, threshold.metric):
             continue
+        metric = measured[threshold.metric]
         value, deviation = float(metric["value"]), float(metric["standard_deviation"])
         expected = baseline.statistics.get(threshold.metric, {}).get("standard_deviation", math.nan)
         excess = (value - threshold.value) * (1 if threshold.operator == _GREATER else -1)
@@ -181,9 +189,16 @@ def thresholds_of(constraints: Document, baseline: QualityBaseline, name: str) -
     return thresholds
 
 
-def _publish(measured: dict[str, Any], settings: Settings) -> list[str]:
+def _is_measured(measured: dict[str, Any], name: str) -> bool:
+    return math.isfinite(float(measured.get(name, {}).get("value", math.nan)))
+
+
+def _publish(measured: dict[str, Any], lost: UnusableShare | None, settings: Settings) -> list[str]:
     scores = {name: float(metric["value"]) for name, metric in measured.items() if "value" in metric}
-    published = metrics.of_quality(scores, settings.dimensions)
+    published = [
+        *metrics.of_quality(scores, settings.dimensions),
+        *metrics.of_unusable(lost, settings.dimensions),
+    ]
     return metrics.publish(published, settings.output, settings.cloudwatch_output, settings.window.end)
 
 
