@@ -33,7 +33,7 @@ DECISION_SECONDS = 60.0
 PERIODS = 3  # of the alarm, until it has seen what was published
 SLACK_SECONDS = 10.0
 MODEL_MONITOR = "model-monitor"
-UNUSABLE = ": unusable_"  # in a violation that is not drift, so that neither an alarm of drift nor a retraining follows
+UNUSABLE = ": unusable_"  # in a violation that raises no alarm of drift, and starts no retraining
 ANALYSED = ("Completed", "CompletedWithViolations")
 HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 

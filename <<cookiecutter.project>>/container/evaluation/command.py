@@ -12,7 +12,7 @@ import polars as pl
 from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
-from container.data.schema import IMAGE
+from container.data.schema import IMAGE, Schema
 from container.evaluation import champion, golden, importance, learning_curve, quality
 from container.images import CONFIDENCE
 from container.model_artifact import ModelArtifact
@@ -99,7 +99,9 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
     if archive.parent.is_dir():
         gate["champion"] = champion.measure(archive, schema, inputs.test)
         log("champion", **gate["champion"].get("metrics", gate["champion"]))
-    return Scores(quality.quality(labels, predictions.model, schema.target), gate)
+    report = quality.quality(labels, predictions.model, schema.target)
+    # The monitor reads ground truth by the schema of the target.
+    return Scores(report | {"schema": Schema(schema.target, ()).to_json()}, gate)
 
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:

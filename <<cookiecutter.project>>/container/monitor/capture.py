@@ -118,7 +118,7 @@ def events(chunks: Iterable[bytes], window: Window, counts: Counts) -> Iterator[
         counts.lines += len(values)
         for line in values:
             try:
-                event = line[MERGED] if MERGED in line else line
+                event = line.get(MERGED, line)
                 captured, metadata = event["captureData"], event["eventMetadata"]
                 inference = metadata.get("inferenceId")
                 if inference and inference.startswith(SYNTHETIC_PREFIXES):

@@ -1,5 +1,7 @@
 """From data, or from the partial profiles of several instances, to a baseline or to a comparison with one."""
 
+from collections.abc import Iterator
+
 from container.data import tables
 from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards, unusable
 from container.monitor.baseline import write_baseline
@@ -11,6 +13,7 @@ from container.monitor.profile import TableProfile
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
 from container.monitor.tables import batches
+from container.monitor.unusable import UnusableShare
 from container.monitor.worker import Task
 from container.monitor.worker_pool import WorkerPool
 from container.runtime.errors import UserError
@@ -82,16 +85,11 @@ def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Set
     comparison = checks.compare(profiled, baseline, settings.minimum) if is_compared else Comparison([], {})
     published = metrics.of_data(profile, comparison, baseline, settings.dimensions) if is_compared else []
     lost = unusable.of_records(counts, profile.rows)
-    violations = (
-        [Violation("Unusable records", lost.check, lost.description(settings.max_unusable))]
-        if (lost and lost.share > settings.max_unusable)
-        else []
-    )
     published += metrics.of_unusable(lost, settings.dimensions)
     outcome = Outcome(
         rows=profile.rows,
         compared=is_compared,
-        violations=[*violations, *comparison.violations],
+        violations=[*_of_unusable(lost, settings.max_unusable), *comparison.violations],
         counts=counts,
         metrics=metrics.publish(published, settings.output, settings.cloudwatch_output, settings.window.end),
         minimum=settings.minimum,
@@ -99,3 +97,8 @@ def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Set
     )
     report.write_outcome(settings.output, outcome)
     return outcome.message
+
+
+def _of_unusable(lost: UnusableShare | None, limit: float) -> Iterator[Violation]:
+    if lost and lost.share > limit:
+        yield Violation("Unusable records", "unusable_records_check", lost.description(limit))

@@ -42,7 +42,7 @@ def kolmogorov_smirnov(baseline: list[FloatArray], current: list[FloatArray], *,
 def l_infinity(baseline: Mapping[str, int], current: Mapping[str, int], total: int, *, robust: bool) -> float:
     """Return the largest difference of a text's share.
 
-    Other than in Deequ, new texts count together as well: many rare ones are not less of a drift than one.
+    Unlike in Deequ, new texts count together as well: many rare ones are as much of a drift as one.
     """
     size = sum(baseline.values())
     keys = baseline.keys() | current.keys()
@@ -57,8 +57,8 @@ def chi_squared(
     """Return the effect size of the chi-squared test, the root of its statistic a row (Cohen's w).
 
     The statistic itself grows with the rows and its p-value falls with the drift, so that neither can have
-    a threshold. As in Deequ, rare texts are joined. Other than in Deequ, which leaves them out, texts that the
-    baseline does not have are a category of their own, beyond the share that is expected of them.
+    a threshold. As in Deequ, rare texts are joined. Unlike in Deequ, which leaves them out, texts that the
+    baseline does not have are a category of their own, of which the share above the expected one counts.
     """
     size, listed = sum(baseline.values()), sum(current.get(key, 0) for key in baseline)
     expected = min(max(_unseen(baseline) + 0.5 / size, _MIN_EXPECTED / total), _MAX_UNSEEN)
@@ -83,7 +83,7 @@ def _new(baseline: Mapping[str, int], current: Mapping[str, int], total: int) ->
 
 
 def _unseen(baseline: Mapping[str, int]) -> float:
-    """Return the share of new texts that the baseline lets expect: that of texts which occur once (Good, 1953)."""
+    """Return the expected share of new texts: that of texts that occur once in the baseline (Good, 1953)."""
     return sum(count == 1 for count in baseline.values()) / sum(baseline.values())
 
 

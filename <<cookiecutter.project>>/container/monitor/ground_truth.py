@@ -1,8 +1,9 @@
 """Captured predictions joined with ground truth, by the caller's inference id or else SageMaker's event id.
 
 A line of ground truth is what SageMaker takes: `{"groundTruthData": {"data": "1.5", "encoding": "CSV"},
-"eventMetadata": {"eventId": "…"}, "eventVersion": "0"}`, or `inferenceId` for the caller's id. A request of several
-rows has a label a line, or a JSON array of them. A record that AWS's merge job has joined, with both, is read as well.
+"eventMetadata": {"eventId": "…"}, "eventVersion": "0"}`; the id may be called `inferenceId` too. A request of
+several rows has a label a line, or a JSON array of them. A record that AWS's merge job has joined, with both,
+is read as well.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from container.data import values
 from container.data.schema import Target
 from container.monitor import capture
 from container.monitor.capture import Counts, Side
@@ -30,6 +32,14 @@ class Pairs(NamedTuple):
     labels: FloatArray
     predicted: FloatArray
     complete: bool
+
+
+class Joined(NamedTuple):
+    """Hold what could be joined, and the counts of requests and of ground truth."""
+
+    pairs: Pairs
+    counts: Counts
+    truth: Counts
 
 
 @dataclass
@@ -67,13 +77,9 @@ class _Join:
         )
 
 
-def join(
-    source: Path, ground_truth: Path, window: Window, target: Target, counts: Counts, truth: Counts
-) -> Pairs:
-    """Join the predictions of one directory with the ground truth of another.
-
-    What does not fit is counted in `counts`, and the files and lines of ground truth in `truth`.
-    """
+def join(source: Path, ground_truth: Path, window: Window, target: Target) -> Joined:
+    """Join the predictions of one directory with the ground truth of another; count what does not fit."""
+    counts, truth = Counts(), Counts()
     truths = _truths_by_id(ground_truth, truth)
     joined = _Join(target)
     for chunks in _blocks(source, counts):
@@ -87,7 +93,7 @@ def join(
                 counts.labelled += 1
                 _add(joined, captured.get("endpointOutput"), own, counts)
     counts.unreadable_truth, counts.unmatched = truth.unparsable, len(truths)
-    return joined.pairs()
+    return Joined(joined.pairs(), counts, truth)
 
 
 def _is_in_window(metadata: dict[str, Any], window: Window, counts: Counts) -> bool:
@@ -167,13 +173,22 @@ def _from_label(cells: list[Any], target: Target, classes: tuple[str, ...]) -> t
     """Return the probabilities of a label, with or without its confidence, or of a probability alone."""
     label, *confidence = cells
     text, is_binary = str(label).strip(), len(classes) == 2  # noqa: PLR2004 - a pair of classes
-    if is_binary and text not in target.codes:
-        share = finite_number(text)  # as XGBoost's container responds: the probability of the second class
-        if not 0 <= share <= 1:
-            raise ValueError(f"{text} is neither a class nor a probability")
-        return [1 - share, share], True
-    values, sure = [0.0] * len(classes), finite_number(confidence[0]) if confidence and is_binary else 1.0
-    values[target.codes[text]] = sure
+    code, share = target.labels.find(text), values.number(text)
+    if (
+        is_binary
+        and text not in target.codes
+        and share is not None
+        and 0 <= share <= 1
+        and code in {None, share}
+    ):
+        return [
+            1 - share,
+            share,
+        ], True  # as XGBoost's container responds: the probability of the second class
+    if code is None:
+        raise ValueError(f"{text} is not a class")
+    shares, sure = [0.0] * len(classes), finite_number(confidence[0]) if confidence and is_binary else 1.0
+    shares[code] = sure
     if is_binary:
-        values[1 - target.codes[text]] = 1 - sure
-    return values, bool(confidence) and is_binary
+        shares[1 - code] = 1 - sure
+    return shares, bool(confidence) and is_binary

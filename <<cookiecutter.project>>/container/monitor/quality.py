@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from container.data.metrics import ERRORS
-from container.data.schema import Target
+from container.data.schema import Schema, Target
 from container.evaluation import quality as evaluation
 from container.monitor import baseline_file, metrics, report, unusable
-from container.monitor.capture import Counts
 from container.monitor.files import Document, write
 from container.monitor.ground_truth import Pairs, join
 from container.monitor.report import Outcome
@@ -78,6 +77,8 @@ class QualityBaseline:
             raise UserError(f"{name} has none of {', '.join(_TASKS)}: give the evaluation.json of the model")
         statistics = content[section]
         task = _TASKS[section]
+        if "schema" in content:
+            return cls(Schema.from_json(content["schema"]).target, section, statistics)
         classes = None if task == "regression" else tuple(map(str, statistics.get("confusion_matrix", {})))
         if classes is not None and len(classes) < 2:  # noqa: PLR2004 - one class needs no model
             raise UserError(f"{name} has no confusion_matrix, which names the classes")
@@ -100,8 +101,7 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     constraints = baseline_file.document(settings.constraints) if settings.constraints else suggest(baseline)
     name = settings.constraints.name if settings.constraints else ""
     thresholds = thresholds_of(constraints, baseline, name)
-    counts, truth = Counts(), Counts()
-    pairs = join(settings.source, settings.ground_truth, settings.window, baseline.target, counts, truth)
+    pairs, counts, truth = join(settings.source, settings.ground_truth, settings.window, baseline.target)
     rows = len(pairs.labels)
     measured = measure(pairs, baseline.target) if rows else {}
     statistics = {"version": 0.0, "dataset": {"item_count": rows}, baseline.section: measured}
@@ -111,12 +111,13 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     violations = list(check(measured, thresholds, baseline)) if is_compared else []
     lost = unusable.of_ground_truth(counts, truth)
     if lost and lost.share > settings.max_unusable:
-        violations.insert(0, Violation(lost.check, lost.description(settings.max_unusable), lost.metric))
+        violations.insert(0, _of_unusable(lost, settings.max_unusable))
     names = _publish(measured if is_compared else {}, lost, settings)
-    unmeasured = [each.metric for each in thresholds if not _is_measured(measured, each.metric)]
+    unmeasured = [
+        each.metric for each in thresholds if is_compared and not _is_measured(measured, each.metric)
+    ]
     counts.corrupt += truth.corrupt
     counts.other_files += truth.other_files
-    unmeasured = unmeasured if is_compared else []
     outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum, unmeasured)
     report.write_outcome(settings.output, outcome)
     return outcome.message
@@ -187,6 +188,10 @@ def thresholds_of(constraints: Document, baseline: QualityBaseline, name: str) -
         if threshold.operator not in {_GREATER, _LESS}:
             raise UserError(f"{name}: {threshold.metric} must be {_GREATER} or {_LESS}")
     return thresholds
+
+
+def _of_unusable(lost: UnusableShare, limit: float) -> Violation:
+    return Violation("unusable_ground_truth_check", lost.description(limit), lost.metric)
 
 
 def _is_measured(measured: dict[str, Any], name: str) -> bool:

@@ -13,10 +13,9 @@ _OF_GROUND_TRUTH = ("mismatched", "missing_body", "unreadable", "unreadable_trut
 
 @dataclass(frozen=True)
 class UnusableShare:
-    """Hold a share by the name of its metric, the check that it breaks above a limit, and what it consists of."""
+    """Hold a share by the name of its metric, and its reasons."""
 
     metric: str
-    check: str
     subject: str
     share: float
     reasons: list[str]
@@ -41,15 +40,15 @@ def of_records(counts: Counts, rows: int) -> UnusableShare | None:
     records = counts.unparsable + counts.missing_body + counts.unreadable, captured
     share = _chance(files, records, (counts.too_few_columns, rows + counts.too_few_columns))
     reasons = left_out(counts, _OF_RECORDS)
-    return UnusableShare("unusable_records_share", "unusable_records_check", "captured data", share, reasons)
+    return UnusableShare("unusable_records_share", "captured data", share, reasons)
 
 
 def of_ground_truth(counts: Counts, truth: Counts) -> UnusableShare | None:
     """Return the share of the ground truth of captured requests that has no prediction to be compared with.
 
     Requests without ground truth do not count, since it may come later. None when there is no ground truth.
-    `truth` counts the files, lines and ids of ground truth. Where none of the ids is that of a captured request,
-    the share is 1.
+    `truth` counts the files, lines and ids of ground truth. Where no captured request has one of the ids, the
+    share is 1.
     """
     files = _files(truth)
     if not files[0] and not truth.lines and not counts.labelled:
@@ -59,9 +58,7 @@ def of_ground_truth(counts: Counts, truth: Counts) -> UnusableShare | None:
     if truth.labelled and counts.unmatched == truth.labelled and not counts.labelled:
         share = 1.0 if counts.lines > counts.synthetic else share
     reasons = [*left_out(truth, ("corrupt", "other_files")), *left_out(counts, _OF_GROUND_TRUTH)]
-    return UnusableShare(
-        "unusable_ground_truth_share", "unusable_ground_truth_check", "ground truth", share, reasons
-    )
+    return UnusableShare("unusable_ground_truth_share", "ground truth", share, reasons)
 
 
 def _files(counts: Counts) -> tuple[int, int]:
