@@ -70,7 +70,7 @@ def chi_squared(
 def _among_known(
     baseline: Mapping[str, int], current: Mapping[str, int], size: int, listed: int, *, robust: bool
 ) -> float:
-    """Return the statistic a row of the texts of the baseline, of which there are `size` and `listed` rows."""
+    """Return the statistic a row of the texts of the baseline, which `size` and `listed` rows have."""
     pairs = _join([(count / size, current.get(key, 0) / listed) for key, count in baseline.items()], listed)
     statistic = sum((share - expected) ** 2 / expected for expected, share in pairs)
     chance = _quantile(len(pairs) - 1) * (size + listed) / (size * listed) if robust else 0.0

@@ -46,7 +46,7 @@ def of_records(counts: Counts, rows: int) -> UnusableShare | None:
 def of_ground_truth(counts: Counts, truth: Counts) -> UnusableShare | None:
     """Return the share of the ground truth of captured requests that has no prediction to be compared with.
 
-    Requests without ground truth do not count, since it may come later. None when there is no ground truth.
+    Requests without ground truth do not count, since it may come later. None without ground truth.
     `truth` counts the files, lines and ids of ground truth. Where no captured request has one of the ids, the
     share is 1.
     """

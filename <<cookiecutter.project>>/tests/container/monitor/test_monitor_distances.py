@@ -92,7 +92,7 @@ def test_chi_squared_distance_is_the_effect_size() -> None:
 @pytest.mark.parametrize("texts", [1, 100])
 @pytest.mark.parametrize("listed", [True, False])
 def test_new_texts_are_a_drift(distance: CategoricalDistance, texts: int, listed: bool) -> None:  # noqa: FBT001 - a parameter of the cases
-    """In few texts or many, and where too many are counted to be listed: half of the rows is far, all is farther."""
+    """In few texts or many, and where these are too many to be listed; all new is farther than half."""
     baseline = dict.fromkeys(map(str, range(100)), 10)
     new = {f"new{n}": 500 // texts for n in range(texts)} if listed else {}
     half = distance(baseline, dict.fromkeys(baseline, 5) | new, 1000, robust=True)
@@ -108,7 +108,7 @@ def test_new_texts_are_a_category_beyond_their_expected_share() -> None:
 
 @pytest.mark.parametrize("distance", [l_infinity, chi_squared])
 def test_a_few_new_texts_are_expected_where_the_baseline_has_rare_ones(distance: CategoricalDistance) -> None:
-    """Of 1,000 rows twenty have a text of their own, so about twenty in a thousand later rows have a new one."""
+    """Twenty of 1,000 rows have a text of their own, so about twenty of 1,000 later rows have a new one."""
     common = {"a": 490, "b": 490}
     baseline = common | {f"rare{n}": 1 for n in range(20)}
     assert distance(baseline, common | {f"new{n}": 1 for n in range(20)}, 1000, robust=True) < 0.1

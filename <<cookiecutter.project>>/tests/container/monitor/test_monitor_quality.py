@@ -239,7 +239,7 @@ def test_requests_without_ground_truth_are_no_fault(run: Run) -> None:
 
 
 def test_ground_truth_is_found_by_either_id(run: Run) -> None:
-    """It may name the caller's id as capture does, or SageMaker's although the caller gave one; or be merged."""
+    """It may have the caller's id as capture does, or SageMaker's beside the caller's; or be merged."""
     sent, truths = asked(labelled(600, 0.1))
     for n, (request, each) in enumerate(zip(sent, truths, strict=True)):
         request["eventMetadata"]["eventId"] = f"e{n}"
