@@ -85,7 +85,7 @@ def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Set
     comparison = checks.compare(profiled, baseline, settings.minimum) if is_compared else Comparison([], {})
     published = metrics.of_data(profile, comparison, baseline, settings.dimensions) if is_compared else []
     lost = unusable.of_records(counts, profile.rows)
-    published += metrics.of_unusable(lost, settings.dimensions)
+    published += metrics.of_quality({lost.metric: lost.share} if lost else {}, settings.dimensions)
     outcome = Outcome(
         rows=profile.rows,
         compared=is_compared,

@@ -15,7 +15,6 @@ from container.monitor.baseline_file import Baseline
 from container.monitor.checks import Comparison
 from container.monitor.profile import ColumnProfile, TableProfile
 from container.monitor.settings import MetricDimensions
-from container.monitor.unusable import UnusableShare
 from container.runtime.files import write_atomically
 
 _FILE = "cloudwatch_metrics.jsonl"
@@ -44,13 +43,8 @@ def of_data(
     return _with_dimensions(metrics, dimensions)
 
 
-def of_unusable(unusable: UnusableShare | None, dimensions: MetricDimensions) -> list[Metric]:
-    """Return the metric of what can't be used, of which an alarm tells people, however few the rows are."""
-    return of_quality({unusable.metric: unusable.share} if unusable else {}, dimensions)
-
-
 def of_quality(scores: dict[str, float], dimensions: MetricDimensions) -> list[Metric]:
-    """Return a CloudWatch metric for each score of a model."""
+    """Return a CloudWatch metric for each score of a model or share of data."""
     metrics = [{"MetricName": name, "Value": value} for name, value in scores.items()]
     return _with_dimensions(metrics, dimensions)
 

@@ -111,7 +111,8 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     violations = list(check(measured, thresholds, baseline)) if is_compared else []
     lost = unusable.of_ground_truth(counts, truth)
     if lost and lost.share > settings.max_unusable:
-        violations.insert(0, _of_unusable(lost, settings.max_unusable))
+        text = lost.description(settings.max_unusable)
+        violations.insert(0, Violation("unusable_ground_truth_check", text, lost.metric))
     names = _publish(measured if is_compared else {}, lost, settings)
     unmeasured = [
         each.metric for each in thresholds if is_compared and not _is_measured(measured, each.metric)
@@ -190,20 +191,14 @@ def thresholds_of(constraints: Document, baseline: QualityBaseline, name: str) -
     return thresholds
 
 
-def _of_unusable(lost: UnusableShare, limit: float) -> Violation:
-    return Violation("unusable_ground_truth_check", lost.description(limit), lost.metric)
-
-
 def _is_measured(measured: dict[str, Any], name: str) -> bool:
     return math.isfinite(float(measured.get(name, {}).get("value", math.nan)))
 
 
 def _publish(measured: dict[str, Any], lost: UnusableShare | None, settings: Settings) -> list[str]:
     scores = {name: float(metric["value"]) for name, metric in measured.items() if "value" in metric}
-    published = [
-        *metrics.of_quality(scores, settings.dimensions),
-        *metrics.of_unusable(lost, settings.dimensions),
-    ]
+    scores |= {lost.metric: lost.share} if lost else {}
+    published = metrics.of_quality(scores, settings.dimensions)
     return metrics.publish(published, settings.output, settings.cloudwatch_output, settings.window.end)
 
 

@@ -165,7 +165,7 @@ def share_and_checks(found: dict[str, Any]) -> tuple[float, list[str]]:
 
 def large(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return predictions that are wrong by 400 where the ground truth is written as 1,234.5."""
-    labels = [round(5.5 + 1.5 * n, 1) for n in range(count)]
+    labels = [round(5.5 + 3.0 * n, 1) for n in range(count)]
     sent = [
         record("1", inference=f"i{n}", answer=repr(label + 400 * (label > 999)))
         for n, label in enumerate(labels)
@@ -175,16 +175,16 @@ def large(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 def test_ground_truth_that_cannot_be_read_is_a_violation(run: Run) -> None:
     """Otherwise the model would be judged by the rows where it is right."""
-    baseline = evaluation(REGRESSION, [(5.5 + 1.5 * n, 5.5 + 1.5 * n) for n in range(1500)])
-    found = run(*large(1500), baseline)
+    baseline = evaluation(REGRESSION, [(5.5 + 3.0 * n, 5.5 + 3.0 * n) for n in range(750)])
+    found = run(*large(750), baseline)
     share, checks = share_and_checks(found)
     assert (share, checks) == (
-        found["summary"]["counts"]["mismatched"] / 1500,
+        found["summary"]["counts"]["mismatched"] / 750,
         ["unusable_ground_truth_check"],
     )
     assert found["summary"]["status"] == "CompletedWithViolations"
     assert (
-        "requests whose ground truth does not fit: 837"
+        "requests whose ground truth does not fit: 418"
         in found["constraint_violations"]["violations"][0]["description"]
     )
 
@@ -192,16 +192,16 @@ def test_ground_truth_that_cannot_be_read_is_a_violation(run: Run) -> None:
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_ground_truth_is_read_by_the_number_format_of_the_target(quote: str, run: Run) -> None:
     """The evaluation carries the schema of the target; a cell with a comma may lack its quotes."""
-    sent, truths = large(1500)
+    sent, truths = large(750)
     for each in truths:
         each["groundTruthData"]["data"] = quote + each["groundTruthData"]["data"] + quote
     target = Target("t", "regression", number_format=NumberFormat(group=",", sign="$"))
-    baseline = evaluation(REGRESSION, [(5.5 + 1.5 * n, 5.5 + 1.5 * n) for n in range(1500)])
+    baseline = evaluation(REGRESSION, [(5.5 + 3.0 * n, 5.5 + 3.0 * n) for n in range(750)])
     found = run(sent, truths, baseline | {"schema": Schema(target, ()).to_json()})
     share, checks = share_and_checks(found)
-    assert (share, found["summary"]["rows"]) == (0.0, 1500)
+    assert (share, found["summary"]["rows"]) == (0.0, 750)
     assert found["statistics"]["regression_metrics"]["rmse"]["value"] == pytest.approx(
-        400 * math.sqrt(837 / 1500)
+        400 * math.sqrt(418 / 750)
     )
     assert "GreaterThanThreshold" in checks
 
@@ -269,13 +269,18 @@ def test_labels_are_compared_by_the_one_rule(
     classes: tuple[str, ...], spelled: tuple[str, ...], run: Run
 ) -> None:
     """An answer is a class as it was written in training, and ground truth one that is equal to it."""
-    codes = [n % len(classes) for n in range(600)]
+    codes = [n % len(classes) for n in range(120)]
     made = [code if n % 2 else 0 for n, code in enumerate(codes)]
     target = Target.of_classes("t", classes)
     baseline = evaluation(target, [(float(code), np.eye(len(classes))[code]) for code in codes])
     sent = [record("1", inference=f"i{n}", answer=f"{classes[code]},0.9") for n, code in enumerate(made)]
-    found = run(sent, [ground_truth(f"i{n}", spelled[code]) for n, code in enumerate(codes)], baseline)
-    right = sum(code == answer for code, answer in zip(codes, made, strict=True)) / 600
+    found = run(
+        sent,
+        [ground_truth(f"i{n}", spelled[code]) for n, code in enumerate(codes)],
+        baseline,
+        minimum_records="100",
+    )
+    right = sum(code == answer for code, answer in zip(codes, made, strict=True)) / 120
     assert found["statistics"][quality.SECTIONS[target.task]]["accuracy"]["value"] == pytest.approx(right)
     assert share_and_checks(found)[0] == 0.0
 
@@ -294,18 +299,25 @@ def test_answers_of_other_containers_are_classes_or_probabilities(
 ) -> None:
     """A number is the probability of the second class, unless another class is equal to it."""
     baseline = evaluation(
-        Target.of_classes("t", classes), [(float(n % 2), np.eye(2)[n % 2]) for n in range(600)]
+        Target.of_classes("t", classes), [(float(n % 2), np.eye(2)[n % 2]) for n in range(120)]
     )
-    sent = [record("1", inference=f"i{n}", answer=answer) for n in range(600)]
-    found = run(sent, [ground_truth(f"i{n}", classes[1]) for n in range(600)], baseline)
+    sent = [record("1", inference=f"i{n}", answer=answer) for n in range(120)]
+    found = run(
+        sent, [ground_truth(f"i{n}", classes[1]) for n in range(120)], baseline, minimum_records="100"
+    )
     assert found["statistics"]["binary_classification_metrics"]["accuracy"]["value"] == accuracy
 
 
 def test_an_answer_that_is_neither_class_nor_probability_is_counted(run: Run) -> None:
     """A share of 7 would be a probability of -6."""
-    sent = [record("1", inference=f"i{n}", answer="7") for n in range(600)]
-    truths = [ground_truth(f"i{n}", "yes") for n in range(600)]
-    found = run(sent, truths, evaluation(BINARY, [(float(n % 2), np.eye(2)[n % 2]) for n in range(600)]))
+    sent = [record("1", inference=f"i{n}", answer="7") for n in range(120)]
+    truths = [ground_truth(f"i{n}", "yes") for n in range(120)]
+    found = run(
+        sent,
+        truths,
+        evaluation(BINARY, [(float(n % 2), np.eye(2)[n % 2]) for n in range(120)]),
+        minimum_records="100",
+    )
     assert share_and_checks(found) == (1.0, ["unusable_ground_truth_check"])
 
 
