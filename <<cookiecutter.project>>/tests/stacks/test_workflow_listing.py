@@ -54,6 +54,7 @@ def test_takes_every_file_for_an_image_model() -> None:
         [*objects, an_object("raw/empty.png", size=0), an_object("raw/cat/", size=0)], workload="image"
     )
     assert found["Files"] == [*names, "empty.png"]
+    assert found["Newest"]["Key"] == "raw/f.lst"
 
 
 def test_takes_the_configured_interval_only() -> None:
