@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import polars as pl
@@ -42,27 +42,27 @@ def find(files: Iterable[tuple[Path, str]], target: str) -> list[LabelledFile]:
 
 def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], bool]:
     types = pl.read_parquet_schema(path)
-    rows, column = _Rows(path, _cells(types, name)), _label_column(types, name, target)
+    image, column = _image_column(types, name), _label_column(types, name, target)
     classes = dict(enumerate(_class_names(path, column)))
     cells = _scan(path).select(pl.col(column) if classes else pl.col(column).cast(pl.String))
-    labels = [classes.get(cell, "") if classes else cell for cell in cells.collect().to_series()]
+    labels = [
+        classes.get(cell, "") if classes else (cell or "").strip() for cell in cells.collect().to_series()
+    ]
     return [
         LabelledFile(
             f"{name}/{row:07}",
-            sources.normalise_label(label.strip()) if label else "",
-            partial(rows.read if label else _unlabelled, row),
+            sources.normalise_label(label),
+            partial(_read, path, image, row) if label else partial(_refuse, row),
         )
         for row, label in enumerate(labels)
     ], bool(classes)
 
 
-def _cells(types: Mapping[str, pl.DataType], name: str) -> pl.Expr:
-    """Return the column of encoded images."""
+def _image_column(types: Mapping[str, pl.DataType], name: str) -> str:
     found = [
-        pl.col(column) if isinstance(kind, pl.Binary) else pl.col(column).struct.field(_BYTES)
+        column
         for column, kind in types.items()
-        if isinstance(kind, pl.Binary)
-        or (isinstance(kind, pl.Struct) and pl.Field(_BYTES, pl.Binary) in kind.fields)
+        if kind == pl.Binary or (isinstance(kind, pl.Struct) and pl.Field(_BYTES, pl.Binary) in kind.fields)
     ]
     if len(found) != 1:
         raise UserError(
@@ -96,26 +96,22 @@ def _scan(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
 
-class _Rows:
-    """Read the cells of a column, a chunk at a time."""
-
-    def __init__(self, path: Path, cells: pl.Expr) -> None:
-        self.path, self.cells = path, cells
-        self.start, self.chunk = -1, pl.Series()
-
-    def read(self, row: int) -> bytes:
-        start = row - row % CHUNK
-        if start != self.start:
-            try:
-                self.chunk = _scan(self.path).select(self.cells).slice(start, CHUNK).collect().to_series()
-            except _ERRORS as error:
-                raise ImageError("corrupt", f"its row can't be read: {error}") from error
-            self.start = start
-        body: bytes | None = self.chunk[row - start]
-        if body is None:
-            raise ImageError("missing", "its cell has no bytes")
-        return sources.check_size(body)
+@lru_cache(maxsize=1)
+def _chunk(path: Path, column: str, start: int) -> pl.Series:
+    """Return some cells of encoded images; rows are read in their order, so one chunk is enough."""
+    cells = _scan(path).select(column).slice(start, CHUNK).collect().to_series()
+    return cells.struct.field(_BYTES) if isinstance(cells.dtype, pl.Struct) else cells
 
 
-def _unlabelled(row: int) -> bytes:
+def _read(path: Path, column: str, row: int) -> bytes:
+    try:
+        body: bytes | None = _chunk(path, column, row - row % CHUNK)[row % CHUNK]
+    except _ERRORS as error:
+        raise ImageError("corrupt", f"its row can't be read: {error}") from error
+    if body is None:
+        raise ImageError("missing", "its cell has no bytes")
+    return sources.check_size(body)
+
+
+def _refuse(row: int) -> bytes:
     raise ImageError("no-label", f"row {row} has no label")
