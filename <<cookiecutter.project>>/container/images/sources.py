@@ -19,6 +19,21 @@ from container.images.decode import NAMES, ImageError
 from container.runtime.errors import UserError
 
 SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# Images that are not read, whose folders are classes none the less.
+_OTHER_SUFFIXES = (
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jxl",
+    ".svg",
+    ".eps",
+    ".psd",
+    ".tga",
+    ".ppm",
+    ".pgm",
+    ".dng",
+)
 # How files of these formats begin, whatever their names.
 _STARTS = re.compile(
     rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|GIF8[79]a", re.DOTALL
@@ -104,9 +119,8 @@ def find(directory: Path, target: str = "") -> Found:
     if not result:
         raise UserError(
             f"no image in {directory}{_examples(skipped)}: the data must be a zip or a folder of {NAMES} "
-            "files, with a .lst "
-            "(index, label, path; separated by tabs) or one folder for each label, or Parquet files with "
-            "a column of encoded images and one of labels"
+            "files, with a .lst (index, label, path; separated by tabs) or one folder for each label, or "
+            "Parquet files with a column of encoded images and one of labels"
         )
     return Found(sorted(result, key=lambda image: image.name), tuple(skipped), labels)
 
@@ -125,14 +139,20 @@ def _labelled(sources: Iterable[Source], skipped: list[SkippedFile]) -> tuple[li
                 paths[name], readers[name] = PurePosixPath(path).parent.parts, reader
             elif path not in lists and name not in named:
                 skipped.append(SkippedFile(name, NOT_LISTED, "no list names it"))
-    pictures = {name: parts for name, parts in paths.items() if _is_image(name, readers[name])}
-    if not pictures:
+    readable = {name for name, reader in readers.items() if _is_image(name, reader)}
+    if not readable:
         skipped += [_other_format(name) for name in paths]
         return result, ""
+    pictures = {
+        name: parts
+        for name, parts in paths.items()
+        if name in readable or name.lower().endswith(_OTHER_SUFFIXES)
+    }
     level = folders.level(pictures)
+    above = {parts[:level] for parts in pictures.values()}
     for name, parts in paths.items():
-        if len(parts) > level:
-            read = readers[name] if name in pictures else partial(_refuse, name)
+        if len(parts) > level and parts[:level] in above:
+            read = readers[name] if name in readable else partial(_refuse, name)
             result.append(LabelledFile(name, parts[level], read))
         else:
             skipped.append(_other_format(name))
