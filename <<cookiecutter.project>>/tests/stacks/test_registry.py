@@ -147,7 +147,7 @@ def test_a_package_without_a_decision_answers_nothing(event: dict[str, Any]) -> 
     ("is_described", "begin"), [(True, "rmse 1. Warning: few.\n\n"), (False, "The model")]
 )
 def test_who_is_asked_reads_what_the_evaluation_found(begin: str, *, is_described: bool) -> None:
-    """The message has the package's description, or says that it has none; without it the approval waits too."""
+    """The message has the package's description, or says that it has none. No failure stops an approval."""
     for refuses in ("", "States.ALL"):
         world = World(is_described=is_described, refuses=refuses)
         assert world.run(ASKED)["Result"] == "NothingToDo"
