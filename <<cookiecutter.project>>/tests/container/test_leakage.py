@@ -1,5 +1,6 @@
 """A feature that is an id or a copy of the target is named where it carries nearly all importance."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 
 from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
-from container.evaluation import leakage, splits
+from container.evaluation import command, leakage, splits
+from container.model_artifact import ModelArtifact
 from container.runtime.typing import FloatArray
 
 ROWS = 300
@@ -122,3 +124,16 @@ def test_classes_with_few_test_rows_are_named() -> None:
     (warning,) = splits.warnings(counted)
     assert "fewer than 10 rows of 'b' (9), 'c' (2), 'd' (1) and 1 more: " in warning
     assert list(splits.warnings({"rows": {"test": 100}, "classes": {"a": {"test": 10}}})) == []
+
+
+def test_a_missing_comparison_is_a_warning() -> None:
+    """The person who approves reads why, in one line, before the other warnings."""
+    split = TabularDataset(pl.DataFrame(), np.ones((5, 1)), np.ones(5))
+    unused: Any = None
+    model = ModelArtifact(Schema(NUMBER, (Feature("a", "numeric"),)), unused, "any")
+    inputs = command.Inputs(Path(), Path(), model, split, split, split)
+    gate = {"champion": {"fault": "it asks for the column 'a\x07b'"}}
+    scores = command.Scores({}, splits.count({"test": np.ones(5)}, NUMBER), gate)
+    warnings = command.warnings(inputs, scores, command.Explanations({}, None, None))
+    assert warnings[0] == "The model was not compared with production's: it asks for the column 'a b'."
+    assert len(warnings) == 2
