@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from container import model_artifact
 from container.data import metrics
 from container.data.dataset import Dataset
@@ -17,13 +20,14 @@ MAX_FAULT = 300  # characters: a state machine reads the file that contains them
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold {"metrics": …} on the test rows and the predictions of these, or {"fault": …} without predictions.
+    """Hold {"metrics": …} on test rows and the predictions of these, or {"fault": …} without predictions.
 
     The fault is a line on why the two models can't be compared.
     """
 
     report: dict[str, Any]
     predicted: FloatArray | None = None
+    rows: NDArray[np.int64] | None = None  # their indices in the test split; None for all
 
 
 def measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:

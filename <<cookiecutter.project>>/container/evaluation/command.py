@@ -3,7 +3,6 @@
 import csv
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,7 @@ from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
 from container.data.schema import IMAGE
-from container.evaluation import (
-    champion,
-    golden,
-    importance,
-    intervals,
-    leakage,
-    learning_curve,
-    quality,
-    sentences,
-    splits,
-)
+from container.evaluation import champion, golden, importance, intervals, learning_curve, quality, warnings
 from container.evaluation.champion import Comparison
 from container.images import CONFIDENCE
 from container.model_artifact import ModelArtifact
@@ -46,17 +35,19 @@ class Inputs:
     validation: Dataset
     test: Dataset
 
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        """Return the splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, by two models.
-
-    The champion's are beside them where the job has one.
-    """
+    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, of the models."""
 
     model: FloatArray
     naive: FloatArray
-    champion: Comparison | None
+    champion: Comparison | None  # where the job has one
 
 
 @dataclass(frozen=True)
@@ -118,16 +109,31 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
         "rows": len(labels),
         "task": target.task,
     }
-    own = intervals.of_metrics(measured, labels, predictions.model, target)
+    own = intervals.of_metrics(labels, predictions.model, target)
     gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
-    report: Report = {**intervals.METHOD, **_counted(inputs), "metrics": own}
+    report: Report = {
+        **intervals.METHOD,
+        **warnings.count(inputs.splits, inputs.model.schema),
+        "metrics": own,
+    }
     if predictions.champion is not None:
-        differences = _differences(inputs, predictions, measured)
-        said = {name: intervals.describe_difference(name, each) for name, each in differences.items()}
-        gate["champion"] = predictions.champion.report | ({"differences": said} if said else {})
-        report["differences"] = differences
+        gate["champion"], report["differences"] = compare(inputs, predictions.model, predictions.champion)
         log("champion", **predictions.champion.report.get("metrics", predictions.champion.report))
     return Scores(quality.quality(labels, predictions.model, target), report, gate)
+
+
+def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[Report, Report]:
+    """Return the champion's part of gate.json, and the differences from the champion with their intervals."""
+    if theirs.predicted is None:
+        return theirs.report, {}
+    rows = slice(None) if theirs.rows is None else theirs.rows
+    labels, ours, target = inputs.test.target[rows], predicted[rows], inputs.model.schema.target
+    measured = metrics.scores(labels, ours, target)
+    known = theirs.report["metrics"]
+    apart = {name: value - known[name] for name, value in measured.items() if name in known}
+    found = intervals.of_differences(apart, labels, ours, theirs.predicted, target)
+    said = {name: intervals.describe_difference(name, each, len(labels)) for name, each in found.items()}
+    return {**theirs.report, "challenger": measured, "rows": len(labels), "differences": said}, found
 
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
@@ -139,23 +145,12 @@ def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
     )
 
 
-def warnings(inputs: Inputs, scores: Scores, explanations: Explanations) -> list[str]:
-    """List what a person should know before the model serves, in plain sentences."""
-    known = (inputs.train, inputs.validation, inputs.test)
-    fault = sentences.printable(scores.gate.get("champion", {}).get("fault", ""))
-    return [
-        *([f"The model was not compared with production's: {fault}."] if fault else []),
-        *splits.warnings(scores.intervals),
-        *leakage.warnings(explanations.importance, inputs.model.schema, known),
-    ]
-
-
 def write(
     output: Path, inputs: Inputs, predictions: Predictions, scores: Scores, explanations: Explanations
 ) -> None:
     """Write every report, gate.json with their names, differences.csv and an image model's baseline."""
     output.mkdir(parents=True, exist_ok=True)
-    cautions = {"warnings": warnings(inputs, scores, explanations)}
+    cautions = {"warnings": list_warnings(inputs, scores, explanations.importance)}
     for message in cautions["warnings"]:
         log("warning", message=message)
     reports = {
@@ -174,21 +169,14 @@ def write(
         _write_baseline(inputs.source / "baseline", predictions.model, output)
 
 
-def _counted(inputs: Inputs) -> Report:
-    known = {"train": inputs.train, "validation": inputs.validation, "test": inputs.test}
-    labels = {name: split.target for name, split in known.items()}
-    return splits.count(labels, inputs.model.schema.target)
-
-
-def _differences(inputs: Inputs, predictions: Predictions, measured: Mapping[str, float]) -> Report:
-    """Return the intervals of the metrics less the champion's; none where it could not be measured."""
-    compared = predictions.champion
-    if compared is None or compared.predicted is None:
-        return {}
-    theirs = compared.report["metrics"]
-    apart = {name: value - theirs[name] for name, value in measured.items() if name in theirs}
-    target = inputs.model.schema.target
-    return intervals.of_differences(apart, inputs.test.target, predictions.model, compared.predicted, target)
+def list_warnings(inputs: Inputs, scores: Scores, explained: Report | None) -> list[str]:
+    """List what a person should know before the model serves, in plain sentences."""
+    fault = warnings.printable(scores.gate.get("champion", {}).get("fault", ""))
+    return [
+        *([f"The model was not compared with production's: {fault}."] if fault else []),
+        *warnings.few_rows(scores.intervals),
+        *warnings.leaks(explained, inputs.model.schema, inputs.splits),
+    ]
 
 
 def _learning_curve(inputs: Inputs) -> Report | None:

@@ -207,10 +207,10 @@ def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> No
     assert jobs.evaluate().returncode == 0
     gate = read(jobs.output("evaluate") / "evaluation/gate.json")
     differences = gate["champion"].pop("differences")
-    assert gate["champion"] == {"metrics": gate["metrics"]}
+    assert gate["champion"] == {"metrics": gate["metrics"], "challenger": gate["metrics"], "rows": 48}
     assert differences.keys() == gate["metrics"].keys()
     assert differences["rmse"] == (
-        "Its rmse less that of the champion on the same rows is 0, 95 % interval 0 to 0, "
+        "Its rmse less that of the champion on the same 48 rows is 0, 95 % interval 0 to 0, "
         "which contains zero: either may be the better one."
     )
 

@@ -82,11 +82,11 @@ def compare(
 ) -> tuple[str, str]:
     """Return the state after the comparison, and the cause of a refusal."""
     comparison = "less" if metric == "rmse" else "greater"
-    measured = {"Metric": metric, "Comparison": comparison, "Value": value, "Limit": 1.0}
+    measured = {"Metric": metric, "Comparison": comparison, "Value": -1.0, "Limit": 1.0}
     bound: dict[str, Any] = {
-        "evaluation": {"champion": {"differences": {metric: "The interval contains zero."}}},
+        "evaluation": {"champion": {"rows": 48, "differences": {metric: "The interval contains zero."}}},
         "settings": {"Gate": {"Champion": rule, "Margin": margin}, "Reason": "drift"},
-        "measured": measured | ({} if champion is None else {"Champion": champion}),
+        "measured": measured | ({} if champion is None else {"Champion": champion, "Challenger": value}),
         "champion": "execution-1",
     }
     chosen, _ = choose("CompareWithChampion", {}, **bound)
@@ -122,11 +122,25 @@ def test_a_model_is_compared_with_the_champion(  # noqa: PLR0913 - the columns o
     chosen, cause = compare(value, champion, metric, rule, margin)
     assert chosen == ("CopyModel" if passes else "RetainChampion")
     if not passes:
-        assert all(word in cause for word in (metric, f"{value:g}", f"{champion:g}", "execution-1"))
+        assert all(
+            word in cause for word in (metric, f"{value:g} on 48 test rows", f"{champion:g}", "execution-1")
+        )
         assert STATES["RetainChampion"]["Output"]["Error"] == "ChampionNotBeaten"
         assert STATES["RetainChampion"]["Next"] == "NotifyFailure"
         assert (f"{margin:g}, the margin" in cause) is (rule == "better" and margin > 0)
         assert cause.endswith(" Production keeps its model. The interval contains zero.")
+
+
+def test_both_models_are_compared_on_the_rows_of_the_comparison() -> None:
+    """The champion may have learned from a part of the test rows, on which only the new model is measured."""
+    evaluation = {
+        **REGRESSION,
+        "champion": {"metrics": {"rmse": 0.7}, "challenger": {"rmse": 0.6}, "rows": 5},
+    }
+    states = {"result": {"Body": json.dumps(evaluation)}}
+    gate_of = {"Gate": {"Metric": "auto", "Comparison": "auto", "Threshold": "naive"}}
+    measured = evaluate(STATES["ReadMetrics"]["Output"], states=states, settings=gate_of)
+    assert (measured["Value"], measured["Challenger"], measured["Champion"]) == (0.5, 0.6, 0.7)
 
 
 @pytest.mark.parametrize(
