@@ -177,7 +177,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
     console.print(view.scores(content["metrics"], content["evaluation"]["intervals"]))
     console.print(view.importances(content["evaluation"]["importances"]))
-    console.print(view.uncertainty(content["evaluation"]))
+    console.print(view.warnings(content["evaluation"]["warnings"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
 
 
