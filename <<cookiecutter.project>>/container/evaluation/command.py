@@ -12,7 +12,7 @@ import polars as pl
 from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
-from container.data.schema import IMAGE
+from container.data.schema import IMAGE, Schema
 from container.evaluation import champion, golden, importance, intervals, learning_curve, quality, warnings
 from container.evaluation.champion import Comparison
 from container.images import CONFIDENCE
@@ -119,7 +119,9 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
     if predictions.champion is not None:
         gate["champion"], report["differences"] = compare(inputs, predictions.model, predictions.champion)
         log("champion", **predictions.champion.report.get("metrics", predictions.champion.report))
-    return Scores(quality.quality(labels, predictions.model, target), report, gate)
+    # The monitor reads ground truth by the schema of the target.
+    known = quality.quality(labels, predictions.model, target) | {"schema": Schema(target, ()).to_json()}
+    return Scores(known, report, gate)
 
 
 def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[Report, Report]:

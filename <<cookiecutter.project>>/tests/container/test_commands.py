@@ -149,6 +149,7 @@ def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917 -
     assert better or gate["metrics"][metric] > gate["naive"][metric]
     assert (evaluation / "gate.json").stat().st_size < 4096
     assert quality["dataset"]["item_count"] == gate["rows"]
+    assert Schema.from_json(quality["schema"]).target.task == task
     assert {"value", "standard_deviation"} == set(next(iter(quality[section].values())))
     assert ("receiver_operating_characteristic_curve" in quality[section]) == (task == "binary")
     curve = [] if model == "multilayer_perceptron" else ["learning_curve"]
