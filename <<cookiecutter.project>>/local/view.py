@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -55,12 +55,27 @@ def loop(analysis: str, violations: list[str], decisions: list[dict[str, str]]) 
     return Group(*said, *found, *decided)
 
 
-def scores(metrics: Mapping[str, float]) -> RenderableType:
-    """Draw metrics by name."""
+def scores(metrics: Mapping[str, float], intervals: Mapping[str, Any] | None = None) -> RenderableType:
+    """Draw metrics by name, with their intervals where these are known."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in metrics.items():
-        table.add_row(name, f"{value:,.6g}")
+        ends = (intervals or {}).get(name)
+        table.add_row(name, f"{value:,.6g}", f"95 %: {_range(ends)}" if ends else "")
     return table
+
+
+def uncertainty(evaluation: Mapping[str, Any]) -> RenderableType:
+    """Say how far the metrics are from the champion's, and what makes them uncertain."""
+    apart = [
+        Text(f"{name} less the champion's: {one['value']:,.4g}, 95 %: {_range(one)}")
+        for name, one in evaluation["differences"].items()
+    ]
+    return Group(*apart, *(Text(f"warning: {each}", "yellow") for each in evaluation["warnings"]))
+
+
+def _range(ends: Mapping[str, Any]) -> str:
+    zero = ", which contains zero" if ends.get("contains_zero") else ""
+    return f"{ends['low']:,.4g} to {ends['high']:,.4g}{zero}"
 
 
 def importances(found: Mapping[str, float]) -> RenderableType:

@@ -3,6 +3,7 @@
 import csv
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,18 @@ from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
 from container.data.schema import IMAGE
-from container.evaluation import champion, golden, importance, learning_curve, quality
+from container.evaluation import (
+    champion,
+    golden,
+    importance,
+    intervals,
+    leakage,
+    learning_curve,
+    quality,
+    sentences,
+    splits,
+)
+from container.evaluation.champion import Comparison
 from container.images import CONFIDENCE
 from container.model_artifact import ModelArtifact
 from container.runtime.log import log
@@ -31,22 +43,28 @@ class Inputs:
     directory: Path  # of the unpacked model
     model: ModelArtifact
     train: Dataset
+    validation: Dataset
     test: Dataset
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, by two models."""
+    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, by two models.
+
+    The champion's are beside them where the job has one.
+    """
 
     model: FloatArray
     naive: FloatArray
+    champion: Comparison | None
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Hold evaluation.json, and gate.json without its list of reports."""
+    """Hold evaluation.json, and intervals.json and gate.json without warnings and the list of reports."""
 
     quality: Report
+    intervals: Report
     gate: Report
 
 
@@ -75,31 +93,41 @@ def load(source: Path, directory: Path) -> Inputs:
     """Unpack the model of the processing inputs into a directory, and read the splits."""
     model_artifact.extract(source / "model" / "model.tar.gz", directory)
     model = model_artifact.load(directory)
-    test = dataset.read(source / "test", model.schema)
-    return Inputs(source, directory, model, dataset.read(source / "train", model.schema), test)
+    train, validation, test = (
+        dataset.read(source / split, model.schema) for split in ("train", "validation", "test")
+    )
+    return Inputs(source, directory, model, train, validation, test)
 
 
 def predict(inputs: Inputs) -> Predictions:
-    """Predict the test rows, by the model and by a naive one."""
-    target = inputs.model.schema.target
-    naive = quality.naive(inputs.train.target, inputs.test.target, target)
-    return Predictions(inputs.model.predict(inputs.test.features), naive)
+    """Predict the test rows, by the model, by a naive one and by the champion."""
+    schema = inputs.model.schema
+    naive = quality.naive(inputs.train.target, inputs.test.target, schema.target)
+    archive = inputs.source / "champion" / "model.tar.gz"
+    compared = champion.measure(archive, schema, inputs.test) if archive.parent.is_dir() else None
+    return Predictions(inputs.model.predict(inputs.test.features), naive, compared)
 
 
 def score(inputs: Inputs, predictions: Predictions) -> Scores:
-    """Measure the predictions, and the champion's where the job has one."""
-    schema, labels = inputs.model.schema, inputs.test.target
+    """Measure the predictions, how sure their metrics are, and how far they are from the champion's."""
+    labels, target = inputs.test.target, inputs.model.schema.target
+    measured = metrics.scores(labels, predictions.model, target)
     gate: Report = {
-        "metrics": metrics.scores(labels, predictions.model, schema.target),
-        "naive": metrics.scores(labels, predictions.naive, schema.target),
+        "metrics": measured,
+        "naive": metrics.scores(labels, predictions.naive, target),
         "rows": len(labels),
-        "task": schema.target.task,
+        "task": target.task,
     }
-    archive = inputs.source / "champion" / "model.tar.gz"
-    if archive.parent.is_dir():
-        gate["champion"] = champion.measure(archive, schema, inputs.test)
-        log("champion", **gate["champion"].get("metrics", gate["champion"]))
-    return Scores(quality.quality(labels, predictions.model, schema.target), gate)
+    own = intervals.of_metrics(measured, labels, predictions.model, target)
+    gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
+    report: Report = {**intervals.METHOD, **_counted(inputs), "metrics": own}
+    if predictions.champion is not None:
+        differences = _differences(inputs, predictions, measured)
+        said = {name: intervals.describe_difference(name, each) for name, each in differences.items()}
+        gate["champion"] = predictions.champion.report | ({"differences": said} if said else {})
+        report["differences"] = differences
+        log("champion", **predictions.champion.report.get("metrics", predictions.champion.report))
+    return Scores(quality.quality(labels, predictions.model, target), report, gate)
 
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
@@ -111,30 +139,62 @@ def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
     )
 
 
+def warnings(inputs: Inputs, scores: Scores, explanations: Explanations) -> list[str]:
+    """List what a person should know before the model serves, in plain sentences."""
+    known = (inputs.train, inputs.validation, inputs.test)
+    fault = sentences.printable(scores.gate.get("champion", {}).get("fault", ""))
+    return [
+        *([f"The model was not compared with production's: {fault}."] if fault else []),
+        *splits.warnings(scores.intervals),
+        *leakage.warnings(explanations.importance, inputs.model.schema, known),
+    ]
+
+
 def write(
     output: Path, inputs: Inputs, predictions: Predictions, scores: Scores, explanations: Explanations
 ) -> None:
     """Write every report, gate.json with their names, differences.csv and an image model's baseline."""
     output.mkdir(parents=True, exist_ok=True)
+    cautions = {"warnings": warnings(inputs, scores, explanations)}
+    for message in cautions["warnings"]:
+        log("warning", message=message)
     reports = {
         "evaluation": scores.quality,
+        "intervals": scores.intervals | cautions,
         "golden": explanations.golden,
         "explanation": explanations.importance,
         "learning_curve": explanations.learning_curve,
     }
     applicable = {name: report for name, report in reports.items() if report}
-    for name, report in (applicable | {"gate": scores.gate | {"reports": list(applicable)}}).items():
+    gate = scores.gate | cautions | {"reports": list(applicable)}
+    for name, report in (applicable | {"gate": gate}).items():
         _write_json(output / f"{name}.json", report)
     _write_differences(output / "differences.csv", inputs, predictions.model)
     if inputs.model.schema.workload == IMAGE:
         _write_baseline(inputs.source / "baseline", predictions.model, output)
 
 
+def _counted(inputs: Inputs) -> Report:
+    known = {"train": inputs.train, "validation": inputs.validation, "test": inputs.test}
+    labels = {name: split.target for name, split in known.items()}
+    return splits.count(labels, inputs.model.schema.target)
+
+
+def _differences(inputs: Inputs, predictions: Predictions, measured: Mapping[str, float]) -> Report:
+    """Return the intervals of the metrics less the champion's; none where it could not be measured."""
+    compared = predictions.champion
+    if compared is None or compared.predicted is None:
+        return {}
+    theirs = compared.report["metrics"]
+    apart = {name: value - theirs[name] for name, value in measured.items() if name in theirs}
+    target = inputs.model.schema.target
+    return intervals.of_differences(apart, inputs.test.target, predictions.model, compared.predicted, target)
+
+
 def _learning_curve(inputs: Inputs) -> Report | None:
     if not learning_curve.applies(inputs.directory, inputs.model.schema):
         return None
-    validation = dataset.read(inputs.source / "validation", inputs.model.schema)
-    return learning_curve.measure(inputs.directory, inputs.model, inputs.train, validation)
+    return learning_curve.measure(inputs.directory, inputs.model, inputs.train, inputs.validation)
 
 
 def _write_differences(path: Path, inputs: Inputs, predicted: FloatArray) -> None:

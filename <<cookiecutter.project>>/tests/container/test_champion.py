@@ -67,17 +67,20 @@ def test_a_champion_is_measured_on_the_same_rows(tmp_path: Path, features: tuple
     own = Schema(SCHEMA.target, features)
     archive = made(own, tmp_path / "champion")
     wanted = Schema(SCHEMA.target, (*SCHEMA.features, Feature("more", "numeric")))
-    found = champion.measure(archive, wanted, table(wanted))
+    compared = champion.measure(archive, wanted, table(wanted))
+    found = compared.report
     loaded = model_artifact.load(tmp_path / "champion")
     rows = table(own)
     assert found == {"metrics": metrics.scores(rows.target, loaded.predict(rows.features), own.target)}
+    assert compared.predicted is not None
+    assert compared.predicted.tolist() == loaded.predict(rows.features).tolist()
     assert found["metrics"]["rmse"] < 2
 
 
 def test_a_champion_with_a_former_name_is_measured(tmp_path: Path) -> None:
     """Protects the comparison of the first training after an update that renamed the model."""
     archive = made(SCHEMA, tmp_path / "champion", "linear_regression")
-    assert champion.measure(archive, SCHEMA, table(SCHEMA))["metrics"]["rmse"] < 2
+    assert champion.measure(archive, SCHEMA, table(SCHEMA)).report["metrics"]["rmse"] < 2
     assert model_artifact.load(tmp_path / "champion").name == "linear_model"
 
 
@@ -100,7 +103,7 @@ def test_a_champion_with_a_former_name_is_measured(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_reported(tmp_path: Path, given: Schema, fault: str) -> None:
     """A sentence names the column or the target that differs."""
     archive = made(SCHEMA, tmp_path / "champion")
-    found = champion.measure(archive, given, table(SCHEMA))
+    found = champion.measure(archive, given, table(SCHEMA)).report
     assert fault in found["fault"]
 
 
@@ -116,7 +119,7 @@ def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, br
         content = {"version": 0, "model": "linear_model"} if broken == "older" else {"version": 1}
         (tmp_path / "champion" / model_artifact.MODEL).write_text(json.dumps(content))
         archive = packed(tmp_path / "champion")
-    found = champion.measure(archive, SCHEMA, table(SCHEMA))
+    found = champion.measure(archive, SCHEMA, table(SCHEMA)).report
     assert found.keys() == {"fault"}
     assert 0 < len(found["fault"]) <= champion.MAX_FAULT
     assert "\n" not in found["fault"]
@@ -126,7 +129,7 @@ def test_a_model_that_breaks_is_reported(tmp_path: Path) -> None:
     """An unexpected exception is a fault of the champion, with its name."""
     made(SCHEMA, tmp_path / "champion")
     (tmp_path / "champion" / "model.skops").write_bytes(b"no model")
-    found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA))
+    found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA)).report
     assert found.keys() == {"fault"}
 
 

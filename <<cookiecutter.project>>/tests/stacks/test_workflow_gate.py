@@ -84,6 +84,7 @@ def compare(
     comparison = "less" if metric == "rmse" else "greater"
     measured = {"Metric": metric, "Comparison": comparison, "Value": value, "Limit": 1.0}
     bound: dict[str, Any] = {
+        "evaluation": {"champion": {"differences": {metric: "The interval contains zero."}}},
         "settings": {"Gate": {"Champion": rule, "Margin": margin}, "Reason": "drift"},
         "measured": measured | ({} if champion is None else {"Champion": champion}),
         "champion": "execution-1",
@@ -125,6 +126,7 @@ def test_a_model_is_compared_with_the_champion(  # noqa: PLR0913 - the columns o
         assert STATES["RetainChampion"]["Output"]["Error"] == "ChampionNotBeaten"
         assert STATES["RetainChampion"]["Next"] == "NotifyFailure"
         assert (f"{margin:g}, the margin" in cause) is (rule == "better" and margin > 0)
+        assert cause.endswith(" Production keeps its model. The interval contains zero.")
 
 
 @pytest.mark.parametrize(
