@@ -126,16 +126,16 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
 
 def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[Report, Report]:
     """Return the champion's part of gate.json, and the differences from the champion with their intervals."""
-    if theirs.predicted is None:
+    if theirs.predicted is None or theirs.rows is None:
         return theirs.report, {}
-    rows = slice(None) if theirs.rows is None else theirs.rows
-    labels, ours, target = inputs.test.target[rows], predicted[rows], inputs.model.schema.target
+    labels, ours = inputs.test.target[theirs.rows], predicted[theirs.rows]
+    target = inputs.model.schema.target
     measured = metrics.scores(labels, ours, target)
     known = theirs.report["metrics"]
     apart = {name: value - known[name] for name, value in measured.items() if name in known}
     found = intervals.of_differences(apart, labels, ours, theirs.predicted, target)
     said = {name: intervals.describe_difference(name, each, len(labels)) for name, each in found.items()}
-    return {**theirs.report, "challenger": measured, "rows": len(labels), "differences": said}, found
+    return {**theirs.report, "challenger": measured, "differences": said}, found
 
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
@@ -173,9 +173,9 @@ def write(
 
 def list_warnings(inputs: Inputs, scores: Scores, explained: Report | None) -> list[str]:
     """List what a person should know before the model serves, in plain sentences."""
-    fault = warnings.printable(scores.gate.get("champion", {}).get("fault", ""))
+    compared = scores.gate.get("champion", {})
     return [
-        *([f"The model was not compared with production's: {fault}."] if fault else []),
+        *warnings.comparison(compared.get("fault", ""), compared.get("left_out", 0), scores.gate["rows"]),
         *warnings.few_rows(scores.intervals),
         *warnings.leaks(explained, inputs.model.schema, inputs.splits),
     ]

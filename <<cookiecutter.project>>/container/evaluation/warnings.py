@@ -7,6 +7,7 @@ import numpy as np
 
 from container.data.dataset import Dataset
 from container.data.schema import Feature, Schema
+from container.evaluation import champion
 from container.runtime.typing import FloatArray
 
 MIN_ROWS, MIN_CLASS_ROWS = 100, 10
@@ -28,6 +29,18 @@ def count(splits: Mapping[str, Dataset], schema: Schema) -> dict[str, Any]:
     for code, label in enumerate(schema.target.classes or ()):
         found["classes"][label] = {name: int((each.target == code).sum()) for name, each in splits.items()}
     return found
+
+
+def comparison(fault: str, left_out: int, rows: int) -> Iterator[str]:
+    """List what the comparison with the champion lacks: itself, for a fault, or some of the test rows."""
+    if fault:
+        said = _printable(fault).removeprefix(champion.IMPOSSIBLE)
+        yield f"The model was not compared with production's: {said}."
+    if left_out:
+        yield (
+            f"{left_out} of {rows} test rows are not in the comparison with production's model, which has "
+            "learned from them."
+        )
 
 
 def few_rows(counted: Mapping[str, Any]) -> Iterator[str]:
@@ -71,14 +84,14 @@ def leaks(
         )
 
 
-def printable(text: str) -> str:
+def _quoted(name: str) -> str:
+    text = _printable(name)
+    return f"'{text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + '…'}'"
+
+
+def _printable(text: str) -> str:
     """Return a text in one line, without control characters, which the registry refuses."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
-
-
-def _quoted(name: str) -> str:
-    text = printable(name)
-    return f"'{text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + '…'}'"
 
 
 def _leading(importances: Mapping[str, float]) -> tuple[list[str], float]:

@@ -10,7 +10,7 @@ import pytest
 from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
 from container.evaluation import command, warnings
-from container.evaluation.champion import Comparison
+from container.evaluation.champion import IMPOSSIBLE, Comparison
 from container.model_artifact import ModelArtifact
 from container.runtime.typing import FloatArray
 
@@ -138,10 +138,13 @@ def test_a_missing_comparison_is_a_warning() -> None:
     unused: Any = None
     model = ModelArtifact(Schema(NUMBER, (Feature("a", "numeric"),)), unused, "any")
     inputs = command.Inputs(Path(), Path(), model, labelled(1), labelled(1), labelled(1))
-    gate = {"champion": {"fault": "it asks for the column 'a\x07b'"}}
+    gate: dict[str, Any] = {"rows": 1, "champion": {"fault": f"{IMPOSSIBLE}it asks for the column 'a\x07b'"}}
     scores = command.Scores({}, warnings.count(inputs.splits, model.schema), gate)
     first, _ = command.list_warnings(inputs, scores, None)
     assert first == "The model was not compared with production's: it asks for the column 'a b'."
+    gate["champion"] = {"left_out": 3}
+    first, _ = command.list_warnings(inputs, scores, None)
+    assert first.startswith("3 of 1 test rows are not in the comparison")
 
 
 def test_models_are_compared_on_the_same_part_of_the_test_rows() -> None:
@@ -151,10 +154,10 @@ def test_models_are_compared_on_the_same_part_of_the_test_rows() -> None:
     test = labelled(*range(1, 41))
     inputs = command.Inputs(Path(), Path(), model, test, test, test)
     ours = test.target + np.tile([0.0, 2.0, 4.0, 9.0], 10)
-    rows = np.arange(40)[np.arange(40) % 4 < 2]
+    rows = np.arange(40) % 4 < 2
     theirs = Comparison({"metrics": {"mae": 1.5, "rmse": 2.0}}, test.target[rows] + 1.5, rows)
     gate, differences = command.compare(inputs, ours, theirs)
-    assert (gate["rows"], gate["challenger"]["mae"], gate["metrics"]) == (20, 1.0, theirs.report["metrics"])
+    assert (gate["challenger"]["mae"], gate["metrics"]) == (1.0, theirs.report["metrics"])
     assert differences["mae"]["value"] == -0.5
     assert differences["mae"]["low"] < -0.5 < differences["mae"]["high"]
     assert "on the same 20 rows is -0.5, " in gate["differences"]["mae"]
