@@ -5,17 +5,15 @@ The stages are inspect, infer, split and write, with a frozen value between each
 
 import json
 import os
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from container.data import infer, split, tables
-from container.data.infer import Column, InferredTable, InspectedTable, RowCounts, Source
+from container.data import assignment, infer, split, tables
+from container.data.assignment import Assignment
+from container.data.infer import InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
@@ -68,9 +66,9 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
         UserError: the data can't be used.
     """
     table = inspect(directory, settings.target)
-    inferred = infer.infer(table, settings.task)
-    splits = assign_splits(table, inferred, settings.split)
-    write(table, inferred, splits, output)
+    ids = assignment.find_identifiers(table, settings.split, settings.reading.kinds)
+    inferred = infer.infer(table, settings.task, ids.named, ids.numbering)
+    write(table, inferred, assignment.assign(table, inferred, settings.split), output)
 
 
 def inspect(directory: Path, target: str) -> InspectedTable:
@@ -122,78 +120,19 @@ def _blank_line() -> pl.Expr:
     return pl.all_horizontal(pl.exclude(tables.ROW) == "")
 
 
-def assign_splits(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> pl.Series:
-    """Return the number of each kept row's split, which depends on its class and on a hash of its cells.
-
-    Raises:
-        UserError: a split would be empty.
-    """
-    classes, hashes = _classes_and_hashes(table, inferred.target)
-    result = split.assign(classes, hashes, settings.validation, settings.test, settings.seed)
-    for number, name in enumerate(split.NAMES):
-        if not (result == number).any():
-            raise UserError(f"{len(result)} rows are too few: none is left for {name}")
-    return pl.Series("split", result)
-
-
-def _classes_and_hashes(
-    table: InspectedTable, target: Column
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return the (n,) class codes, zero for a regression, and the (n,) hashes of the rows, batch by batch.
-
-    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
-    that it depends neither on the program that wrote the file nor on the order of rows and columns.
-    """
-    source, stats = table.source, table.stats
-    count = stats[table.target].present
-    classes, hashes = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
-    positions = [source.position(name) for name in sorted(filter(None, source.columns))]
-    cells = [tables.canonicalize(pl.col(at), text=not stats[at].is_numeric) for at in positions]
-    joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
-    frame, done = table.kept.select(_class_code(table.target, target), joined.alias("cells")), 0
-    for batch in frame.collect_batches(maintain_order=True):
-        rows = slice(done, done + batch.height)
-        classes[rows] = batch["class"].to_numpy()
-        hashes[rows] = np.fromiter(map(zlib.crc32, batch["cells"]), dtype=np.uint32, count=batch.height)
-        done += batch.height
-    return classes, hashes
-
-
-def _class_code(position: str, target: Column) -> pl.Expr:
-    """Return the code of a row's class, in a column named "class"."""
-    classes = target.feature.categories
-    if classes is None:
-        return pl.lit(0, dtype=pl.UInt8).alias("class")
-    codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
-    return _written(position, target).replace_strict(pl.Series(classes), codes).alias("class")
-
-
-def _written(position: str, column: Column) -> pl.Expr:
-    """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
-    cell = pl.col(position)
-    if column.whole:
-        number = tables.whole(cell)
-        return number.cast(pl.String) if column.feature.categories else number
-    if column.feature.kind == "numeric":
-        return tables.number(cell)
-    text = cell.str.to_lowercase() if column.fold else cell
-    return pl.when(~tables.missing(cell)).then(text)
-
-
-def write(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
+def write(table: InspectedTable, inferred: InferredTable, assigned: Assignment, output: Path) -> None:
     """Write the splits and the baseline as CSV, the schema and the report."""
-    _write_tables(table, inferred, splits, output)
+    _write_tables(table, inferred, assigned.splits, output)
     inferred.schema.write(output / "schema" / "schema.json")
-    counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
-    _log_result(table, inferred, counts)
-    _write_report(_report(table, inferred, counts), output / "report" / "report.json")
+    _log_result(table, inferred, assigned)
+    _write_report(_report(table, inferred, assigned), output / "report" / "report.json")
 
 
 def _write_tables(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
     """Write the four tables in one pass over the rows, batch by batch."""
     columns = [inferred.target, *inferred.columns]
     names = [column.feature.name for column in columns]
-    written = [_written(table.source.position(column.feature.name), column) for column in columns]
+    written = [assignment.written(table.source.position(column.feature.name), column) for column in columns]
     frame = table.kept.select(cell.alias(str(index)) for index, cell in enumerate(written))
     files = [_create(output / name / f"{name}.csv", names) for name in split.NAMES]
     baseline = _create(output / "baseline" / "baseline.csv", names[1:])
@@ -217,22 +156,30 @@ def _append(path: Path, batch: pl.DataFrame) -> None:
         batch.write_csv(file, include_header=False)
 
 
-def _log_result(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> None:
+def _log_result(table: InspectedTable, inferred: InferredTable, assigned: Assignment) -> None:
     for dropped in inferred.dropped_columns:
         log("left_out", **dropped)
     for invalid in inferred.invalid_cells:
         log("taken_as_missing", **invalid)
+    for name, bound in (("groups", assigned.groups), ("time", assigned.time)):
+        if bound:
+            log(name, **bound)
+    counts = assigned.counts | {"duplicates": assigned.duplicates, "without_time": assigned.without_time}
     schema = inferred.schema
     log("prepared", task=schema.target.task, features=len(schema.features), **vars(table.rows), **counts)
 
 
-def _report(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> dict[str, Any]:
-    schema, rows = inferred.schema, table.rows
+def _report(table: InspectedTable, inferred: InferredTable, assigned: Assignment) -> dict[str, Any]:
+    schema, rows, counts = inferred.schema, table.rows, assigned.counts
+    dropped = {"blank": rows.blank, "without_target": rows.without_target}
     return {
         "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
-        "dropped": {"blank": rows.blank, "without_target": rows.without_target},
+        "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
         "splits": counts,
+        "duplicates": assigned.duplicates,
+        "groups": assigned.groups,
+        "time": assigned.time,
         "target": schema.to_json()["target"],
         "features": {feature.name: feature.kind for feature in schema.features},
         "left_out": inferred.dropped_columns,

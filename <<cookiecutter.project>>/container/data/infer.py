@@ -199,11 +199,17 @@ def find_target(source: Source, name: str) -> str:
         if reason := source.fault(name):
             raise UserError(f"{source.tables[0].name}: '{name}' can't be the target: {reason}")
         return source.position(name)
+    raise unknown_column(source, name)
+
+
+def unknown_column(source: Source, name: str, setting: str = "") -> UserError:
+    """Return the error for a name that no column has, with the names that resemble it."""
     folded = {column.lower(): column for column in source.columns}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(folded[text]) for text in near)}?" if near else ""
     shown = ", ".join(source.columns[:_SHOWN]) + (", …" if len(source.columns) > _SHOWN else "")
-    raise UserError(f"{source.tables[0].name}: no column is named '{name}'.{hint} The columns are: {shown}")
+    file = source.tables[0].name
+    return UserError(f"{file}: {setting}no column is named '{name}'.{hint} The columns are: {shown}")
 
 
 def blank() -> pl.Expr:
@@ -235,15 +241,23 @@ def _statistics(position: str) -> list[pl.Expr]:
     ]
 
 
-def infer(table: InspectedTable, task: str) -> InferredTable:
+def infer(
+    table: InspectedTable, task: str, ids: Mapping[str, str], numbering: Mapping[str, str]
+) -> InferredTable:
     """Infer the target's task and classes, and the kind of every other column.
+
+    `ids` and `numbering` have the reasons to leave out columns, by their names. Those in `numbering` are used
+    where the table has no other column.
 
     Raises:
         UserError: the target can't be predicted, a number is infinite, or no column can be used.
     """
     target = _infer_target(table, task)
     positions = [position for position in table.stats if position != table.target]
-    inferred = InferredTable(target, tuple(_infer_column(table, position) for position in positions))
+    left_out = {**ids, **numbering}
+    inferred = InferredTable(target, tuple(infer_column(table, place, left_out) for place in positions))
+    if not inferred.columns and numbering:
+        inferred = InferredTable(target, tuple(infer_column(table, place, ids) for place in positions))
     if not inferred.columns:
         reasons = "".join(f" '{left['column']}': {left['reason']}." for left in inferred.dropped_columns)
         raise UserError(f"{table.source.tables[0].name}: no column besides the target can be used.{reasons}")
@@ -323,9 +337,17 @@ def _spelling(texts: list[str]) -> tuple[list[str], bool]:
     return (lower if fold else texts), fold
 
 
-def _infer_column(table: InspectedTable, position: str) -> ColumnInference:
+def infer_column(
+    table: InspectedTable, position: str, left_out: Mapping[str, str] | None = None
+) -> ColumnInference:
+    """Infer the kind of a column, or the reason to drop it.
+
+    Raises:
+        UserError: a number is infinite.
+    """
     name, stats = table.source.name(position), table.stats[position]
-    if reason := table.source.fault(name) or _reason_to_drop(name, stats):
+    reason = table.source.fault(name) or _reason_to_drop(name, stats) or (left_out or {}).get(name, "")
+    if reason:
         return ColumnInference(name, reason=reason)
     if stats.is_numeric:
         _refuse_infinite(table, position)

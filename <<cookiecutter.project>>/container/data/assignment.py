@@ -1,0 +1,247 @@
+"""The splits of a table's rows: by a hash of their cells or of their group, or by their time."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from container.data import encode, identifiers, infer, split, tables
+from container.data.identifiers import Identifiers
+from container.data.infer import Column, InferredTable, InspectedTable
+from container.data.split import SplitSettings
+from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
+
+MAX_WITHOUT_TIME = 0.1  # share of the rows
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Hold the split of each kept row, how many rows equal an earlier one, and the report of groups and time.
+
+    `without_time` rows are in no split, `split.LEFT_OUT`.
+    """
+
+    splits: pl.Series
+    duplicates: int
+    without_time: int = 0
+    groups: Mapping[str, Any] | None = None
+    time: Mapping[str, Any] | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each split."""
+        return {name: int((self.splits == number).sum()) for number, name in enumerate(split.NAMES)}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Hold the class code of each of n kept rows, and its hashes.
+
+    A key decides the split. It is a checksum that is the same in every version, so rows keep their splits.
+    `contents` and `groups` have 64 bits, so equal ones can be counted; they are valid in this process only.
+    """
+
+    classes: NDArray[np.uint8]  # zero for a regression
+    keys: NDArray[np.uint32]  # of the row, or of its group
+    contents: NDArray[np.uint64]
+    groups: NDArray[np.uint64]  # those of the contents where rows have no groups
+
+    @property
+    def duplicates(self) -> int:
+        """Return how many rows equal an earlier one."""
+        return len(self.contents) - len(np.unique(self.contents))
+
+
+def find_identifiers(table: InspectedTable, settings: SplitSettings, kinds: Mapping[str, str]) -> Identifiers:
+    """Return the columns that are not features, unless `kinds` names them: ids, row numbers and the group.
+
+    Raises:
+        UserError: a column of the settings is not in the table, or can't be used for the split.
+    """
+    for setting, name in (("group", settings.group), ("time", settings.time)):
+        if name:
+            _check_column(table, setting, name)
+    found = identifiers.find(table, {*kinds, settings.group, settings.time})
+    if settings.group and settings.group not in kinds:
+        reason = "it is the group of the split; name it in kinds to learn from it too"
+        return replace(found, named={**found.named, settings.group: reason})
+    return found
+
+
+def _check_column(table: InspectedTable, setting: str, name: str) -> None:
+    file = table.source.tables[0].name
+    if name not in table.source.columns:
+        raise infer.unknown_column(table.source, name, f"{setting} of [data] in project.toml: ")
+    if table.source.position(name) == table.target:
+        raise UserError(f"{file}: '{name}' is the target, so it can't be the {setting} of the split")
+    if reason := table.source.fault(name):
+        raise UserError(f"{file}: '{name}' can't be the {setting} of the split: {reason}")
+
+
+def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> Assignment:
+    """Return the split of each kept row.
+
+    Raises:
+        UserError: a split would be empty, or a class would be in no training row.
+    """
+    rows = _read(table, inferred, settings.group)
+    if settings.time:
+        found = _assign_by_time(table, rows, settings)
+    elif settings.group:
+        found = _assign_by_group(table, rows, settings)
+    else:
+        splits = split.assign(rows.classes, rows.keys, settings.validation, settings.test, settings.seed)
+        found = Assignment(pl.Series("split", splits), rows.duplicates)
+    if not all(found.counts.values()):
+        noun = f"groups of '{settings.group}'" if settings.group else "rows"
+        raise UserError(f"{table.source.tables[0].name}: {split.why_empty(rows.keys, noun)}")
+    _check_classes(inferred.target, rows.classes, found.splits.to_numpy(), settings)
+    return found
+
+
+def _assign_by_group(table: InspectedTable, rows: _Rows, settings: SplitSettings) -> Assignment:
+    """Return splits with all rows of a group on one side; a row without a group is a group of its own.
+
+    A group is counted with the class that most of its rows have.
+    """
+    distinct = len(np.unique(rows.groups))
+    if distinct < len(split.NAMES):
+        raise UserError(
+            f"{table.source.tables[0].name}: '{settings.group}' has {distinct} different values, and train, "
+            "validation and test need one each: name another column as the group, or none"
+        )
+    strata = split.majorities(rows.classes, rows.keys)
+    splits = split.assign(strata, rows.keys, settings.validation, settings.test, settings.seed)
+    sides = {name: len(np.unique(rows.groups[splits == number])) for number, name in enumerate(split.NAMES)}
+    return Assignment(pl.Series("split", splits), rows.duplicates, groups={"column": settings.group} | sides)
+
+
+def _assign_by_time(table: InspectedTable, rows: _Rows, settings: SplitSettings) -> Assignment:
+    name, file = settings.time, table.source.tables[0].name
+    column = infer.infer_column(table, table.source.position(name)).column
+    if column is None or column.feature.kind == "categorical":
+        raise UserError(f"{file}: '{name}' is the time of the split, but holds neither dates nor numbers")
+    moments = _moments(table, column)
+    without = int(np.isnan(moments).sum())
+    if without > len(moments) * MAX_WITHOUT_TIME:
+        raise UserError(
+            f"{file}: '{name}' is missing in {without} of {len(moments)} rows, and the time of the split may "
+            f"be missing in {MAX_WITHOUT_TIME:.0%}: fill it in, or name another column as the time"
+        )
+    distinct = len(np.unique(moments[~np.isnan(moments)]))
+    if distinct < len(split.NAMES):
+        raise UserError(
+            f"{file}: '{name}' has {distinct} different values, and train, validation and test need one "
+            "each: name another column as the time, or none"
+        )
+    splits = split.assign_by_time(moments, settings.validation, settings.test)
+    first = {
+        f"first_{part}": _shown(float(moments[splits == number].min()), column)
+        for number, part in enumerate(split.NAMES)
+    }
+    report = {"column": name, **first}
+    return Assignment(pl.Series("split", splits), rows.duplicates, without, time=report)
+
+
+def _moments(table: InspectedTable, column: Column) -> FloatArray:
+    """Return (n,) moments of the kept rows: numbers, or seconds since 1970; NaN where missing."""
+    name = column.feature.name
+    cell = written(table.source.position(name), column).cast(pl.String).fill_null("").alias("cell")
+    batches = table.kept.select(cell).collect_batches(maintain_order=True)
+    return np.concatenate(
+        [encode.encode_column(batch["cell"], column.feature, name) for batch in batches if batch.height]
+    )
+
+
+def _shown(moment: float, column: Column) -> str | float:
+    if column.feature.kind == "date":
+        return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat()
+    return int(moment) if column.whole else moment
+
+
+def _check_classes(
+    target: Column, classes: NDArray[np.uint8], splits: NDArray[np.uint8], settings: SplitSettings
+) -> None:
+    """Refuse a class that no training row has, which a group or the time may cause."""
+    for code, label in enumerate(target.feature.categories or ()):
+        mine = splits[classes == code]
+        if not (mine == split.TRAIN).any():
+            cause = f"time = '{settings.time}'" if settings.time else f"group = '{settings.group}'"
+            raise UserError(
+                f"'{target.feature.name}' is '{label}' in {len(mine)} rows, and {cause} leaves none of them "
+                "to train on: lower test_fraction and validation_fraction, or leave out these rows"
+            )
+
+
+def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
+    """Return the classes and the hashes of the kept rows, batch by batch.
+
+    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
+    that it depends neither on the program that wrote the file nor on the order of rows and columns. Columns
+    that are left out do not count, since rows that differ in nothing but their ids are equal. Columns of one
+    value count, so that the other rows keep their splits when such a column gets a second value.
+    """
+    count = table.stats[table.target].present
+    classes, keys = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
+    contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint64)
+    done = 0
+    for batch in _hashed(table, inferred, group).collect_batches(maintain_order=True):
+        rows = slice(done, done + batch.height)
+        classes[rows] = batch["class"].to_numpy()
+        keys[rows] = np.fromiter(map(zlib.crc32, batch["key"]), dtype=np.uint32, count=batch.height)
+        contents[rows], groups[rows] = batch["contents"].to_numpy(), batch["groups"].to_numpy()
+        done += batch.height
+    return _Rows(classes, keys, contents, groups)
+
+
+def _hashed(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
+    cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f")
+    value = _canonical(table, table.source.position(group)) if group else pl.lit("")
+    key = pl.when(value == "").then(cells).otherwise(value)
+    return table.kept.select(
+        _class_code(table.target, inferred.target),
+        key.cast(pl.Binary).alias("key"),
+        cells.hash().alias("contents"),
+        key.hash().alias("groups"),
+    )
+
+
+def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterator[pl.Expr]:
+    """Yield the cells by which rows are equal, in the order of their columns' names."""
+    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    for name in sorted(filter(None, table.source.columns)):
+        position = table.source.position(name)
+        stats = table.stats[position]
+        if name not in dropped or stats.least == stats.greatest:
+            yield _canonical(table, position)
+
+
+def _canonical(table: InspectedTable, position: str) -> pl.Expr:
+    return tables.canonicalize(pl.col(position), text=not table.stats[position].is_numeric)
+
+
+def _class_code(position: str, target: Column) -> pl.Expr:
+    """Return the code of a row's class, in a column named "class"."""
+    classes = target.feature.categories
+    if classes is None:
+        return pl.lit(0, dtype=pl.UInt8).alias("class")
+    codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
+    return written(position, target).replace_strict(pl.Series(classes), codes).alias("class")
+
+
+def written(position: str, column: Column) -> pl.Expr:
+    """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
+    cell = pl.col(position)
+    if column.whole:
+        number = tables.whole(cell)
+        return number.cast(pl.String) if column.feature.categories else number
+    if column.feature.kind == "numeric":
+        return tables.number(cell)
+    text = cell.str.to_lowercase() if column.fold else cell
+    return pl.when(~tables.missing(cell)).then(text)
