@@ -149,9 +149,9 @@ def _is_numbering(table: InspectedTable, position: str) -> bool:
     name, stats = table.source.name(position), table.stats[position]
     words = {word.lower().removesuffix("s") for word in _WORD.findall(name)} | {name.lower()}
     files = len(table.source.tables)
-    if not MEASURES.isdisjoint(words) or stats.distinct * (files + 0.1) < stats.present:
+    if not MEASURES.isdisjoint(words) or stats.distinct * (files + 0.1) < stats.present:  # approximate
         return False
-    if files == 1 and stats.distinct < stats.present * 0.9:  # approximate
+    if stats.present < table.stats[table.target].present * NEARLY_ALL:
         return False
     parts = list(_numbers(table, position))
     return is_numbering(np.concatenate(parts)) or (files > 1 and all(map(is_numbering, parts)))
