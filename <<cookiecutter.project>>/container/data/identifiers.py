@@ -28,20 +28,6 @@ DENSE, DENSE_IN_ORDER = 10, 5  # n² / 2s; in the order of the rows, less is nee
 WORDS = frozenset({"id", "ids", "uid", "uuid", "guid", "pk", "key", "identifier", "rowid", "idx", "rownum"})
 LAST_WORDS = frozenset({"no", "nr", "number"})  # as in order_no; number_of_rooms and number are measurements
 INDEXES = frozenset({"index", "level_0", "row", "rows", "rownames", "row_names", "row.names", "row_number"})
-NOT_IDS = (
-    "paid",
-    "bid",
-    "acid",
-    "grid",
-    "solid",
-    "valid",
-    "liquid",
-    "fluid",
-    "humid",
-    "rapid",
-    "void",
-    "kid",
-)
 MEASURES = frozenset(
     {
         *(
@@ -76,6 +62,9 @@ MEASURES = frozenset(
             "jour",
         ),
     }
+)
+_JOINED = re.compile(  # userid, but not paid
+    r"(?!.*(paid|bid|acid|grid|solid|valid|liquid|fluid|humid|rapid|void|kid|covid)$).{2,}id"
 )
 _EPOCH = (631_152_000, 4_102_444_800)  # 1990 and 2100, in seconds since 1970
 _UNNAMED = re.compile(r"Unnamed: \d+(\.\d+)*|\.\.\.\d+|__index_level_\d+__")
@@ -141,8 +130,8 @@ def is_id(name: str) -> bool:
     words = [word.lower() for word in _WORD.findall(name)]
     if not words:
         return False
-    joined = words[-1].endswith("id") and not words[-1].endswith(NOT_IDS) and len(words[-1]) > len("grid")
-    return joined or not WORDS.isdisjoint(words) or (len(words) > 1 and words[-1] in LAST_WORDS)
+    joined = _JOINED.fullmatch(words[-1])
+    return bool(joined) or not WORDS.isdisjoint(words) or (len(words) > 1 and words[-1] in LAST_WORDS)
 
 
 def _is_numbering(table: InspectedTable, position: str) -> bool:
