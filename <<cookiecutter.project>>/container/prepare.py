@@ -66,8 +66,8 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
         UserError: the data can't be used.
     """
     table = inspect(directory, settings.target)
-    ids = assignment.find_identifiers(table, settings.split, settings.reading.kinds)
-    inferred = infer.infer(table, settings.task, ids.named, ids.numbering)
+    named, numbering = assignment.find_identifiers(table, settings.split, settings.reading.kinds)
+    inferred = infer.infer(table, settings.task, named, numbering)
     write(table, inferred, assignment.assign(table, inferred, settings.split), output)
 
 

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from container.data import encode, identifiers, infer, split, tables
-from container.data.identifiers import Identifiers
 from container.data.infer import Column, InferredTable, InspectedTable
 from container.data.split import SplitSettings
 from container.runtime.errors import UserError
@@ -22,16 +21,17 @@ MAX_WITHOUT_TIME = 0.1  # share of the rows
 
 @dataclass(frozen=True)
 class Assignment:
-    """Hold the split of each kept row, how many rows equal an earlier one, and the report of groups and time.
-
-    `without_time` rows are in no split, `split.LEFT_OUT`.
-    """
+    """Hold each kept row's split, how many rows equal an earlier one, and the report of groups and time."""
 
     splits: pl.Series
     duplicates: int
-    without_time: int = 0
     groups: Mapping[str, Any] | None = None
     time: Mapping[str, Any] | None = None
+
+    @property
+    def without_time(self) -> int:
+        """Return the number of rows that are in no split, since their time is missing."""
+        return int((self.splits == split.LEFT_OUT).sum())
 
     @property
     def counts(self) -> dict[str, int]:
@@ -52,36 +52,30 @@ class _Rows:
     contents: NDArray[np.uint64]
     groups: NDArray[np.uint64]  # those of the contents where rows have no groups
 
-    @property
-    def duplicates(self) -> int:
-        """Return how many rows equal an earlier one."""
-        return len(self.contents) - len(np.unique(self.contents))
 
-
-def find_identifiers(table: InspectedTable, settings: SplitSettings, kinds: Mapping[str, str]) -> Identifiers:
-    """Return the columns that are not features, unless `kinds` names them: ids, row numbers and the group.
+def find_identifiers(
+    table: InspectedTable, settings: SplitSettings, kinds: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the columns that are not features, as `identifiers.find` does, and the group among them.
 
     Raises:
         UserError: a column of the settings is not in the table, or can't be used for the split.
     """
     for setting, name in (("group", settings.group), ("time", settings.time)):
-        if name:
-            _check_column(table, setting, name)
-    found = identifiers.find(table, {*kinds, settings.group, settings.time})
+        if name and name not in table.source.columns:
+            raise infer.unknown_column(table.source, name, f"{setting} of [data] in project.toml: ")
+        if name and table.source.position(name) == table.target:
+            raise _refusal(table, f"'{name}' is the target, so it can't be the {setting} of the split")
+        if name and (reason := table.source.fault(name)):
+            raise _refusal(table, f"'{name}' can't be the {setting} of the split: {reason}")
+    named, numbering = identifiers.find(table, {*kinds, settings.group, settings.time})
     if settings.group and settings.group not in kinds:
-        reason = "it is the group of the split; name it in kinds to learn from it too"
-        return replace(found, named={**found.named, settings.group: reason})
-    return found
+        named[settings.group] = "it is the group of the split; name it in kinds to learn from it too"
+    return named, numbering
 
 
-def _check_column(table: InspectedTable, setting: str, name: str) -> None:
-    file = table.source.tables[0].name
-    if name not in table.source.columns:
-        raise infer.unknown_column(table.source, name, f"{setting} of [data] in project.toml: ")
-    if table.source.position(name) == table.target:
-        raise UserError(f"{file}: '{name}' is the target, so it can't be the {setting} of the split")
-    if reason := table.source.fault(name):
-        raise UserError(f"{file}: '{name}' can't be the {setting} of the split: {reason}")
+def _refusal(table: InspectedTable, reason: str) -> UserError:
+    return UserError(f"{table.source.tables[0].name}: {reason}")
 
 
 def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> Assignment:
@@ -91,62 +85,58 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or a class would be in no training row.
     """
     rows = _read(table, inferred, settings.group)
+    duplicates = len(rows.contents) - len(np.unique(rows.contents))
+    noun, groups, time = "rows", None, None
     if settings.time:
-        found = _assign_by_time(table, rows, settings)
-    elif settings.group:
-        found = _assign_by_group(table, rows, settings)
+        splits, time = _assign_by_time(table, settings)
     else:
-        splits = split.assign(rows.classes, rows.keys, settings.validation, settings.test, settings.seed)
-        found = Assignment(pl.Series("split", splits), rows.duplicates)
-    if not all(found.counts.values()):
-        noun = f"groups of '{settings.group}'" if settings.group else "rows"
-        raise UserError(f"{table.source.tables[0].name}: {split.why_empty(rows.keys, noun)}")
-    _check_classes(inferred.target, rows.classes, found.splits.to_numpy(), settings)
-    return found
+        strata: NDArray[np.integer] = rows.classes
+        if settings.group:
+            noun, strata = f"groups of '{settings.group}'", split.majorities(rows.classes, rows.keys)
+            _check_distinct(table, settings.group, len(np.unique(rows.groups)))
+        splits = split.assign(strata, rows.keys, settings.validation, settings.test, settings.seed)
+        if not set(range(len(split.NAMES))) <= set(np.unique(splits).tolist()):
+            raise _refusal(table, split.why_empty(rows.keys, noun))
+    if settings.group:
+        sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
+        groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
+    _check_classes(inferred.target, rows.classes, splits, settings)
+    return Assignment(pl.Series("split", splits), duplicates, groups, time)
 
 
-def _assign_by_group(table: InspectedTable, rows: _Rows, settings: SplitSettings) -> Assignment:
-    """Return splits with all rows of a group on one side; a row without a group is a group of its own.
-
-    A group is counted with the class that most of its rows have.
-    """
-    distinct = len(np.unique(rows.groups))
+def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
     if distinct < len(split.NAMES):
-        raise UserError(
-            f"{table.source.tables[0].name}: '{settings.group}' has {distinct} different values, and train, "
-            "validation and test need one each: name another column as the group, or none"
+        raise _refusal(
+            table,
+            f"'{name}' has {distinct} different values, and train, validation and test need one each: "
+            "name another column in project.toml, or none",
         )
-    strata = split.majorities(rows.classes, rows.keys)
-    splits = split.assign(strata, rows.keys, settings.validation, settings.test, settings.seed)
-    sides = {name: len(np.unique(rows.groups[splits == number])) for number, name in enumerate(split.NAMES)}
-    return Assignment(pl.Series("split", splits), rows.duplicates, groups={"column": settings.group} | sides)
 
 
-def _assign_by_time(table: InspectedTable, rows: _Rows, settings: SplitSettings) -> Assignment:
-    name, file = settings.time, table.source.tables[0].name
+def _assign_by_time(
+    table: InspectedTable, settings: SplitSettings
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Return the (n,) splits of the rows, and the report of the first moment of each."""
+    name = settings.time
     column = infer.infer_column(table, table.source.position(name)).column
     if column is None or column.feature.kind == "categorical":
-        raise UserError(f"{file}: '{name}' is the time of the split, but holds neither dates nor numbers")
+        raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
     moments = _moments(table, column)
-    without = int(np.isnan(moments).sum())
+    known = moments[~np.isnan(moments)]
+    without = len(moments) - len(known)
     if without > len(moments) * MAX_WITHOUT_TIME:
-        raise UserError(
-            f"{file}: '{name}' is missing in {without} of {len(moments)} rows, and the time of the split may "
-            f"be missing in {MAX_WITHOUT_TIME:.0%}: fill it in, or name another column as the time"
+        raise _refusal(
+            table,
+            f"'{name}' is missing in {without} of {len(moments)} rows, and the time of the split may be "
+            f"missing in {MAX_WITHOUT_TIME:.0%}: fill it in, or name another column as the time",
         )
-    distinct = len(np.unique(moments[~np.isnan(moments)]))
-    if distinct < len(split.NAMES):
-        raise UserError(
-            f"{file}: '{name}' has {distinct} different values, and train, validation and test need one "
-            "each: name another column as the time, or none"
-        )
+    _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
-    first = {
-        f"first_{part}": _shown(float(moments[splits == number].min()), column)
-        for number, part in enumerate(split.NAMES)
+    first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
+    return splits, {
+        "column": name,
+        **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
     }
-    report = {"column": name, **first}
-    return Assignment(pl.Series("split", splits), rows.duplicates, without, time=report)
 
 
 def _moments(table: InspectedTable, column: Column) -> FloatArray:

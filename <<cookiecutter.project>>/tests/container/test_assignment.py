@@ -97,10 +97,8 @@ def test_the_newest_rows_test(
     """Protects an estimate for tomorrow, from dates or numbers, in any order of the rows."""
     report = run(tmp_path, lambda n: f"{moment(n * 5 % 336)},{n % 9},{task(n)}", time="g", rows=range(336))
     found = sides(tmp_path)
-    keys = {
-        name: [cell if first else float(cell) for cell in cells]  # type: ignore[misc]
-        for name, cells in found.items()
-    }
+    key: Callable[[str], Any] = str if first else float
+    keys = {name: [key(cell) for cell in cells] for name, cells in found.items()}
     assert max(keys["train"]) < min(keys["validation"]) <= max(keys["validation"]) < min(keys["test"])
     assert report["splits"]["test"] == pytest.approx(336 * 0.2, abs=1)
     assert report["time"]["column"] == "g"
