@@ -1,7 +1,7 @@
 """Columns that only name or number the rows: ids, saved indexes and row numbers.
 
-A name with a word such as id, uuid or key, or an index's name, marks a column in which most values differ. The
-values alone mark whole numbers that all differ although they lie close to one another, in any order of the
+A name with a word such as id, uuid or key, or an index's name, marks a column in which most values differ.
+The values alone mark whole numbers that all differ although they lie close to one another, in any order of the
 rows, over all files or within each. Of n values drawn from a range of s, all differ with a probability of
 about exp(-n² / 2s), so measured values repeat long before they are that dense. Evenly spaced values in the
 order of the rows are marked too. Years, other moments, ages, ranks and counts are dense as well: their names,
@@ -80,10 +80,10 @@ def is_numbering(values: Numbers) -> bool:
         return False
     if any(_EPOCH[0] * unit <= least and greatest <= _EPOCH[1] * unit for unit in (1, 10**3, 10**6, 10**9)):
         return even and abs(int(steps[0])) == 1
-    days = (
-        least > 18_000_000 and greatest < 22_000_000 and np.isin(values // 100 % 100, np.arange(1, 13)).all()
-    )  # noqa: PLR2004 - years
-    return not days and (in_order or len(np.unique(values)) == len(values))
+    months = values // 100 % 100
+    if _DAYS[0] < least and greatest < _DAYS[1] and months.min() > 0 and months.max() <= 12:  # noqa: PLR2004 - December
+        return False
+    return in_order or len(np.unique(values)) == len(values)
 
 
 def _is_named(table: InspectedTable, position: str) -> bool:
