@@ -1,8 +1,8 @@
 """Columns that only name or number the rows: ids, saved indexes and row numbers.
 
 A name with a word such as id, uuid or key, or an index's name, marks a column in which most values differ.
-The values alone mark whole numbers that all differ although they lie close to one another, in any order of the
-rows, over all files or within each. Of n values drawn from a range of s, all differ with a probability of
+The values alone mark whole numbers that all differ although they lie close to one another, in any order of
+the rows, over all files or within each. Of n values drawn from a range of s, all differ with a probability of
 about exp(-n² / 2s), so measured values repeat long before they are that dense. Evenly spaced values in the
 order of the rows are marked too. Years, other moments, ages, ranks and counts are dense as well: their names,
 or the form of a date or of seconds since 1970, tell them from row numbers.

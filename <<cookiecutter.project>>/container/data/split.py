@@ -67,7 +67,7 @@ def assign(
     # on the key (key / 2**64 < fraction) would not depend on other rows at all, but would miss the fractions
     # by chance, by much for small classes. Only integers decide, so every machine gives the same result.
     # Different rows may have one hash: of 32 bits, some do in large tables. They are in one split then, which
-    # does no harm. The memory is that of the keys, of a sorted copy, and of the blocks: about 32 bytes a row.
+    # does no harm. The memory is that of the keys, of a copy, and of the first blocks: about 32 bytes a row.
     keys = _keys(rows, seed)
     result = np.full(len(classes), TRAIN, dtype=np.uint8)
     counts = np.bincount(classes, minlength=1)
@@ -118,13 +118,10 @@ def majorities(classes: NDArray[np.integer], groups: NDArray[np.unsignedinteger]
 
 def why_empty(rows: NDArray[np.unsignedinteger], noun: str) -> str:
     """Return why `assign` left a split empty; `noun` is what has the hashes, such as "rows"."""
-    distinct = len(np.unique(rows))
-    if distinct < len(NAMES):
-        return f"{distinct} of {len(rows)} {noun} differ, and train, validation and test need one each"
-    return (
-        f"no class has enough different {noun} for train, validation and test: a class of fewer than "
-        f"{SMALLEST_SPREAD} rows only trains, and so do equal {noun}. Add rows, or merge classes"
-    )
+    differ = f"{len(np.unique(rows))} of {len(rows)} {noun} differ"
+    if len(np.unique(rows)) < len(NAMES):
+        return f"{differ}, and train, validation and test need one each"
+    return f"{differ}, and no class has one to spare for each of train, validation and test: add rows"
 
 
 def _smallest(
@@ -134,9 +131,14 @@ def _smallest(
 
     Rows of one key are marked together, unless they are more than `largest`. One key at least stays unmarked.
     """
-    blocks, sizes = _blocks(keys[among])
-    small = sizes <= largest
-    sums = np.concatenate([[0], np.cumsum(sizes * small)[:-1]])
+    ours = keys[among]
+    for some in (min(max(wanted, 0) * 5 // 4 + 100, len(ours)), len(ours)):  # the first are enough in general
+        ours.partition(some - 1)
+        blocks, sizes = _blocks(ours[:some])
+        small = sizes <= largest
+        sums = np.concatenate([[0], np.cumsum(sizes * small)[:-1]])
+        if sums[-1] >= wanted:
+            break
     count = int(np.argmin(np.abs(sums - wanted)))
     if not count:
         return np.zeros_like(among)
