@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container.data import encode, identifiers, infer, split, tables
+from container.data import columns, encode, identifiers, infer, split, tables
 from container.data.infer import Column, InferredTable, InspectedTable
 from container.data.split import SplitSettings
 from container.runtime.errors import UserError
@@ -53,9 +53,7 @@ class _Rows:
     groups: NDArray[np.uint64]  # those of the contents where rows have no groups
 
 
-def find_identifiers(
-    table: InspectedTable, settings: SplitSettings, kinds: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, str]]:
+def find_identifiers(table: InspectedTable, settings: SplitSettings) -> tuple[dict[str, str], dict[str, str]]:
     """Return the columns that are not features, as `identifiers.find` does, and the group among them.
 
     Raises:
@@ -63,11 +61,12 @@ def find_identifiers(
     """
     for setting, name in (("group", settings.group), ("time", settings.time)):
         if name and name not in table.source.columns:
-            raise infer.unknown_column(table.source, name, f"{setting} of [data] in project.toml: ")
-        if name and table.source.position(name) == table.target:
+            raise UserError(infer.unknown(table.source, name, f"{setting} of [data] in project.toml: "))
+        if name and table.source.position(name) == table.position:
             raise _refusal(table, f"'{name}' is the target, so it can't be the {setting} of the split")
         if name and (reason := table.source.fault(name)):
             raise _refusal(table, f"'{name}' can't be the {setting} of the split: {reason}")
+    kinds = table.settings.kinds
     named, numbering = identifiers.find(table, {*kinds, settings.group, settings.time})
     if settings.group and settings.group not in kinds:
         named[settings.group] = "it is the group of the split; name it in kinds to learn from it too"
@@ -100,7 +99,7 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
-    _check_classes(inferred.target, rows.classes, splits, settings)
+    _check_classes(table.target, rows.classes, splits, settings)
     return Assignment(pl.Series("split", splits), duplicates, groups, time)
 
 
@@ -118,7 +117,11 @@ def _assign_by_time(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Return the (n,) splits of the rows, and the report of the first moment of each."""
     name = settings.time
-    column = infer.infer_column(table, table.source.position(name)).column
+    kinds = {
+        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
+    }
+    read = replace(table, settings=replace(table.settings, kinds=kinds))  # it may be excluded as a feature
+    column = columns.infer_column(read, table.source.position(name)).column
     if column is None or column.feature.kind == "categorical":
         raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
     moments = _moments(table, column)
@@ -142,7 +145,7 @@ def _assign_by_time(
 def _moments(table: InspectedTable, column: Column) -> FloatArray:
     """Return (n,) moments of the kept rows: numbers, or seconds since 1970; NaN where missing."""
     name = column.feature.name
-    cell = written(table.source.position(name), column).cast(pl.String).fill_null("").alias("cell")
+    cell = column.written(pl.col(table.source.position(name))).cast(pl.String).fill_null("").alias("cell")
     batches = table.kept.select(cell).collect_batches(maintain_order=True)
     return np.concatenate(
         [encode.encode_column(batch["cell"], column.feature, name) for batch in batches if batch.height]
@@ -177,7 +180,7 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     that are left out do not count, since rows that differ in nothing but their ids are equal. Columns of one
     value count, so that the other rows keep their splits when such a column gets a second value.
     """
-    count = table.stats[table.target].present
+    count = table.rows.kept
     classes, keys = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
     contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint64)
     done = 0
@@ -195,7 +198,7 @@ def _hashed(table: InspectedTable, inferred: InferredTable, group: str) -> pl.La
     value = _canonical(table, table.source.position(group)) if group else pl.lit("")
     key = pl.when(value == "").then(cells).otherwise(value)
     return table.kept.select(
-        _class_code(table.target, inferred.target),
+        _class_code(table),
         key.cast(pl.Binary).alias("key"),
         cells.hash().alias("contents"),
         key.hash().alias("groups"),
@@ -213,25 +216,15 @@ def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterat
 
 
 def _canonical(table: InspectedTable, position: str) -> pl.Expr:
-    return tables.canonicalize(pl.col(position), text=not table.stats[position].is_numeric)
+    words = table.source.reading.missing
+    return tables.canonicalize(pl.col(position), words, text=not table.stats[position].is_numeric)
 
 
-def _class_code(position: str, target: Column) -> pl.Expr:
+def _class_code(table: InspectedTable) -> pl.Expr:
     """Return the code of a row's class, in a column named "class"."""
+    target = table.target
     classes = target.feature.categories
     if classes is None:
         return pl.lit(0, dtype=pl.UInt8).alias("class")
     codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
-    return written(position, target).replace_strict(pl.Series(classes), codes).alias("class")
-
-
-def written(position: str, column: Column) -> pl.Expr:
-    """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
-    cell = pl.col(position)
-    if column.whole:
-        number = tables.whole(cell)
-        return number.cast(pl.String) if column.feature.categories else number
-    if column.feature.kind == "numeric":
-        return tables.number(cell)
-    text = cell.str.to_lowercase() if column.fold else cell
-    return pl.when(~tables.missing(cell)).then(text)
+    return target.written(pl.col(table.position)).replace_strict(pl.Series(classes), codes).alias("class")

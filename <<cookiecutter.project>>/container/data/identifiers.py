@@ -51,12 +51,11 @@ def find(table: InspectedTable, kept: Collection[str]) -> tuple[dict[str, str], 
     named, numbering = {}, {}
     for position, stats in table.stats.items():
         name = table.source.name(position)
-        numbers = stats.whole >= stats.present * NEARLY_ALL
-        if not name or name in kept or position == table.target or not stats.present:
+        if not name or name in kept or position == table.position or not stats.present:
             continue
-        if (numbers or not stats.numbers) and _is_named(table, position):
+        if stats.whole >= stats.numbers * NEARLY_ALL and _is_named(table, position):
             named[name] = NAMED
-        elif numbers and _is_numbering(table, position):
+        elif stats.whole >= stats.present * NEARLY_ALL and _is_numbering(table, position):
             numbering[name] = NUMBERING
     return named, numbering
 
@@ -105,7 +104,7 @@ def _is_named(table: InspectedTable, position: str) -> bool:
 
 def _is_numbering(table: InspectedTable, position: str) -> bool:
     name, stats = table.source.name(position), table.stats[position]
-    files, rows = len(table.source.tables), table.stats[table.target].present
+    files, rows = len(table.source.tables), table.rows.kept
     if any(_MEASURE.fullmatch(word.lower()) for word in (name, *_WORD.findall(name))):
         return False
     if stats.present < rows * NEARLY_ALL or stats.distinct * (files + 0.1) < stats.present:  # approximate
