@@ -44,13 +44,13 @@ class _Rows:
     """Hold the class code of each of n kept rows, and its hashes.
 
     A key decides the split. It is a checksum that is the same in every version, so rows keep their splits.
-    `contents` and `groups` have 64 bits, so equal ones can be counted; they are valid in this process only.
+    Groups have hashes of 64 bits, so equal ones can be counted; they are valid in this process only.
     """
 
     classes: NDArray[np.uint8]  # zero for a regression
     keys: NDArray[np.uint32]  # of the row, or of its group
-    contents: NDArray[np.uint64]
-    groups: NDArray[np.uint64]  # those of the contents where rows have no groups
+    groups: NDArray[np.uint64]  # none where the split has no group
+    duplicates: int
 
 
 def find_identifiers(table: InspectedTable, settings: SplitSettings) -> tuple[dict[str, str], dict[str, str]]:
@@ -84,7 +84,6 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or a class would be in no training row.
     """
     rows = _read(table, inferred, settings.group)
-    duplicates = len(rows.contents) - len(np.unique(rows.contents))
     noun, groups, time = "rows", None, None
     if settings.time:
         splits, time = _assign_by_time(table, settings)
@@ -100,7 +99,7 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
     _check_classes(table.target, rows.classes, splits, settings)
-    return Assignment(pl.Series("split", splits), duplicates, groups, time)
+    return Assignment(pl.Series("split", splits), rows.duplicates, groups, time)
 
 
 def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
@@ -182,15 +181,18 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     """
     count = table.rows.kept
     classes, keys = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
-    contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint64)
+    contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count if group else 0, dtype=np.uint64)
     done = 0
     for batch in _hashed(table, inferred, group).collect_batches(maintain_order=True):
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
         keys[rows] = np.fromiter(map(zlib.crc32, batch["key"]), dtype=np.uint32, count=batch.height)
-        contents[rows], groups[rows] = batch["contents"].to_numpy(), batch["groups"].to_numpy()
+        contents[rows] = batch["contents"].to_numpy()
+        if group:
+            groups[rows] = batch["groups"].to_numpy()
         done += batch.height
-    return _Rows(classes, keys, contents, groups)
+    contents.sort()
+    return _Rows(classes, keys, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
 
 
 def _hashed(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
