@@ -96,13 +96,13 @@ def inspect(directory: Path, settings: Settings) -> InspectedTable:
 
 def _count_rows(source: Source, target: str) -> tuple[Source, RowCounts, ColumnStats]:
     """Return the source with the number of its repeated headers, the counts, and the target's statistics."""
-    repeats = source.repeats_header()
-    counted = source.scan().select(
-        infer.blank().sum().alias("blank"), repeats.sum().alias("repeats"), pl.len().alias("read")
-    )
-    blank, repeated, read = counted.collect(engine="streaming").row(0)
-    source = replace(source, repeats=repeated)
-    stats = infer.profile(source.rows(), [target], source.reading)[target]
+    cell = pl.struct(infer.statistics(pl.col(target), source.reading))
+    sums = infer.blank().sum().alias("blank"), source.repeats_header().sum().alias("repeats")
+    counted = source.scan().select(*sums, pl.len().alias("read"), cell.alias("cell"))
+    blank, repeated, read, found = counted.collect(engine="streaming").row(0)
+    source, stats = replace(source, repeats=repeated), ColumnStats(**found)
+    if repeated:  # the header's own name was among the cells
+        stats = infer.profile(source.rows(), [target], source.reading)[target]
     without = read - blank - repeated - stats.present
     return source, RowCounts(blank, repeated, without, read), stats
 

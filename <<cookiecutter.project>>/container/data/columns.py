@@ -151,6 +151,11 @@ def _classes(source: Source, position: str, texts: Texts, decision: Decision) ->
         rows[labels[text]] += times
     distinct = counts.distinct - len(labels) + len(rows)
     why = _near(source, position, decision)
+    if decision.near == kinds.NUMBER and why and distinct > MAX_INTEGER_CLASSES:
+        raise UserError(
+            f"{file}: '{name}' is neither numbers nor classes{why}: name a word for a missing value in "
+            "missing_words of [data], or set task to classification"
+        )
     if distinct > MAX_CLASSES:
         raise UserError(
             f"{file}: '{name}' has {distinct} classes, and at most {MAX_CLASSES} can "
@@ -158,11 +163,6 @@ def _classes(source: Source, position: str, texts: Texts, decision: Decision) ->
         )
     if distinct == 1:
         raise UserError(f"{file}: '{name}' has one class only, so there is nothing to learn")
-    if decision.near == kinds.NUMBER and why and distinct > MAX_INTEGER_CLASSES:
-        raise UserError(
-            f"{file}: '{name}' is neither numbers nor classes{why}: name a word for a missing value in "
-            "missing_words of [data], or set task to classification"
-        )
     if max(rows.values()) < SMALLEST_SPREAD:
         raise UserError(
             f"{file}: '{name}' has {distinct} classes in {sum(rows.values())} rows, and each in fewer than "
@@ -195,7 +195,9 @@ def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
     groups: dict[str, Counter[str]] = {}
     for text, times in counts.items():
         groups.setdefault(keys[text], Counter())[spelled[text]] += times
-    commonest = {key: min(group, key=lambda text: (-group[text], text)) for key, group in groups.items()}
+    commonest = {
+        key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
+    }
     return {text: commonest[key] for text, key in keys.items()}
 
 

@@ -106,9 +106,9 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
         "a.csv: row 5: 'y' is missing, as in 12 of 120 rows: more than 5% of the rows have no target",
     ),
     "text among numbers": (
-        {"a.csv": table("x,y", lambda n: f"{n},{'oops' if n == 7 else n / 8}")},
+        {"a.csv": table("x,y", lambda n: f"{n},{'oops' if n % 10 == 7 else n / 8}")},
         "auto",
-        "a.csv: row 8: 'y' is 'oops', which is not a number",
+        "a.csv: 'y' is neither numbers nor classes (90% of its cells are numbers, fewer than 95%; the first",
     ),
     "text in a regression": (
         {"a.csv": table("x,y", lambda n: f"{n},{'ab'[n % 2]}")},
@@ -196,13 +196,14 @@ def test_columns_are_told_apart(tmp_path: Path) -> None:
         "flag": "categorical",
         "day": "date",
         "city": "categorical",
-        "code": "numeric",
     }
     assert {left["column"]: left["reason"] for left in report_of(out)["left_out"]} == {
         "": "it has no name",
         "name": "it is text that differs in every row",
         "one": "it has one value",
         "none": "every value is missing",
+        "code": "it is text that differs in every row "
+        "(its cells are digits of one width, some with leading zeros: codes, and not numbers)",
     }
     city = next(feature for feature in schema_of(out).features if feature.name == "city")
     assert city.other
@@ -216,7 +217,13 @@ def test_a_few_texts_in_a_column_of_numbers_are_missing_and_told(tmp_path: Path)
         tmp_path, {"a.csv": table("x,z,y", lambda n: f"{'bad' if n == 9 else n / 4},{n},{n / 3}", range(300))}
     )
     assert report_of(out)["taken_as_missing"] == [
-        {"column": "x", "cells": 1, "first": "a.csv: row 10", "text": "bad"}
+        {
+            "column": "x",
+            "cells": 1,
+            "first": "a.csv: row 10",
+            "text": "bad",
+            "why": "does not fit the column's kind",
+        }
     ]
     assert schema_of(out).features[0].kind == "numeric"
 
