@@ -1,11 +1,11 @@
 """Columns that only name or number the rows: ids, saved indexes and row numbers.
 
 A name with a word such as id, uuid or key, or an index's name, marks a column in which most values differ.
-The values alone mark whole numbers that all differ although they lie close to one another, in any order of
-the rows, over all files or within each. Of n values drawn from a range of s, all differ with a probability of
-about exp(-n² / 2s), so measured values repeat long before they are that dense. Evenly spaced values in the
-order of the rows are marked too. Years, other moments, ages, ranks and counts are dense as well: their names,
-or the form of a date or of seconds since 1970, tell them from row numbers.
+The values alone mark whole numbers, none of them missing, that all differ although they lie close together,
+in any order of the rows, over all files or within each. Of n values drawn from a range of s, all differ
+with a probability of about exp(-n² / 2s), so measured values repeat long before they are that dense. Evenly
+spaced values in the order of the rows are marked too. Years, other moments, ages, ranks and counts are
+dense as well: their names, or the form of a date or of seconds since 1970, tell them from row numbers.
 """
 
 import re
@@ -55,7 +55,7 @@ def find(table: InspectedTable, kept: Collection[str]) -> tuple[dict[str, str], 
             continue
         if stats.whole >= stats.numbers * NEARLY_ALL and _is_named(table, position):
             named[name] = NAMED
-        elif stats.whole >= stats.present * NEARLY_ALL and _is_numbering(table, position):
+        elif stats.whole == table.rows.kept and _is_numbering(table, position):
             numbering[name] = NUMBERING
     return named, numbering
 
@@ -104,10 +104,10 @@ def _is_named(table: InspectedTable, position: str) -> bool:
 
 def _is_numbering(table: InspectedTable, position: str) -> bool:
     name, stats = table.source.name(position), table.stats[position]
-    files, rows = len(table.source.tables), table.rows.kept
+    files = len(table.source.tables)
     if any(_MEASURE.fullmatch(word.lower()) for word in (name, *_WORD.findall(name))):
         return False
-    if stats.present < rows * NEARLY_ALL or stats.distinct * (files + 0.1) < stats.present:  # approximate
+    if stats.distinct * (files + 0.1) < stats.present:  # approximate
         return False
     parts = list(_numbers(table, position))
     return is_numbering(np.concatenate(parts)) or (files > 1 and all(map(is_numbering, parts)))

@@ -82,6 +82,7 @@ def test_row_numbers_and_ids_are_left_out(tmp_path: Path, name: str, values: lis
         ("number_of_rooms", random.Random(1).sample(range(10**6), ROWS)),
         ("store_id", [number % 9 for number in range(ROWS)]),
         ("Unnamed: 3", [number / 7 for number in range(ROWS)]),
+        ("v", [str(number) if number % 50 else "NA" for number in range(ROWS)]),
     ],
 )
 def test_what_was_measured_is_kept(tmp_path: Path, name: str, values: list[Any]) -> None:
