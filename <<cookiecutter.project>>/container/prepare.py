@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container.data import infer, split, tables
+from container.data import infer, split, table_files, tables
 from container.data.infer import Column, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
@@ -67,27 +67,42 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
     Raises:
         UserError: the data can't be used.
     """
-    table = inspect(directory, settings.target)
+    table = inspect(directory, settings.target, settings.reading)
     inferred = infer.infer(table, settings.task)
     splits = assign_splits(table, inferred, settings.split)
     write(table, inferred, splits, output)
 
 
-def inspect(directory: Path, target: str) -> InspectedTable:
+def inspect(directory: Path, target: str, reading: ReadingSettings) -> InspectedTable:
     """Read every file of a directory once, and return its rows' counts and its columns' statistics.
 
     Raises:
         UserError: a file is not a table, or the target is missing in the table or in too many rows.
     """
-    files = tables.find(directory, tables.CSV, tables.PARQUET)
-    source = infer.concat([tables.inspect(path, directory) for path in files])
-    log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
+    source = _read_files(directory, reading)
     position = infer.find_target(source, target)
     rows = _count_rows(source, position)
     _check_rows(source, position, rows)
     without_stats = InspectedTable(source, position, rows, {})
     positions = [str(number) for number in range(len(source.columns))]
     return replace(without_stats, stats=infer.profile(without_stats.kept, positions))
+
+
+def _read_files(directory: Path, reading: ReadingSettings) -> Source:
+    """Inspect the files of a directory, and say which are not read.
+
+    Raises:
+        UserError: a file is not a table, or too many files are not read.
+    """
+    paths = table_files.find(directory, table_files.CSV, table_files.PARQUET)
+    skipped = table_files.skipped(directory)
+    for file in skipped:
+        log("skipped_file", name=file.name, reason=file.reason)
+    table_files.check_skipped(skipped, len(paths), reading.max_skipped)
+    table_files.check_folders(path.relative_to(directory).as_posix() for path in paths)
+    source = infer.concat([tables.inspect(path, directory, reading.delimiter) for path in paths])
+    log("read", files=len(paths), skipped=len(skipped), rows=sum(table.rows for table in source.tables))
+    return replace(source, skipped=tuple(skipped))
 
 
 def _count_rows(source: Source, target: str) -> RowCounts:
@@ -229,7 +244,8 @@ def _log_result(table: InspectedTable, inferred: InferredTable, counts: dict[str
 def _report(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> dict[str, Any]:
     schema, rows = inferred.schema, table.rows
     return {
-        "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
+        "files": [file.to_json() for file in table.source.tables],
+        "skipped_files": [{"name": file.name, "reason": file.reason} for file in table.source.skipped],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
         "dropped": {"blank": rows.blank, "without_target": rows.without_target},
         "splits": counts,

@@ -9,6 +9,7 @@ import polars as pl
 
 from container.data import tables, value_counts, values
 from container.data.schema import Feature, Schema, Target
+from container.data.table_files import SkippedFile
 from container.data.tables import Table
 from container.data.value_counts import ValueCounts
 from container.runtime.errors import UserError
@@ -29,6 +30,7 @@ class Source:
 
     tables: tuple[Table, ...]
     columns: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...] = ()  # the files that are not read
 
     def scan(self) -> pl.LazyFrame:
         """Return all rows as stripped text, with columns named by position: "0", "1", …."""
