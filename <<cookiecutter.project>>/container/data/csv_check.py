@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,17 +46,6 @@ def inspect(path: Path, name: str, delimiter: str = dialects.AUTO, *, header: bo
     best, *others = found
     alternatives = tuple(other.dialect.delimiter for other in others)
     return replace(best, dialect=replace(best.dialect, alternatives=alternatives))
-
-
-def rows(path: Path, name: str) -> Iterator[list[str]]:
-    """Return the rows of a file with their cells as text, the header first, without blank lines.
-
-    Raises:
-        UserError: the file is not a table.
-    """
-    dialect = inspect(path, name).dialect
-    for block in csv_blocks.blocks(path, dialect.layout, name, quoted=dialect.quoted):
-        yield from filter(None, _reader(block, dialect))
 
 
 def _inspect_quotes(path: Path, name: str, dialect: Dialect, *, header: bool) -> CsvTable:

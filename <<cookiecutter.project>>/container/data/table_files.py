@@ -40,6 +40,12 @@ def suffix(name: str) -> str:
     return PARQUET if lower.endswith(PARQUET) else ""
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a path is that of a hidden file, or of one that a system or an editor keeps."""
+    parts = PurePosixPath(name).parts
+    return any(part.startswith(_HIDDEN) for part in parts) or parts[-1].lower() in _SYSTEM
+
+
 def find(directory: Path, *suffixes: str) -> list[Path]:
     """Return the files of a directory with one of the suffixes, as `present` does.
 
@@ -129,7 +135,7 @@ def _reason(name: str, path: Path) -> tuple[str, bool]:
             f"{name}: '{lake}' shows a Delta Lake or Hudi table, whose files hold deleted rows too: "
             "write its present rows as Parquet or CSV"
         )
-    if any(part.startswith(_HIDDEN) for part in parts) or last.lower() in _SYSTEM:
+    if is_hidden(name):
         return "it is hidden, or in a hidden folder", False
     if _MARKERS.fullmatch(last) or any(part in _MARKER_FOLDERS for part in parts):
         return "it is a marker of the program that wrote the tables", False

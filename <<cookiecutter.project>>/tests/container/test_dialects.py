@@ -1,12 +1,16 @@
 """The dialect of a file is found, reported and read, or the file is named for what it is."""
 
 import gzip
+import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from container.data import csv_check, tables
+from container.data import tables
+from container.data.reading import ReadingSettings
+from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 from tests.container import dialect_files
 
@@ -102,8 +106,6 @@ def test_a_dialect_is_found_and_reported(tmp_path: Path, case: str) -> None:
             "dialect": PLAIN | differs,
             "compression": "gzip" if name.endswith("gz") else "",
         }
-    stripped = [tuple(cell.strip() for cell in each) for each in csv_check.rows(tmp_path / "a.csv", "a.csv")]
-    assert stripped == [header, *rows]
 
 
 REFUSED = {
@@ -156,3 +158,92 @@ def test_a_delimiter_can_be_set(tmp_path: Path) -> None:
     assert read(tmp_path, content, delimiter="comma")[0].columns == ("a;b", "c")
     with pytest.raises(UserError, match="separated by comma, and not by tab: correct delimiter"):
         read(tmp_path, b"a,b\n1,2\n", delimiter="tab")
+
+
+def prepared(folder: Path, files: dict[str, bytes], **reading: Any) -> dict[str, Any]:
+    """Prepare files, and return the report."""
+    for name, content in files.items():
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    prepare(Settings("y", reading=ReadingSettings(**reading)), folder / "in", folder / "out")
+    return json.loads((folder / "out/report/report.json").read_text())  # type: ignore[no-any-return]
+
+
+def rows(mark: str = ",", count: int = 40, shift: int = 0) -> bytes:
+    lines = [mark.join(("x", "y")), *(f"{at + shift * 0.37}{mark}{at % 7}" for at in range(count))]
+    return "\n".join(lines).encode()
+
+
+def test_files_that_are_not_tables_are_reported(tmp_path: Path) -> None:
+    """A3b: copies of notebooks, files of systems and of Spark are not rows, and are not passed over in silence."""
+    names = [".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", "Thumbs.db", "_SUCCESS", "_metadata"]
+    names += ["README.md", "_temporary/0/part.csv", "manifest"]
+    report = prepared(tmp_path, {"train.csv": rows(), "b.csv": b"", **dict.fromkeys(names, rows())})
+    assert report["rows"]["read"] == 40
+    assert [file["name"] for file in report["files"]] == ["train.csv"]
+    skipped = {file["name"]: file["reason"] for file in report["skipped_files"]}
+    assert set(skipped) == {*names, "b.csv"}
+    assert skipped[names[0]] == skipped["._train.csv"] == "it is hidden, or in a hidden folder"
+    assert skipped["_SUCCESS"] == "it is a marker of the program that wrote the tables"
+    assert skipped["b.csv"] == "it is empty"
+
+
+def test_too_many_unread_files_are_refused(tmp_path: Path) -> None:
+    """Protects against data under another name."""
+    files = {"train.csv": rows(), "notes.xlsx": b"PK\x03\x04"}
+    with pytest.raises(
+        UserError, match=r"^notes\.xlsx: its name .* 1 of 2 files are not read: more than max_skip"
+    ):
+        prepared(tmp_path, files)
+    assert prepared(tmp_path, files, max_skipped=0.5)["skipped_files"][0]["name"] == "notes.xlsx"
+
+
+def test_a_lake_is_refused(tmp_path: Path) -> None:
+    """Its files hold rows that were deleted."""
+    with pytest.raises(UserError, match="'_delta_log' shows a Delta Lake or Hudi table"):
+        prepared(tmp_path, {"train.csv": rows(), "_delta_log/0.json": b"{}"})
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_columns_of_hive_folders_are_read(tmp_path: Path, kind: str) -> None:
+    """B4: a folder's name is a cell of each of its rows."""
+    frame = pl.DataFrame({"x": [at * 0.37 for at in range(40)], "y": [at % 7 for at in range(40)]})
+    for folder in ("year=2020/at=a%20b", "year=2021/at=__HIVE_DEFAULT_PARTITION__"):
+        path = tmp_path / "in" / folder / f"part.{kind}"
+        path.parent.mkdir(parents=True)
+        frame.write_csv(path) if kind == "csv" else frame.write_parquet(path)
+    tables_found = [
+        tables.inspect(path, tmp_path / "in") for path in sorted((tmp_path / "in").rglob("part.*"))
+    ]
+    assert [table.columns for table in tables_found] == [("x", "y", "year", "at")] * 2
+    lazy = [tables.scan(table, ("at", "year")) for table in tables_found]
+    assert [each.collect().unique().rows() for each in lazy] == [[("a b", "2020")], [("", "2021")]]
+    assert [each.select("1").collect().height for each in lazy] == [40, 40]
+    assert [each.select(pl.len()).collect().item() for each in lazy] == [40, 40]
+    report = prepared(tmp_path, {})
+    assert report["features"]["year"] == "numeric"
+    assert report["files"][0]["columns_of_folders"] == {"year": "2020", "at": "a b"}
+
+
+def test_a_column_of_a_folder_that_the_file_has_too_is_read_once(tmp_path: Path) -> None:
+    """Polars and others write such files."""
+    (tmp_path / "x=7").mkdir()
+    (tmp_path / "x=7/a.csv").write_bytes(rows())
+    assert tables.inspect(tmp_path / "x=7/a.csv", tmp_path).columns == ("x", "y")
+
+
+def test_hive_folders_of_some_files_are_refused(tmp_path: Path) -> None:
+    """Protects against a column that is lost in silence."""
+    with pytest.raises(UserError, match=r"^year=2020/a\.csv is in a folder 'year=…', and b\.csv is not: all"):
+        prepared(tmp_path, {"year=2020/a.csv": rows(), "b.csv": rows()})
+
+
+def test_files_of_several_dialects_are_one_table(tmp_path: Path) -> None:
+    """A dialect is that of a file, and a set delimiter holds for all."""
+    files = {f"{number}.csv": rows(mark, shift=number) for number, mark in enumerate(",;\t|")}
+    report = prepared(tmp_path, files)
+    found = [file["dialect"]["delimiter"] for file in report["files"]]
+    assert (report["rows"]["read"], found) == (160, ["comma", "semicolon", "tab", "pipe"])
+    with pytest.raises(UserError, match="separated by semicolon, and not by comma"):
+        prepared(tmp_path, {}, delimiter="comma")
