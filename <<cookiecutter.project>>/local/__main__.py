@@ -79,7 +79,7 @@ def status() -> None:
 def run(
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip or a folder."),
+        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip too."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="The column to predict; by default the target in project.toml.")
@@ -101,7 +101,8 @@ def run(
             cloud = localcloud.start(project.cloud, speed)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
-        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
+        folder = data if data and data.is_dir() and not project.is_image else None
+        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings, folder=folder))
 
 
 @app.command()
@@ -254,10 +255,11 @@ def chosen_data(
     from local import sample as samples
     from local.run import data_files
 
-    if data is not None and project.is_image:
-        return (pictures.data_file(data, project.folder("data")),), target
     if data is not None:
-        return data_files(data), target
+        found = pictures.data_files(data, project.folder("data")) if project.is_image else data_files(data)
+        if note := found[1]:
+            console.print(f"Data: {note}", highlight=False)
+        return found[0], target
     write = samples.write_pictures if project.is_image else samples.write_sample
     sample = write(project.folder("data"))
     console.print(f"Data: {sample.description}.", highlight=False)
@@ -267,7 +269,10 @@ def chosen_data(
 @app.command()
 def infer(
     file: Annotated[
-        Path, typer.Argument(help="A CSV file with a header; for images an image, or a zip of images.")
+        Path,
+        typer.Argument(
+            help="A CSV file with a header; for images an image, or a zip or Parquet file of them."
+        ),
     ],
     method: Annotated[
         Method, typer.Option(help="Through SageMaker's API, or directly to the server.")
@@ -288,7 +293,7 @@ def infer(
 
     project = find_project()
     if project.is_image:
-        table: inference.Table = pictures.read_file(file)
+        table: inference.Table = pictures.read_file(file, project.served_target)
     else:
         table = inference.read_table(inference.read_rows(file), project.served_target)
     if model_artifact is not None:
