@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def read_part(part: int) -> tuple[Counter[str], list[str]]:
-    """Read every so many-th file; return counts by cause, and the faults."""
+    """Read the files of a part; return counts by cause, and the faults."""
     counts: Counter[str] = Counter()
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:

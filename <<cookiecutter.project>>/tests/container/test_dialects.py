@@ -176,7 +176,7 @@ def rows(mark: str = ",", count: int = 40, shift: int = 0) -> bytes:
 
 
 def test_files_that_are_not_tables_are_reported(tmp_path: Path) -> None:
-    """A3b: copies of notebooks, files of systems and of Spark are not rows, and are not passed over in silence."""
+    """A3b: copies of notebooks, and files of systems and of Spark, are not rows, and are counted."""
     names = [".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", "Thumbs.db", "_SUCCESS", "_metadata"]
     names += ["README.md", "_temporary/0/part.csv", "manifest"]
     report = prepared(tmp_path, {"train.csv": rows(), "b.csv": b"", **dict.fromkeys(names, rows())})
