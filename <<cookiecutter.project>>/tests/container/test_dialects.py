@@ -139,6 +139,11 @@ def test_another_kind_of_file_is_named(tmp_path: Path, case: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+def test_a_row_that_equals_a_header_of_numbers_is_a_row(tmp_path: Path) -> None:
+    """Pandas names columns so that have no name."""
+    assert read(tmp_path, b"0,1\n0,1\n0,1\n")[1] == [("0", "1")] * 2
+
+
 def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
     """Protects against a library's exception, and against half a table."""
     whole = gzip.compress(b"a,b\n" + b"1,2\n" * 5000)
