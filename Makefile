@@ -35,7 +35,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,10 @@ test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and
 
 test-large: setup-dev ## 2 GB of CSV are prepared in 1 GB of memory; takes minutes and 7 GB of disk
 	@$(python) -m pytest -s -m large tests/prepare
+
+test-dialects: setup-dev ## read 20,000 generated CSV files beside Python's csv and DuckDB's sniffer; takes minutes
+	@VENV=build/venvs/dialects $(environment) "$(product)/container/requirements.txt" tests/dialects/requirements.txt
+	@PYTHONPATH="$(product)" nice build/venvs/dialects/bin/python -m tests.dialects.generated
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
 

@@ -16,6 +16,9 @@ def main(arguments: list[str]) -> int:
     """Run a command; return its exit code.
 
     It is 0 for success, 1 for a failure, whose reason is reported in one line, and 2 for wrong arguments.
+
+    Raises:
+        SystemExit: the command has ended the process itself.
     """
     try:
         drop_privileges()

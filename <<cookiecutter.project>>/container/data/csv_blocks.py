@@ -17,23 +17,14 @@ UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 GZIP = ".gz"
 LINE_ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR", b"\r\r\n": "CRCRLF"}
 _PADDING = re.compile(rb",+(?=\r?\n)")
-_SAVE = "save the table as CSV"
 # The first bytes of files that are often named .csv, what they are, and the way out.
-_KINDS = (
-    (b"\x1f\x8b", "compressed by gzip", "name it .csv.gz"),
-    (b"PK\x03\x04", "a zip archive, as Excel's .xlsx files are", f"unpack it, or {_SAVE}"),
-    (b"PAR1", "Parquet", "name it .parquet"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel or Office file (.xls)", _SAVE),
-    (b"BZh", "compressed by bzip2", "unpack it, or compress it by gzip as .csv.gz"),
-    (b"\xfd7zXZ\0", "compressed by xz", "unpack it, or compress it by gzip as .csv.gz"),
-    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it, or compress it by gzip as .csv.gz"),
-    (b"ARROW1", "an Arrow (Feather) file", f"write it as Parquet, or {_SAVE}"),
-    (b"ORC", "an ORC file", f"write it as Parquet, or {_SAVE}"),
-    (b"Obj\x01", "an Avro file", f"write it as Parquet, or {_SAVE}"),
-    (b"SQLite format 3\0", "an SQLite database", _SAVE),
-    (b"\x89HDF", "an HDF5 file", f"write it as Parquet, or {_SAVE}"),
-    (b"%PDF-", "a PDF", _SAVE),
-    (b"\xff\xfe\0\0", "UTF-32 text", "save it as UTF-8"),
+_KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
+    ((b"\x1f\x8b",), "compressed by gzip", "name it .csv.gz"),
+    ((b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "compressed", "compress it by gzip, as .csv.gz"),
+    ((b"PK\x03\x04",), "a zip archive, as Excel's .xlsx files are", "unpack it, or save the table as CSV"),
+    ((b"PAR1",), "Parquet", "name it .parquet"),
+    ((b"\xd0\xcf\x11\xe0",), "an old Excel or Office file (.xls)", "save the table as CSV"),
+    ((b"ARROW1", b"ORC", b"Obj\x01"), "an Arrow, ORC or Avro file", "write it as Parquet or CSV"),
 )
 _PAGE = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
 
@@ -69,27 +60,20 @@ def kind(path: Path) -> tuple[str, str]:
         start = file.read(512)
     if _PAGE.match(start):
         return "a page of HTML or XML", "download the table itself, or save it as CSV"
-    return next(((what, remedy) for mark, what, remedy in _KINDS if start.startswith(mark)), ("", ""))
-
-
-def refuse_other_kinds(path: Path, name: str) -> None:
-    """Refuse a file that its first bytes show to be another than its name says."""
-    what, remedy = kind(path)
-    if path.suffix.lower() == GZIP:
-        if not what.endswith("gzip"):
-            raise UserError(f"{name}: it is named {GZIP}, and is not compressed by gzip: name it .csv")
-    elif what:
-        raise UserError(f"{name}: it is {what}, and not CSV text: {remedy}")
+    return next(((what, remedy) for marks, what, remedy in _KINDS if start.startswith(marks)), ("", ""))
 
 
 def layout(path: Path, name: str) -> tuple[Layout, bytes]:
     """Return a file's layout as far as its first bytes decide it, and these as UTF-8.
 
     Raises:
-        UserError: the file is not text.
+        UserError: the file's first bytes show that it is another than its name says.
     """
-    refuse_other_kinds(path, name)
-    compression = "gzip" if path.suffix.lower() == GZIP else ""
+    (what, remedy), compression = kind(path), "gzip" if path.suffix.lower() == GZIP else ""
+    if compression and not what.endswith("gzip"):
+        raise UserError(f"{name}: it is named {GZIP}, and is not compressed by gzip: name it .csv")
+    if what and not compression:
+        raise UserError(f"{name}: it is {what}, and not CSV text: {remedy}")
     start = next(_raw(path, compression, name, HEAD), b"")
     encoding = "utf-16" if start.startswith(UTF_16) else "utf-8"
     head = next(_decoded(iter((start,)), encoding, name), b"")
@@ -136,11 +120,9 @@ def _decoded(chunks: Iterator[bytes], encoding: str, name: str) -> Iterator[byte
         yield next(chunks, b"").removeprefix(BOM)
         yield from chunks
         return
-    decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        for chunk in chunks:
-            yield decoder.decode(chunk).encode()
-        decoder.decode(b"", final=True)
+        for text in codecs.iterdecode(chunks, encoding):
+            yield text.encode()
     except UnicodeError as error:
         raise UserError(f"{name}: it is damaged UTF-16 text: save the file as UTF-8") from error
 
@@ -183,11 +165,8 @@ def _normalised(block: bytes, layout: Layout, name: str, *, quoted: bool) -> byt
         raise NotInDialectError(
             f"{name}: its lines end in several ways: save it with a line feed after each line"
         )
-    parts[::2] = [_line_feeds(part, layout) for part in parts[::2]]
-    return b'"'.join(parts)
-
-
-def _line_feeds(text: bytes, layout: Layout) -> bytes:
     if layout.line_end in {b"\r", b"\r\r\n"}:
-        text = text.replace(layout.line_end, b"\n")
-    return _PADDING.sub(b"", text) if layout.padded else text
+        parts[::2] = [part.replace(layout.line_end, b"\n") for part in parts[::2]]
+    if layout.padded:
+        parts[::2] = [_PADDING.sub(b"", part) for part in parts[::2]]
+    return b'"'.join(parts)

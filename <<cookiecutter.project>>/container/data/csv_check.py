@@ -117,7 +117,8 @@ class _Check:
         self._pattern = self._mark * (len(cells) - 1) + b"\n"
         if header:
             self.rows, self._first = -1, "header"
-            self._header = cells if len(cells) > 1 else []
+            names = any(values.number(name) is None for name in self.columns)  # numbers may be a row's too
+            self._header = cells if names and len(cells) > 1 else []
             self._header_line = block[: block.index(b"\n") + 1]
 
     def plain(self, block: bytes) -> bytes:

@@ -139,6 +139,11 @@ def test_another_kind_of_file_is_named(tmp_path: Path, case: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+def test_a_row_that_equals_a_header_of_numbers_is_a_row(tmp_path: Path) -> None:
+    """Pandas names columns so that have no name."""
+    assert read(tmp_path, b"0,1\n0,1\n0,1\n")[1] == [("0", "1")] * 2
+
+
 def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
     """Protects against a library's exception, and against half a table."""
     whole = gzip.compress(b"a,b\n" + b"1,2\n" * 5000)
@@ -176,7 +181,7 @@ def rows(mark: str = ",", count: int = 40, shift: int = 0) -> bytes:
 
 
 def test_files_that_are_not_tables_are_reported(tmp_path: Path) -> None:
-    """A3b: copies of notebooks, files of systems and of Spark are not rows, and are not passed over in silence."""
+    """A3b: copies of notebooks, and files of systems and of Spark, are not rows, and are counted."""
     names = [".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", "Thumbs.db", "_SUCCESS", "_metadata"]
     names += ["README.md", "_temporary/0/part.csv", "manifest"]
     report = prepared(tmp_path, {"train.csv": rows(), "b.csv": b"", **dict.fromkeys(names, rows())})

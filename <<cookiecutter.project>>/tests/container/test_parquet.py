@@ -262,6 +262,6 @@ def test_another_file_that_is_named_parquet_is_named(tmp_path: Path) -> None:
     """Protects the user's time: what the file is."""
     (tmp_path / "a.parquet").write_bytes(b"ARROW1\0\0")
     with pytest.raises(
-        UserError, match=r"can't be read as Parquet \(it is an Arrow \(Feather\) file\): write it as"
+        UserError, match=r"can't be read as Parquet \(it is an Arrow, ORC or Avro file\): write"
     ):
         tables.inspect(tmp_path / "a.parquet", tmp_path)

@@ -1,5 +1,6 @@
 """The command suggests a baseline by Model Monitor's environment, and reports errors in one line."""
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_files_of_a_directory_are_one_table(source: Path, run: Run) -> None:
         },
     ]
     assert found["message"] == "Completed: a baseline of 4 rows and 2 columns was suggested.\n"
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_files_of_several_dialects_are_one_table(source: Path, run: Run, *, header: bool) -> None:
+    """The monitor reads tables as `prepare` does, with a header and without."""
+    rows = [["x", "y"], *[[str(at), f"t{at % 2}"] for at in range(9)]][not header :]
+    for number, (mark, end) in enumerate([(",", "\n"), (";", "\r\n"), ("\t", "\r\r\n")]):
+        text = "".join(mark.join(row) + end for row in rows)
+        (source / f"{number}.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (source / "year=2020").mkdir()
+    (source / "._x.csv").write_text("hidden")
+    found = run(dataset_format=json.dumps({"csv": {"header": header}}))
+    assert found["statistics"]["dataset"] == {"item_count": 27}
+    x, y = found["statistics"]["features"]
+    assert (x["name"], x["numerical_statistics"]["sum"]) == ("x" if header else "_c0", 108.0)
+    assert y["string_statistics"]["distinct_count"] == 2.0
 
 
 def test_paths_and_format_come_from_the_environment(tmp_path: Path, run: Run) -> None:
