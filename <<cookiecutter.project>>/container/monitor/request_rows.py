@@ -148,7 +148,7 @@ class RequestRows:
             return
         for row in rows:
             if len(row) == len(columns):
-                self.named.append(dict(zip(columns, row, strict=True)))
+                self.named.append({name: cell for name, cell in zip(columns, row, strict=True) if name})
             else:
                 self.counts.too_few_columns += 1
 
@@ -162,13 +162,10 @@ class RequestRows:
                 self.counts.too_few_columns += 1
 
     def _add_object(self, row: dict[str, Any]) -> None:
-        if len(row) == len(self.names):
-            try:
-                self.rows.append(self.select(row))
-            except KeyError:
-                self.named.append(row)
+        if row.keys() == self.known_names:
+            self.rows.append(self.select(row))
             return
-        self.named.append(row)
+        self.named.append({name.strip(values.BLANKS): cell for name, cell in row.items()})
 
     def _add_position(self, row: Sequence[Any]) -> None:
         missing = len(self.names) - len(row)

@@ -104,7 +104,8 @@ class FeatureDecoder:
     def _value_error(self, cell: object, row: int) -> RequestError:
         name = self.feature.name
         kind = {bool: "a boolean", list: "an array", dict: "an object"}[type(cell)]
-        message = f"row {row}, column {quoted(name)} holds {kind}; a value is a number, a text or null"
+        frame = "; of a DataFrame send to_json(orient='records')" if isinstance(cell, dict) else ""
+        message = f"row {row}, column {quoted(name)} holds {kind}; a value is a number, a text or null{frame}"
         return RequestError(400, "not-a-value", message, row, name)
 
     def number_error(self, text: str, row: int) -> RequestError:
