@@ -14,6 +14,8 @@ Variables that Model Monitor does not have:
     analysis_type               DATA_QUALITY, or MODEL_QUALITY: predictions against ground truth, where
                                 baseline_statistics is the evaluation.json of the model
     ground_truth_source         directory of ground truth, as SageMaker takes it
+    schema_source               directory of the schema.json by which requests are read; a baseline keeps what
+                                is needed of it
     comparison_threshold        distance, from 0 to 1, above which a column has drifted; a baseline keeps it
     minimum_records             rows below which nothing is compared, since chance would look like drift
     partial_source              directory of several instances' partial profiles to merge; no data is read
@@ -85,6 +87,7 @@ class Settings:
     ] = False
     statistics: Annotated[Path | None, Variable("baseline_statistics")] = None
     constraints: Annotated[Path | None, Variable("baseline_constraints")] = None
+    schema: Annotated[Path | None, Variable("schema_source")] = None
     window: Window = field(default_factory=Window)
     dimensions: MetricDimensions = field(default_factory=MetricDimensions)
     publish: Annotated[
@@ -117,6 +120,7 @@ class Settings:
             output=place.rebase(str(settings.output)),
             statistics=_rebase(settings.statistics, place),
             constraints=_rebase(settings.constraints, place),
+            schema=_rebase(settings.schema, place),
             partial_source=_rebase(settings.partial_source, place),
             ground_truth=_rebase(ground_truth, place),
             cloudwatch_output=place.metrics if settings.publish == "Enabled" else None,

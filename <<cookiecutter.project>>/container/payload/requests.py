@@ -71,8 +71,8 @@ class RequestDecoder:
         self.names = tuple(feature.name for feature in schema.features)
         self.positions = {name: position for position, name in enumerate(self.names)}
         self.width = len(self.names)
-        self.is_numeric = all(column.is_numeric for column in self.columns)
-        self.parser = parser if self.is_numeric else None
+        self.is_plain = all(column.is_plain for column in self.columns)
+        self.parser = parser if self.is_plain else None
 
     def decode(self, body: bytes, kind: str, header: str = "") -> Batch:
         """Return the rows of a request.
@@ -93,7 +93,7 @@ class RequestDecoder:
         return self._decode_csv(body, header) if kind == CSV else self._decode_rows(json_rows(body, kind))
 
     def _decode_csv(self, body: bytes, header: str) -> Batch:
-        if self.is_numeric and header != "present":
+        if self.is_plain and header != "present":
             rows = self._plain_csv(body)
             if rows is not None:
                 return Batch(rows)
@@ -148,13 +148,13 @@ class RequestDecoder:
         if infinite.any():
             position, row = np.argwhere(infinite.T)[0].tolist()  # the first by column, as in text
             raise self.columns[position].number_error(str(rows[row, position]), row + 1)
-        if self.is_numeric:
+        if self.is_plain:
             return Batch(rows, int(np.isnan(rows).sum()))
         return self._encode(npy.cells(sent.T), len(rows))
 
     def _decode_rows(self, rows: list[Any]) -> Batch:
         listed = rows[0].__class__ is list
-        if self.is_numeric:
+        if self.is_plain:
             plain = self._plain_lists(rows) if listed else self._plain_objects(rows)
             if plain is not None:
                 return Batch(plain)
