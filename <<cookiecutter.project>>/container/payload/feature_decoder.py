@@ -13,7 +13,7 @@ from container.data import values
 from container.payload.errors import RequestError, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from container.data.schema import Feature
 
@@ -60,12 +60,16 @@ class FeatureDecoder:
 
     def __init__(self, feature: Feature) -> None:
         self.feature = feature
-        self.codes: dict[object, float] = {text: feature.encode(text) for text in feature.categories or ()}
+        self.rest = (
+            len(feature.categories or ()) if feature.other else None
+        )  # the code of all other categories
+        self.codes: dict[object, float] = {
+            text: code for text in _frequent(feature) if not math.isnan(code := feature.encode(text))
+        }
         self.is_numeric = feature.kind == "numeric"
         self.has_words = any(values.number(word) is not None for word in feature.reading.words)
         style = feature.number_format
         self.is_plain = self.is_numeric and not self.has_words and (style is None or style.decimal == ".")
-        self.rest = len(feature.categories or ()) if feature.other else None  # the code of all others
 
     def decode(self, cells: Sequence[object]) -> tuple[list[float], int, int]:
         """Return the cells as numbers, how many are missing and how many unknown.
@@ -117,7 +121,7 @@ class FeatureDecoder:
         return math.nan if moment is None else moment
 
     def spell(self, cell: object) -> str | None:
-        """Return a category or a date as `prepare` writes it, None where missing, and other texts as they are.
+        """Return a category or a date as `prepare` writes it, None where missing, other texts as they are.
 
         Raises:
             RequestError: with status 400, the cell is not a value of this feature.
@@ -130,7 +134,7 @@ class FeatureDecoder:
             is_known = not math.isnan(number) and number != self.rest
             return (self.feature.categories or ())[int(number)] if is_known else text
         if math.isnan(number) and not math.isnan(moment := self._epoch(cell, text)):
-            return datetime.fromtimestamp(moment, UTC).isoformat()
+            return datetime.fromtimestamp(moment, UTC).isoformat()[: -len("+00:00")].removesuffix("T00:00:00")
         return None if math.isnan(number) and self.feature.strays else text
 
     def text(self, cell: object, row: int = 1) -> str:
@@ -166,3 +170,11 @@ class FeatureDecoder:
         return RequestError(
             400, code, f"row {row}, column {quoted(name)}: {quoted(text)} is {rule}", row, name
         )
+
+
+def _frequent(feature: Feature) -> Iterable[str]:
+    """Return the texts by which most cells are found: the categories, and a boolean's in the usual cases."""
+    texts = feature.categories or ()
+    if texts and tuple(sorted(map(str.lower, texts))) in values.BOOLEAN_PAIRS:
+        return {spell(text) for text in texts for spell in (str, str.lower, str.upper, str.capitalize)}
+    return texts

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -14,6 +15,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis.extra import numpy as arrays
 
 from container.data.schema import Feature, Schema, Target
+from container.data.values import NumberFormat, Reading
+from container.payload import number_parser
 from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
 from container.payload.requests import Batch, RequestDecoder
@@ -328,6 +331,103 @@ def test_nan_in_a_text_stays_and_damaged_texts_are_read_once() -> None:
     assert (batch.missing, batch.unknown) == (5, 1)
     with pytest.raises(RequestError, match="not JSON"):
         read(MIXED, '["NaN' + '\\"' * 200_000, JSON)
+
+
+MOMENT = Feature("day", "date", format="iso8601").encode("2018-01-31T10:20:30.123456")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1517394030", 1517394030.0),
+        ("1517394030123", 1517394030.123),
+        ("1517394030123456", MOMENT),
+        ("1517394030123456789", MOMENT),
+        ("1517394030.5", 1517394030.5),
+        ("-1517394030123", -1517394030.123),
+        ('"1517394030123"', 1517394030.123),
+        ('" 2018-01-31 10:20:30.123456"', MOMENT),
+        ("2018", None),
+        ("20180131", None),
+        ('"20180131"', None),
+        ("0", None),
+        ("4.2e18", None),
+        ('"' + "9" * 400 + '"', None),
+        ('"1517394030.5"', None),
+    ],
+)
+def test_a_date_may_be_a_number_of_seconds_to_nanoseconds(value: str, expected: float | None) -> None:
+    """As pandas and JavaScript write it; what may be a year or a date of digits stays unknown."""
+    batch = read(Schema(TARGET, (Feature("day", "date", format="iso8601"),)), f'[{{"day": {value}}}]', JSON)
+    assert bits(batch.rows) == bits(np.array([[math.nan if expected is None else expected]]))
+    assert batch.unknown == (expected is None)
+
+
+def test_a_date_of_digits_is_read_by_its_format_and_a_stray_is_one_in_requests() -> None:
+    digits = Schema(TARGET, (Feature("day", "date", format="yyyymmdd"),))
+    assert (
+        read(digits, '[[20180131], ["20180131"], [1517356800000]]', JSON).rows.tolist() == [[1517356800]] * 3
+    )
+    strays = Schema(TARGET, (Feature("day", "date", format="iso8601", strays=True),))
+    assert bits(read(strays, "1517356800000\n").rows) == bits(np.array([[math.nan]]))
+
+
+@pytest.mark.parametrize("categories", [("no", "yes"), ("f", "t"), ("FALSE", "TRUE"), ("N", "Y"), ("0", "1")])
+def test_a_boolean_column_takes_every_spelling_of_a_truth_value(categories: tuple[str, str]) -> None:
+    schema = Schema(TARGET, (Feature("vip", "categorical", categories),))
+    for true, false in ((1, 0), (True, False), (1.0, 0.0), ("yes", "NO"), ("T", "f"), ("1", "0.0")):
+        batch = read(schema, json.dumps([[true], [false]]), JSON)
+        assert (batch.rows.tolist(), batch.unknown) == ([[1.0], [0.0]], 0)
+
+
+PRICES = Schema(
+    TARGET,
+    (
+        Feature("dollars", "numeric", number_format=NumberFormat(".", ",", "$")),
+        Feature("euros", "numeric", number_format=NumberFormat(",", ".", "€")),
+        Feature("age", "numeric", strays=True),
+    ),
+)
+
+
+def test_numbers_are_read_in_the_format_of_the_training() -> None:
+    """A number of JSON is that number, also where a text with its digits is another."""
+    rows = (
+        '[["$1,200.50", "1.234 €", "12O"], ["(12.5)", "1,5", " 7 "],'
+        ' [1200.5, 1.234, null], ["1200.5", -1e-7, true]]'
+    )
+    batch = read(PRICES, rows, JSON)
+    nan = math.nan
+    expected = [[1200.5, 1234, nan], [-12.5, 1.5, 7], [1200.5, 1.234, nan], [1200.5, -1e-7, nan]]
+    assert bits(batch.rows) == bits(np.array(expected))
+    assert (batch.missing, batch.unknown) == (1, 2)
+    for text, name in (('"$1,2x",1,1', "dollars"), ("1,1.5,1", "euros"), ("1,1,inf", "age")):
+        with pytest.raises(RequestError) as caught:
+            read(PRICES, text)
+        assert caught.value.column == name
+
+
+@pytest.mark.parametrize("column", PRICES.features)
+@pytest.mark.parametrize("words", [(), ("-999", "not asked")])
+def test_quick_readers_are_taken_where_they_read_the_same(column: Feature, words: tuple[str, ...]) -> None:
+    """Protects the C library's parser and orjson's from formats and words that they do not know."""
+    feature = replace(column, reading=Reading(words=words))
+    schema = Schema(replace(TARGET, reading=feature.reading), (feature, feature))
+    decoder = RequestDecoder(schema, number_parser.create(2))
+    style = feature.number_format or NumberFormat()
+    for text in ("-999", "1.5", "1.234", "1e3", "-0", "12", "not asked"):
+        try:
+            expected = [feature.encode(text)] * 2
+        except ValueError:
+            with pytest.raises(RequestError):
+                decoder.decode(f"{text},{text}".encode(), CSV)
+            continue
+        for body, kind in ((f"{text},{text}", CSV), (json.dumps([[text, text]]), JSON)):
+            assert bits(decoder.decode(body.encode(), kind).rows) == bits(np.array([expected])), (text, kind)
+        if text not in {"-0", "not asked"}:
+            expected = [feature.encode(style.spell(text))] * 2
+            for body in (f"[[{text}, {text}]]", f"[[{text}, {text}], [{text}, {text}]]"):
+                assert bits(decoder.decode(body.encode(), JSON).rows[:1]) == bits(np.array([expected])), text
 
 
 def test_missing_unknown_and_extra_are_counted() -> None:
