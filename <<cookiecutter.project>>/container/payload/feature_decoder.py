@@ -130,12 +130,15 @@ class FeatureDecoder:
         if text in self.feature.reading.missing:
             return None
         number = self.feature.encode(text)
-        if self.feature.kind == "categorical":
-            is_known = not math.isnan(number) and number != self.rest
-            return (self.feature.categories or ())[int(number)] if is_known else text
-        if math.isnan(number) and not math.isnan(moment := self._epoch(cell, text)):
-            return datetime.fromtimestamp(moment, UTC).isoformat()[: -len("+00:00")].removesuffix("T00:00:00")
-        return None if math.isnan(number) and self.feature.strays else text
+        if math.isnan(number):
+            moment = self._epoch(cell, text) if self.feature.kind == "date" else math.nan
+            if not math.isnan(moment):
+                spelled = datetime.fromtimestamp(moment, UTC).isoformat()
+                return spelled.removesuffix("+00:00").removesuffix("T00:00:00")
+            return None if self.feature.strays else text
+        if self.feature.kind == "categorical" and number != self.rest:
+            return (self.feature.categories or ())[int(number)]
+        return text
 
     def text(self, cell: object, row: int = 1) -> str:
         """Return the text that a CSV file would have for a JSON value.

@@ -253,4 +253,4 @@ def baseline(schema: Schema, written: pl.DataFrame) -> dict[str, object]:
 def known(column: ColumnProfile) -> object:
     counts = column.missing, column.integral, column.fractional, column.text
     numbers = column.minimum, column.maximum, column.moments, column.distinct.estimate()
-    return counts, numbers, column.truncated or column.texts
+    return counts, numbers, column.text and (column.truncated or column.texts)
