@@ -21,7 +21,28 @@ OPTIONS = {
         "tests/container/test_multilayer_perceptron.py",
         "tests/container/test_networks.py",
         "tests/container/serving/test_serving_tensorflow.py",
-    )
+    ),
+    ("workload", "image"): (
+        "container/images/dataset.py",
+        "container/images/decode.py",
+        "container/images/hog.py",
+        "container/images/image_statistics.py",
+        "container/images/inspection.py",
+        "container/images/prepare.py",
+        "container/images/shards.py",
+        "container/images/sources.py",
+        "container/inference/hog_svm.py",
+        "container/models/image/_convolutions.py",
+        "container/models/image/convolutional_network.py",
+        "container/models/image/hog_svm.py",
+        "container/payload/images.py",
+        "container/serving/image_service.py",
+        "tests/container/monitor/test_monitor_pictures.py",
+        "tests/container/serving/test_serving_pictures.py",
+        "tests/container/test_convolutions.py",
+        "tests/container/test_image_models.py",
+        "tests/container/test_images.py",
+    ),
 }
 
 for (question, answer), patterns in OPTIONS.items():

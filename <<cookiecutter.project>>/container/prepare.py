@@ -19,6 +19,7 @@ from container.data.infer import Column, InferredTable, InspectedTable, RowCount
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
+from container.images import MISSING as MISSING_IMAGES
 from container.runtime import environment
 from container.runtime.environment import Variable
 from container.runtime.errors import UserError
@@ -51,14 +52,22 @@ def main() -> None:
     """
     paths = ContainerPaths.current()
     if environment.read(Workload, os.environ).name == IMAGE:
-        from container.images import prepare as images  # noqa: PLC0415 - tables need no image libraries
-
-        images.run(os.environ, paths)
+        _prepare_images(paths)
         return
     if len(paths.resources().hosts) > 1:
         raise UserError("tables are prepared by one instance: set instance_count of [stages.prepare] to 1")
     settings = environment.read(Settings, os.environ)
     prepare(settings, paths.processing_input / "data", paths.processing_output)
+
+
+def _prepare_images(paths: ContainerPaths) -> None:
+    try:
+        import container.images.prepare as images  # noqa: PLC0415 - tables need no image libraries
+    except ModuleNotFoundError as error:
+        if error.name != "container.images.prepare":
+            raise
+        raise UserError(MISSING_IMAGES) from error
+    images.run(os.environ, paths)
 
 
 def prepare(settings: Settings, directory: Path, output: Path) -> None:

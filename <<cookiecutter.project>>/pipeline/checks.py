@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from container import deprecated_names
 from pipeline.errors import SettingsError
-from pipeline.paths import MODELS, ROOT
+from pipeline.paths import IMAGES, MODELS, ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,11 +137,18 @@ def check_ground_truth(settings: Settings) -> None:
 
 
 def check_workload(settings: Settings) -> None:
-    """Check that the monitor reads images where the data are images, and that one instance prepares tables.
+    """Check that images are read where the data are images, and that one instance prepares tables.
 
     Raises:
-        SettingsError: if Model Monitor would read images, or several instances would prepare tables.
+        SettingsError: if the project has no code for images, if Model Monitor would read them, or if several
+            instances would prepare tables.
     """
+    if settings.data.workload == "image" and not IMAGES.exists():
+        raise SettingsError(
+            "data.workload is image, but this project was generated for tables: generate one with"
+            " workload=image, or add its files with"
+            """ cruft update --variables-to-update '{"workload": "image"}'."""
+        )
     if (settings.data.workload, settings.monitor.engine) == ("image", "model-monitor"):
         raise SettingsError(
             "monitor.engine is model-monitor, which reads no pictures: where data.workload is image,"

@@ -7,3 +7,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ROOT / "container" / "models"
 DASHBOARD = ROOT / "stacks" / "dashboard.json"
+IMAGES = ROOT / "container" / "images" / "prepare.py"

@@ -81,12 +81,48 @@ TENSORFLOWS = {
 }
 
 
-@pytest.mark.parametrize(("framework", "declined"), [("scikit-learn", TENSORFLOWS), ("tensorflow", set())])
+IMAGES = {
+    *(
+        f"container/images/{name}.py"
+        for name in (
+            "dataset",
+            "decode",
+            "hog",
+            "image_statistics",
+            "inspection",
+            "prepare",
+            "shards",
+            "sources",
+        )
+    ),
+    "container/inference/hog_svm.py",
+    "container/models/image/_convolutions.py",
+    "container/models/image/convolutional_network.py",
+    "container/models/image/hog_svm.py",
+    "container/payload/images.py",
+    "container/serving/image_service.py",
+    "tests/container/monitor/test_monitor_pictures.py",
+    "tests/container/serving/test_serving_pictures.py",
+    "tests/container/test_convolutions.py",
+    "tests/container/test_image_models.py",
+    "tests/container/test_images.py",
+}
+
+
+@pytest.mark.parametrize(
+    ("workload", "framework", "declined"),
+    [
+        ("tabular", "scikit-learn", TENSORFLOWS | IMAGES),
+        ("tabular", "tensorflow", IMAGES),
+        ("image", "scikit-learn", TENSORFLOWS),
+        ("image", "tensorflow", set()),
+    ],
+)
 def test_bake_has_exactly_the_tracked_files(
-    bake: Bake, product_files: list[str], framework: str, declined: set[str]
+    bake: Bake, product_files: list[str], workload: str, framework: str, declined: set[str]
 ) -> None:
     """Protects bakes from lost and additional files; the folder for cruft is not rendered."""
-    folder = bake(framework=framework)
+    folder = bake(workload=workload, framework=framework)
     found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
     assert sorted(found) == sorted(set(product_files) - declined)
     assert declined <= set(product_files)
@@ -107,11 +143,11 @@ def test_caches_beside_the_template_stay_out_of_bakes(
     subprocess.run([*command, "--output-dir", str(tmp_path / "out")], check=True, capture_output=True)
     folder = tmp_path / "out" / "house-prices"
     found = [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
-    assert sorted(found) == sorted(set(product_files) - TENSORFLOWS)
+    assert sorted(found) == sorted(set(product_files) - TENSORFLOWS - IMAGES)
 
 
 def test_bake_keeps_what_is_executable(bake: Bake, product_files: list[str], template: Path) -> None:
-    folder, source = bake(framework="tensorflow"), template / "<<cookiecutter.project>>"
+    folder, source = bake(workload="image", framework="tensorflow"), template / "<<cookiecutter.project>>"
     for name in product_files:
         assert os.access(folder / name, os.X_OK) == os.access(source / name, os.X_OK), name
 
@@ -120,7 +156,7 @@ def test_files_without_answers_come_out_byte_for_byte(
     bake: Bake, product_files: list[str], template: Path
 ) -> None:
     """Protects the braces of CloudFormation, JSONata and GitHub, which the template must not render."""
-    folder, source = bake(framework="tensorflow"), template / "<<cookiecutter.project>>"
+    folder, source = bake(workload="image", framework="tensorflow"), template / "<<cookiecutter.project>>"
     changed = [name for name in product_files if (folder / name).read_bytes() != (source / name).read_bytes()]
     assert set(changed) <= {"Makefile", "README.md", "project.toml", "pyproject.toml"}
 

@@ -42,6 +42,7 @@ def read(directory: Path, schema: Schema) -> Dataset:
     """
     if schema.workload == TABULAR:
         return encode.read(directory, schema)
-    from container.images import dataset as images  # noqa: PLC0415 - tables need no image libraries
+    import container.images.dataset as images  # noqa: PLC0415 - tables need no image libraries
 
-    return images.read(directory, schema)
+    split: Dataset = images.read(directory, schema)
+    return split

@@ -2,3 +2,4 @@
 
 STATISTICS = ("brightness", "contrast", "sharpness", "aspect", "entropy")
 CONFIDENCE = "confidence"  # the probability of the predicted label, another column of the monitor
+MISSING = "the workload is image, and this project was generated for tables: generate it with workload=image"

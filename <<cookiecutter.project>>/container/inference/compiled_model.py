@@ -19,6 +19,7 @@ UINT64 = ctypes.c_uint64
 MAX_ROWS_WITH_GIL = 4  # predicting so few rows takes less time than releasing Python's lock
 COUNT_LIMIT = 2**40  # of anything that is counted, so that products of two counts in C do not overflow
 FLOAT64 = np.dtype(np.float64)
+HOG_SVM = "gradients"  # the kind of `hog_svm`, which a project of tables does not have
 data_pointer: Any = ctypes.c_double.from_buffer  # of an array: quicker than `array.ctypes.data`
 
 

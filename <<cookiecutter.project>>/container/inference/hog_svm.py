@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from container.images import hog
-from container.inference.compiled_model import CompiledModel, CompiledPredictor
+from container.inference.compiled_model import HOG_SVM, CompiledModel, CompiledPredictor
 from container.inference.native.linear import probabilities
 
 if TYPE_CHECKING:
     from container.inference.native.tensor_file import Arrays
     from container.runtime.typing import FloatArray
 
-KIND = "gradients"
 CHANNELS = 3
 SHAPE, COLOUR = "shape", "colour"
 SUPPORTS = (SHAPE, f"{SHAPE}_self", COLOUR, f"{COLOUR}_self")
@@ -26,7 +25,7 @@ def compile_model(side: int, arrays: Arrays) -> CompiledModel:
     metadata = {"features": side * side * CHANNELS, "outputs": max(logits, 2), "side": side}
     counts = {"supports": len(arrays["shape"]), "scores": scores, "logits": logits}
     doubles = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
-    return CompiledModel(KIND, metadata | counts, doubles)
+    return CompiledModel(HOG_SVM, metadata | counts, doubles)
 
 
 class HogSvmPredictor(CompiledPredictor):

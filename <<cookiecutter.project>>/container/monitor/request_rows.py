@@ -196,10 +196,10 @@ class RequestRows:
 
 def image_statistics(data: str, encoding: str, observed: str) -> list[tuple[float | None, ...]]:
     """Return the statistics of each image of a request; an exception of its reader says that it has none."""
-    from container.payload import images  # noqa: PLC0415 - tables are analysed without an image decoder
+    from container.payload.images import measure  # noqa: PLC0415 - tables are analysed without an image decoder
 
     body = base64.b64decode(data, validate=True) if encoding == "BASE64" else data.encode()
-    return [*images.measure(body, observed.encode())]
+    return [*measure(body, observed.encode())]
 
 
 @lru_cache(maxsize=256)

@@ -176,7 +176,8 @@ def _service(artifact: ModelArtifact, max_answer: int) -> Service:
         return TableService(artifact, max_answer)
     from container.serving.image_service import ImageService  # noqa: PLC0415 - tables need no image decoder
 
-    return ImageService(artifact, max_answer)
+    service: Service = ImageService(artifact, max_answer)
+    return service
 
 
 def run(service: Service, listener: socket.socket, context: WorkerContext, settings: Settings) -> int:

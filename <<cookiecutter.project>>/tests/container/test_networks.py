@@ -39,6 +39,9 @@ def test_a_network_without_tensorflow_says_what_is_missing(monkeypatch: pytest.M
         model.fit(np.ones((4, 1)), np.ones(4), None)
 
 
+@pytest.mark.skipif(
+    "convolutional_network" not in models.available(IMAGE), reason="a project of tables does not have it"
+)
 def test_former_names_of_hyperparameters_still_work() -> None:
     """Protects settings of the augmentation in project.toml and in model.json."""
     kind = models.module("convolutional_network", IMAGE).Hyperparameters

@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.checks import check_consistency
 from pipeline.inputs import AUTOMATIC_REASONS
+from pipeline.paths import IMAGES
 from pipeline.reader import read_section, read_settings
 from pipeline.run import Run
 from pipeline.settings import Settings
@@ -237,6 +238,9 @@ def job_environments(rendered: Content) -> dict[str, Content]:
                     own = dict(re.findall(r"'(\w+)': '([^']*)'", given))
                     given = rendered["workflow-input.json"][section]["Environment"] | own
                 found[command] = found.get(command, {}) | given
+    if not IMAGES.exists():  # a project of tables sets these too, and has nothing that reads them
+        for name in ("IMAGE_SIZE", "PARTIAL_SOURCE"):
+            found["prepare"].pop(name)
     return found
 
 

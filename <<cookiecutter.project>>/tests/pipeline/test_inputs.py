@@ -9,15 +9,18 @@ import pytest
 from container.data.reading import ReadingSettings
 from container.data.split import SplitSettings
 from container.runtime import environment
+from pipeline import checks
 from pipeline.checks import check_consistency
 from pipeline.errors import SettingsError
 from pipeline.inputs import job, prepare_environment, training_job
 from pipeline.parameters import render
+from pipeline.paths import IMAGES
 from pipeline.reader import read_section, read_settings
 from pipeline.settings import Settings, encrypts_volume
 from tests.pipeline.conftest import JOB, RUN, refusal
 
 
+@pytest.mark.skipif(not IMAGES.exists(), reason="a project of tables has no models of images")
 def test_images_have_their_own_models_and_monitor(table: dict[str, Any]) -> None:
     """Several instances prepare images, and only the monitor of the container reads them."""
     table["data"] |= {"workload": "image", "image_size": 64}
@@ -35,6 +38,15 @@ def test_images_have_their_own_models_and_monitor(table: dict[str, Any]) -> None
     table["monitor"] = {}
     with pytest.raises(SettingsError, match=r"container/models/image has .*hog_svm"):
         check_consistency(read_section(Settings, table, ""))
+
+
+def test_a_project_of_tables_names_what_it_lacks_for_images(
+    table: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Protects a user who changes the workload of a project that was generated for tables."""
+    monkeypatch.setattr(checks, "IMAGES", tmp_path / "absent.py")
+    table["data"]["workload"] = "image"
+    assert "generated for tables" in refusal(table)
 
 
 @pytest.mark.parametrize(

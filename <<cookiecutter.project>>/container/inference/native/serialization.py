@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from container.inference import hog_svm
-from container.inference.compiled_model import CompiledModel, CompiledPredictor, UnsupportedModelError
-from container.inference.hog_svm import HogSvmPredictor
+from container.inference.compiled_model import (
+    HOG_SVM,
+    CompiledModel,
+    CompiledPredictor,
+    UnsupportedModelError,
+)
 from container.inference.native import boosting, forest, linear, tensor_file
 from container.inference.native.boosting import BoostingPredictor
 from container.inference.native.forest import ForestPredictor
@@ -26,7 +29,6 @@ PREDICTORS: dict[str, type[CompiledPredictor]] = {
     forest.KIND: ForestPredictor,
     boosting.KIND: BoostingPredictor,
     linear.KIND: LinearPredictor,
-    hog_svm.KIND: HogSvmPredictor,
 }
 FINGERPRINT_BYTES = 1_000_000  # of a file's end: a zip has the checksums of all its members there
 
@@ -52,7 +54,7 @@ def load(directory: Path, features: int, outputs: int) -> tuple[CompiledPredicto
         metadata, arrays = tensor_file.read(path)
         if metadata["portable"] != _fingerprint(directory / PORTABLE):
             raise UnsupportedModelError(f"{COMPILED} was made from another {PORTABLE}")
-        predictor = PREDICTORS[metadata["kind"]](library, metadata, arrays)
+        predictor = _predictor(metadata["kind"])(library, metadata, arrays)
     except UnavailableError as error:
         raise UnsupportedModelError(str(error)) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -62,6 +64,15 @@ def load(directory: Path, features: int, outputs: int) -> tuple[CompiledPredicto
             f"{COMPILED} and schema.json disagree on the number of features or classes"
         )
     return predictor, library
+
+
+def _predictor(kind: str) -> type[CompiledPredictor]:
+    if kind != HOG_SVM:
+        return PREDICTORS[kind]
+    from container.inference.hog_svm import HogSvmPredictor  # noqa: PLC0415 - a project of tables lacks it
+
+    images: type[CompiledPredictor] = HogSvmPredictor
+    return images
 
 
 def _fingerprint(path: Path) -> str:
