@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container.data import infer, split, tables
-from container.data.infer import Column, InferredTable, InspectedTable, RowCounts, Source
+from container.data import columns, infer, split, strays, tables
+from container.data.infer import Column, ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
@@ -76,52 +76,65 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
     Raises:
         UserError: the data can't be used.
     """
-    table = inspect(directory, settings.target)
-    inferred = infer.infer(table, settings.task)
+    table = inspect(directory, settings)
+    inferred = columns.infer_others(table)
     splits = assign_splits(table, inferred, settings.split)
     write(table, inferred, splits, output)
 
 
-def inspect(directory: Path, target: str) -> InspectedTable:
-    """Read every file of a directory once, and return its rows' counts and its columns' statistics.
+def inspect(directory: Path, settings: Settings) -> InspectedTable:
+    """Read every file of a directory once, and return how its target is read, and its columns' statistics.
 
     Raises:
-        UserError: a file is not a table, or the target is missing in the table or in too many rows.
+        UserError: a file is not a table, or the target is missing, can't be predicted, or is in too few rows.
     """
     files = tables.find(directory, tables.CSV, tables.PARQUET)
-    source = infer.concat([tables.inspect(path, directory) for path in files])
+    words = settings.reading.missing_words
+    source = infer.concat([tables.inspect(path, directory) for path in files], words)
     log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
-    position = infer.find_target(source, target)
-    rows = _count_rows(source, position)
-    _check_rows(source, position, rows)
-    without_stats = InspectedTable(source, position, rows, {})
+    position = infer.find_target(source, settings.target)
+    source, rows, stats = _count_rows(source, position)
+    _check_rows(source, position, rows, source.missing(position), settings.reading)
+    target = columns.infer_target(source, position, stats, settings.task, settings.reading)
+    if target.feature.strays:
+        rows = replace(rows, without_target=rows.without_target + stats.present - target.decision.fits)
+        without = ~infer.has_target(source, target)
+        _check_rows(source, position, rows, without, settings.reading)
+    without_stats = InspectedTable(source, settings.reading, target, rows, {})
     positions = [str(number) for number in range(len(source.columns))]
-    return replace(without_stats, stats=infer.profile(without_stats.kept, positions))
+    return replace(without_stats, stats=infer.profile(without_stats.kept, positions, source.reading))
 
 
-def _count_rows(source: Source, target: str) -> RowCounts:
-    missing = tables.missing(pl.col(target))
+def _count_rows(source: Source, target: str) -> tuple[Source, RowCounts, ColumnStats]:
+    """Return the source with the number of its repeated headers, the counts, and the target's statistics."""
+    repeats = source.repeats_header()
     counted = source.scan().select(
-        infer.blank().sum().alias("blank"),
-        (missing & ~infer.blank()).sum().alias("without_target"),
-        pl.len().alias("read"),
+        infer.blank().sum().alias("blank"), repeats.sum().alias("repeats"), pl.len().alias("read")
     )
-    return RowCounts(**counted.collect(engine="streaming").row(0, named=True))
+    blank, repeated, read = counted.collect(engine="streaming").row(0)
+    source = replace(source, repeats=repeated)
+    stats = infer.profile(source.rows(), [target], source.reading)[target]
+    without = read - blank - repeated - stats.present
+    return source, RowCounts(blank, repeated, without, read), stats
 
 
-def _check_rows(source: Source, target: str, counts: RowCounts) -> None:
-    rows, without = counts.read - counts.blank, counts.without_target
+def _check_rows(
+    source: Source, target: str, counts: RowCounts, without: pl.Expr, settings: ReadingSettings
+) -> None:
+    rows, missing = counts.kept + counts.without_target, counts.without_target
     if rows == 0:
         raise UserError(f"{source.tables[0].name}: there are no rows below the header")
-    if without > rows * infer.MAX_WITHOUT_TARGET:
-        where, _ = source.first(target, tables.missing(pl.col(target)) & ~_blank_line())
+    if missing > rows * settings.max_missing_target:
+        where, text = source.first(target, pl.all_horizontal(without, ~_blank_line(), *source.body()))
+        cell = f" The first such cell is '{text}'." if text else ""
         raise UserError(
-            f"{where}: '{source.name(target)}' is missing, as in {without} of {rows} rows: "
-            f"more than {infer.MAX_WITHOUT_TARGET:.0%} of the rows have no target"
+            f"{where}: '{source.name(target)}' is missing, as in {missing} of {rows} rows: "
+            f"more than {settings.max_missing_target * 100:g}% of the rows have no target.{cell} "
+            "Complete the rows, or set max_missing_target of [data]"
         )
-    if rows - without < infer.MIN_ROWS:
+    if counts.kept < infer.MIN_ROWS:
         raise UserError(
-            f"{source.tables[0].name}: {rows - without} rows have a target, "
+            f"{source.tables[0].name}: {counts.kept} rows have a target, "
             f"and at least {infer.MIN_ROWS} are needed"
         )
 
@@ -154,12 +167,13 @@ def _classes_and_hashes(
     that it depends neither on the program that wrote the file nor on the order of rows and columns.
     """
     source, stats = table.source, table.stats
-    count = stats[table.target].present
+    count = table.rows.kept
     classes, hashes = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
     positions = [source.position(name) for name in sorted(filter(None, source.columns))]
-    cells = [tables.canonicalize(pl.col(at), text=not stats[at].is_numeric) for at in positions]
+    words = source.reading.missing
+    cells = [tables.canonicalize(pl.col(at), words, text=not stats[at].is_numeric) for at in positions]
     joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
-    frame, done = table.kept.select(_class_code(table.target, target), joined.alias("cells")), 0
+    frame, done = table.kept.select(_class_code(table.position, target), joined.alias("cells")), 0
     for batch in frame.collect_batches(maintain_order=True):
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
@@ -174,19 +188,7 @@ def _class_code(position: str, target: Column) -> pl.Expr:
     if classes is None:
         return pl.lit(0, dtype=pl.UInt8).alias("class")
     codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
-    return _written(position, target).replace_strict(pl.Series(classes), codes).alias("class")
-
-
-def _written(position: str, column: Column) -> pl.Expr:
-    """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
-    cell = pl.col(position)
-    if column.whole:
-        number = tables.whole(cell)
-        return number.cast(pl.String) if column.feature.categories else number
-    if column.feature.kind == "numeric":
-        return tables.number(cell)
-    text = cell.str.to_lowercase() if column.fold else cell
-    return pl.when(~tables.missing(cell)).then(text)
+    return target.written(pl.col(position)).replace_strict(pl.Series(classes), codes).alias("class")
 
 
 def write(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
@@ -194,15 +196,18 @@ def write(table: InspectedTable, inferred: InferredTable, splits: pl.Series, out
     _write_tables(table, inferred, splits, output)
     inferred.schema.write(output / "schema" / "schema.json")
     counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
-    _log_result(table, inferred, counts)
-    _write_report(_report(table, inferred, counts), output / "report" / "report.json")
+    taken = [vars(found) for found in strays.count(table, inferred)]
+    _log_result(table, inferred, counts, taken)
+    _write_report(_report(table, inferred, counts, taken), output / "report" / "report.json")
 
 
 def _write_tables(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
     """Write the four tables in one pass over the rows, batch by batch."""
-    columns = [inferred.target, *inferred.columns]
-    names = [column.feature.name for column in columns]
-    written = [_written(table.source.position(column.feature.name), column) for column in columns]
+    written_columns = [inferred.target, *inferred.columns]
+    names = [column.feature.name for column in written_columns]
+    written = [
+        column.written(pl.col(table.source.position(column.feature.name))) for column in written_columns
+    ]
     frame = table.kept.select(cell.alias(str(index)) for index, cell in enumerate(written))
     files = [_create(output / name / f"{name}.csv", names) for name in split.NAMES]
     baseline = _create(output / "baseline" / "baseline.csv", names[1:])
@@ -226,27 +231,44 @@ def _append(path: Path, batch: pl.DataFrame) -> None:
         batch.write_csv(file, include_header=False)
 
 
-def _log_result(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> None:
+def _log_result(
+    table: InspectedTable, inferred: InferredTable, counts: dict[str, int], taken: list[dict[str, Any]]
+) -> None:
     for dropped in inferred.dropped_columns:
         log("left_out", **dropped)
-    for invalid in inferred.invalid_cells:
-        log("taken_as_missing", **invalid)
+    for found in taken:
+        log("taken_as_missing", **found)
+    for decided in inferred.kinds:
+        log("kind", **decided)
+    for guess in inferred.guesses:
+        log("guess", **guess)
     schema = inferred.schema
     log("prepared", task=schema.target.task, features=len(schema.features), **vars(table.rows), **counts)
 
 
-def _report(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> dict[str, Any]:
+def _report(
+    table: InspectedTable, inferred: InferredTable, counts: dict[str, int], taken: list[dict[str, Any]]
+) -> dict[str, Any]:
     schema, rows = inferred.schema, table.rows
     return {
         "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
         "dropped": {"blank": rows.blank, "without_target": rows.without_target},
+        "repeated_header": _repeated_header(table),
         "splits": counts,
         "target": schema.to_json()["target"],
         "features": {feature.name: feature.kind for feature in schema.features},
         "left_out": inferred.dropped_columns,
-        "taken_as_missing": inferred.invalid_cells,
+        "taken_as_missing": taken,
+        "kinds": inferred.kinds,
+        "guesses": inferred.guesses,
     }
+
+
+def _repeated_header(table: InspectedTable) -> dict[str, Any]:
+    """Return how many rows repeat the header, which are skipped, and where the first is."""
+    rows, source = table.rows.repeated_header, table.source
+    return {"rows": rows, "first": source.first("0", source.repeats_header())[0] if rows else ""}
 
 
 def _write_report(report: dict[str, Any], path: Path) -> None:

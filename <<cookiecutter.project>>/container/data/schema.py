@@ -118,6 +118,10 @@ class Feature:
             return float(code)
         return float(len(self.categories or ())) if self.other else math.nan
 
+    def spell(self, text: str) -> str:
+        """Return a cell that `prepare` wrote as `encode` reads it: a plain number has the column's format."""
+        return text if self.number_format is None else self.number_format.spell(text)
+
     @property
     def levels(self) -> int:
         """Return the number of values that a categorical feature can have, 0 for any other feature."""
