@@ -182,7 +182,7 @@ def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, st
     words = set(folded.values())
     pairs = values.pairs_in(words) or [pair for pair in values.BOOLEAN_PAIRS if words < set(pair)]
     several = len(folded) > len({values.TRUTH.get(word) for word in words})
-    if not several or words <= {"0", "1"} or not words <= {word for pair in pairs for word in pair}:
+    if not several or not pairs or words <= {"0", "1"} or not words <= values.TRUTH.keys():
         return None
     return max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
 
