@@ -37,7 +37,7 @@ from container.runtime.errors import UserError
 from tests.container.monitor.captured import side
 
 Row = list[str]
-EXAMPLES = int(os.environ.get("READING_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("READING_EXAMPLES", "10"))
 
 
 def grouped(number: float, mark: str, decimal: str = ".") -> str:
@@ -169,8 +169,10 @@ def check(raw: Raw, folder: Path) -> None:
         prepare(
             Settings("y", reading=ReadingSettings(missing_words=raw.words)), folder / "in", folder / "out"
         )
-    except UserError:
-        return  # no column can be used, or the target has too many strays
+    except UserError as error:
+        if "no column besides the target" not in str(error):
+            raise
+        return
     schema = Schema.read(folder / "out" / "schema" / "schema.json")
     kept = [row for row in raw.rows if not is_left_out(schema, raw, row)]
     splits = [encode.read(folder / "out" / name, schema) for name in NAMES]
