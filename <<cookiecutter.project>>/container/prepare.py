@@ -5,17 +5,15 @@ The stages are inspect, infer, split and write, with a frozen value between each
 
 import json
 import os
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from container.data import columns, infer, split, strays, tables
-from container.data.infer import Column, ColumnStats, InferredTable, InspectedTable, RowCounts, Source
+from container.data import assignment, columns, infer, split, strays, tables
+from container.data.assignment import Assignment
+from container.data.infer import ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
@@ -77,9 +75,9 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
         UserError: the data can't be used.
     """
     table = inspect(directory, settings)
-    inferred = columns.infer_others(table)
-    splits = assign_splits(table, inferred, settings.split)
-    write(table, inferred, splits, output)
+    named, numbering = assignment.find_identifiers(table, settings.split)
+    inferred = columns.infer_others(table, named, numbering)
+    write(table, inferred, assignment.assign(table, inferred, settings.split), output)
 
 
 def inspect(directory: Path, settings: Settings) -> InspectedTable:
@@ -107,13 +105,13 @@ def inspect(directory: Path, settings: Settings) -> InspectedTable:
 
 def _count_rows(source: Source, target: str) -> tuple[Source, RowCounts, ColumnStats]:
     """Return the source with the number of its repeated headers, the counts, and the target's statistics."""
-    repeats = source.repeats_header()
-    counted = source.scan().select(
-        infer.blank().sum().alias("blank"), repeats.sum().alias("repeats"), pl.len().alias("read")
-    )
-    blank, repeated, read = counted.collect(engine="streaming").row(0)
-    source = replace(source, repeats=repeated)
-    stats = infer.profile(source.rows(), [target], source.reading)[target]
+    cell = pl.struct(infer.statistics(pl.col(target), source.reading))
+    sums = infer.blank().sum().alias("blank"), source.repeats_header().sum().alias("repeats")
+    counted = source.scan().select(*sums, pl.len().alias("read"), cell.alias("cell"))
+    blank, repeated, read, found = counted.collect(engine="streaming").row(0)
+    source, stats = replace(source, repeats=repeated), ColumnStats(**found)
+    if repeated:  # the header's own name was among the cells
+        stats = infer.profile(source.rows(), [target], source.reading)[target]
     without = read - blank - repeated - stats.present
     return source, RowCounts(blank, repeated, without, read), stats
 
@@ -144,61 +142,13 @@ def _blank_line() -> pl.Expr:
     return pl.all_horizontal(pl.exclude(tables.ROW) == "")
 
 
-def assign_splits(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> pl.Series:
-    """Return the number of each kept row's split, which depends on its class and on a hash of its cells.
-
-    Raises:
-        UserError: a split would be empty.
-    """
-    classes, hashes = _classes_and_hashes(table, inferred.target)
-    result = split.assign(classes, hashes, settings.validation, settings.test, settings.seed)
-    for number, name in enumerate(split.NAMES):
-        if not (result == number).any():
-            raise UserError(f"{len(result)} rows are too few: none is left for {name}")
-    return pl.Series("split", result)
-
-
-def _classes_and_hashes(
-    table: InspectedTable, target: Column
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return the (n,) class codes, zero for a regression, and the (n,) hashes of the rows, batch by batch.
-
-    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
-    that it depends neither on the program that wrote the file nor on the order of rows and columns.
-    """
-    source, stats = table.source, table.stats
-    count = table.rows.kept
-    classes, hashes = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
-    positions = [source.position(name) for name in sorted(filter(None, source.columns))]
-    words = source.reading.missing
-    cells = [tables.canonicalize(pl.col(at), words, text=not stats[at].is_numeric) for at in positions]
-    joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
-    frame, done = table.kept.select(_class_code(table.position, target), joined.alias("cells")), 0
-    for batch in frame.collect_batches(maintain_order=True):
-        rows = slice(done, done + batch.height)
-        classes[rows] = batch["class"].to_numpy()
-        hashes[rows] = np.fromiter(map(zlib.crc32, batch["cells"]), dtype=np.uint32, count=batch.height)
-        done += batch.height
-    return classes, hashes
-
-
-def _class_code(position: str, target: Column) -> pl.Expr:
-    """Return the code of a row's class, in a column named "class"."""
-    classes = target.feature.categories
-    if classes is None:
-        return pl.lit(0, dtype=pl.UInt8).alias("class")
-    codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
-    return target.written(pl.col(position)).replace_strict(pl.Series(classes), codes).alias("class")
-
-
-def write(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
+def write(table: InspectedTable, inferred: InferredTable, assigned: Assignment, output: Path) -> None:
     """Write the splits and the baseline as CSV, the schema and the report."""
-    _write_tables(table, inferred, splits, output)
+    _write_tables(table, inferred, assigned.splits, output)
     inferred.schema.write(output / "schema" / "schema.json")
-    counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
     taken = [vars(found) for found in strays.count(table, inferred)]
-    _log_result(table, inferred, counts, taken)
-    _write_report(_report(table, inferred, counts, taken), output / "report" / "report.json")
+    _log_result(table, inferred, assigned, taken)
+    _write_report(_report(table, inferred, assigned, taken), output / "report" / "report.json")
 
 
 def _write_tables(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
@@ -232,7 +182,7 @@ def _append(path: Path, batch: pl.DataFrame) -> None:
 
 
 def _log_result(
-    table: InspectedTable, inferred: InferredTable, counts: dict[str, int], taken: list[dict[str, Any]]
+    table: InspectedTable, inferred: InferredTable, assigned: Assignment, taken: list[dict[str, Any]]
 ) -> None:
     for dropped in inferred.dropped_columns:
         log("left_out", **dropped)
@@ -242,20 +192,28 @@ def _log_result(
         log("kind", **decided)
     for guess in inferred.guesses:
         log("guess", **guess)
+    for name, bound in (("groups", assigned.groups), ("time", assigned.time)):
+        if bound:
+            log(name, **bound)
+    counts = assigned.counts | {"duplicates": assigned.duplicates, "without_time": assigned.without_time}
     schema = inferred.schema
     log("prepared", task=schema.target.task, features=len(schema.features), **vars(table.rows), **counts)
 
 
 def _report(
-    table: InspectedTable, inferred: InferredTable, counts: dict[str, int], taken: list[dict[str, Any]]
+    table: InspectedTable, inferred: InferredTable, assigned: Assignment, taken: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    schema, rows = inferred.schema, table.rows
+    schema, rows, counts = inferred.schema, table.rows, assigned.counts
+    dropped = {"blank": rows.blank, "without_target": rows.without_target}
     return {
         "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
-        "dropped": {"blank": rows.blank, "without_target": rows.without_target},
+        "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
         "repeated_header": _repeated_header(table),
         "splits": counts,
+        "duplicates": assigned.duplicates,
+        "groups": assigned.groups,
+        "time": assigned.time,
         "target": schema.to_json()["target"],
         "features": {feature.name: feature.kind for feature in schema.features},
         "left_out": inferred.dropped_columns,

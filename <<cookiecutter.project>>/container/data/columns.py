@@ -30,8 +30,13 @@ _COUNTED = 1000  # texts that may be spellings of the levels
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
 
 
-def infer_others(table: InspectedTable) -> InferredTable:
+def infer_others(
+    table: InspectedTable, ids: Mapping[str, str], numbering: Mapping[str, str]
+) -> InferredTable:
     """Infer the kind of every column but the target.
+
+    `ids` and `numbering` have the reasons to leave out columns, by their names. Those in `numbering` are used
+    where the table has no other column.
 
     Raises:
         UserError: a number is infinite, a kind of the settings does not fit, or no column can be used.
@@ -41,14 +46,31 @@ def infer_others(table: InspectedTable) -> InferredTable:
         if name not in source.columns:
             raise UserError(f"[data.kinds] names a column that is not there: {infer.unknown(source, name)}")
     positions = [position for position in table.stats if position != table.position]
-    untyped = [position for position in positions if not source.is_typed(source.name(position))]
-    doubtful = kinds.may_be_thousands(table.kept.select(untyped).head(kinds.SAMPLE).collect())
-    inferences = [_infer_column(table, position, doubtful) for position in positions]
+    doubtful = _doubtful(table)
+    inferences = [_infer_column(table, position, doubtful, {**ids, **numbering}) for position in positions]
+    if not any(each.column for each in inferences):
+        inferences = [_infer_column(table, position, doubtful, ids) for position in positions]
     inferred = InferredTable(table.target, tuple(inferences))
     if not inferred.columns:
         reasons = "".join(f" '{left['column']}': {left['reason']}." for left in inferred.dropped_columns)
         raise UserError(f"{source.tables[0].name}: no column besides the target can be used.{reasons}")
     return inferred
+
+
+def infer_column(table: InspectedTable, position: str) -> ColumnInference:
+    """Infer the kind of one column, which may be left out as a feature.
+
+    Raises:
+        UserError: a number is infinite, or a kind of the settings does not fit.
+    """
+    return _infer_column(table, position, _doubtful(table), {})
+
+
+def _doubtful(table: InspectedTable) -> set[str]:
+    source = table.source
+    positions = [position for position in table.stats if position != table.position]
+    untyped = [position for position in positions if not source.is_typed(source.name(position))]
+    return kinds.may_be_thousands(table.kept.select(untyped).head(kinds.SAMPLE).collect())
 
 
 def infer_target(
@@ -129,6 +151,11 @@ def _classes(source: Source, position: str, texts: Texts, decision: Decision) ->
         rows[labels[text]] += times
     distinct = counts.distinct - len(labels) + len(rows)
     why = _near(source, position, decision)
+    if decision.near == kinds.NUMBER and why and distinct > MAX_INTEGER_CLASSES:
+        raise UserError(
+            f"{file}: '{name}' is neither numbers nor classes{why}: name a word for a missing value in "
+            "missing_words of [data], or set task to classification"
+        )
     if distinct > MAX_CLASSES:
         raise UserError(
             f"{file}: '{name}' has {distinct} classes, and at most {MAX_CLASSES} can "
@@ -136,11 +163,6 @@ def _classes(source: Source, position: str, texts: Texts, decision: Decision) ->
         )
     if distinct == 1:
         raise UserError(f"{file}: '{name}' has one class only, so there is nothing to learn")
-    if decision.near == kinds.NUMBER and why and distinct > MAX_INTEGER_CLASSES:
-        raise UserError(
-            f"{file}: '{name}' is neither numbers nor classes{why}: name a word for a missing value in "
-            "missing_words of [data], or set task to classification"
-        )
     if max(rows.values()) < SMALLEST_SPREAD:
         raise UserError(
             f"{file}: '{name}' has {distinct} classes in {sum(rows.values())} rows, and each in fewer than "
@@ -173,7 +195,9 @@ def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
     groups: dict[str, Counter[str]] = {}
     for text, times in counts.items():
         groups.setdefault(keys[text], Counter())[spelled[text]] += times
-    commonest = {key: min(group, key=lambda text: (-group[text], text)) for key, group in groups.items()}
+    commonest = {
+        key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
+    }
     return {text: commonest[key] for text, key in keys.items()}
 
 
@@ -187,10 +211,12 @@ def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, st
     return max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
 
 
-def _infer_column(table: InspectedTable, position: str, doubtful: set[str]) -> ColumnInference:
+def _infer_column(
+    table: InspectedTable, position: str, doubtful: set[str], left_out: Mapping[str, str]
+) -> ColumnInference:
     source, settings, stats = table.source, table.settings, table.stats[position]
     name, forced = source.name(position), settings.kinds.get(source.name(position), "")
-    if reason := _reason_to_drop(table, position):
+    if reason := _reason_to_drop(table, position) or left_out.get(name, ""):
         return ColumnInference(name, reason=reason)
     if stats.least == stats.greatest:
         feature = Feature(name, "categorical", (str(stats.least),), reading=source.reading)

@@ -69,7 +69,7 @@ def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
     """
     features = np.empty((text.height, len(schema.features)), dtype=np.float64)
     for place, feature in enumerate(schema.features):
-        features[:, place] = _encode(text[str(place + 1)], feature, name)
+        features[:, place] = encode_column(text[str(place + 1)], feature, name)
     return features
 
 
@@ -115,7 +115,8 @@ def line(cells: tuple[str, ...]) -> str:
     return text.getvalue()
 
 
-def _encode(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
+def encode_column(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
+    """Return (n,) numbers of (n,) texts of a feature; `name` is that of the file, for messages."""
     if feature.kind == "numeric":
         return _numbers(cells, feature, name)
     distinct = cells.unique()

@@ -257,13 +257,14 @@ def find_target(source: Source, name: str) -> str:
     raise UserError(unknown(source, name))
 
 
-def unknown(source: Source, name: str) -> str:
-    """Return the message that no column has a name, with those that are like it."""
+def unknown(source: Source, name: str, setting: str = "") -> str:
+    """Return the message that no column has a name that a setting has, with those that are like it."""
     folded = {column.lower(): column for column in source.columns}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(folded[text]) for text in near)}?" if near else ""
     shown = ", ".join(source.columns[:_SHOWN]) + (", …" if len(source.columns) > _SHOWN else "")
-    return f"{source.tables[0].name}: no column is named '{name}'.{hint} The columns are: {shown}"
+    file = source.tables[0].name
+    return f"{file}: {setting}no column is named '{name}'.{hint} The columns are: {shown}"
 
 
 def blank() -> pl.Expr:

@@ -70,6 +70,6 @@ def _asked(table: InspectedTable, inferred: InferredTable) -> Iterator[tuple[str
     for position, stats in table.stats.items():
         name = table.source.name(position)
         column = columns.get(name)
-        is_target = position == table.position
-        if name and (is_target or stats.filled > stats.present or (column and column.feature.strays)):
+        lacking = position == table.position and table.rows.without_target
+        if name and (lacking or stats.filled > stats.present or (column and column.feature.strays)):
             yield position, column

@@ -348,7 +348,7 @@ def test_a_full_disk_is_reported_in_one_line(jobs: Jobs) -> None:
     report = jobs.output("prepare") / "report/report.json"
     report.parent.mkdir(parents=True)
     report.symlink_to("/dev/full")
-    done = jobs.prepare("x,y\n" + "1,2\n3,4\n5,6\n" * 40, "y")
+    done = jobs.prepare("x,y\n" + "1,2\n3,4\n5,6\n7,2\n8,2\n" * 40, "y")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     failure = (jobs.root / "prepare/output/failure").read_text(encoding="utf-8")

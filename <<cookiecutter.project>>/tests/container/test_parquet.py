@@ -98,7 +98,7 @@ def test_no_digit_is_lost(tmp_path: Path) -> None:
     long = 2**62 + 1
     frame = pl.DataFrame(
         {
-            "x": [long + n for n in range(ROWS)],
+            "x": [long + n * n for n in range(ROWS)],
             "z": [0.1] * 30 + [0.3] * 30,
             "y": [n / 7 for n in range(ROWS)],
         },
@@ -108,7 +108,7 @@ def test_no_digit_is_lost(tmp_path: Path) -> None:
     lines = [
         line.split(",") for name in split.NAMES for line in (out / name / f"{name}.csv").read_text().split()
     ]
-    assert {line[1] for line in lines} == {"x", *(str(long + n) for n in range(ROWS))}
+    assert {line[1] for line in lines} == {"x", *(str(long + n * n) for n in range(ROWS))}
     assert {line[2] for line in lines} == {"z", "0.1", "0.3"}
 
 
