@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import polars as pl
 
-from container.data import assignment, columns, infer, split, strays, tables
+from container.data import assignment, columns, infer, missing_cells, split, table_files, tables
 from container.data.assignment import Assignment
 from container.data.infer import ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
@@ -86,34 +86,44 @@ def inspect(directory: Path, settings: Settings) -> InspectedTable:
     Raises:
         UserError: a file is not a table, or the target is missing, can't be predicted, or is in too few rows.
     """
-    files = tables.find(directory, tables.CSV, tables.PARQUET)
-    words = settings.reading.missing_words
-    source = infer.concat([tables.inspect(path, directory) for path in files], words)
-    log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
+    source = _read_files(directory, settings.reading)
     position = infer.find_target(source, settings.target)
-    source, rows, stats = _count_rows(source, position)
+    rows, stats = _count_rows(source, position)
     _check_rows(source, position, rows, source.missing(position), settings.reading)
     target = columns.infer_target(source, position, stats, settings.task, settings.reading)
-    if target.feature.strays:
-        rows = replace(rows, without_target=rows.without_target + stats.present - target.decision.fits)
-        without = ~infer.has_target(source, target)
-        _check_rows(source, position, rows, without, settings.reading)
+    strays = stats.present - target.decision.fits if target.feature.strays else 0
+    rows = replace(rows, without_target=rows.without_target + strays)
     without_stats = InspectedTable(source, settings.reading, target, rows, {})
+    _check_rows(source, position, rows, ~without_stats.has_target, settings.reading)
     positions = [str(number) for number in range(len(source.columns))]
     return replace(without_stats, stats=infer.profile(without_stats.kept, positions, source.reading))
 
 
-def _count_rows(source: Source, target: str) -> tuple[Source, RowCounts, ColumnStats]:
-    """Return the source with the number of its repeated headers, the counts, and the target's statistics."""
-    cell = pl.struct(infer.statistics(pl.col(target), source.reading))
-    sums = infer.blank().sum().alias("blank"), source.repeats_header().sum().alias("repeats")
-    counted = source.scan().select(*sums, pl.len().alias("read"), cell.alias("cell"))
-    blank, repeated, read, found = counted.collect(engine="streaming").row(0)
-    source, stats = replace(source, repeats=repeated), ColumnStats(**found)
-    if repeated:  # the header's own name was among the cells
-        stats = infer.profile(source.rows(), [target], source.reading)[target]
-    without = read - blank - repeated - stats.present
-    return source, RowCounts(blank, repeated, without, read), stats
+def _read_files(directory: Path, reading: ReadingSettings) -> Source:
+    """Inspect the files of a directory, and say which are not read.
+
+    Raises:
+        UserError: a file is not a table, or too many files are not read.
+    """
+    paths = table_files.find(directory, table_files.CSV, table_files.PARQUET)
+    skipped = table_files.skipped(directory)
+    for file in skipped:
+        log("skipped_file", name=file.name, reason=file.reason)
+    table_files.check_skipped(skipped, len(paths), reading.max_skipped)
+    table_files.check_folders(path.relative_to(directory).as_posix() for path in paths)
+    found = [tables.inspect(path, directory, reading.delimiter) for path in paths]
+    source = infer.concat(found, reading.missing_words)
+    log("read", files=len(paths), skipped=len(skipped), rows=sum(table.rows for table in source.tables))
+    return replace(source, skipped=tuple(skipped))
+
+
+def _count_rows(source: Source, target: str) -> tuple[RowCounts, ColumnStats]:
+    """Return the rows' counts and the target's statistics, from one pass."""
+    cell = pl.struct(infer.statistics(pl.col(target), source.reading)).alias("cell")
+    counted = source.scan().select(source.is_blank().sum().alias("blank"), pl.len().alias("read"), cell)
+    blank, read, found = counted.collect(engine="streaming").row(0)
+    stats = ColumnStats(**found)
+    return RowCounts(blank, read - blank - stats.present, read), stats
 
 
 def _check_rows(
@@ -123,7 +133,7 @@ def _check_rows(
     if rows == 0:
         raise UserError(f"{source.tables[0].name}: there are no rows below the header")
     if missing > rows * settings.max_missing_target:
-        where, text = source.first(target, pl.all_horizontal(without, ~_blank_line(), *source.body()))
+        where, text = source.first(target, without & ~source.is_blank())
         cell = f" The first such cell is '{text}'." if text else ""
         raise UserError(
             f"{where}: '{source.name(target)}' is missing, as in {missing} of {rows} rows: "
@@ -137,16 +147,11 @@ def _check_rows(
         )
 
 
-def _blank_line() -> pl.Expr:
-    """Return whether a row is a blank line, in a frame that has its number too."""
-    return pl.all_horizontal(pl.exclude(tables.ROW) == "")
-
-
 def write(table: InspectedTable, inferred: InferredTable, assigned: Assignment, output: Path) -> None:
     """Write the splits and the baseline as CSV, the schema and the report."""
     _write_tables(table, inferred, assigned.splits, output)
     inferred.schema.write(output / "schema" / "schema.json")
-    taken = [vars(found) for found in strays.count(table, inferred)]
+    taken = [vars(found) for found in missing_cells.count(table, inferred)]
     _log_result(table, inferred, assigned, taken)
     _write_report(_report(table, inferred, assigned, taken), output / "report" / "report.json")
 
@@ -206,10 +211,10 @@ def _report(
     schema, rows, counts = inferred.schema, table.rows, assigned.counts
     dropped = {"blank": rows.blank, "without_target": rows.without_target}
     return {
-        "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
+        "files": [file.to_json() for file in table.source.tables],
+        "skipped_files": [{"name": file.name, "reason": file.reason} for file in table.source.skipped],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
         "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
-        "repeated_header": _repeated_header(table),
         "splits": counts,
         "duplicates": assigned.duplicates,
         "groups": assigned.groups,
@@ -221,12 +226,6 @@ def _report(
         "kinds": inferred.kinds,
         "guesses": inferred.guesses,
     }
-
-
-def _repeated_header(table: InspectedTable) -> dict[str, Any]:
-    """Return how many rows repeat the header, which are skipped, and where the first is."""
-    rows, source = table.rows.repeated_header, table.source
-    return {"rows": rows, "first": source.first("0", source.repeats_header())[0] if rows else ""}
 
 
 def _write_report(report: dict[str, Any], path: Path) -> None:

@@ -81,7 +81,7 @@ def status() -> None:
 def run(
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip or a folder."),
+        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip too."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="The column to predict; by default the target in project.toml.")
@@ -103,7 +103,8 @@ def run(
             cloud = localcloud.start(project.cloud, speed)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
-        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
+        folder = data if data and data.is_dir() and not project.is_image else None
+        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings, folder=folder))
 
 
 @app.command()
@@ -256,10 +257,11 @@ def chosen_data(
     from local import sample as samples
     from local.run import data_files
 
-    if data is not None and project.is_image:
-        return (pictures.data_file(data, project.folder("data")),), target
     if data is not None:
-        return data_files(data), target
+        found = pictures.data_files(data, project.folder("data")) if project.is_image else data_files(data)
+        if note := found[1]:
+            console.print(f"Data: {note}", highlight=False)
+        return found[0], target
     write = samples.write_pictures if project.is_image else samples.write_sample
     sample = write(project.folder("data"))
     console.print(f"Data: {sample.description}.", highlight=False)
@@ -269,7 +271,10 @@ def chosen_data(
 @app.command()
 def infer(
     file: Annotated[
-        Path, typer.Argument(help="A CSV file with a header; for images an image, or a zip of images.")
+        Path,
+        typer.Argument(
+            help="A CSV file with a header; for images an image, or a zip or Parquet file of them."
+        ),
     ],
     method: Annotated[
         Method, typer.Option(help="Through SageMaker's API, or directly to the server.")
@@ -298,7 +303,11 @@ def infer(
         serving = nullcontext((ask, endpoint.schema(project, name)))
     with serving as (ask, schema):
         target = schema.target
-        table = pictures.read_file(file) if project.is_image else inference.read_file(file, target.name)
+        table: inference.Table = (
+            pictures.read_file(file, project.served_target)
+            if project.is_image
+            else inference.read_file(file, target.name)
+        )
         answers = inference.predict(table, ask)
     show_answers(table.labels, answers)
     show_scores(table.labels, answers, target)
@@ -310,9 +319,7 @@ def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], targ
     from local import view
 
     if labels is None:
-        errors.print(
-            f"There is no column '{target.name}', so the predictions are not scored.", highlight=False
-        )
+        errors.print(f"There are no labels of '{target.name}' to score the predictions by.", highlight=False)
         return
     errors.print(view.scores(inference.score(labels, answers, target)))
     if reason := inference.unreadable_label(labels, target):

@@ -3,7 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import polars as pl
 
@@ -18,7 +20,7 @@ from container.data.infer import (
 )
 from container.data.kinds import Decision
 from container.data.reading import ReadingSettings
-from container.data.schema import Feature
+from container.data.schema import Feature, Kind
 from container.data.split import SMALLEST_SPREAD
 from container.data.value_counts import TEXT, Texts
 from container.runtime.errors import UserError
@@ -66,6 +68,103 @@ def infer_column(table: InspectedTable, position: str) -> ColumnInference:
     return _infer_column(table, position, _doubtful(table), {})
 
 
+@dataclass(frozen=True)
+class _Cells:
+    """Hold a column's cells in the rows that count, and the settings by which they are read."""
+
+    source: Source
+    position: str
+    stats: ColumnStats
+    settings: ReadingSettings
+    kept: pl.Expr  # whether a row counts
+
+    @property
+    def name(self) -> str:
+        return self.source.name(self.position)
+
+    @property
+    def rows(self) -> pl.LazyFrame:
+        return self.source.scan().filter(self.kept)
+
+    @cached_property
+    def texts(self) -> Texts:
+        """Return the texts that are not missing."""
+        texts = self.rows.filter(~self.source.missing(self.position)).select(
+            pl.col(self.position).alias(TEXT)
+        )
+        return Texts(texts, self.stats.present, self.stats.distinct)
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the cells are plain numbers and nothing else, and can be nothing but numbers."""
+        if self.source.is_typed(self.name) or not self.stats.is_numeric:
+            return self.stats.is_numeric
+        doubt = kinds.is_in_doubt(str(self.stats.least), str(self.stats.greatest))
+        return self.settings.decimal != "comma" and not doubt
+
+    def decide(self, forced: str = "") -> Decision:
+        """Return what the column is taken for; numbers with a type of their own have a decimal point."""
+        typed = self.source.is_typed(self.name)
+        return kinds.decide(
+            self.texts, replace(self.settings, decimal="point") if typed else self.settings, forced
+        )
+
+    def has_strays(self, decision: Decision) -> bool:
+        """Return whether some cells do not fit what the column is."""
+        return (
+            decision.kind in {kinds.NUMBER, kinds.DATE, kinds.BOOLEAN} and decision.fits < self.stats.present
+        )
+
+    def first_misfit(self, decision: Decision) -> tuple[str, str]:
+        """Return where the first cell is that does not fit what a column is, or nearly is, and its text."""
+        misfit = decision.misfit(pl.col(self.position)) & ~self.source.missing(self.position)
+        return self.source.first(self.position, self.kept & misfit)
+
+    def near(self, decision: Decision) -> str:
+        """Return what a column of text nearly is, and its first cell that does not fit, in parentheses."""
+        if not decision.near or not decision.reason:
+            return f" ({decision.reason})" if decision.reason else ""
+        where, text = self.first_misfit(decision)
+        return f" ({decision.reason}; the first other text is '{text}', {where})"
+
+    def levels(self, decision: Decision) -> tuple[dict[str, str], Counter[str], int]:
+        """Return the label of each text, how often the labels occur, and how many labels there are."""
+        texts = self.texts
+        if self.has_strays(decision):
+            fitting = texts.frame.filter(~decision.misfit(pl.col(TEXT)))
+            texts = replace(texts, frame=fitting, present=decision.fits)
+        counts = texts.count(_COUNTED)
+        labels, times = spell_labels(counts.commonest), Counter[str]()
+        for text, count in counts.commonest.items():
+            times[labels[text]] += count
+        return labels, times, counts.distinct - len(labels) + len(times)
+
+    def feature(self, kind: Kind, decision: Decision, **others: Any) -> Feature:
+        """Return a feature of this column."""
+        return Feature(
+            self.name, kind, strays=self.has_strays(decision), reading=self.source.reading, **others
+        )
+
+    def numeric(self, decision: Decision) -> Column:
+        """Return the column as numbers.
+
+        Raises:
+            UserError: one is infinite.
+        """
+        style, stats, cell = decision.number_format, self.stats, pl.col(self.position)
+        if style:
+            counted = self.rows.select(infer.statistics(cell, self.source.reading, style))
+            stats = ColumnStats(**counted.collect(engine="streaming").row(0, named=True))
+        if stats.infinite:
+            where, text = self.source.first(self.position, tables.number(cell, style).is_infinite())
+            raise UserError(
+                f"{where}: '{self.name}' is '{text}', and numbers must be finite: "
+                "leave the cell empty for a missing value"
+            )
+        feature = self.feature("numeric", decision, number_format=style)
+        return Column(feature, decision, whole=stats.whole == stats.numbers)
+
+
 def _doubtful(table: InspectedTable) -> set[str]:
     source = table.source
     positions = [position for position in table.stats if position != table.position]
@@ -76,101 +175,76 @@ def _doubtful(table: InspectedTable) -> set[str]:
 def infer_target(
     source: Source, position: str, stats: ColumnStats, task: str, settings: ReadingSettings
 ) -> Column:
-    """Infer how the target is read, and its classes, from all rows that do not repeat the header.
+    """Infer how the target is read, and its classes.
 
     Raises:
         UserError: the target can't be predicted.
     """
-    name = source.name(position)
+    cells = _Cells(source, position, stats, settings, ~source.missing(position))
     if stats.least == stats.greatest:
-        where, text = source.first(position, ~source.missing(position))
-        raise UserError(f"{where}: '{name}' is '{text}' in every row, so there is nothing to learn")
-    task = _task(name, task, settings)
-    texts = _texts(source, source.rows(), position, stats)
-    if task == "classification":
-        decision = Decision(kinds.LABEL, stats.present)
-    elif _is_plain(source, position, stats, settings):
-        decision = Decision(kinds.NUMBER, stats.present)
-    else:
-        decision = _decide_target(source, position, texts, task, _settings_for(source, position, settings))
-    if decision.kind == kinds.NUMBER and task != "classification":
-        column = _numeric(source, source.rows(), position, stats, decision)
-        if task == "regression" or not _has_few(source, position, column, stats):
-            return column
-    return _classes(source, position, texts, decision)
-
-
-def _task(name: str, task: str, settings: ReadingSettings) -> str:
-    forced = settings.kinds.get(name, "")
+        where, text = source.first(position, cells.kept)
+        raise UserError(f"{where}: '{cells.name}' is '{text}' in every row, so there is nothing to learn")
+    forced = settings.kinds.get(cells.name, "")
     if forced in {"date", "excluded"}:
-        raise UserError(f"[data.kinds] sets '{name}' to {forced}, and it is the target")
-    return (
-        {"numeric": "regression", "categorical": "classification"}.get(forced, task)
-        if task == "auto"
-        else task
-    )
+        raise UserError(f"[data.kinds] sets '{cells.name}' to {forced}, and it is the target")
+    if task == "auto":
+        task = {"numeric": "regression", "categorical": "classification"}.get(forced, task)
+    if task == "classification":
+        return _classes(cells, Decision(kinds.LABEL, stats.present))
+    decision = Decision(kinds.NUMBER, stats.present) if cells.is_plain else _decide_target(cells, task)
+    if decision.kind == kinds.NUMBER:
+        column = cells.numeric(decision)
+        if task == "regression" or not _has_few(cells, decision):
+            return column
+    return _classes(cells, decision)
 
 
-def _decide_target(
-    source: Source, position: str, texts: Texts, task: str, settings: ReadingSettings
-) -> Decision:
-    decision = kinds.decide(texts, settings, "numeric" if task == "regression" else "")
-    if task == "regression" and decision.fits < kinds.NOTABLE * texts.present:
-        where, text = _first_misfit(source, position, decision)
+def _decide_target(cells: _Cells, task: str) -> Decision:
+    decision = cells.decide("numeric" if task == "regression" else "")
+    if task == "regression" and decision.fits < kinds.NOTABLE * cells.stats.present:
+        where, text = cells.first_misfit(decision)
         raise UserError(
-            f"{where}: '{source.name(position)}' is '{text}', which is not a number, and TASK is regression: "
-            f"{kinds.share(decision.fits, texts.present)} of its cells are numbers"
+            f"{where}: '{cells.name}' is '{text}', which is not a number, and TASK is regression: "
+            f"{kinds.share(decision.fits, cells.stats.present)} of its cells are numbers"
         )
     if decision.kind in {kinds.NUMBER, kinds.CODE}:
         return decision
     return replace(decision, kind=kinds.LABEL)  # a label is a name, so that none is a stray
 
 
-def _has_few(source: Source, position: str, column: Column, stats: ColumnStats) -> bool:
+def _has_few(cells: _Cells, decision: Decision) -> bool:
     """Return whether a column of numbers holds few whole ones, which are classes."""
-    cell, style = pl.col(position), column.feature.number_format
-    value = tables.number(cell, style)
-    if stats.numbers == stats.present and stats.integral < stats.present:
+    stats, value = cells.stats, tables.number(pl.col(cells.position), decision.number_format)
+    if stats.is_numeric and stats.integral < stats.present:
         return False
-    if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - stats.numbers:  # it is approximate
+    if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
         return False
     integral = (value == value.floor()) & (value.abs() < tables.EXACT)
-    found = source.rows().filter(~source.missing(position), value.is_not_null())
-    counted = found.select(value.n_unique().alias("distinct"), integral.all().alias("whole")).collect()
-    return bool(counted["whole"][0]) and counted["distinct"][0] <= MAX_INTEGER_CLASSES
+    counted = cells.rows.select(
+        value.drop_nulls().n_unique().alias("distinct"), integral.all().alias("whole")
+    )
+    distinct, whole = counted.collect().row(0)
+    return bool(whole) and distinct <= MAX_INTEGER_CLASSES
 
 
-def _classes(source: Source, position: str, texts: Texts, decision: Decision) -> Column:
-    name, file = source.name(position), source.tables[0].name
-    strays = decision.kind == kinds.NUMBER and decision.fits < texts.present
-    fitting = _fitting(texts, decision) if strays else texts
-    counts = fitting.count(_COUNTED)
-    labels = spell_labels(counts.commonest)
-    rows = Counter[str]()
-    for text, times in counts.commonest.items():
-        rows[labels[text]] += times
-    distinct = counts.distinct - len(labels) + len(rows)
-    why = _near(source, position, decision)
-    if decision.near == kinds.NUMBER and why and distinct > MAX_INTEGER_CLASSES:
-        raise UserError(
-            f"{file}: '{name}' is neither numbers nor classes{why}: name a word for a missing value in "
-            "missing_words of [data], or set task to classification"
-        )
-    if distinct > MAX_CLASSES:
-        raise UserError(
-            f"{file}: '{name}' has {distinct} classes, and at most {MAX_CLASSES} can "
-            f"be told apart: choose another target, or TASK = regression for a number{why}"
-        )
-    if distinct == 1:
-        raise UserError(f"{file}: '{name}' has one class only, so there is nothing to learn")
-    if max(rows.values()) < SMALLEST_SPREAD:
-        raise UserError(
-            f"{file}: '{name}' has {distinct} classes in {sum(rows.values())} rows, and each in fewer than "
-            f"{SMALLEST_SPREAD}: choose another target, or TASK = regression for a number{why}"
-        )
+def _classes(cells: _Cells, decision: Decision) -> Column:
+    file = cells.source.tables[0].name
+    labels, times, distinct = cells.levels(decision)
+    problem, advice = "", "choose another target, or TASK = regression for a number"
+    if decision.near == kinds.NUMBER and decision.reason and distinct > MAX_INTEGER_CLASSES:
+        problem = "is neither numbers nor classes"
+        advice = "name a word for a missing value in missing_words of [data], or set task to classification"
+    elif distinct > MAX_CLASSES:
+        problem = f"has {distinct} classes, and at most {MAX_CLASSES} can be told apart"
+    elif distinct == 1:
+        raise UserError(f"{file}: '{cells.name}' has one class only, so there is nothing to learn")
+    elif max(times.values()) < SMALLEST_SPREAD:
+        rows = sum(times.values())
+        problem = f"has {distinct} classes in {rows} rows, and each in fewer than {SMALLEST_SPREAD}"
+    if problem:
+        raise UserError(f"{file}: '{cells.name}' {problem}{cells.near(decision)}: {advice}")
     changed = {text: label for text, label in labels.items() if text != label}
-    feature = Feature(name, "categorical", _sorted(rows), strays=strays, reading=source.reading)
-    return Column(feature, decision, labels=changed)
+    return Column(cells.feature("categorical", decision, categories=_sorted(times)), decision, labels=changed)
 
 
 def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
@@ -214,144 +288,63 @@ def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, st
 def _infer_column(
     table: InspectedTable, position: str, doubtful: set[str], left_out: Mapping[str, str]
 ) -> ColumnInference:
-    source, settings, stats = table.source, table.settings, table.stats[position]
-    name, forced = source.name(position), settings.kinds.get(source.name(position), "")
-    if reason := _reason_to_drop(table, position) or left_out.get(name, ""):
+    cells = _Cells(table.source, position, table.stats[position], table.settings, table.has_target)
+    name, stats = cells.name, cells.stats
+    if reason := _reason_to_drop(table, cells) or left_out.get(name, ""):
         return ColumnInference(name, reason=reason)
     if stats.least == stats.greatest:
-        feature = Feature(name, "categorical", (str(stats.least),), reading=source.reading)
-        return ColumnInference(
-            name, Column(feature), kind_reason="it has one value, and is missing elsewhere"
-        )
-    texts = _texts(source, table.kept, position, stats)
-    plain = position not in doubtful and _is_plain(source, position, stats, settings)
+        feature = Feature(name, "categorical", (str(stats.least),), reading=table.source.reading)
+        why = "it has one value, and is missing elsewhere"
+        return ColumnInference(name, Column(feature), kind_reason=why)
+    forced = table.settings.kinds.get(name, "")
+    decision = Decision(kinds.NUMBER, stats.present)
     if forced == "categorical":
         decision = Decision(kinds.LABEL, stats.present)
-    elif plain and forced != "date":
-        decision = Decision(kinds.NUMBER, stats.present)
-    else:
-        decision = kinds.decide(texts, _settings_for(source, position, settings), forced)
-        _check_forced(table, position, decision, forced)
+    elif forced == "date" or position in doubtful or not cells.is_plain:
+        decision = cells.decide(forced)
+        _check_forced(cells, decision, forced)
     if forced:
         decision = replace(
             decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
         )
     if decision.kind == kinds.NUMBER:
-        column = _numeric(source, table.kept, position, stats, decision)
-        return ColumnInference(name, column, kind_reason=decision.reason, guess=decision.guess)
+        return ColumnInference(name, cells.numeric(decision), "", decision.reason, decision.guess)
     if decision.kind == kinds.DATE:
-        strays = decision.fits < stats.present
-        feature = Feature(name, "date", format=decision.date_format, strays=strays, reading=source.reading)
+        feature = cells.feature("date", decision, format=decision.date_format)
         return ColumnInference(name, Column(feature, decision), "", decision.reason, decision.guess)
-    return _infer_text(table, position, texts, decision)
+    return _infer_text(cells, decision)
 
 
-def _reason_to_drop(table: InspectedTable, position: str) -> str:
-    source, stats = table.source, table.stats[position]
-    name = source.name(position)
-    if reason := source.fault(name):
-        return reason
-    if not name:
-        return "it has no name"
-    if table.settings.kinds.get(name) == "excluded":
-        return "[data.kinds] excludes it"
-    if not stats.present:
-        return "every value is missing"
+def _reason_to_drop(table: InspectedTable, cells: _Cells) -> str:
+    stats, name = cells.stats, cells.name
     one = stats.least == stats.greatest and stats.present == table.rows.kept
-    return "it has one value" if one else ""
+    reasons = {
+        "it has no name": not name,
+        "[data.kinds] excludes it": table.settings.kinds.get(name) == "excluded",
+        "every value is missing": not stats.present,
+        "it has one value": one,
+    }
+    return cells.source.fault(name) or next((reason for reason, holds in reasons.items() if holds), "")
 
 
-def _infer_text(table: InspectedTable, position: str, texts: Texts, decision: Decision) -> ColumnInference:
-    source, name = table.source, table.source.name(position)
-    strays = decision.kind == kinds.BOOLEAN and decision.fits < texts.present
-    fitting = _fitting(texts, decision) if strays else texts
-    counts = fitting.count(_COUNTED)
-    near = _near(source, position, decision, *table.conditions) or (
-        decision.reason and f" ({decision.reason})"
-    )
-    is_set = name in table.settings.kinds and bool(counts.commonest)
-    if counts.distinct == texts.present and not is_set:
-        return ColumnInference(name, reason=f"it is text that differs in every row{near}")
-    labels = spell_labels(counts.commonest)
-    merged = Counter[str]()
-    for text, times in counts.commonest.items():
-        merged[labels[text]] += times
-    other = counts.distinct - len(labels) + len(merged) > MAX_LEVELS
-    if other:
-        merged = Counter(dict(sorted(merged.items(), key=lambda each: (-each[1], each[0]))[: MAX_LEVELS - 1]))
-    changed = {text: label for text, label in labels.items() if text != label and label in merged}
-    feature = Feature(
-        name, "categorical", tuple(sorted(merged)), other, strays=strays, reading=source.reading
-    )
-    return ColumnInference(name, Column(feature, decision, labels=changed), kind_reason=near.strip(" ()"))
+def _infer_text(cells: _Cells, decision: Decision) -> ColumnInference:
+    labels, times, distinct = cells.levels(decision)
+    near, is_set = cells.near(decision), cells.name in cells.settings.kinds and times
+    if distinct == cells.stats.present and not is_set:
+        return ColumnInference(cells.name, reason=f"it is text that differs in every row{near}")
+    other = distinct > MAX_LEVELS
+    commonest = sorted(times, key=lambda label: (-times[label], label))
+    kept = commonest[: MAX_LEVELS - 1] if other else commonest
+    changed = {text: label for text, label in labels.items() if text != label and label in kept}
+    feature = cells.feature("categorical", decision, categories=tuple(sorted(kept)), other=other)
+    return ColumnInference(cells.name, Column(feature, decision, labels=changed), "", near.strip(" ()"))
 
 
-def _check_forced(table: InspectedTable, position: str, decision: Decision, forced: str) -> None:
-    present = table.stats[position].present
-    if not forced or decision.fits >= kinds.NOTABLE * present:
-        return
-    where, text = _first_misfit(table.source, position, decision, *table.conditions)
-    raise UserError(
-        f"{where}: [data.kinds] sets '{table.source.name(position)}' to {forced}, and only "
-        f"{kinds.share(decision.fits, present)} of its cells are {decision.kind}: this one is '{text}'"
-    )
-
-
-def _numeric(
-    source: Source, rows: pl.LazyFrame, position: str, stats: ColumnStats, decision: Decision
-) -> Column:
-    style = decision.number_format
-    if style:
-        counted = rows.select(infer.statistics(pl.col(position), source.reading, style))
-        stats = ColumnStats(**counted.collect(engine="streaming").row(0, named=True))
-    if stats.infinite:
-        where, text = source.first(position, tables.number(pl.col(position), style).is_infinite())
+def _check_forced(cells: _Cells, decision: Decision, forced: str) -> None:
+    if forced and decision.fits < kinds.NOTABLE * cells.stats.present:
+        where, text = cells.first_misfit(decision)
         raise UserError(
-            f"{where}: '{source.name(position)}' is '{text}', and numbers must be finite: "
-            "leave the cell empty for a missing value"
+            f"{where}: [data.kinds] sets '{cells.name}' to {forced}, and only "
+            f"{kinds.share(decision.fits, cells.stats.present)} of its cells are {decision.kind}: "
+            f"this one is '{text}'"
         )
-    strays = decision.fits < stats.present
-    feature = Feature(
-        source.name(position), "numeric", number_format=style, strays=strays, reading=source.reading
-    )
-    return Column(feature, decision, whole=stats.whole == stats.numbers)
-
-
-def _is_plain(source: Source, position: str, stats: ColumnStats, settings: ReadingSettings) -> bool:
-    """Return whether a column holds plain numbers and nothing else, and can be nothing but numbers."""
-    if not stats.is_numeric:
-        return False
-    if source.is_typed(source.name(position)):
-        return True
-    return settings.decimal != "comma" and not kinds.is_in_doubt(str(stats.least), str(stats.greatest))
-
-
-def _settings_for(source: Source, position: str, settings: ReadingSettings) -> ReadingSettings:
-    """Return the settings for a column: numbers with a type of their own have a decimal point."""
-    typed = source.is_typed(source.name(position))
-    return replace(settings, decimal="point") if typed else settings
-
-
-def _texts(source: Source, rows: pl.LazyFrame, position: str, stats: ColumnStats) -> Texts:
-    """Return the texts of a column that are not missing."""
-    texts = rows.filter(~source.missing(position)).select(pl.col(position).alias(TEXT))
-    return Texts(texts, stats.present, stats.distinct)
-
-
-def _fitting(texts: Texts, decision: Decision) -> Texts:
-    """Return the texts that are not strays."""
-    return replace(texts, frame=texts.frame.filter(~decision.misfit(pl.col(TEXT))), present=decision.fits)
-
-
-def _first_misfit(source: Source, position: str, decision: Decision, *conditions: pl.Expr) -> tuple[str, str]:
-    """Return where the first cell is that does not fit what a column is, or nearly is, and its text."""
-    misfit = decision.misfit(pl.col(position)) & ~source.missing(position)
-    return source.first(position, pl.all_horizontal(misfit, *(conditions or source.body())))
-
-
-def _near(source: Source, position: str, decision: Decision, *conditions: pl.Expr) -> str:
-    """Return what a column of text nearly is, and its first cell that does not fit, in parentheses."""
-    if not decision.near or not decision.reason:
-        return ""
-    where, text = _first_misfit(source, position, decision, *conditions)
-    return f" ({decision.reason}; the first other text is '{text}', {where})"

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import tables
+from container.data import table_files, tables
 from container.data.schema import Feature, Schema, Target
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
@@ -49,8 +49,8 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
     Raises:
         UserError: the file does not fit the schema, or has no rows.
     """
-    path = tables.find(directory, tables.CSV)[0]
-    table = tables.inspect(path, directory)
+    path = table_files.find(directory, table_files.CSV)[0]
+    table = tables.inspect(path, directory, "comma")
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:
         raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")

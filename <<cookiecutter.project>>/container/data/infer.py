@@ -10,6 +10,7 @@ from container.data import kinds, tables
 from container.data.kinds import Decision
 from container.data.reading import ReadingSettings
 from container.data.schema import PRESENT, Feature, Schema, Target
+from container.data.table_files import SkippedFile
 from container.data.tables import Table
 from container.data.values import NumberFormat, Reading
 from container.runtime.errors import UserError
@@ -26,7 +27,7 @@ class Source:
     tables: tuple[Table, ...]
     columns: tuple[str, ...]
     reading: Reading = PRESENT
-    repeats: int = 0  # rows that repeat the header
+    skipped: tuple[SkippedFile, ...] = ()  # the files that are not read
 
     def scan(self) -> pl.LazyFrame:
         """Return all rows as stripped text, with columns named by position: "0", "1", …."""
@@ -44,17 +45,11 @@ class Source:
         """Return whether a column's cell is a missing value."""
         return tables.missing(pl.col(position), self.reading.missing)
 
-    def repeats_header(self) -> pl.Expr:
-        """Return whether every cell of a row is the name of its column."""
-        return pl.all_horizontal(pl.col(str(at)) == name for at, name in enumerate(self.columns))
-
-    def body(self) -> list[pl.Expr]:
-        """Return the condition that a row does not repeat the header, where there are such rows."""
-        return [~self.repeats_header()] if self.repeats else []
-
-    def rows(self) -> pl.LazyFrame:
-        """Return all rows that do not repeat the header."""
-        return self.scan().filter(*self.body()) if self.repeats else self.scan()
+    def is_blank(self) -> pl.Expr:
+        """Return whether every cell of a row is empty: a blank line. Folders name columns of every row."""
+        folders = {name for table in self.tables for name, _ in table.folders}
+        own = [str(at) for at, name in enumerate(self.columns) if name not in folders]
+        return pl.all_horizontal(pl.col(own) == "")
 
     def is_typed(self, name: str) -> bool:
         """Return whether a column's numbers have a type of their own, as in Parquet."""
@@ -71,17 +66,16 @@ class Source:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Hold how many rows were read, and how many are blank lines, repeat the header or lack the target."""
+    """Hold how many rows were read, and how many of them are blank lines or lack the target."""
 
     blank: int
-    repeated_header: int
     without_target: int
     read: int
 
     @property
     def kept(self) -> int:
         """Return how many rows are left."""
-        return self.read - self.blank - self.repeated_header - self.without_target
+        return self.read - self.blank - self.without_target
 
 
 @dataclass(frozen=True)
@@ -117,17 +111,17 @@ class Column:
         """Return whether a cell does not fit the column's kind, and therefore counts as missing."""
         if not self.feature.strays:
             return pl.lit(value=False)
-        return self.decision.misfit(cell) & ~tables.missing(cell, self.feature.reading.missing)
+        return ~tables.missing(cell, self.feature.reading.missing) & self.decision.misfit(cell)
 
     def written(self, cell: pl.Expr) -> pl.Expr:
         """Return the cells as they are written: numbers in their shortest form, missing values as null."""
         style = self.feature.number_format
-        fits = ~tables.missing(cell, self.feature.reading.missing)
+        present = ~tables.missing(cell, self.feature.reading.missing)
         if self.feature.kind == "numeric":
             number = tables.whole(cell, style) if self.whole else tables.number(cell, style)
-            return pl.when(fits).then(number) if self.feature.reading.words else number
+            return pl.when(present).then(number) if self.feature.reading.words else number
         text = cell.replace(dict(self.labels)) if self.labels else cell
-        return pl.when(fits & ~self.decision.misfit(cell) if self.feature.strays else fits).then(text)
+        return pl.when(present & ~self.is_stray(cell)).then(text)
 
 
 @dataclass(frozen=True)
@@ -147,13 +141,14 @@ class InspectedTable:
 
     @property
     def kept(self) -> pl.LazyFrame:
-        """Return the rows that have a target and do not repeat the header, as text."""
-        return self.source.scan().filter(*self.conditions)
+        """Return the rows that have a target, as text; a blank line has none."""
+        return self.source.scan().filter(self.has_target)
 
     @property
-    def conditions(self) -> list[pl.Expr]:
-        """Return what holds for a row that is kept; a blank line has no target."""
-        return [*self.source.body(), has_target(self.source, self.target)]
+    def has_target(self) -> pl.Expr:
+        """Return whether a row has a target that the model can learn."""
+        cell = pl.col(self.position)
+        return ~self.source.missing(self.position) & ~self.target.is_stray(cell)
 
 
 @dataclass(frozen=True)
@@ -265,18 +260,6 @@ def unknown(source: Source, name: str, setting: str = "") -> str:
     shown = ", ".join(source.columns[:_SHOWN]) + (", …" if len(source.columns) > _SHOWN else "")
     file = source.tables[0].name
     return f"{file}: {setting}no column is named '{name}'.{hint} The columns are: {shown}"
-
-
-def blank() -> pl.Expr:
-    """Return whether a row is a blank line: every cell empty."""
-    return pl.all_horizontal(pl.all() == "")
-
-
-def has_target(source: Source, target: Column) -> pl.Expr:
-    """Return whether a row has a target that the model can learn."""
-    position = source.position(target.feature.name)
-    present = ~source.missing(position)
-    return present & ~target.decision.misfit(pl.col(position)) if target.feature.strays else present
 
 
 def profile(frame: pl.LazyFrame, positions: list[str], reading: Reading) -> dict[str, ColumnStats]:

@@ -53,7 +53,7 @@ def read(directory: Path, schema: Schema) -> ImageDataset:
     Raises:
         UserError: an image is damaged, or has a label that the schema does not have.
     """
-    files = sources.find(directory)
+    files = sources.find(directory).files
     codes = {label: code for code, label in enumerate(schema.target.classes or ())}
     unknown = {file.label for file in files} - codes.keys()
     if unknown or schema.side is None:

@@ -1,6 +1,6 @@
 """From data, or from the partial profiles of several instances, to a baseline or to a comparison with one."""
 
-from container.data import tables
+from container.data import table_files
 from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import Baseline
@@ -57,7 +57,7 @@ def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: 
     """Profile the tables of this instance; one of several instances may have none."""
     profiled = PartialProfile(TableProfile(known_texts=baseline.known_texts if baseline else {}))
     read = readers(baseline.schema if baseline else None)
-    if is_alone or tables.present(settings.source, tables.CSV):
+    if is_alone or table_files.present(settings.source, table_files.CSV):
         for batch in batches(settings.source, header=settings.header):
             profiled.profile.update(
                 batch.with_columns(read[name].texts(batch[name]) for name in batch.columns if name in read)

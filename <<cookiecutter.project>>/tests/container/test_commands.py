@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+from container import __main__ as command_line
 from container import model_artifact
 from container.__main__ import main
 from container.data.schema import Feature, Schema, Target
@@ -313,6 +315,25 @@ def test_a_wrong_call_ends_in_2(
     assert capsys.readouterr().err.startswith(
         "error: expected one of prepare, train, evaluate, serve, monitor"
     )
+
+
+@pytest.mark.parametrize(
+    "fault", [pl.exceptions.PanicException("unwrap on None"), KeyboardInterrupt(), MemoryError()]
+)
+def test_no_kind_of_exception_ends_a_command_without_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    """A panic of polars is not an `Exception`."""
+
+    def fail() -> None:
+        raise fault
+
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    monkeypatch.setattr(command_line, "drop_privileges", lambda: None)
+    monkeypatch.setitem(command_line.COMMANDS, "prepare", fail)
+    assert main(["prepare"]) == 1
+    reason = (tmp_path / "output/message").read_text()
+    assert reason == f"{type(fault).__name__}: {fault}".removesuffix(": ") + "\n"
 
 
 def test_a_stopped_training_leaves_no_half_of_a_model(jobs: Jobs) -> None:

@@ -33,24 +33,30 @@ def listed(
     ("objects", "files"),
     [
         ([], []),
-        ([an_object("raw/", size=0), an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], []),
+        ([an_object("raw/", size=0), an_object("raw/2024/", size=0)], []),
+        ([an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], ["empty.csv", "notes.txt"]),
         ([an_object("raw/a.csv")], ["a.csv"]),
-        ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV"]),
+        ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV", "csv"]),
         ([an_object("raw/a.parquet"), an_object("raw/b.PARQUET")], ["a.parquet", "b.PARQUET"]),
-        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS")], []),
+        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS", size=0)], ["a.parquet.crc", "_SUCCESS"]),
+        ([an_object("raw/year=2020/a.csv.gz")], ["year=2020/a.csv.gz"]),
         ([an_object(f"raw/{at}.csv") for at in range(7)], [f"{at}.csv" for at in range(7)]),
     ],
 )
-def test_takes_tables_with_content(objects: list[dict[str, Any]], files: list[str]) -> None:
-    """Folders, empty objects and other kinds of files are left out; one file is still a list."""
+def test_takes_every_file(objects: list[dict[str, Any]], files: list[str]) -> None:
+    """The container reports what it does not read; a folder is not a file, and one file is still a list."""
     assert listed(objects)["Files"] == files
 
 
-def test_takes_images_for_an_image_model() -> None:
-    """Zips, lists and images are the data then, and tables are left out."""
-    names = ["a.zip", "b/c.PNG", "d.jpg", "e.jpeg", "f.lst", "g.csv", "h.txt", "i.png.bak"]
-    found = listed([an_object(f"raw/{name}") for name in names], workload="image")
-    assert found["Files"] == names[:5]
+def test_takes_every_file_for_an_image_model() -> None:
+    """The container names the files that it cannot read, empty ones too; a folder is not a file."""
+    names = ["a.zip", "b/c.PNG", "d.webp", "e.parquet", "f.lst", "bird/g.heic", "h.txt"]
+    objects = [an_object(f"raw/{name}") for name in names]
+    found = listed(
+        [*objects, an_object("raw/empty.png", size=0), an_object("raw/cat/", size=0)], workload="image"
+    )
+    assert found["Files"] == [*names, "empty.png"]
+    assert found["Newest"]["Key"] == "raw/f.lst"
 
 
 def test_takes_the_configured_interval_only() -> None:

@@ -49,9 +49,8 @@ def count(table: InspectedTable, inferred: InferredTable) -> list[Found]:
     target = table.position
     for part in table.source.tables:
         frame = tables.scan(part, table.source.columns).with_row_index(tables.ROW, 1)
-        kept = pl.all_horizontal(*table.conditions).alias("kept")
         used = {position for position, _ in asked}
-        rows = frame.filter(*table.source.body()).select(tables.ROW, *sorted(used | {target}), kept)
+        rows = frame.select(tables.ROW, *sorted(used | {target}), table.has_target.alias("kept"))
         for batch in rows.collect_batches(maintain_order=True):
             for position, column in asked:
                 body = batch if position == target else batch.filter("kept")
