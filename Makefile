@@ -5,6 +5,7 @@
 # WORKLOAD  the kind of data: tabular, or image, where DATA is a zip or a folder with images, without TARGET
 # FRAMEWORK  the library that trains the demo's models: scikit-learn, or tensorflow
 # KEEP    set it to leave the demo's local cloud running
+# EXAMPLES  how many tables `make test-reading` generates
 # ROUNDS  how many times the benchmarks alternate
 # PROJECT  the generated project that `make localcloud` changes
 # AGAINST what `make bench-build` compares with: a commit, or the folder of another checkout
@@ -21,12 +22,13 @@ TARGET ?=
 KEEP ?=
 DRIFT ?=
 FRAMEWORK ?=
+EXAMPLES ?= 1000
 ROUNDS ?= 5
 AGAINST ?= HEAD~1
 WORKLOAD ?=
 PROJECT ?=
 PYTHON ?=
-export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS AGAINST
+export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS AGAINST EXAMPLES
 export CALLER := $(value PWD)
 unexport VENV
 
@@ -35,7 +37,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -91,6 +93,9 @@ test-large: setup-dev ## 2 GB of CSV are prepared in 1 GB of memory; takes minut
 test-dialects: setup-dev ## read 20,000 generated CSV files beside Python's csv and DuckDB's sniffer; takes minutes
 	@VENV=build/venvs/dialects $(environment) "$(product)/container/requirements.txt" tests/dialects/requirements.txt
 	@PYTHONPATH="$(product)" nice build/venvs/dialects/bin/python -m tests.dialects.generated
+
+test-reading: setup-dev ## generated tables are read alike in prepare, serve and monitor; EXAMPLES=1000
+	@cd "$(product)" && READING_EXAMPLES="$$EXAMPLES" ../$(python) -m pytest tests/container/test_one_reading.py
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from localcloud import Cloud
 
+    from container.data.schema import Schema, Target
+    from local.endpoint import Ask
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -289,24 +291,40 @@ def infer(
     ] = None,
 ) -> None:
     """Predict a file, and score the predictions where the file has the target's column."""
-    from local import endpoint, pictures, view
+    from local import endpoint, pictures
     from local import prediction as inference
 
     project = find_project()
-    if project.is_image:
-        table: inference.Table = pictures.read_file(file, project.served_target)
-    else:
-        table = inference.read_table(inference.read_rows(file), project.served_target)
     if model_artifact is not None:
-        with endpoint.serving(project, model_artifact) as ask:
-            answers = inference.predict(table, ask)
+        serving: AbstractContextManager[tuple[Ask, Schema]] = endpoint.serving(project, model_artifact)
     else:
         cloud = running_cloud(project)
-        ask = endpoint.reach(cloud, project, endpoint_name, straight=method is Method.direct)
+        name = endpoint_name or endpoint.in_service(cloud, project)
+        ask = endpoint.reach(cloud, project, name, straight=method is Method.direct)
+        serving = nullcontext((ask, endpoint.schema(project, name)))
+    with serving as (ask, schema):
+        target = schema.target
+        table: inference.Table = (
+            pictures.read_file(file, project.served_target)
+            if project.is_image
+            else inference.read_file(file, target.name)
+        )
         answers = inference.predict(table, ask)
     show_answers(table.labels, answers)
-    if table.labels is not None:
-        errors.print(view.scores(inference.score(table.labels, answers)))
+    show_scores(table.labels, answers, target)
+
+
+def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], target: Target) -> None:
+    """Write the scores to standard error, or why there are none."""
+    from local import prediction as inference
+    from local import view
+
+    if labels is None:
+        errors.print(f"There are no labels of '{target.name}' to score the predictions by.", highlight=False)
+        return
+    errors.print(view.scores(inference.score(labels, answers, target)))
+    if reason := inference.unreadable_label(labels, target):
+        errors.print(f"The first label that can't be read is in {reason}.", highlight=False)
 
 
 def show_answers(labels: tuple[str, ...] | None, answers: list[float | str]) -> None:

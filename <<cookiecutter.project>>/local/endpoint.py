@@ -18,6 +18,8 @@ from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from localcloud import containers
 
+from container.data.schema import Schema
+from container.runtime.errors import UserError
 from local import stacks
 from local.prediction import Answer, read_answers
 from local.project import LocalError, Project
@@ -32,6 +34,7 @@ Ask: TypeAlias = "Callable[[str], list[Answer]]"
 START_TIMEOUT = 60.0
 STOP_GRACE = 10.0
 CSV, JSON = "text/csv", "application/json"
+SCHEMA = "schema.json"  # of a model
 
 
 def content_type(project: Project) -> str:
@@ -123,8 +126,20 @@ def in_service(cloud: Cloud, project: Project) -> str:
     raise LocalError("No endpoint is in service here; 'python -m local run' deploys one.")
 
 
+def schema(project: Project, name: str) -> Schema:
+    """Return the schema of the model that an endpoint serves.
+
+    Raises:
+        LocalError: no such endpoint is in service.
+    """
+    try:
+        return Schema.read(project.state / "endpoints" / name / "model" / SCHEMA)
+    except UserError as error:
+        raise LocalError(f"The endpoint {name} has no model with a schema: {error}.") from None
+
+
 @contextmanager
-def serving(project: Project, archive: Path) -> Iterator[Ask]:
+def serving(project: Project, archive: Path) -> Iterator[tuple[Ask, Schema]]:
     """Serve a model.tar.gz by the container's own server for as long as the context lasts."""
     with tempfile.TemporaryDirectory(dir=project.folder("tmp")) as folder:
         base, log = Path(folder), project.folder("logs") / "infer.log"
@@ -137,7 +152,7 @@ def serving(project: Project, archive: Path) -> Iterator[Ask]:
         )
         try:
             _wait(child, port, log)
-            yield direct(port, content_type(project))
+            yield direct(port, content_type(project)), Schema.read(base / "model" / SCHEMA)
         finally:
             child.end(STOP_GRACE)
 

@@ -6,14 +6,16 @@ import csv
 import io
 import json
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from container.data.values import is_missing
+from container.data.schema import Target
+from container.runtime.errors import UserError
 from local.project import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 Answer: TypeAlias = float | str
@@ -50,11 +52,36 @@ def read_table(text: str, target: str) -> Table:
         LocalError: the text is not a table.
     """
     header, *rows = _rows(text)
-    if target not in header:
-        return Table(tuple(header), tuple(map(tuple, rows)), None)
-    at = header.index(target)
+    return _table(header, rows, target)
+
+
+def read_file(path: Path, target: str) -> Table:
+    """Read a file as `prepare` reads it; the target's column, where there is one, becomes the labels.
+
+    Raises:
+        LocalError: the file can't be read, or is not a table.
+    """
+    from container.data import tables  # noqa: PLC0415 - a terminal need not wait for polars
+
+    try:
+        found = tables.inspect(path, path.parent)
+        rows = tables.scan(found).collect().rows()
+    except UserError as error:
+        raise LocalError(f"{error}.") from None
+    except OSError as error:
+        raise LocalError(f"{path} can't be read: {error.strerror}.") from None
+    kept = [row for row in rows if any(row)]
+    if not kept:
+        raise LocalError(f"{path} has no rows to predict below its header.")
+    return _table(found.columns, kept, target)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], target: str) -> Table:
+    if target not in columns:
+        return Table(tuple(columns), tuple(map(tuple, rows)), None)
+    at = columns.index(target)
     return Table(
-        columns=(*header[:at], *header[at + 1 :]),
+        columns=(*columns[:at], *columns[at + 1 :]),
         rows=tuple((*row[:at], *row[at + 1 :]) for row in rows),
         labels=tuple(row[at] for row in rows),
     )
@@ -96,39 +123,57 @@ def read_answers(body: bytes) -> list[Answer]:
     return [each["label"] if isinstance(each, dict) else float(each) for each in predictions]
 
 
-def differences(labels: tuple[str, ...], answers: list[Answer]) -> Iterator[float | None]:
-    """Give prediction minus label for each row, None where the row has no label."""
-    for row, (label, answer) in enumerate(zip(labels, answers, strict=True), 1):
-        yield None if is_missing(label.strip()) else float(answer) - _number(label, row)
+def score(labels: tuple[str, ...], answers: list[Answer], target: Target | None = None) -> dict[str, float]:
+    """Score predictions against labels: rows, mse, rmse, mae and r2, or rows and accuracy for classes.
+
+    Labels are read as the training reads them; those that are missing or can't be read are counted. Without a
+    target, labels are those of a prepared split.
+    """
+    target = target or _target_of(labels, answers)
+    known, predicted, missing = [], [], 0
+    for label, answer in zip(labels, answers, strict=True):
+        value = _read(label, target)
+        if value is None or math.isnan(value):
+            missing += value is not None
+            continue
+        known.append(value)
+        predicted.append(float(answer if target.classes is None else target.classes.index(str(answer))))
+    unreadable = len(labels) - len(known) - missing
+    counts = {"rows": len(known), "rows without a label": missing, "unreadable labels": unreadable}
+    scores: dict[str, float] = {name: count for name, count in counts.items() if count or name == "rows"}
+    if not known:
+        return scores
+    if target.classes is not None:
+        return scores | {"accuracy": sum(map(operator.eq, known, predicted)) / len(known)}
+    return scores | _regression_score(
+        known, [after - before for before, after in zip(known, predicted, strict=True)]
+    )
 
 
-def _number(label: str, row: int) -> float:
+def unreadable_label(labels: tuple[str, ...], target: Target) -> str:
+    """Return why the first label that can't be read can't be, with its row, or nothing."""
+    for row, label in enumerate(labels, 1):
+        try:
+            target.encode(label)
+        except ValueError as error:
+            return f"row {row}: {error}"
+    return ""
+
+
+def _target_of(labels: tuple[str, ...], answers: list[Answer]) -> Target:
+    texts = {str(answer) for answer in answers if isinstance(answer, str)}
+    return (
+        Target.of_classes("label", tuple(sorted(texts.union(labels))))
+        if texts
+        else Target("label", "regression")
+    )
+
+
+def _read(label: str, target: Target) -> float | None:
     try:
-        return float(label)
+        return target.encode(label)
     except ValueError:
-        raise LocalError(f"Row {row} has the label {label!r}, and the model predicts numbers.") from None
-
-
-def is_hit(label: str, answer: Answer) -> bool:
-    """Tell whether a class is the label's; truth values and whole numbers are spelled in several ways."""
-    text, predicted = label.strip(), str(answer)
-    if text == predicted or (predicted in {"true", "false"} and text.lower() == predicted):
-        return True
-    try:
-        return float(text) == float(predicted)
-    except ValueError:
-        return False
-
-
-def score(labels: tuple[str, ...], answers: list[Answer]) -> dict[str, float]:
-    """Score predictions against labels: rows, mse, rmse, mae and r2, or rows and accuracy for classes."""
-    pairs = [pair for pair in zip(labels, answers, strict=True) if not is_missing(pair[0].strip())]
-    if any(isinstance(answer, str) for answer in answers):
-        hits = [is_hit(label, answer) for label, answer in pairs]
-        return {"rows": len(hits), "accuracy": sum(hits) / len(hits)} if hits else {"rows": 0}
-    errors = [each for each in differences(labels, answers) if each is not None]
-    known = [float(label) for label, _ in pairs]
-    return _regression_score(known, errors) if known else {"rows": 0}
+        return None
 
 
 def _regression_score(labels: list[float], errors: list[float]) -> dict[str, float]:
@@ -137,19 +182,8 @@ def _regression_score(labels: list[float], errors: list[float]) -> dict[str, flo
     spread = math.fsum((label - mean) ** 2 for label in labels)
     mse = squares / len(labels)
     scores = {
-        "rows": len(labels),
         "mse": mse,
         "rmse": math.sqrt(mse),
         "mae": math.fsum(map(abs, errors)) / len(labels),
     }
     return scores | ({"r2": 1 - squares / spread} if spread else {})
-
-
-def read_rows(path: Path) -> str:
-    """Read the file's text, or say why it can't be read."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise LocalError(f"{path} can't be read: {error.strerror}.") from None
-    except UnicodeDecodeError as error:
-        raise LocalError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8 CSV.") from None

@@ -10,6 +10,7 @@ import tarfile
 from typing import TYPE_CHECKING
 
 import pytest
+from container.data.schema import Target
 from hypothesis import given
 from hypothesis import strategies as st
 from local import endpoint, prediction
@@ -130,23 +131,54 @@ def test_regression_scores_follow_their_definitions() -> None:
 
 
 def test_class_scores_count_hits() -> None:
-    assert prediction.score(("a", "b", ""), ["a", "a", "b"]) == {"rows": 2, "accuracy": 0.5}
+    assert prediction.score(("a", "b", ""), ["a", "a", "b"]) == {
+        "rows": 2,
+        "rows without a label": 1,
+        "accuracy": 0.5,
+    }
 
 
 @pytest.mark.parametrize("missing", ["", " ", "?", "NA", "N/A", "NaN", "null"])
-def test_rows_without_a_label_are_not_scored(missing: str) -> None:
+def test_rows_without_a_label_are_counted(missing: str) -> None:
     """A file may have rows that a training drops because their label is missing."""
-    assert prediction.score(("1", missing), [1.0, 9.0])["rows"] == 1
-    assert prediction.score(("a", missing), ["a", "b"]) == {"rows": 1, "accuracy": 1.0}
+    assert (
+        prediction.score(("1", missing), [1.0, 9.0]).items() >= {"rows": 1, "rows without a label": 1}.items()
+    )
+    counted = {"rows": 1, "rows without a label": 1, "accuracy": 1.0}
+    assert prediction.score(("a", missing), ["a", "b"]) == counted
 
 
-def test_text_beside_predicted_numbers_is_refused() -> None:
-    with pytest.raises(LocalError, match="Row 2 has the label 'many', and the model predicts numbers"):
-        prediction.score(("1", "many"), [1.0, 2.0])
+def test_labels_that_the_training_would_refuse_are_counted_and_named() -> None:
+    """Protects the score: an unreadable label is neither a hit nor a miss."""
+    target = Target("y", "regression")
+    scores = prediction.score(("1", "many"), [1.0, 2.0], target)
+    assert (scores["rows"], scores["unreadable labels"], scores["rmse"]) == (1, 1, 0.0)
+    assert (
+        prediction.unreadable_label(("1", "many"), target)
+        == "row 2: 'many' is not a number, and y is numeric"
+    )
+    assert prediction.score(("x",), ["a"], Target("y", "binary", ("a", "b"))) == {
+        "rows": 0,
+        "unreadable labels": 1,
+    }
+    assert prediction.unreadable_label(("1", ""), target) == ""
 
 
 def test_labels_are_compared_in_every_spelling_of_the_training() -> None:
-    """The container writes true for True and 1 for 1.0; such labels count as equal."""
-    truths = prediction.score(("True", "FALSE", "true"), ["true", "false", "false"])
-    assert truths["accuracy"] == pytest.approx(2 / 3)
-    assert prediction.score(("1.0", "2", " 3"), ["1", "2", "3"])["accuracy"] == 1.0
+    truths = Target("y", "binary", ("false", "true"))
+    assert prediction.score(("True", "FALSE", "true"), ["true", "false", "false"], truths)[
+        "accuracy"
+    ] == pytest.approx(2 / 3)
+
+
+def test_a_file_is_read_as_prepare_reads_it(tmp_path: Path) -> None:
+    """Protects labels under a header with blanks, and rows without a value."""
+    path = tmp_path / "new.csv"
+    path.write_text("Id, Species\n1, a\n,\n2,b\n")
+    table = prediction.read_file(path, "Species")
+    assert (table.columns, table.rows, table.labels) == (("Id",), (("1",), ("2",)), ("a", "b"))
+    path.write_text("Id,Species\n")
+    with pytest.raises(LocalError, match="no rows"):
+        prediction.read_file(path, "Species")
+    with pytest.raises(LocalError, match="can't be read"):
+        prediction.read_file(tmp_path / "none.csv", "Species")

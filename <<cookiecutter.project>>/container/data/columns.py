@@ -28,6 +28,7 @@ from container.runtime.errors import UserError
 MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
 MAX_INTEGER_CLASSES = 20
 MAX_CLASSES = 100
+_USUAL = 0.95  # share of the cells that have a pair of booleans, where others are spellings of it
 _COUNTED = 1000  # texts that may be spellings of the levels
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
 
@@ -280,8 +281,11 @@ def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, st
     words = set(folded.values())
     pairs = values.pairs_in(words) or [pair for pair in values.BOOLEAN_PAIRS if words < set(pair)]
     several = len(folded) > len({values.TRUTH.get(word) for word in words})
-    if not several or words <= {"0", "1"} or not words <= {word for pair in pairs for word in pair}:
+    if not several or not pairs or words <= {"0", "1"} or not words <= values.TRUTH.keys():
         return None
+    usual = {word for pair in pairs for word in pair}
+    if sum(times for text, times in counts.items() if folded[text] in usual) < _USUAL * sum(counts.values()):
+        return None  # N, Y and T are three labels
     return max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
 
 

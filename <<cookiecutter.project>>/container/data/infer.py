@@ -116,10 +116,12 @@ class Column:
     def written(self, cell: pl.Expr) -> pl.Expr:
         """Return the cells as they are written: numbers in their shortest form, missing values as null."""
         style = self.feature.number_format
+        present = ~tables.missing(cell, self.feature.reading.missing)
         if self.feature.kind == "numeric":
-            return tables.whole(cell, style) if self.whole else tables.number(cell, style)
+            number = tables.whole(cell, style) if self.whole else tables.number(cell, style)
+            return pl.when(present).then(number) if self.feature.reading.words else number
         text = cell.replace(dict(self.labels)) if self.labels else cell
-        return pl.when(~tables.missing(cell, self.feature.reading.missing) & ~self.is_stray(cell)).then(text)
+        return pl.when(present & ~self.is_stray(cell)).then(text)
 
 
 @dataclass(frozen=True)
@@ -271,16 +273,17 @@ def profile(frame: pl.LazyFrame, positions: list[str], reading: Reading) -> dict
 
 def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = None) -> list[pl.Expr]:
     """Return the expressions of `ColumnStats`, for numbers in a format."""
-    value = tables.number(cell, style)
-    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
     present = ~tables.missing(cell, reading.missing)
     text = pl.when(present).then(cell)
+    written = text if reading.words else cell  # a word of the project's own may be a number
+    value = tables.number(written, style)
+    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
     return [
         (cell != "").sum().alias("filled"),
         present.sum().alias("present"),
         value.is_not_null().sum().alias("numbers"),
         integral.sum().alias("integral"),
-        (integral | tables.plain(cell, style).cast(pl.Int64, strict=False).is_not_null())
+        (integral | tables.plain(written, style).cast(pl.Int64, strict=False).is_not_null())
         .sum()
         .alias("whole"),
         value.is_infinite().sum().alias("infinite"),

@@ -149,7 +149,7 @@ def _code(texts: Texts, limit: float) -> Decision | None:
 def _boolean(texts: Texts) -> Decision:
     used = texts.weighted.filter(_CELL.is_in(_TRUTHS)).collect(engine="streaming")
     pairs = values.pairs_in({text.lower() for text in used[TEXT]})
-    words = values.in_any_case(*(word for pair in pairs for word in pair))
+    words = values.in_any_case(*values.TRUTH) if pairs else frozenset[str]()  # which `Labels` finds
     return Decision(BOOLEAN, sum(times for text, times in used.rows() if text in words), words=words)
 
 

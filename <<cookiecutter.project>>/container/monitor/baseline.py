@@ -4,25 +4,35 @@ from pathlib import Path
 
 import polars as pl
 
+from container.data.schema import Schema
 from container.monitor import baseline_file
+from container.monitor.baseline_file import READING
 from container.monitor.constraints import suggest
 from container.monitor.files import Document, constraints_document, statistics_document, write
 from container.monitor.profile import TableProfile
+from container.monitor.reading import of_baseline
 from container.monitor.settings import DRIFT_THRESHOLD
 from container.runtime.errors import UserError
 
 
-def write_baseline(profile: TableProfile, output: Path, threshold: float = DRIFT_THRESHOLD) -> str:
+def write_baseline(
+    profile: TableProfile, output: Path, threshold: float = DRIFT_THRESHOLD, schema: Path | None = None
+) -> str:
     """Write statistics.json and constraints.json; return the outcome in one line.
 
-    `threshold` is the distance, from 0 to 1, above which later data has drifted.
+    `threshold` is the distance, from 0 to 1, above which later data has drifted. `schema` is the directory of
+    the schema by which requests are read; constraints.json keeps it for columns that need it.
 
     Raises:
-        UserError: the data has no rows.
+        UserError: the data has no rows, or the schema cannot be read.
     """
     if not profile.rows:
         raise UserError("the data has no rows: a baseline needs at least one")
-    for name, document in _documents(profile, threshold).items():
+    documents = _documents(profile, threshold)
+    read_by = of_baseline(Schema.read(schema / "schema.json")) if schema else None
+    if read_by and read_by.features:
+        documents["constraints.json"][READING] = read_by.to_json()
+    for name, document in documents.items():
         write(output / name, document)
     return f"Completed: a baseline of {profile.rows} rows and {len(profile.columns)} columns was suggested."
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from container.data.schema import Schema
 from container.monitor import distances
 from container.monitor.constraints import Constraint
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
+READING = "reading"  # the key of constraints.json that the analyzer does not have
 _METHODS = {"Simple": False, "linf_simple": False, "Robust": True, "linf_robust": True}
 _SWITCH = {"Enabled": True, "Disabled": False}
 _TYPES = ("Integral", "Fractional", "String", "Unknown")
@@ -57,6 +59,7 @@ class Baseline:
     rows: int
     columns: dict[str, BaselineColumn]
     expectations: dict[str, Expectation]
+    schema: Schema | None = None  # of the columns whose requests are read by it
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,7 +86,7 @@ def read(statistics: Path, constraints: Path) -> Baseline:
     expectations = _read(constraints, _expectations)
     if not columns:
         raise UserError(f"{statistics.name} names no column: a baseline has at least one")
-    return Baseline(rows, columns, expectations)
+    return Baseline(rows, columns, expectations, _read(constraints, _schema))
 
 
 def document(path: Path) -> dict[str, Any]:
@@ -110,6 +113,10 @@ def _read(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
         raise UserError(f"{path.name} is not a file of a baseline: it lacks {error}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{path.name} is not a file of a baseline: {error}") from error
+
+
+def _schema(content: dict[str, Any]) -> Schema | None:
+    return Schema.from_json(content[READING]) if READING in content else None
 
 
 def _columns(content: dict[str, Any]) -> tuple[int, dict[str, BaselineColumn]]:

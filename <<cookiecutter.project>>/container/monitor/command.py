@@ -10,6 +10,7 @@ from container.monitor.checks import Comparison, Violation
 from container.monitor.files import statistics_document, write
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
+from container.monitor.reading import readers
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
 from container.monitor.tables import batches
@@ -51,16 +52,19 @@ def _baseline(settings: Settings) -> Baseline | None:
 
 
 def _profile_captured(settings: Settings, baseline: Baseline, pool: WorkerPool) -> PartialProfile:
-    task = Task(baseline.names, baseline.known_texts, settings.window)
+    task = Task(baseline.names, baseline.known_texts, settings.window, baseline.schema)
     return shards.profile(settings.source, task, pool)
 
 
 def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: bool) -> PartialProfile:
     """Profile the tables of this instance; one of several instances may have none."""
     profiled = PartialProfile(TableProfile(known_texts=baseline.known_texts if baseline else {}))
+    read = readers(baseline.schema if baseline else None)
     if is_alone or table_files.present(settings.source, table_files.CSV):
         for batch in batches(settings.source, header=settings.header):
-            profiled.profile.update(batch)
+            profiled.profile.update(
+                batch.with_columns(read[name].texts(batch[name]) for name in batch.columns if name in read)
+            )
     return profiled
 
 
@@ -79,7 +83,7 @@ def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Set
     profile, counts = profiled.profile, profiled.counts
     profile.finalize()
     if baseline is None:
-        return write_baseline(profile, settings.output, settings.drift_threshold)
+        return write_baseline(profile, settings.output, settings.drift_threshold, settings.schema)
     write(settings.output / "statistics.json", statistics_document(profile))
     is_compared = profile.rows + counts.too_few_columns >= settings.minimum
     comparison = checks.compare(profiled, baseline, settings.minimum) if is_compared else Comparison([], {})

@@ -15,6 +15,7 @@ from container.data import values
 from container.images import CONFIDENCE, STATISTICS
 from container.monitor.capture import Counts, Event, Side
 from container.monitor.profile import MAX_OTHER_COLUMNS, TableProfile
+from container.monitor.reading import Readers
 from container.monitor.response_rows import read_confidences
 from container.payload import npy
 from container.payload.errors import RequestError
@@ -31,10 +32,14 @@ class RequestRows:
 
     `names` are the model's columns by position. `texts` are bodies that are probably one plain CSV row each,
     `rows` have a cell for each of the names, and `named` rows have other columns and are kept by name.
+    `readers` spell the cells of some columns as the baseline does.
     """
 
-    def __init__(self, profile: TableProfile, names: Sequence[str], counts: Counts) -> None:
+    def __init__(
+        self, profile: TableProfile, names: Sequence[str], counts: Counts, readers: Readers | None = None
+    ) -> None:
         self.profile = profile
+        self.readers = readers or {}
         self.names = tuple(names)
         self.known_names = frozenset(names)
         self.counts = counts
@@ -74,13 +79,24 @@ class RequestRows:
         table = self._parse_texts()
         self.profile.rows += len(table[0]) if table else 0
         for name, cells in zip(self.names, table, strict=bool(table)):
-            self.profile.update_column(name, cells)
+            reader = self.readers.get(name)
+            self.profile.update_column(name, reader.texts(cells) if reader else cells)
         self.profile.rows += len(self.rows) + len(self.named)
         for name, values_ in zip(self.names, zip(*self.rows, strict=True), strict=bool(self.rows)):
-            self.profile.update_column(name, _series(values_))
+            self.profile.update_column(name, self._column(name, values_))
         for name in self._columns_of_named():
-            self.profile.update_column(name, _series([row[name] for row in self.named if name in row]))
+            self.profile.update_column(
+                name, self._column(name, [row[name] for row in self.named if name in row])
+            )
         self.texts, self.rows, self.named = [], [], []
+
+    def _column(self, name: str, cells: Sequence[Any]) -> pl.Series:
+        reader = self.readers.get(name)
+        try:
+            read = reader.values(cells) if reader else None
+        except RequestError:  # a caller sent what the endpoint refuses
+            read = None
+        return _series(cells) if read is None else read
 
     def _columns_of_named(self) -> list[str]:
         """Return the columns of rows by name: the model's, and the first of the others by the alphabet."""
@@ -148,7 +164,7 @@ class RequestRows:
             return
         for row in rows:
             if len(row) == len(columns):
-                self.named.append(dict(zip(columns, row, strict=True)))
+                self.named.append({name: cell for name, cell in zip(columns, row, strict=True) if name})
             else:
                 self.counts.too_few_columns += 1
 
@@ -162,13 +178,10 @@ class RequestRows:
                 self.counts.too_few_columns += 1
 
     def _add_object(self, row: dict[str, Any]) -> None:
-        if len(row) == len(self.names):
-            try:
-                self.rows.append(self.select(row))
-            except KeyError:
-                self.named.append(row)
+        if row.keys() == self.known_names:
+            self.rows.append(self.select(row))
             return
-        self.named.append(row)
+        self.named.append({name.strip(values.BLANKS): cell for name, cell in row.items()})
 
     def _add_position(self, row: Sequence[Any]) -> None:
         missing = len(self.names) - len(row)

@@ -15,6 +15,8 @@ Variables that Model Monitor does not have:
                                 baseline_statistics is the evaluation.json of the model
     ground_truth_source         directory of ground truth, as SageMaker takes it; none with the dataset_format
                                 {"sagemakerMergeJson": {}}, whose records have their ground truth
+    schema_source               directory of the schema.json by which requests are read; a baseline keeps what
+                                is needed of it
     comparison_threshold        distance, from 0 to 1, above which a column has drifted; a baseline keeps it
     minimum_records             rows below which nothing is compared, since chance would look like drift
     max_unusable                share of the captured data, or of the ground truth, that may be unusable
@@ -88,6 +90,7 @@ class Settings:
     ] = False
     statistics: Annotated[Path | None, Variable("baseline_statistics")] = None
     constraints: Annotated[Path | None, Variable("baseline_constraints")] = None
+    schema: Annotated[Path | None, Variable("schema_source")] = None
     window: Window = field(default_factory=Window)
     dimensions: MetricDimensions = field(default_factory=MetricDimensions)
     publish: Annotated[
@@ -121,6 +124,7 @@ class Settings:
             output=place.rebase(str(settings.output)),
             statistics=_rebase(settings.statistics, place),
             constraints=_rebase(settings.constraints, place),
+            schema=_rebase(settings.schema, place),
             partial_source=_rebase(settings.partial_source, place),
             ground_truth=_rebase(ground_truth, place),
             cloudwatch_output=place.metrics if settings.publish == "Enabled" else None,

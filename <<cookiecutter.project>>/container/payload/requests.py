@@ -1,10 +1,13 @@
 """Request bodies to rows of numbers: two quick ways for plain numbers, and an equal one for everything else.
 
 text/csv               rows by position, or under a header by name in any order. A first row is a header when
-                       it names a feature and has neither a number nor a missing value. The content
-                       type's parameter `header=present` or `header=absent` overrides this.
+                       it names a feature and has neither a number nor a missing value; a column without a
+                       name, as an index has it, is left out. The content type's parameter
+                       `header=present` or `header=absent` overrides this.
 application/json       {"instances": [row, ...]}, a bare list of rows, or one row. A row is a list by
-                       position, an object by name in any order, or SageMaker's {"features": [...]}.
+                       position, an object by name in any order, or SageMaker's {"features": [...]}. Or
+                       {"columns": [...], "data": [row, ...]}, as pandas writes a split DataFrame. NaN is
+                       missing, though it is not JSON: Python's json module writes it.
 application/jsonlines  such a row a line.
 application/x-npy      NumPy's format: rows by position, or one row, of integers or floats. NaN is missing.
 
@@ -16,6 +19,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,7 +33,7 @@ from container.payload.feature_decoder import NUMBER_TYPES, FeatureDecoder, pars
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence, Sized
+    from collections.abc import Collection, Iterable, Sequence
     from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
@@ -41,6 +45,10 @@ if TYPE_CHECKING:
 MAX_LISTED_COLUMNS = 10  # in a message
 BOM = b"\xef\xbb\xbf"
 _ROW_TYPES = (list, dict)  # for isinstance, which takes longer with `list | dict`
+# A text, which may contain NaN, or one of the numbers that JSON does not have. A text that never ends is read
+# to the end, so that it is not searched again from each quote in it.
+_NOT_JSON = re.compile(rb'"(?:[^"\\]|\\.)*"?|NaN|-?Infinity', re.DOTALL)
+_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "pipes"}
 
 
 class Batch(NamedTuple):
@@ -63,8 +71,8 @@ class RequestDecoder:
         self.names = tuple(feature.name for feature in schema.features)
         self.positions = {name: position for position, name in enumerate(self.names)}
         self.width = len(self.names)
-        self.is_numeric = all(column.is_numeric for column in self.columns)
-        self.parser = parser if self.is_numeric else None
+        self.is_plain = all(column.is_plain for column in self.columns)
+        self.parser = parser if self.is_plain else None
 
     def decode(self, body: bytes, kind: str, header: str = "") -> Batch:
         """Return the rows of a request.
@@ -85,7 +93,7 @@ class RequestDecoder:
         return self._decode_csv(body, header) if kind == CSV else self._decode_rows(json_rows(body, kind))
 
     def _decode_csv(self, body: bytes, header: str) -> Batch:
-        if self.is_numeric and header != "present":
+        if self.is_plain and header != "present":
             rows = self._plain_csv(body)
             if rows is not None:
                 return Batch(rows)
@@ -121,8 +129,8 @@ class RequestDecoder:
         self._check_widths(rows)
         return self._encode(list(zip(*rows, strict=True)), len(rows))
 
-    def _check_widths(self, rows: Iterable[Sized]) -> None:
-        _check_widths(rows, self.width, f"the model ({_listed(self.names)})")
+    def _check_widths(self, rows: Iterable[Sequence[object]]) -> None:
+        _check_widths(rows, self.width, f"the model ({_listed(self.names)})", by_position=True)
 
     def _encode(self, cells: Sequence[Sequence[object]], rows: int, extra: int = 0) -> Batch:
         array = np.empty((rows, self.width), dtype=np.float64)
@@ -140,13 +148,13 @@ class RequestDecoder:
         if infinite.any():
             position, row = np.argwhere(infinite.T)[0].tolist()  # the first by column, as in text
             raise self.columns[position].number_error(str(rows[row, position]), row + 1)
-        if self.is_numeric:
+        if self.is_plain:
             return Batch(rows, int(np.isnan(rows).sum()))
         return self._encode(npy.cells(sent.T), len(rows))
 
     def _decode_rows(self, rows: list[Any]) -> Batch:
         listed = rows[0].__class__ is list
-        if self.is_numeric:
+        if self.is_plain:
             plain = self._plain_lists(rows) if listed else self._plain_objects(rows)
             if plain is not None:
                 return Batch(plain)
@@ -171,6 +179,8 @@ class RequestDecoder:
         return _array(cells, width) if NUMBER_TYPES.issuperset(map(type, cells)) else None
 
     def _by_name(self, rows: list[dict[str, Any]]) -> Batch:
+        if not self.positions.keys() >= set().union(*rows):
+            rows = [{name.strip(values.BLANKS): cell for name, cell in row.items()} for row in rows]
         for number, row in enumerate(rows, start=1):
             self._check_known(row, number)
         cells = [[row.get(name) for row in rows] for name in self.names]
@@ -209,10 +219,15 @@ def csv_rows(body: bytes) -> list[list[str]]:
 
 
 def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
-    """Return whether a row is a header: a cell names a feature, and no cell is a number or missing."""
+    """Return whether a row is a header: a cell names a feature, and no cell is a number or missing.
+
+    The unnamed column of an index may be empty, where the row cannot be one of values.
+    """
     texts = [cell.strip(values.BLANKS) for cell in cells]
     if names.isdisjoint(texts):
         return False
+    if len(texts) != len(names) or names >= set(filter(None, texts)):
+        texts = [*filter(None, texts)]
     return not any(values.is_missing(text) or values.number(text) is not None for text in texts)
 
 
@@ -240,7 +255,19 @@ def _json(text: bytes, name: str, row: int | None = None) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise RequestError(400, "invalid-json", f"{name} is not JSON: {error}", row) from None
+        reason = f"{name} is not JSON: {error}"
+    if b"NaN" in text or b"Infinity" in text:
+        try:
+            return orjson.loads(_NOT_JSON.sub(_as_json, text))
+        except orjson.JSONDecodeError:
+            pass
+    raise RequestError(400, "invalid-json", reason, row)
+
+
+def _as_json(found: re.Match[bytes]) -> bytes:
+    """Return NaN as null, and an infinity as a text, which is refused by its column's name."""
+    text = found[0]
+    return b"null" if text == b"NaN" else b'"%b"' % text if text.endswith(b"Infinity") else text
 
 
 def _document_rows(body: bytes) -> list[Any]:
@@ -248,7 +275,8 @@ def _document_rows(body: bytes) -> list[Any]:
     if isinstance(document, dict) and isinstance(document.get("instances"), list):
         document = document["instances"]
     if isinstance(document, dict):
-        document = [document]
+        rows = _frame_rows(document)
+        document = [document] if rows is None else rows
     if not isinstance(document, list):
         raise RequestError(
             400, "no-instances", 'send {"instances": [row, …]}; a row is an array or an object'
@@ -256,6 +284,19 @@ def _document_rows(body: bytes) -> list[Any]:
     if not document:
         raise RequestError(400, "no-rows", "the request has no rows; send at least one")
     return document if isinstance(document[0], _ROW_TYPES) else [document]
+
+
+def _frame_rows(document: dict[str, Any]) -> list[Any] | None:
+    """Return the rows by name of a DataFrame that pandas wrote with `orient="split"`, or None."""
+    columns, rows = document.get("columns"), document.get("data")
+    if not isinstance(columns, list) or not isinstance(rows, list):
+        return None
+    if not all(isinstance(row, list) for row in rows):
+        return None
+    names = [str(name) for name in columns]
+    _check_distinct(names)
+    _check_widths(rows, len(names), "the list of columns")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _is_wrapped(row: Any) -> bool:
@@ -279,18 +320,35 @@ def _check_alike(rows: list[Any]) -> None:
 
 def _check_distinct(names: list[str]) -> None:
     seen: set[str] = set()
-    for name in names:
+    for name in filter(None, names):
         if name in seen:
             message = f"the header names {quoted(name)} twice; a column is sent once"
             raise RequestError(400, "duplicate-column", message, column=name)
         seen.add(name)
 
 
-def _check_widths(rows: Iterable[Sized], width: int, owner: str) -> None:
+def _check_widths(
+    rows: Iterable[Sequence[object]], width: int, owner: str, *, by_position: bool = False
+) -> None:
     for number, row in enumerate(rows, start=1):
         if len(row) != width:
-            message = f"row {number} has {len(row)} values where {owner} has {width}"
+            hint = _width_hint(row, width) if by_position else ""
+            message = f"row {number} has {len(row)} values where {owner} has {width}{hint}"
             raise RequestError(400, "wrong-width", message, number)
+
+
+def _width_hint(row: Sequence[object], width: int) -> str:
+    """Return the likely cause of a row's width, or nothing."""
+    text = ",".join(map(str, row))
+    for separator, name in _OTHER_SEPARATORS.items():
+        if 0 < width - 1 <= text.count(separator):
+            return f": its cells seem to be separated by {name}, and a request's by commas"
+    if len(row) == width + 1:
+        return (
+            ": one value more is often a DataFrame's index, which to_csv(index=False) leaves out, "
+            "or the target; a header says which columns were sent"
+        )
+    return ""
 
 
 def _listed(names: Sequence[str]) -> str:

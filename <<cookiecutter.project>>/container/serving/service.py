@@ -68,7 +68,7 @@ class TableService(Service):
         self.predict = artifact.model.predict
         parser = number_parser.create(len(artifact.schema.features))
         self.decoder = RequestDecoder(artifact.schema, parser)
-        self.fast_path = fast_path.create(artifact.model) if self.decoder.is_numeric else None
+        self.fast_path = fast_path.create(artifact.model) if self.decoder.is_plain else None
 
     def respond(self, body: bytes, content_type: bytes, accept: bytes) -> Response:
         """Return the predictions for a body of a `Content-Type`, encoded as `Accept` asks.

@@ -111,7 +111,7 @@ def prepare(model: Path, max_answer: int) -> TableService:
     assert service.fast_path is not None
     if sys.argv[1] == "slow":
         service.fast_path = service.decoder.parser = None
-        service.decoder.is_numeric = False
+        service.decoder.is_plain = False
         head_cache.MAX_CACHED_BYTES = 0
     return service
 

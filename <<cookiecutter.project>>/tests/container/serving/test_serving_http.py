@@ -44,6 +44,7 @@ def test_other_paths_and_methods(shared: Any, method: str, path: str, status: in
         ("text/csv", LINE),
         ("text/csv", f"a,b,c,d,e,f,g,h\n{LINE}\n"),
         ("text/csv", f"h,g,f,e,d,c,b,a,id\n{','.join(map(repr, reversed(ROW)))},7"),
+        ("text/csv", f",a,b,c,d,e,f,g,h\n0,{LINE}\n"),
         ("application/json", json.dumps({"instances": [ROW]})),
         ("application/json", json.dumps({"instances": [dict(zip("hgfedcba", reversed(ROW), strict=True))]})),
     ],
@@ -56,6 +57,17 @@ def test_every_form_gives_the_same_number(shared: Any, kind: str, body: str, acc
     assert reply.headers["content-type"].startswith(answered)
     number = reply.json["predictions"][0] if answered == "application/json" else float(reply.body)
     assert number == pytest.approx(ANSWER, rel=1e-12)
+
+
+def test_what_pandas_writes_is_read(shared: Any) -> None:
+    """NaN is missing, and an index by position is named as the cause of a wrong width."""
+    reply = shared.predict(f'{{"instances": [[NaN, {LINE.partition(",")[2]}]]}}', "application/json")
+    assert (reply.status, reply.headers["x-missing-values"]) == (200, "1")
+    reply = shared.predict(f"0,{LINE}\n")
+    assert reply.status == 400
+    assert "to_csv(index=False)" in reply.json["error"]["message"]
+    reply = shared.predict(LINE.replace(",", ";"))
+    assert "separated by semicolons" in reply.json["error"]["message"]
 
 
 def test_missing_and_extra_values_are_told_in_headers(shared: Any) -> None:

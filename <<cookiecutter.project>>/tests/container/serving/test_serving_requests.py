@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -13,6 +15,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis.extra import numpy as arrays
 
 from container.data.schema import Feature, Schema, Target
+from container.data.values import NumberFormat, Reading
+from container.payload import number_parser
 from container.payload.errors import RequestError
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY, SUPPORTED
 from container.payload.requests import Batch, RequestDecoder
@@ -228,8 +232,10 @@ def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
         (NUMERIC, CSV, "age,rooms\n1,2\n1", ("wrong-width", 2, None)),
         (NUMERIC, CSV, "age,rooms\n1,2\nx,1", ("not-a-number", 2, "age")),
         (NUMERIC, JSON, "{", ("invalid-json", None, None)),
-        (NUMERIC, JSON, '{"instances": [[NaN, 1, 2]]}', ("invalid-json", None, None)),
-        (NUMERIC, JSON, '{"instances": [[Infinity, 1, 2]]}', ("invalid-json", None, None)),
+        (NUMERIC, JSON, '{"instances": [[NaN, 1, 2]', ("invalid-json", None, None)),
+        (NUMERIC, JSON, '{"instances": [[nan, 1, 2]]}', ("invalid-json", None, None)),
+        (NUMERIC, JSON, '{"instances": [[1, 2, 3], [NaN, Infinity, 2]]}', ("not-finite", 2, "age")),
+        (NUMERIC, JSON, '{"instances": [[-Infinity, 1, 2]]}', ("not-finite", 1, "rooms")),
         (NUMERIC, JSON, '{"instances": []}', ("no-rows", None, None)),
         (NUMERIC, JSON, "[]", ("no-rows", None, None)),
         (NUMERIC, JSON, "3", ("no-instances", None, None)),
@@ -264,6 +270,164 @@ def test_a_header_is_distinguished_from_values() -> None:
     named_by_numbers = Schema(TARGET, (Feature("0", "numeric"), Feature("1", "numeric")))
     assert read(named_by_numbers, "1,0\n5,6").rows.tolist() == [[1, 0], [5, 6]]
     assert read(named_by_numbers, "1,0\n5,6", header="present").rows.tolist() == [[6, 5]]
+
+
+FRAME = ",size,sex,town,smoker,vip,day\n0,1.5,F,2,no,True,2024-01-01\n1,NaN,M,1,yes,False,2024-01-02\n"
+SPLIT: dict[str, Any] = {
+    "columns": ["Unnamed: 0", " size", "sex", "town", "smoker", "vip", "day"],
+    "index": [0, 1],
+    "data": [[0, 1.5, "F", 2, "no", True, "2024-01-01"], [1, math.nan, "M", 1, "yes", False, "2024-01-02"]],
+}
+RECORDS = [dict(zip(SPLIT["columns"], row, strict=True)) for row in SPLIT["data"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "header"),
+    [
+        (FRAME, CSV, ""),
+        (FRAME, CSV, "present"),
+        (FRAME.replace(",size", "Unnamed: 0,size"), CSV, ""),
+        (FRAME.replace(",s", ",,s", 1).replace("0,1.5", "a,0,1.5").replace("1,NaN", "a,1,NaN"), CSV, ""),
+        (json.dumps(SPLIT), JSON, ""),
+        (json.dumps(RECORDS), JSON, ""),
+        ("\n".join(map(json.dumps, RECORDS)), JSON_LINES, ""),
+    ],
+)
+def test_an_index_that_pandas_wrote_is_left_out(text: str, kind: str, header: str) -> None:
+    """Training leaves it out of the same file; NaN, which pandas and json write, is a missing value."""
+    batch = read(MIXED, text, kind, header)
+    plain = "\n".join(line.partition(",")[2] for line in FRAME.splitlines())
+    assert bits(batch.rows) == bits(read(MIXED, plain).rows)
+    assert (batch.missing, batch.unknown) == (1, 0)
+    assert batch.extra == (2 if text.startswith(",,") else 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("0,1,2,3\n", CSV, "one value more is often a DataFrame's index"),
+        ("[[0, 1, 2, 3]]", JSON, "one value more is often a DataFrame's index"),
+        ("1;2;3\n", CSV, "separated by semicolons"),
+        ("rooms;age;income\n1;2;3\n", CSV, "separated by semicolons"),
+        ("1,5;2,5;3,5\n", CSV, "separated by semicolons"),
+        ("1\t2\t3\n", CSV, "separated by tabs"),
+        ("1|2|3\n", CSV, "separated by pipes"),
+        ('{"rooms": {"0": 1}, "age": {"0": 2}}', JSON, "to_json\\(orient='records'\\)"),
+        (
+            '{"columns": ["age"], "data": [[1, 2]]}',
+            JSON,
+            "row 1 has 2 values where the list of columns has 1",
+        ),
+    ],
+)
+def test_a_likely_cause_is_named(text: str, kind: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        read(NUMERIC, text, kind)
+
+
+def test_nan_in_a_text_stays_and_damaged_texts_are_read_once() -> None:
+    """Protects texts that look like numbers, and the time of a body of quotes."""
+    batch = read(MIXED, r'[{"town": "NaN \"Infinity", "size": NaN}]', JSON)
+    assert (batch.missing, batch.unknown) == (5, 1)
+    with pytest.raises(RequestError, match="not JSON"):
+        read(MIXED, '["NaN' + '\\"' * 200_000, JSON)
+
+
+MOMENT = Feature("day", "date", format="iso8601").encode("2018-01-31T10:20:30.123456")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("1517394030", 1517394030.0),
+        ("1517394030123", 1517394030.123),
+        ("1517394030123456", MOMENT),
+        ("1517394030123456789", MOMENT),
+        ("1517394030.5", 1517394030.5),
+        ("-1517394030123", -1517394030.123),
+        ('"1517394030123"', 1517394030.123),
+        ('" 2018-01-31 10:20:30.123456"', MOMENT),
+        ("2018", None),
+        ("20180131", None),
+        ('"20180131"', None),
+        ("0", None),
+        ("4.2e18", None),
+        ('"' + "9" * 400 + '"', None),
+        ('"1517394030.5"', None),
+    ],
+)
+def test_a_date_may_be_a_number_of_seconds_to_nanoseconds(value: str, expected: float | None) -> None:
+    """As pandas and JavaScript write it; what may be a year or a date of digits stays unknown."""
+    batch = read(Schema(TARGET, (Feature("day", "date", format="iso8601"),)), f'[{{"day": {value}}}]', JSON)
+    assert bits(batch.rows) == bits(np.array([[math.nan if expected is None else expected]]))
+    assert batch.unknown == (expected is None)
+
+
+def test_a_date_of_digits_is_read_by_its_format_and_a_stray_is_one_in_requests() -> None:
+    digits = Schema(TARGET, (Feature("day", "date", format="yyyymmdd"),))
+    assert (
+        read(digits, '[[20180131], ["20180131"], [1517356800000]]', JSON).rows.tolist() == [[1517356800]] * 3
+    )
+    strays = Schema(TARGET, (Feature("day", "date", format="iso8601", strays=True),))
+    assert bits(read(strays, "1517356800000\n").rows) == bits(np.array([[math.nan]]))
+
+
+@pytest.mark.parametrize("categories", [("no", "yes"), ("f", "t"), ("FALSE", "TRUE"), ("N", "Y"), ("0", "1")])
+def test_a_boolean_column_takes_every_spelling_of_a_truth_value(categories: tuple[str, str]) -> None:
+    schema = Schema(TARGET, (Feature("vip", "categorical", categories),))
+    for true, false in ((1, 0), (True, False), (1.0, 0.0), ("yes", "NO"), ("T", "f"), ("1", "0.0")):
+        batch = read(schema, json.dumps([[true], [false]]), JSON)
+        assert (batch.rows.tolist(), batch.unknown) == ([[1.0], [0.0]], 0)
+
+
+PRICES = Schema(
+    TARGET,
+    (
+        Feature("dollars", "numeric", number_format=NumberFormat(".", ",", "$")),
+        Feature("euros", "numeric", number_format=NumberFormat(",", ".", "€")),
+        Feature("age", "numeric", strays=True),
+    ),
+)
+
+
+def test_numbers_are_read_in_the_format_of_the_training() -> None:
+    """A number of JSON is that number, also where a text with its digits is another."""
+    rows = (
+        '[["$1,200.50", "1.234 €", "12O"], ["(12.5)", "1,5", " 7 "],'
+        ' [1200.5, 1.234, null], ["1200.5", -1e-7, true]]'
+    )
+    batch = read(PRICES, rows, JSON)
+    nan = math.nan
+    expected = [[1200.5, 1234, nan], [-12.5, 1.5, 7], [1200.5, 1.234, nan], [1200.5, -1e-7, nan]]
+    assert bits(batch.rows) == bits(np.array(expected))
+    assert (batch.missing, batch.unknown) == (1, 2)
+    for text, name in (('"$1,2x",1,1', "dollars"), ("1,1.5,1", "euros"), ("1,1,inf", "age")):
+        with pytest.raises(RequestError) as caught:
+            read(PRICES, text)
+        assert caught.value.column == name
+
+
+@pytest.mark.parametrize("column", PRICES.features)
+@pytest.mark.parametrize("words", [(), ("-999", "not asked")])
+def test_quick_readers_are_taken_where_they_read_the_same(column: Feature, words: tuple[str, ...]) -> None:
+    """Protects the C library's parser and orjson's from formats and words that they do not know."""
+    feature = replace(column, reading=Reading(words=words))
+    schema = Schema(replace(TARGET, reading=feature.reading), (feature, feature))
+    decoder = RequestDecoder(schema, number_parser.create(2))
+    style = feature.number_format or NumberFormat()
+    for text in ("-999", "1.5", "1.234", "1e3", "-0", "12", "not asked"):
+        try:
+            expected = [feature.encode(text)] * 2
+        except ValueError:
+            with pytest.raises(RequestError):
+                decoder.decode(f"{text},{text}".encode(), CSV)
+            continue
+        for body, kind in ((f"{text},{text}", CSV), (json.dumps([[text, text]]), JSON)):
+            assert bits(decoder.decode(body.encode(), kind).rows) == bits(np.array([expected])), (text, kind)
+        if text not in {"-0", "not asked"}:
+            expected = [feature.encode(style.spell(text))] * 2
+            for body in (f"[[{text}, {text}]]", f"[[{text}, {text}], [{text}, {text}]]"):
+                assert bits(decoder.decode(body.encode(), JSON).rows[:1]) == bits(np.array([expected])), text
 
 
 def test_missing_unknown_and_extra_are_counted() -> None:

@@ -1,0 +1,143 @@
+"""Requests are profiled by the reading of the model's schema, which constraints.json keeps where needed."""
+
+import csv
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from container.data.schema import Feature, Schema, Target
+from container.data.values import NumberFormat, Reading
+from container.monitor import main, worker
+from container.monitor.baseline import write_baseline
+from container.monitor.baseline_file import READING, read
+from container.monitor.capture import Shard
+from container.monitor.profile import TableProfile
+from container.monitor.window import Window
+from container.monitor.worker import Task
+from tests.container.monitor.captured import lines, record
+
+SCHEMA = Schema(
+    Target("y", "regression"),
+    (
+        Feature("price", "numeric", number_format=NumberFormat(".", ",", "$")),
+        Feature("age", "numeric", strays=True),
+        Feature("plain", "numeric"),
+        Feature("code", "categorical", ("1", "2")),
+        Feature("day", "date", format="iso8601"),
+        Feature("kind", "categorical", ("a", "b")),
+    ),
+)
+NEEDED = ["price", "age", "code", "day"]
+BASELINE = {
+    "price": [*map(str, range(1000, 1800))],
+    "age": ["30", ""] * 400,
+    "plain": [f"{n}.5" for n in range(800)],
+    "code": ["1", "2"] * 400,
+    "day": [f"2020-{1 + n % 12:02}-01" for n in range(800)],
+    "kind": ["a", "b"] * 400,
+}
+
+
+def request(row: int) -> tuple[str, str, str]:
+    """Return a row of the baseline, spelled as callers spell it: as CSV, or as JSON with its numbers."""
+    price, plain = 1000 + row, f"{row}.5"
+    age, code, kind = ("30", "unknown")[row % 2], ("01", "2.0")[row % 2], "ab"[row % 2]
+    if row % 3:
+        seconds = Feature("day", "date", format="iso8601").encode(BASELINE["day"][row])
+        cells = [price, (30, True)[row % 2], float(plain), (1, 2.0)[row % 2], seconds * 1000, kind]
+        return json.dumps(cells), "JSON", "application/json"
+    sink = io.StringIO()
+    day = BASELINE["day"][row]
+    csv.writer(sink, lineterminator="").writerow([f"${price:,}.00", age, plain, code, day, kind])
+    return sink.getvalue(), "CSV", "text/csv"
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Suggest a baseline as the workflow does, with the schema beside it."""
+    folder = tmp_path / "processing" / "input"
+    for name in ("baseline_dataset_input", "captured"):
+        (folder / name).mkdir(parents=True)
+    pl.DataFrame(BASELINE).write_csv(folder / "baseline_dataset_input" / "baseline.csv")
+    SCHEMA.write(folder / "schema" / "schema.json")
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    monkeypatch.setenv("schema_source", "/opt/ml/processing/input/schema")
+    monkeypatch.setenv("output_path", "/opt/ml/processing/baseline")
+    main()
+    return tmp_path
+
+
+def test_requests_in_the_callers_spelling_violate_nothing(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects from false alarms for money, strays, categories in another spelling and dates as numbers."""
+    data, found = base / "processing" / "input" / "captured", base / "processing" / "found"
+    (data / "a.jsonl").write_bytes(lines([record(*request(row), event=f"e{row}") for row in range(800)]))
+    for name, value in {
+        "dataset_source": "/opt/ml/processing/input/captured",
+        "dataset_format": '{"sagemakerCaptureJson": {}}',
+        "output_path": "/opt/ml/processing/found",
+        "baseline_statistics": "/opt/ml/processing/baseline/statistics.json",
+        "baseline_constraints": "/opt/ml/processing/baseline/constraints.json",
+    }.items():
+        monkeypatch.setenv(name, value)
+    main()
+    assert json.loads((found / "constraint_violations.json").read_text()) == {"violations": []}
+    first, second = (
+        json.loads((path / "statistics.json").read_text())["features"]
+        for path in (base / "processing" / "baseline", found)
+    )
+    for features in (first, second):
+        for feature in features:
+            feature.get("numerical_statistics", {}).pop("distribution", None)  # a sample, by the rows' order
+    assert second == first
+
+
+def test_constraints_keep_the_columns_that_need_it(base: Path) -> None:
+    path = base / "processing" / "baseline"
+    kept = read(path / "statistics.json", path / "constraints.json").schema
+    assert kept is not None
+    assert [feature.name for feature in kept.features] == NEEDED
+    assert all(feature in SCHEMA.features for feature in kept.features)
+
+
+def test_a_plain_table_has_the_analyzers_files(tmp_path: Path) -> None:
+    """Protects the columns that need no rule from its cost."""
+    plain = replace(SCHEMA, features=tuple(each for each in SCHEMA.features if each.name not in NEEDED))
+    plain.write(tmp_path / "schema.json")
+    profile = TableProfile()
+    profile.update(pl.DataFrame({name: BASELINE[name] for name in ("plain", "kind")}))
+    write_baseline(profile, tmp_path, schema=tmp_path)
+    assert READING not in json.loads((tmp_path / "constraints.json").read_text())
+    assert read(tmp_path / "statistics.json", tmp_path / "constraints.json").schema is None
+
+
+def test_the_projects_words_are_missing_for_the_monitor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsysbinary: Any
+) -> None:
+    """Protects every kind of column, in a process of its own too."""
+    reading = Reading(words=("-999", "not asked"))
+    features = tuple(replace(each, reading=reading) for each in SCHEMA.features)
+    task = Task(
+        tuple(each.name for each in features),
+        {},
+        Window(),
+        Schema(replace(SCHEMA.target, reading=reading), features),
+    )
+    for kind, body in (("CSV", ",".join(["-999"] * 6)), ("JSON", json.dumps([-999, "not asked"] * 3))):
+        (tmp_path / f"{kind}.jsonl").write_bytes(lines([record(body, kind, f"text/{kind}".lower())]))
+    shards = Shard(tmp_path / "CSV.jsonl", 0, None), Shard(tmp_path / "JSON.jsonl", 0, None)
+    profiled = worker.profile(shards, task).profile
+    assert [(column.present, column.missing) for column in profiled.columns.values()] == [(0, 2)] * 6
+    line = io.TextIOWrapper(io.BytesIO(f"{task.to_json(shards)}\n".encode()))
+    monkeypatch.setattr(sys, "stdin", line)
+    monkeypatch.setattr("select.select", lambda *_: ([], [], []))
+    worker.main()
+    columns = json.loads(capsysbinary.readouterr().out)["columns"]
+    assert [(column["text"], column["missing"]) for column in columns] == [(0, 2)] * 6
