@@ -207,7 +207,8 @@ def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> No
     assert jobs.evaluate().returncode == 0
     gate = read(jobs.output("evaluate") / "evaluation/gate.json")
     differences = gate["champion"].pop("differences")
-    assert gate["champion"] == {"metrics": gate["metrics"]}
+    same = {"metrics": gate["metrics"], "challenger": gate["metrics"]}
+    assert gate["champion"] == same | {"rows": gate["rows"], "left_out": 0}
     assert differences.keys() == gate["metrics"].keys()
     assert differences["rmse"] == (
         "Its rmse less that of the champion on the same rows is 0, 95 % interval 0 to 0, "
@@ -255,7 +256,7 @@ def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None
     assert f"validation_rmse={facts['validation']['rmse']!r};" in done.stdout.splitlines()
     assert facts["hyperparameters"] == {"alpha": 0.5, "max_iter": 1000}
     compiled = [] if "not_compiled" in facts else ["model.arrays"]
-    expected = [*compiled, "model.json", "model.skops", "schema.json"]
+    expected = ["learned_rows.npy", *compiled, "model.json", "model.skops", "schema.json"]
     assert sorted(path.name for path in model.iterdir()) == expected
 
 

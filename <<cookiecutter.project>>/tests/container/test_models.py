@@ -15,7 +15,8 @@ from container import deprecated_names, models
 from container.data.schema import IMAGE, TABULAR, Feature, Schema, Target
 from container.inference import compiled_model, litert
 from container.inference.native.serialization import PORTABLE
-from container.models import Model
+from container.models import Model, RefittableModel
+from container.models.gradient_boosting import GradientBoosting
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
@@ -91,6 +92,26 @@ def test_a_seed_repeats_a_training(name: str) -> None:
     first, _, features, _ = trained(name, "regression")
     second, *_ = trained(name, "regression")
     assert np.array_equal(first.predict(features), second.predict(features))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refit_learns_from_all_rows(name: str) -> None:
+    """Boosting grows as many trees as gave the validation rows their best score, the others fit as before."""
+    model, schema, features, target = trained(name, "regression")
+    assert isinstance(model, RefittableModel)
+    before, best = model.predict(features), None
+    if isinstance(model, GradientBoosting):
+        losses = -model.estimator.validation_score_
+        best = int(losses.argmin())
+        assert 0 < best < len(losses) - 1
+    found = model.refit(features, target)
+    module = models.module(name)
+    settings = {} if best is None else {"max_iter": found["iterations"]}
+    again = module.create(schema, module.Hyperparameters(**settings), 0)
+    again.fit(features, target, None)
+    assert np.array_equal(model.predict(features), again.predict(features))
+    assert not np.array_equal(model.predict(features), before)
+    assert best is None or best <= found["iterations"]
 
 
 class Stranger:
