@@ -35,7 +35,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-tables bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,10 @@ test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and
 
 test-large: setup-dev ## 2 GB of CSV are prepared in 1 GB of memory; takes minutes and 7 GB of disk
 	@$(python) -m pytest -s -m large tests/prepare
+
+test-tables: setup-dev ## compare the default model with a plain HistGradientBoosting on 68 small tables of other packages; ROUNDS=5
+	@VENV=build/venvs/tables $(environment) "$(product)/container/requirements.txt" tests/tables/requirements.txt
+	@OMP_NUM_THREADS=1 PYTHONPATH="$(product)" build/venvs/tables/bin/python tests/tables
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
 

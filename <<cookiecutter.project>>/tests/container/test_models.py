@@ -101,9 +101,8 @@ def test_a_refit_learns_from_all_rows(name: str) -> None:
     assert isinstance(model, RefittableModel)
     before, best = model.predict(features), None
     if isinstance(model, GradientBoosting):
-        losses = -model.estimator.validation_score_
-        best = int(losses.argmin())
-        assert 0 < best < len(losses) - 1
+        best = int(model.estimator.validation_score_.argmax())
+        assert 0 < best < len(model.estimator.validation_score_) - 1
     found = model.refit(features, target)
     module = models.module(name)
     settings = {} if best is None else {"max_iter": found["iterations"]}
@@ -111,7 +110,38 @@ def test_a_refit_learns_from_all_rows(name: str) -> None:
     again.fit(features, target, None)
     assert np.array_equal(model.predict(features), again.predict(features))
     assert not np.array_equal(model.predict(features), before)
-    assert best is None or best <= found["iterations"]
+    if best is not None:
+        assert found["iterations"] == round((best * 1.5) ** (100 / 120) * 100 ** (20 / 120))
+
+
+@pytest.mark.parametrize(("settings", "iterations"), [({"max_iter": 7}, 7), ({"learning_rate": 0.01}, None)])
+def test_a_refit_keeps_to_the_hyperparameters(settings: dict[str, Any], iterations: int | None) -> None:
+    """The limit holds, and a lower learning rate has more trees."""
+    features, target = rows("regression")
+    module = models.module("gradient_boosting")
+    model = module.create(Schema(TARGETS["regression"], FEATURES), module.Hyperparameters(**settings), 0)
+    assert isinstance(model, GradientBoosting)
+    model.fit(features[:200], target[:200], (features[200:], target[200:]))
+    found = model.refit(features, target)["iterations"]
+    assert found == iterations if iterations else found > 200
+    model.fit(features, target, None)
+    assert model.refit(features, target) == {"iterations": found}
+
+
+def test_categories_of_few_rows_are_split_by_their_order() -> None:
+    """scikit-learn's sets leave out a category that has fewer than ten rows in a node."""
+    random = np.random.default_rng(1)
+    codes = random.integers(0, 40, 400).astype(np.float64)
+    target = codes + random.normal(size=400)
+    names = tuple(f"{code:02}" for code in range(40))
+    schema = Schema(TARGETS["regression"], (Feature("city", "categorical", names),))
+    module = models.module("gradient_boosting")
+    model: Any = module.create(schema, module.Hyperparameters(), 0)
+    model.fit(codes[:300, np.newaxis], target[:300], (codes[300:, np.newaxis], target[300:]))
+    assert model.estimator.is_categorical_ is None
+    assert np.corrcoef(model.predict(codes[300:, np.newaxis]), target[300:])[0, 1] > 0.98
+    model.fit(np.tile(codes, 2)[:, np.newaxis], np.tile(target, 2), None)
+    assert model.estimator.is_categorical_.tolist() == [True]
 
 
 class Stranger:
