@@ -16,8 +16,8 @@ from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
 SET_ROWS = 16  # for each category, from which a split may be by a set of categories
-# scikit-learn's own number of trees is 100, at a learning rate of 0.1. It has the weight of 20 validation rows,
-# which was best on 57 small tables.
+# scikit-learn's own number of trees is 100, at a learning rate of 0.1. It has the weight of 20 validation
+# rows, which was best on 57 small tables.
 USUAL_SUM, USUAL_ROWS = 10.0, 20
 
 
@@ -87,7 +87,7 @@ class GradientBoosting(Estimator):
         best = max(1, int(np.argmax(scores))) * rows / self.fitted_rows  # the first score is without trees
         numbers = np.log([best, USUAL_SUM / self.estimator.learning_rate])
         mean = np.average(numbers, weights=[rows - self.fitted_rows, USUAL_ROWS])
-        return min(max(1, round(np.exp(mean))), int(limit))
+        return min(max(1, round(float(np.exp(mean)))), int(limit))
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities."""

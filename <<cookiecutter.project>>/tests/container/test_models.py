@@ -138,7 +138,7 @@ def test_categories_of_few_rows_are_split_by_their_order() -> None:
     module = models.module("gradient_boosting")
     model: Any = module.create(schema, module.Hyperparameters(), 0)
     model.fit(codes[:300, np.newaxis], target[:300], (codes[300:, np.newaxis], target[300:]))
-    assert model.estimator.is_categorical_ is None
+    assert not np.any(model.estimator.is_categorical_)
     assert np.corrcoef(model.predict(codes[300:, np.newaxis]), target[300:])[0, 1] > 0.98
     model.fit(np.tile(codes, 2)[:, np.newaxis], np.tile(target, 2), None)
     assert model.estimator.is_categorical_.tolist() == [True]
