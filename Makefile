@@ -37,7 +37,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -96,6 +96,10 @@ test-dialects: setup-dev ## read 20,000 generated CSV files beside Python's csv 
 
 test-reading: setup-dev ## generated tables are read alike in prepare, serve and monitor; EXAMPLES=1000
 	@cd "$(product)" && READING_EXAMPLES="$$EXAMPLES" ../$(python) -m pytest tests/container/test_one_reading.py
+
+test-tables: setup-dev ## compare the default model with a plain HistGradientBoosting on 68 small tables of other packages; ROUNDS=5
+	@VENV=build/venvs/tables $(environment) "$(product)/container/requirements.txt" tests/tables/requirements.txt
+	@OMP_NUM_THREADS=1 PYTHONPATH="$(product)" build/venvs/tables/bin/python tests/tables
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
 

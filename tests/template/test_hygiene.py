@@ -159,7 +159,7 @@ def test_requirements_are_pinned_hashed_and_agree(texts: dict[str, str]) -> None
     for name, text in texts.items():
         if not re.search(r"requirements[\w-]*\.txt$", name):
             continue
-        lines = re.findall(r"^[^\s#].*$", text, flags=re.MULTILINE)
+        lines = re.findall(r"^[^\s#-].*$", text, flags=re.MULTILINE)
         pinned = [re.match(r"([\w.-]+(?:\[[\w,-]+\])?)==(\S+)", line) for line in lines]
         assert all(pinned), f"{name}: without version"
         # The benchmarks' packages resolve separately, without hashes; docs/decisions.md has the reason.

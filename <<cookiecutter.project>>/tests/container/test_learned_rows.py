@@ -1,6 +1,7 @@
 """The record of a model's rows tells rows that it has learned from, in a bounded file."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -29,7 +30,7 @@ def test_rows_are_known_by_all_their_values(tmp_path: Path) -> None:
 
 def test_images_are_known_by_their_bytes(tmp_path: Path) -> None:
     """Their features are bytes."""
-    images = np.random.default_rng(1).integers(0, 256, (4, 192), dtype=np.uint8)
+    images: Any = np.random.default_rng(1).integers(0, 256, (4, 192), dtype=np.uint8)
     target = np.zeros(4)
     learned_rows.write(tmp_path, (TabularDataset(pl.DataFrame(), images[:2], target[:2]),))
     assert learned_rows.new_rows(tmp_path, images, target).tolist() == [False, False, True, True]

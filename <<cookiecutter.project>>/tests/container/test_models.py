@@ -15,7 +15,8 @@ from container import deprecated_names, models
 from container.data.schema import IMAGE, TABULAR, Feature, Schema, Target
 from container.inference import compiled_model, litert
 from container.inference.native.serialization import PORTABLE
-from container.models import Model
+from container.models import Model, RefittableModel
+from container.models.gradient_boosting import GradientBoosting
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
@@ -91,6 +92,56 @@ def test_a_seed_repeats_a_training(name: str) -> None:
     first, _, features, _ = trained(name, "regression")
     second, *_ = trained(name, "regression")
     assert np.array_equal(first.predict(features), second.predict(features))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_refit_learns_from_all_rows(name: str) -> None:
+    """Boosting grows as many trees as gave the validation rows their best score, the others fit as before."""
+    model, schema, features, target = trained(name, "regression")
+    assert isinstance(model, RefittableModel)
+    before, best = model.predict(features), None
+    if isinstance(model, GradientBoosting):
+        best = int(model.estimator.validation_score_.argmax())
+        assert 0 < best < len(model.estimator.validation_score_) - 1
+    found = model.refit(features, target)
+    module = models.module(name)
+    settings = {} if best is None else {"max_iter": found["iterations"]}
+    again = module.create(schema, module.Hyperparameters(**settings), 0)
+    again.fit(features, target, None)
+    assert np.array_equal(model.predict(features), again.predict(features))
+    assert not np.array_equal(model.predict(features), before)
+    if best is not None:
+        assert found["iterations"] == round((best * 1.5) ** (100 / 120) * 100 ** (20 / 120))
+
+
+@pytest.mark.parametrize(("settings", "iterations"), [({"max_iter": 7}, 7), ({"learning_rate": 0.01}, None)])
+def test_a_refit_keeps_to_the_hyperparameters(settings: dict[str, Any], iterations: int | None) -> None:
+    """The limit holds, and a lower learning rate has more trees."""
+    features, target = rows("regression")
+    module = models.module("gradient_boosting")
+    model = module.create(Schema(TARGETS["regression"], FEATURES), module.Hyperparameters(**settings), 0)
+    assert isinstance(model, GradientBoosting)
+    model.fit(features[:200], target[:200], (features[200:], target[200:]))
+    found = model.refit(features, target)["iterations"]
+    assert found == iterations if iterations else found > 200
+    model.fit(features, target, None)
+    assert model.refit(features, target) == {"iterations": found}
+
+
+def test_categories_of_few_rows_are_split_by_their_order() -> None:
+    """scikit-learn's sets leave out a category that has fewer than ten rows in a node."""
+    random = np.random.default_rng(1)
+    codes = random.integers(0, 40, 400).astype(np.float64)
+    target = codes + random.normal(size=400)
+    names = tuple(f"{code:02}" for code in range(40))
+    schema = Schema(TARGETS["regression"], (Feature("city", "categorical", names),))
+    module = models.module("gradient_boosting")
+    model: Any = module.create(schema, module.Hyperparameters(), 0)
+    model.fit(codes[:300, np.newaxis], target[:300], (codes[300:, np.newaxis], target[300:]))
+    assert not np.any(model.estimator.is_categorical_)
+    assert np.corrcoef(model.predict(codes[300:, np.newaxis]), target[300:])[0, 1] > 0.98
+    model.fit(np.tile(codes, 2)[:, np.newaxis], np.tile(target, 2), None)
+    assert model.estimator.is_categorical_.tolist() == [True]
 
 
 class Stranger:
