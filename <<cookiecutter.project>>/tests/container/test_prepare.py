@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container.data import identifiers, value_counts
+from container.data import value_counts
 from container.data.schema import Schema
 from container.data.split import SplitSettings
 from container.prepare import Settings, prepare
