@@ -106,8 +106,8 @@ def cause(
     divided = dialect["Delimiter"] != table.dialect.delimiter
     has_quotes = any('"' in cell for row in found for cell in row)
     reasons = {
+        "the line sep= is a row, or the header": "sep=" in file.traits,
         "another delimiter": divided and len(table.columns) > 1,
-        "lines are left out, of sep= or more": bool(dialect["SkipRows"]) and "sep=" in file.traits,
         "the first lines are left out": bool(dialect["SkipRows"]),
         "the header is a row": not dialect["HasHeader"],
         "one column is divided": divided,
