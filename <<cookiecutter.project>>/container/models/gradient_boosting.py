@@ -53,6 +53,16 @@ class GradientBoosting(Estimator):
         with threads_for(features):
             self.estimator.fit(features, target, **held_out)
 
+    def refit(self, features: FloatArray, target: FloatArray) -> dict[str, Any]:
+        """Fit again, with as many trees as gave the validation rows their best score."""
+        iterations = max(
+            1, int(np.argmax(self.estimator.validation_score_))
+        )  # the first score is without trees
+        self.estimator.set_params(early_stopping=False, max_iter=iterations)
+        with threads_for(features):
+            self.estimator.fit(features, target)
+        return {"iterations": iterations}
+
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities."""
         if self.schema.target.task != "multiclass":
