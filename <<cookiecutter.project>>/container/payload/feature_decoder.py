@@ -68,6 +68,7 @@ class FeatureDecoder:
         }
         self.is_numeric = feature.kind == "numeric"
         self.has_words = any(values.number(word) is not None for word in feature.reading.words)
+        self.keeps_texts = feature.kind == "date" and not feature.strays
         style = feature.number_format
         self.is_plain = self.is_numeric and not self.has_words and (style is None or style.decimal == ".")
 
@@ -129,6 +130,8 @@ class FeatureDecoder:
         text = self.text(cell).strip(values.BLANKS)
         if text in self.feature.reading.missing:
             return None
+        if isinstance(cell, str) and self.keeps_texts and not DIGITS.fullmatch(text):
+            return text
         number = self.feature.encode(text)
         if math.isnan(number):
             moment = self._epoch(cell, text) if self.feature.kind == "date" else math.nan
