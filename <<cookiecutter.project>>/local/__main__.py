@@ -79,7 +79,7 @@ def status() -> None:
 def run(
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip or a folder."),
+        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip too."),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="The column to predict; by default the target in project.toml.")
@@ -177,7 +177,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
     console.print(view.scores(content["metrics"], content["evaluation"]["intervals"]))
     console.print(view.importances(content["evaluation"]["importances"]))
-    console.print(view.uncertainty(content["evaluation"]))
+    console.print(view.warnings(content["evaluation"]["warnings"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
 
 
@@ -256,7 +256,10 @@ def chosen_data(
     from local.run import data_files
 
     if data is not None and project.is_image:
-        return (pictures.data_file(data, project.folder("data")),), target
+        files, note = pictures.data_files(data, project.folder("data"))
+        if note:
+            console.print(f"Data: {note}", highlight=False)
+        return files, target
     if data is not None:
         return data_files(data), target
     write = samples.write_pictures if project.is_image else samples.write_sample
@@ -268,7 +271,10 @@ def chosen_data(
 @app.command()
 def infer(
     file: Annotated[
-        Path, typer.Argument(help="A CSV file with a header; for images an image, or a zip of images.")
+        Path,
+        typer.Argument(
+            help="A CSV file with a header; for images an image, or a zip or Parquet file of them."
+        ),
     ],
     method: Annotated[
         Method, typer.Option(help="Through SageMaker's API, or directly to the server.")
@@ -289,7 +295,7 @@ def infer(
 
     project = find_project()
     if project.is_image:
-        table: inference.Table = pictures.read_file(file)
+        table: inference.Table = pictures.read_file(file, project.served_target)
     else:
         table = inference.read_table(inference.read_rows(file), project.served_target)
     if model_artifact is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 from localcloud.files import named
 from PIL import Image, ImageDraw, ImageFilter
 
+from container.runtime.errors import UserError
 from local.prediction import Table
 from local.project import LocalError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 COLUMN = "b64"  # what a picture in JSON is called
 ARCHIVE = ".zip"
-SUFFIXES = (".lst", ".png", ".jpg", ".jpeg")  # of what is data in a folder
+TABLE = ".parquet"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same zip
 
 
@@ -52,45 +53,57 @@ def read(content: bytes) -> Pictures:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         (listed,) = (name for name in archive.namelist() if name.endswith(".lst"))
         lines = [line.split("\t") for line in archive.read(listed).decode().splitlines()]
-        names = archive.namelist()
-        bodies = (archive.read(_named(names, path)) for _, _, path in lines)
-        rows = tuple((base64.b64encode(body).decode(),) for body in bodies)
+        rows = tuple((base64.b64encode(archive.read(path)).decode(),) for _, _, path in lines)
     return Pictures((COLUMN,), rows, tuple(label for _, label, _ in lines))
 
 
-def _named(names: list[str], path: str) -> str:
-    """Return the file that a list means: it may leave out the first folders of its path."""
-    found = [name for name in names if name == path or name.endswith(f"/{path}")]
-    if path not in found and len(found) != 1:
-        raise LocalError(f"The list names {path}, which {len(found)} files of the zip may be.")
-    return path if path in found else found[0]
+def read_file(path: Path, target: str = "") -> Pictures:
+    """Read an image, or the labelled images of a zip or a Parquet file, as `prepare` reads them."""
+    from container.images.decode import ImageError  # noqa: PLC0415 - a project of tables does not have it
+    from container.images.sources import find  # noqa: PLC0415 - a project of tables does not have it
 
-
-def read_file(path: Path) -> Pictures:
-    """Read an image, or a zip of images with a list that names them by their paths in the zip."""
     try:
-        content = path.read_bytes()
-        if path.suffix.lower() == ARCHIVE:
-            return read(content)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise LocalError(f"{path} can't be read as a picture, or as a zip of them: {error}.") from None
-    return Pictures((COLUMN,), ((base64.b64encode(content).decode(),),), None)
+        if path.suffix.lower() not in {ARCHIVE, TABLE}:
+            return Pictures((COLUMN,), ((base64.b64encode(path.read_bytes()).decode(),),), None)
+        files = find(path, target).files
+        rows = tuple((base64.b64encode(file.read()).decode(),) for file in files)
+    except (OSError, UserError, ImageError) as error:
+        raise LocalError(f"{path} can't be read as a picture, or as labelled ones: {error}.") from None
+    return Pictures((COLUMN,), rows, tuple(file.label for file in files))
 
 
-def data_file(path: Path, folder: Path) -> Path:
-    """Return a zip of images: the path itself, or a new zip of the folder's images."""
-    if path.is_file() and path.suffix.lower() == ARCHIVE:
-        return path
-    found = (
-        [each for each in sorted(path.rglob("*")) if each.suffix.lower() in SUFFIXES] if path.is_dir() else []
-    )
-    if not found:
+def data_files(path: Path, folder: Path) -> tuple[tuple[Path, ...], str]:
+    """Return the files to upload, and a sentence on those left out.
+
+    They are a zip or a Parquet file, or the Parquet files of a folder and a new zip of its other files.
+    """
+    from container.images.decode import NAMES  # noqa: PLC0415 - a project of tables does not have it
+    from container.images.sources import is_hidden  # noqa: PLC0415 - a project of tables does not have it
+
+    if path.is_file() and path.suffix.lower() in {ARCHIVE, TABLE}:
+        return (path,), ""
+    everything = sorted(path.rglob("*")) if path.is_dir() else []
+    if linked := [each for each in everything if each.is_symlink() and not each.is_file()]:
+        raise LocalError(f"{linked[0]} is a link to a folder, or to nothing: copy the pictures themselves.")
+    found = [each for each in everything if each.is_file()]
+    chosen = [each for each in found if not is_hidden(each.relative_to(path).as_posix())]
+    if not chosen:
         raise LocalError(
-            f"{path} is neither a zip nor a folder of PNG or JPEG files, with a .lst or in a folder a label."
+            f"{path} is neither a zip or Parquet file of pictures nor a folder of {NAMES} files, with a .lst "
+            "or in a folder for each label."
         )
+    tables = tuple(each for each in chosen if each.suffix.lower() == TABLE)
+    if len({each.name for each in tables}) < len(tables):
+        raise LocalError(f"{path} has Parquet files of the same name in several folders: rename them.")
+    others = [each for each in chosen if each not in tables]
+    note = f"{len(chosen)} files are uploaded, and {len(found) - len(chosen)} hidden ones are not."
+    return (*tables, *([_packed(path, others, folder)] if others else [])), note
+
+
+def _packed(path: Path, files: list[Path], folder: Path) -> Path:
     packed = folder / f"{path.resolve().name}{ARCHIVE}"
     with named(packed), zipfile.ZipFile(packed, "w") as archive:
-        for each in found:
+        for each in files:
             archive.writestr(zipfile.ZipInfo(each.relative_to(path).as_posix(), EPOCH), each.read_bytes())
     return packed
 
@@ -129,9 +142,11 @@ def _colour(chance: Random) -> tuple[int, int, int]:
 
 
 def _changed(cells: tuple[str, ...], change: Callable[[Image.Image], Image.Image]) -> tuple[str, ...]:
+    from container.images.decode import decode  # noqa: PLC0415 - a project of tables does not have it
+
     changed = []
     for cell in cells:
         sink = io.BytesIO()
-        change(Image.open(io.BytesIO(base64.b64decode(cell))).convert("RGB")).save(sink, "PNG")
+        change(decode(base64.b64decode(cell))).save(sink, "PNG")
         changed.append(base64.b64encode(sink.getvalue()).decode())
     return tuple(changed)

@@ -63,11 +63,5 @@ def _jobs(cloud: Cloud) -> list[Fact]:
 
 def _models(cloud: Cloud) -> list[Fact]:
     found = cloud.client("sagemaker").list_model_packages()["ModelPackageSummaryList"]
-    return [
-        Fact(
-            "model package",
-            f"{one['ModelPackageGroupName']}/{one['ModelPackageVersion']}",
-            ": ".join(filter(None, (one["ModelApprovalStatus"], one.get("ModelPackageDescription")))),
-        )
-        for one in found
-    ]
+    named = ((f"{one['ModelPackageGroupName']}/{one['ModelPackageVersion']}", one) for one in found)
+    return [Fact("model package", name, one["ModelApprovalStatus"]) for name, one in named]

@@ -60,22 +60,15 @@ def scores(metrics: Mapping[str, float], intervals: Mapping[str, Any] | None = N
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in metrics.items():
         ends = (intervals or {}).get(name)
-        table.add_row(name, f"{value:,.6g}", f"95 %: {_range(ends)}" if ends else "")
+        table.add_row(
+            name, f"{value:,.6g}", f"95 %: {ends['low']:,.4g} to {ends['high']:,.4g}" if ends else ""
+        )
     return table
 
 
-def uncertainty(evaluation: Mapping[str, Any]) -> RenderableType:
-    """Say how far the metrics are from the champion's, and what makes them uncertain."""
-    apart = [
-        Text(f"{name} less the champion's: {one['value']:,.4g}, 95 %: {_range(one)}")
-        for name, one in evaluation["differences"].items()
-    ]
-    return Group(*apart, *(Text(f"warning: {each}", "yellow") for each in evaluation["warnings"]))
-
-
-def _range(ends: Mapping[str, Any]) -> str:
-    zero = ", which contains zero" if ends.get("contains_zero") else ""
-    return f"{ends['low']:,.4g} to {ends['high']:,.4g}{zero}"
+def warnings(found: list[str]) -> RenderableType:
+    """Say what makes the metrics uncertain, or suspicious."""
+    return Group(*(Text(f"warning: {each}", "yellow") for each in found))
 
 
 def importances(found: Mapping[str, float]) -> RenderableType:

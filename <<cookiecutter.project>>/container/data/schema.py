@@ -2,18 +2,20 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from container.data import values
+from container.data.values import Labels, NumberFormat, Reading
 from container.runtime.errors import UserError
 
 VERSION = 1
 TABULAR, IMAGE = "tabular", "image"
 Task = Literal["regression", "binary", "multiclass"]
 Kind = Literal["numeric", "categorical", "date"]
+PRESENT = Reading()
 
 
 @dataclass(frozen=True)
@@ -23,16 +25,32 @@ class Target:
     name: str
     task: Task
     classes: tuple[str, ...] | None = None
+    number_format: NumberFormat | None = None
+    reading: Reading = field(default=PRESENT, compare=False)
 
     @classmethod
-    def of_classes(cls, name: str, classes: tuple[str, ...]) -> "Target":
+    def of_classes(cls, name: str, classes: tuple[str, ...], reading: Reading = PRESENT) -> "Target":
         """Return a target of two classes or more."""
-        return cls(name, "binary" if len(classes) == 2 else "multiclass", classes)  # noqa: PLR2004 - a pair
+        task: Task = "binary" if len(classes) == 2 else "multiclass"  # noqa: PLR2004 - a pair
+        return cls(name, task, classes, reading=reading)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Return the classes, to be found by any text that is equal to one."""
+        return Labels(self.classes or ())
 
     @cached_property
     def codes(self) -> dict[str, int]:
         """Return the number of each class; those of a boolean are known in upper and lower case."""
         return _codes(self.classes or ())
+
+    def predicts_as(self, other: "Target") -> bool:
+        """Return whether another target has the same name and task, and classes that are equal as labels."""
+        keys, others = (
+            None if target.classes is None else tuple(map(values.label_key, target.classes))
+            for target in (self, other)
+        )
+        return (self.name, self.task, keys) == (other.name, other.task, others)
 
     def encode(self, text: str) -> float:
         """Return a label as a number, NaN when missing.
@@ -41,24 +59,36 @@ class Target:
             ValueError: the text is not one of the classes, or not a finite number.
         """
         text = text.strip(values.BLANKS)
-        if values.is_missing(text):
+        if text in self.reading.missing:
             return math.nan
-        if self.classes is not None:
-            if text not in self.codes:
-                raise ValueError(f"'{text}' is not one of the classes of {self.name}")
-            return float(self.codes[text])
-        return _finite(text, self.name)
+        if self.classes is None:
+            return _finite(text, self)
+        code = self.labels.find(text)
+        if code is None:
+            raise ValueError(f"'{text}' is not one of the classes of {self.name}")
+        return float(code)
 
 
 @dataclass(frozen=True)
 class Feature:
-    """Hold a column that the model sees, and how its text becomes a number."""
+    """Hold a column that the model sees, and how its text becomes a number.
+
+    `strays` are cells that did not fit the kind in training: they are missing values.
+    """
 
     name: str
     kind: Kind
     categories: tuple[str, ...] | None = None
     other: bool = False
-    format: str | None = None
+    format: str | None = None  # of a date
+    number_format: NumberFormat | None = None  # None for numbers as Python reads them
+    strays: bool = False
+    reading: Reading = field(default=PRESENT, compare=False)
+
+    @cached_property
+    def labels(self) -> Labels:
+        """Return the categories, to be found by any text that is equal to one."""
+        return Labels(self.categories or ())
 
     @cached_property
     def codes(self) -> dict[str, int]:
@@ -72,17 +102,18 @@ class Feature:
         category has the number after the last.
 
         Raises:
-            ValueError: the column is numeric and the text is not a finite number.
+            ValueError: the column is numeric, and the text is infinite, or not a number although training had
+                only numbers.
         """
         text = text.strip(values.BLANKS)
-        if values.is_missing(text):
+        if text in self.reading.missing:
             return math.nan
         if self.kind == "numeric":
-            return _finite(text, self.name)
+            return _finite(text, self, strays=self.strays)
         if self.kind == "date":
             moment = values.parse_timestamp(text, self.format or values.DATE_FORMATS[0])
             return math.nan if moment is None else moment
-        code = self.codes.get(text)
+        code = self.codes.get(text) if self.reading.version == 1 else self.labels.find(text)
         if code is not None:
             return float(code)
         return float(len(self.categories or ())) if self.other else math.nan
@@ -110,6 +141,16 @@ class Schema:
         return TABULAR if self.side is None else IMAGE
 
     @property
+    def reading(self) -> Reading:
+        """Return the rules by which the cells of every column are read."""
+        return self.target.reading
+
+    @property
+    def missing_words(self) -> tuple[str, ...]:
+        """Return the words that mean a missing value, beside those of `values.MISSING`."""
+        return self.reading.words
+
+    @property
     def width(self) -> int:
         """Return the number of a model's inputs: one for each feature, or three for each pixel."""
         return len(self.features) if self.side is None else self.side * self.side * 3
@@ -124,10 +165,12 @@ class Schema:
         target, classes = self.target, self.target.classes
         content = {
             "version": VERSION,
+            **_reading_to_json(self.reading),
             "target": {
                 "name": target.name,
                 "task": target.task,
                 "classes": None if classes is None else list(classes),
+                **_format_to_json(target.number_format),
             },
             "features": [_feature_to_json(feature) for feature in self.features],
         }
@@ -146,9 +189,16 @@ class Schema:
             )
         target = content["target"]
         classes = target["classes"]
+        reading = Reading(content.get("reading", 1), tuple(content.get("missing_words", ())))
         return cls(
-            Target(target["name"], target["task"], None if classes is None else tuple(classes)),
-            tuple(_feature_from_json(feature) for feature in content["features"]),
+            Target(
+                target["name"],
+                target["task"],
+                None if classes is None else tuple(classes),
+                _format_from_json(target),
+                reading,
+            ),
+            tuple(_feature_from_json(feature, reading) for feature in content["features"]),
             int(content["image"]["side"]) if "image" in content else None,
         )
 
@@ -182,13 +232,31 @@ def _codes(texts: tuple[str, ...]) -> dict[str, int]:
     return codes
 
 
-def _finite(text: str, name: str) -> float:
-    value = values.number(text)
+def _finite(text: str, column: Target | Feature, *, strays: bool = False) -> float:
+    value = values.number(text, column.number_format)
     if value is None:
-        raise ValueError(f"'{text}' is not a number, and {name} is numeric")
+        if strays:
+            return math.nan
+        raise ValueError(f"'{text}' is not a number, and {column.name} is numeric")
     if math.isinf(value):
-        raise ValueError(f"'{text}' is infinite, and {name} must be finite")
+        raise ValueError(f"'{text}' is infinite, and {column.name} must be finite")
     return value
+
+
+def _reading_to_json(reading: Reading) -> dict[str, Any]:
+    """Return the keys of a reading, of which the first version has none."""
+    if reading.version == 1:
+        return {}
+    return {"reading": reading.version, "missing_words": list(reading.words)}
+
+
+def _format_to_json(style: NumberFormat | None) -> dict[str, Any]:
+    return {} if style is None else {"number_format": asdict(style)}
+
+
+def _format_from_json(content: dict[str, Any]) -> NumberFormat | None:
+    style = content.get("number_format")
+    return None if style is None else NumberFormat(**style)
 
 
 def _feature_to_json(feature: Feature) -> dict[str, Any]:
@@ -197,10 +265,11 @@ def _feature_to_json(feature: Feature) -> dict[str, Any]:
         content |= {"categories": list(feature.categories or ()), "other": feature.other}
     if feature.kind == "date":
         content |= {"format": feature.format}
-    return content
+    content |= _format_to_json(feature.number_format)
+    return {**content, "strays": True} if feature.strays else content
 
 
-def _feature_from_json(content: dict[str, Any]) -> Feature:
+def _feature_from_json(content: dict[str, Any], reading: Reading) -> Feature:
     categories = content.get("categories")
     return Feature(
         content["name"],
@@ -208,4 +277,7 @@ def _feature_from_json(content: dict[str, Any]) -> Feature:
         None if categories is None else tuple(categories),
         bool(content.get("other", False)),
         content.get("format"),
+        _format_from_json(content),
+        bool(content.get("strays", False)),
+        reading,
     )

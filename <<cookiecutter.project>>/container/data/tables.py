@@ -1,12 +1,13 @@
 """Tables in CSV and Parquet files: inspected once, then scanned lazily as columns of text."""
 
-import itertools
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from container.data import csv_files, parquet_files, values
+from container.data.values import NumberFormat
 from container.runtime.errors import UserError
 
 CSV, PARQUET = ".csv", ".parquet"
@@ -15,15 +16,6 @@ EXACT = 2.0**53  # below it every whole number has a float of its own
 _MOMENT = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
-)
-# All spellings, since a lookup takes a tenth of the time of changing the case of every cell.
-MISSING = sorted(
-    values.MISSING_EXACT
-    | {
-        "".join(spelling)
-        for text in values.MISSING_FOLDED
-        for spelling in itertools.product(*((letter, letter.upper()) for letter in text))
-    }
 )
 
 
@@ -99,26 +91,45 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() == PARQUET
 
 
-def missing(column: pl.Expr) -> pl.Expr:
-    """Return whether a stripped cell is a missing value, by the rule of `values.is_missing`."""
-    return column.is_in(MISSING)
+def missing(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl.Expr:
+    """Return whether a stripped cell is a missing value: one of the words of `Reading.missing`."""
+    return column.is_in(sorted(words))
 
 
-def number(column: pl.Expr) -> pl.Expr:
+def plain(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
+    """Return a stripped cell in a number format as Python spells its number, or null for some other texts."""
+    if style is None:
+        return column
+    text = column.str.replace(values.PARENTHESES, "-${1}").str.replace_all(values.MINUS, "-", literal=True)
+    if style.sign:
+        text = text.str.replace(style.affix, "${1}")
+    digits: pl.Expr = pl.when(text.str.contains(style.digits)).then(text)
+    if style.group:
+        digits = digits.str.replace_all(style.group_pattern, "")
+    digits = digits.str.replace(style.decimal, ".", literal=True)
+    return (
+        pl.when(number(column).is_not_null()).then(column).otherwise(digits)
+        if style.decimal == "."
+        else digits
+    )
+
+
+def number(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     """Return a stripped cell as a number, or null, by the rule of `values.number`."""
-    value = column.cast(pl.Float64, strict=False)
+    value = plain(column, style).cast(pl.Float64, strict=False)
     return pl.when(value.is_nan()).then(None).otherwise(value)
 
 
-def whole(column: pl.Expr) -> pl.Expr:
+def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     """Return a stripped cell as a 64-bit integer, 41.0 as well as 41, or null."""
-    exact = column.cast(pl.Int64, strict=False)  # a float would lose digits beyond its 53 bits
-    value = number(column)
+    # A float would lose digits beyond its 53 bits.
+    exact = plain(column, style).cast(pl.Int64, strict=False)
+    value = number(column, style)
     integral = pl.when((value == value.floor()) & (value.abs() < EXACT)).then(value)
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 
-def canonicalize(column: pl.Expr, *, text: bool = True) -> pl.Expr:
+def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING, *, text: bool = True) -> pl.Expr:
     """Return a stripped cell in the canonical spelling of its value.
 
     1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros. For a column with
@@ -128,7 +139,7 @@ def canonicalize(column: pl.Expr, *, text: bool = True) -> pl.Expr:
     if not text:
         return spelled.fill_null("")
     short = column.str.replace(_MOMENT, "${1}T${2}${3}${4}${5}").str.replace("T00:00:00$", "")
-    return pl.coalesce(spelled, pl.when(~missing(column)).then(short), pl.lit(""))
+    return pl.coalesce(spelled, pl.when(~missing(column, words)).then(short), pl.lit(""))
 
 
 def first(tables: list[Table], columns: tuple[str, ...], column: str, condition: pl.Expr) -> tuple[str, str]:

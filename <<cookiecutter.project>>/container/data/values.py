@@ -1,36 +1,123 @@
-"""The meaning of a cell's text: missing, a number or a date.
+"""The meaning of a cell's text: missing, a number, a date or a label.
 
-Only the standard library is imported, since the project's commands on a laptop read labels by the same rule.
+Only the standard library is imported, since the project's commands on a laptop read labels by the same rules.
+The patterns mean the same to Python and to polars, so that `tables` reads whole columns by them.
 """
 
+import itertools
 import math
 import re
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+from functools import cached_property
+from types import MappingProxyType
 
 BLANKS = " \t\r\n\x0b\x0c"
-MISSING_EXACT = frozenset({"", "?", "NA", "N/A"})
-MISSING_FOLDED = frozenset({"nan", "null"})
 BOOLEANS = frozenset({"true", "false"})
-
-# The order decides for a column whose days could all be months: the American format comes first.
-_TIME = r"(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
-_PATTERNS = {
-    "iso8601": re.compile(r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})(?P<t>" + _TIME + ")", re.ASCII),
-    "yyyy/mm/dd": re.compile(r"(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})(?P<t>" + _TIME + ")", re.ASCII),
-    "mm/dd/yyyy": re.compile(r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})(?P<t>" + _TIME + ")", re.ASCII),
-    "dd/mm/yyyy": re.compile(r"(?P<d>\d{1,2})/(?P<m>\d{1,2})/(?P<y>\d{4})(?P<t>" + _TIME + ")", re.ASCII),
-    "dd.mm.yyyy": re.compile(r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})(?P<t>" + _TIME + ")", re.ASCII),
-}
-DATE_FORMATS = tuple(_PATTERNS)
+BOOLEAN_PAIRS = (("false", "true"), ("no", "yes"), ("f", "t"), ("n", "y"), ("0", "1"))
+TRUTH: Mapping[str, bool] = MappingProxyType(
+    {word: bool(value) for pair in BOOLEAN_PAIRS for value, word in enumerate(pair)}
+)
 
 
-def is_missing(text: str) -> bool:
-    """Return whether a stripped cell is a missing value; the one rule for files, requests and labels."""
-    return text in MISSING_EXACT or (len(text) <= 4 and text.lower() in MISSING_FOLDED)  # noqa: PLR2004 - quick
+def _in_any_case(*words: str) -> frozenset[str]:
+    # All spellings, since a lookup takes a tenth of the time of changing the case of every cell.
+    return frozenset(
+        "".join(spelling)
+        for word in words
+        for spelling in itertools.product(*((letter.lower(), letter.upper()) for letter in word))
+    )
 
 
-def number(text: str) -> float | None:
+FIRST_MISSING = frozenset({"", "?", "NA", "N/A"}) | _in_any_case(
+    "nan", "null"
+)  # of schemas without "reading"
+MISSING = (
+    FIRST_MISSING
+    | _in_any_case("n/a", "<na>", "nat")
+    | {"None", "-NaN", "-nan", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"}  # pandas
+    | {"#N/A", "#N/A N/A", "#NA", "#n/a", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"}  # Excel
+    | {"#GETTING_DATA", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!"}  # Excel
+    | {"\\N", "(null)", "[NULL]", "0000-00-00", "0000-00-00 00:00:00"}  # MySQL, Hive and their clients
+    | {"-", "--", ".", "..", "\u2013", "\u2014"}  # statistical offices
+)
+
+_SPACES = "[ \u00a0\u2009\u202f]"
+_GROUPS = {"": "", ",": ",", ".": r"\.", " ": _SPACES, "'": "['\u2019]"}
+PARENTHESES, MINUS = r"^\((.*)\)$", "\u2212"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Hold the version of the rules by which a schema's cells are read, and its own words for "missing"."""
+
+    version: int = 2
+    words: tuple[str, ...] = ()
+
+    @cached_property
+    def missing(self) -> frozenset[str]:
+        """Return every text that means a missing value."""
+        return FIRST_MISSING if self.version == 1 else MISSING.union(self.words)
+
+
+@dataclass(frozen=True)
+class NumberFormat:
+    """Hold how the numbers of a column are written: the decimal mark, the grouping mark and the sign.
+
+    The sign is a currency or "%", before or after the number, and may be absent: 12% is the number 12.
+    A number in parentheses is negative. A plain number is read too, where its decimal mark is the column's.
+    """
+
+    decimal: str = "."
+    group: str = ""  # ",", ".", "'" or " ", which stands for any space
+    sign: str = ""
+
+    @cached_property
+    def affix(self) -> str:
+        """Return the pattern of the sign, whose first group is what stays."""
+        sign = re.escape(self.sign)
+        return f"^([+-]?){sign}{_SPACES}?|{_SPACES}?{sign}$"
+
+    @cached_property
+    def digits(self) -> str:
+        """Return the pattern of a number without its sign."""
+        mark = _GROUPS[self.group]
+        lakhs = "(?:,[0-9]{2,3})*" if self.group == "," else f"(?:{mark}[0-9]{{3}})*"
+        grouped = f"[1-9][0-9]{{0,2}}{lakhs}{mark}[0-9]{{3}}|" if mark else ""
+        return rf"^[+-]?(?:{grouped}[0-9]*)(?:{re.escape(self.decimal)}[0-9]*)?(?:[eE][+-]?[0-9]+)?$"
+
+    @cached_property
+    def group_pattern(self) -> str:
+        """Return the pattern of the grouping mark, or nothing."""
+        return _GROUPS[self.group]
+
+    def plain(self, text: str) -> str | None:
+        """Return a number as Python spells it, or None for another text."""
+        text = re.sub(PARENTHESES, r"-\1", text).replace(MINUS, "-")
+        if self.sign:
+            text = re.sub(self.affix, r"\1", text, count=1)
+        if re.search(self.digits, text) is None:
+            return None
+        text = re.sub(self.group_pattern, "", text) if self.group else text
+        return text.replace(self.decimal, ".")
+
+    def spell(self, plain: str) -> str:
+        """Return a plain number as this format reads it."""
+        return plain.replace(".", self.decimal)
+
+
+def is_missing(text: str, extra: Collection[str] = ()) -> bool:
+    """Return whether a stripped cell is a missing value; `extra` are a schema's own words for it."""
+    return text in MISSING or text in extra
+
+
+def number(text: str, style: NumberFormat | None = None) -> float | None:
     """Return a stripped cell as a number, or None; infinity and overflow are infinite numbers."""
+    if style is not None:
+        value = number(text) if style.decimal == "." else None
+        plain = style.plain(text) if value is None else None
+        return value if plain is None else number(plain)
     try:
         value = float(text)
     except ValueError:
@@ -39,14 +126,104 @@ def number(text: str) -> float | None:
     return None if math.isnan(value) or "_" in text or not text.isascii() else value
 
 
+# Of equal formats the first decides: the American one for a column whose days could all be months.
+_DAY, _MONTH = "(?P<d>[0-9]{1,2})", "(?P<m>[0-9]{1,2})"
+_YEAR, _SHORT_YEAR, _NAME = "(?P<y>[0-9]{4})", "(?P<y>[0-9]{2})", r"(?P<b>[A-Za-z]{3,9})\.?"
+_DATES = {
+    "iso8601": "(?P<y>[0-9]{4})-(?P<m>[0-9]{2})-(?P<d>[0-9]{2})",
+    "yyyy-m-d": f"{_YEAR}-{_MONTH}-{_DAY}",
+    "yyyy/mm/dd": f"{_YEAR}/{_MONTH}/{_DAY}",
+    "mm/dd/yyyy": f"{_MONTH}/{_DAY}/{_YEAR}",
+    "dd/mm/yyyy": f"{_DAY}/{_MONTH}/{_YEAR}",
+    "mm/dd/yy": f"{_MONTH}/{_DAY}/{_SHORT_YEAR}",
+    "dd/mm/yy": f"{_DAY}/{_MONTH}/{_SHORT_YEAR}",
+    "mm-dd-yyyy": f"{_MONTH}-{_DAY}-{_YEAR}",
+    "dd-mm-yyyy": f"{_DAY}-{_MONTH}-{_YEAR}",
+    "dd.mm.yyyy": rf"{_DAY}\.{_MONTH}\.{_YEAR}",
+    "dd.mm.yy": rf"{_DAY}\.{_MONTH}\.{_SHORT_YEAR}",
+    "dd-mmm-yyyy": f"{_DAY}[- /]{_NAME}[- /]{_YEAR}",
+    "dd-mmm-yy": f"{_DAY}[- /]{_NAME}[- /]{_SHORT_YEAR}",
+    "mmm dd, yyyy": f"{_NAME} {_DAY},? {_YEAR}",
+    "yyyymmdd": "(?P<y>[0-9]{4})(?P<m>[0-9]{2})(?P<d>[0-9]{2})",
+}
+_TIME = (
+    r"(?:(?:T|,? )(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?"
+    r"(?: ?(?P<p>[AaPp])[Mm])?(?P<z> ?(?:Z|UTC|GMT)| ?[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
+)
+DIGITS_ONLY = "yyyymmdd"  # the format whose dates are numbers too
+DATE_PATTERNS: Mapping[str, str] = {style: f"^{date}{_TIME}$" for style, date in _DATES.items()}
+DATE_FORMATS = tuple(style for style in _DATES if style != DIGITS_ONLY)
+_COMPILED = {style: re.compile(pattern) for style, pattern in DATE_PATTERNS.items()}
+_QUARTERS = ("january february march", "april may june", "july august september", "october november december")
+_NAMES = " ".join(_QUARTERS).split()
+_MONTHS = {name[:size]: at for at, name in enumerate(_NAMES, 1) for size in (3, len(name))} | {"sept": 9}
+_NEXT_CENTURY = 69  # two digits from here on are a year of the twentieth century, as for POSIX and Python
+_NOON = 12
+
+
 def parse_timestamp(text: str, style: str) -> float | None:
-    """Return a date or a time in one of DATE_FORMATS as seconds since 1970 in UTC, or None."""
-    match = _PATTERNS[style].fullmatch(text)
+    """Return a date or a time in a format of DATE_PATTERNS as seconds since 1970 in UTC, or None."""
+    match = _COMPILED[style].search(text)
     if match is None:
         return None
-    year, month, day, time = match["y"], match["m"].zfill(2), match["d"].zfill(2), match["t"]
+    part = match.groupdict()
+    year = int(part["y"])
+    if len(part["y"]) == 2:  # noqa: PLR2004 - digits
+        year += 1900 if year >= _NEXT_CENTURY else 2000
+    month = _MONTHS.get(part["b"].lower(), 0) if "b" in part else int(part["m"])
+    hour, minute, second = (int(part[unit] or 0) for unit in "HMS")
+    if part["p"]:
+        if not 1 <= hour <= _NOON:
+            return None
+        hour = hour % _NOON + _NOON * (part["p"] in "Pp")
+    micros = int((part["f"] or "").ljust(6, "0")[:6])
     try:
-        moment = datetime.fromisoformat(f"{year}-{month}-{day}{time}")
+        zone = _zone(part["z"] or "")
+        return datetime(year, month, int(part["d"]), hour, minute, second, micros, zone).timestamp()
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _zone(text: str) -> timezone:
+    digits = re.sub("[^0-9]", "", text)
+    if not digits:
+        return UTC
+    offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:] or 0))
+    return timezone(-offset if "-" in text else offset)
+
+
+_MOST_DIGITS = 309  # of a finite number, and fewer than Python converts
+_WHOLE = re.compile("[+-]?[0-9]+")
+
+
+def label_key(text: str) -> str:
+    """Return the spelling by which labels are equal: 1 for 1, 1.0, 01 and 1e0, and any other text as it is."""
+    value = number(text)
+    if value is None or math.isinf(value):
+        return text
+    if len(text) <= _MOST_DIGITS and _WHOLE.fullmatch(text):
+        return str(int(text))  # a float would lose digits beyond its 53 bits
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+class Labels:
+    """Find a class or category by a text: as written, of the same number, or of the same truth value."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.codes = {text: code for code, text in enumerate(texts)}
+        self._keys: dict[str, int] = {}
+        for text, code in self.codes.items():
+            self._keys.setdefault(label_key(text), code)
+        folded = {text.lower(): code for text, code in self.codes.items()}
+        pair = len(folded) == len(self.codes) and tuple(sorted(folded)) in BOOLEAN_PAIRS
+        self._truth = {TRUTH[text]: code for text, code in folded.items()} if pair else {}
+
+    def find(self, text: str) -> int | None:
+        """Return the code of a stripped text, or None."""
+        code = self.codes.get(text)
+        if code is not None:
+            return code
+        key = label_key(text)
+        code = self._keys.get(key)
+        truth = TRUTH.get(key.lower()) if code is None and self._truth else None
+        return code if truth is None else self._truth[truth]

@@ -12,18 +12,8 @@ import polars as pl
 from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
-from container.data.schema import IMAGE
-from container.evaluation import (
-    champion,
-    golden,
-    importance,
-    intervals,
-    leakage,
-    learning_curve,
-    quality,
-    sentences,
-    splits,
-)
+from container.data.schema import IMAGE, Schema
+from container.evaluation import champion, golden, importance, intervals, learning_curve, quality, warnings
 from container.evaluation.champion import Comparison
 from container.images import CONFIDENCE
 from container.model_artifact import ModelArtifact
@@ -32,9 +22,6 @@ from container.runtime.paths import ContainerPaths
 from container.runtime.typing import FloatArray
 
 Report = dict[str, Any]
-_LEFT_OUT = (
-    "{} of {} test rows are not in the comparison with production's model, which has learned from them."
-)
 
 
 @dataclass(frozen=True)
@@ -48,17 +35,19 @@ class Inputs:
     validation: Dataset
     test: Dataset
 
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        """Return the splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, by two models.
-
-    The champion's are beside them where the job has one.
-    """
+    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, of the models."""
 
     model: FloatArray
     naive: FloatArray
-    champion: Comparison | None
+    champion: Comparison | None  # where the job has one
 
 
 @dataclass(frozen=True)
@@ -120,13 +109,33 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
         "rows": len(labels),
         "task": target.task,
     }
-    own = intervals.of_metrics(measured, labels, predictions.model, target)
+    own = intervals.of_metrics(labels, predictions.model, target)
     gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
-    report: Report = {**intervals.METHOD, **_counted(inputs), "metrics": own}
+    report: Report = {
+        **intervals.METHOD,
+        **warnings.count(inputs.splits, inputs.model.schema),
+        "metrics": own,
+    }
     if predictions.champion is not None:
-        gate["champion"], report["differences"] = _compare(inputs, predictions, predictions.champion)
+        gate["champion"], report["differences"] = compare(inputs, predictions.model, predictions.champion)
         log("champion", **predictions.champion.report.get("metrics", predictions.champion.report))
-    return Scores(quality.quality(labels, predictions.model, target), report, gate)
+    # The monitor reads ground truth by the schema of the target.
+    known = quality.quality(labels, predictions.model, target) | {"schema": Schema(target, ()).to_json()}
+    return Scores(known, report, gate)
+
+
+def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[Report, Report]:
+    """Return the champion's part of gate.json, and the differences from the champion with their intervals."""
+    if theirs.predicted is None or theirs.rows is None:
+        return theirs.report, {}
+    labels, ours = inputs.test.target[theirs.rows], predicted[theirs.rows]
+    target = inputs.model.schema.target
+    measured = metrics.scores(labels, ours, target)
+    known = theirs.report["metrics"]
+    apart = {name: value - known[name] for name, value in measured.items() if name in known}
+    found = intervals.of_differences(apart, labels, ours, theirs.predicted, target)
+    said = {name: intervals.describe_difference(name, each, len(labels)) for name, each in found.items()}
+    return {**theirs.report, "challenger": measured, "differences": said}, found
 
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
@@ -138,26 +147,12 @@ def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
     )
 
 
-def warnings(inputs: Inputs, scores: Scores, explanations: Explanations) -> list[str]:
-    """List what a person should know before the model serves, in plain sentences."""
-    known = (inputs.train, inputs.validation, inputs.test)
-    compared = scores.gate.get("champion", {})
-    fault = sentences.printable(compared.get("fault", "")).removeprefix(champion.IMPOSSIBLE)
-    left_out = compared.get("left_out", 0)
-    return [
-        *([f"The model was not compared with production's: {fault}."] if fault else []),
-        *([_LEFT_OUT.format(left_out, scores.gate["rows"])] if left_out else []),
-        *splits.warnings(scores.intervals),
-        *leakage.warnings(explanations.importance, inputs.model.schema, known),
-    ]
-
-
 def write(
     output: Path, inputs: Inputs, predictions: Predictions, scores: Scores, explanations: Explanations
 ) -> None:
     """Write every report, gate.json with their names, differences.csv and an image model's baseline."""
     output.mkdir(parents=True, exist_ok=True)
-    cautions = {"warnings": warnings(inputs, scores, explanations)}
+    cautions = {"warnings": list_warnings(inputs, scores, explanations.importance)}
     for message in cautions["warnings"]:
         log("warning", message=message)
     reports = {
@@ -176,27 +171,14 @@ def write(
         _write_baseline(inputs.source / "baseline", predictions.model, output)
 
 
-def _counted(inputs: Inputs) -> Report:
-    known = {"train": inputs.train, "validation": inputs.validation, "test": inputs.test}
-    labels = {name: split.target for name, split in known.items()}
-    return splits.count(labels, inputs.model.schema.target)
-
-
-def _compare(inputs: Inputs, predictions: Predictions, compared: Comparison) -> tuple[Report, Report]:
-    """Return the champion's entry of gate.json, with both models' metrics on the same rows, and differences.
-
-    The latter are intervals of the metrics less the champion's, none where it was not measured.
-    """
-    if compared.predicted is None:
-        return compared.report, {}
-    labels, predicted = inputs.test.target[compared.rows], predictions.model[compared.rows]
-    target, theirs = inputs.model.schema.target, compared.report["metrics"]
-    challenger = metrics.scores(labels, predicted, target)
-    apart = {name: value - theirs[name] for name, value in challenger.items() if name in theirs}
-    differences = intervals.of_differences(apart, labels, predicted, compared.predicted, target)
-    said = {name: intervals.describe_difference(name, each) for name, each in differences.items()}
-    report = compared.report | {"challenger": challenger} | ({"differences": said} if said else {})
-    return report, differences
+def list_warnings(inputs: Inputs, scores: Scores, explained: Report | None) -> list[str]:
+    """List what a person should know before the model serves, in plain sentences."""
+    compared = scores.gate.get("champion", {})
+    return [
+        *warnings.comparison(compared.get("fault", ""), compared.get("left_out", 0), scores.gate["rows"]),
+        *warnings.few_rows(scores.intervals),
+        *warnings.leaks(explained, inputs.model.schema, inputs.splits),
+    ]
 
 
 def _learning_curve(inputs: Inputs) -> Report | None:

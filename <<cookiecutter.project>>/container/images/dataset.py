@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from container.data.schema import Schema
 from container.images import decode, sources
 from container.images.decode import ImageError
-from container.images.sources import LabelledFile
+from container.images.labelled_file import LabelledFile
 from container.runtime.errors import UserError
 
 LABEL = "label"
@@ -53,7 +53,7 @@ def read(directory: Path, schema: Schema) -> ImageDataset:
     Raises:
         UserError: an image is damaged, or has a label that the schema does not have.
     """
-    files = sources.find(directory)
+    files = sources.find(directory).files
     codes = {label: code for code, label in enumerate(schema.target.classes or ())}
     unknown = {file.label for file in files} - codes.keys()
     if unknown or schema.side is None:

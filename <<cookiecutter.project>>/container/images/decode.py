@@ -1,4 +1,4 @@
-"""Decoding of images; one with too many pixels is refused before it is decompressed."""
+"""Decoding of images; one with too many pixels or tags is refused before it is decompressed."""
 
 import hashlib
 import io
@@ -7,9 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-FORMATS = ("PNG", "JPEG")
+from container.images import tags
+
+# Of what Pillow reads, the formats that many programs write, and whose readers start no other program.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+NAMES = "PNG, JPEG, WebP, BMP, TIFF or GIF"
 MAX_PIXELS = 25_000_000
-Image.MAX_IMAGE_PIXELS = None  # Pillow's limit only warns; `decode` checks MAX_PIXELS once the header is read
+# Pillow's readers of GIF, TIFF and WebP check a frame before they allocate it, and refuse twice this number.
+# `decode` checks the size that the header says against MAX_PIXELS itself.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 Pixels = NDArray[np.uint8]
 
@@ -23,25 +29,41 @@ class ImageError(Exception):
 
 
 def decode(body: bytes) -> Image.Image:
-    """Return a PNG or JPEG as RGB: upright by its EXIF orientation, with transparent parts in white.
+    """Return the first frame of an image as RGB: upright by its orientation, with transparent parts in white.
 
     Raises:
-        ImageError: the reason is empty, corrupt or too-many-pixels.
+        ImageError: the reason is empty, corrupt, too-many-pixels or unsupported.
     """
     if not body:
         raise ImageError("empty", "it has no bytes")
-    try:
-        opened = Image.open(io.BytesIO(body), formats=FORMATS)
-    except Exception as error:  # a damaged file fails in any of the readers below
-        raise ImageError("corrupt", f"it is not a {' or '.join(FORMATS)}") from error
+    opened = _open(body)
     width, height = opened.size
-    if width * height > MAX_PIXELS:
+    if max(width * height, tags.tile_pixels(opened)) > MAX_PIXELS:
         words = f"it has {width} by {height} pixels, and at most {MAX_PIXELS} in all are allowed"
         raise ImageError("too-many-pixels", words)
+    if opened.format == "TIFF" and opened.mode in {"I", "F"}:
+        words = "its pixels are signed or 32-bit numbers, whose black and white are not known"
+        raise ImageError("unsupported", f"{words}: save it with 8 or 16 bits")
     try:
-        return _rgb(ImageOps.exif_transpose(opened))
+        opened.load()
+        tags.check_exif(opened)
+        grey = _from_16_bits(opened) if opened.mode.startswith("I") else None
+        return _rgb(grey or ImageOps.exif_transpose(opened))
     except Exception as error:
         raise ImageError("corrupt", f"it is damaged: {error}") from error
+
+
+def _open(body: bytes) -> Image.Image:
+    try:
+        tags.check_file(body)
+        return Image.open(io.BytesIO(body), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        words = f"it has more pixels than the {MAX_PIXELS} in all that are allowed"
+        raise ImageError("too-many-pixels", words) from error
+    except tags.TagsError as error:
+        raise ImageError("corrupt", f"it is damaged: {error}") from error
+    except Exception as error:  # a damaged file fails in any of the readers
+        raise ImageError("corrupt", f"it is not a {NAMES}") from error
 
 
 def digest(image: Image.Image) -> bytes:
@@ -62,9 +84,15 @@ def encode(square: Pixels, side: int) -> bytes:
     return body.getvalue()
 
 
+def _from_16_bits(opened: Image.Image) -> Image.Image:
+    """Return a grey image of up to 16 bits in 8 bits, since Pillow would clip the values above 255."""
+    bits, white_is_zero = tags.grey(opened)
+    upright = ImageOps.exif_transpose(opened)
+    levels = (np.asarray(upright).astype(np.uint32) >> (bits - 8)).clip(0, 255).astype(np.uint8)
+    return Image.fromarray(255 - levels if white_is_zero else levels)
+
+
 def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey, whose values above 255 Pillow would clip
-        image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8))
     if not image.has_transparency_data:
         return image.convert("RGB")
     transparent = image.convert("RGBA")

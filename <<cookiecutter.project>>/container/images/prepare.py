@@ -15,13 +15,15 @@ from typing import Annotated
 import numpy as np
 
 from container.data import infer, split
+from container.data.reading import ReadingSettings
 from container.data.schema import Schema, Target
 from container.data.split import SplitSettings
 from container.images import STATISTICS, inspection, shards, sources
 from container.images.dataset import LABEL
 from container.images.decode import ImageError
 from container.images.inspection import ImageInfo
-from container.images.sources import LabelledFile
+from container.images.labelled_file import LabelledFile
+from container.images.sources import Found, SkippedFile
 from container.runtime.environment import Variable, read
 from container.runtime.errors import UserError
 from container.runtime.log import log
@@ -29,9 +31,10 @@ from container.runtime.paths import ContainerPaths
 
 SIDES = (16, 256)  # pixels of the square that a model sees; a multiple of STEP
 STEP = 8
-MAX_FAULTY = 0.1  # share of the files that may be unusable
 MAX_DROPPED = 0.5  # share of the files that may be unusable or duplicates: deliveries overlap
+MAX_LISTED = 100  # files that the report names for each reason
 DUPLICATE, CONFLICT = "duplicate", "conflicting-labels"
+_NOT_CHOSEN = (sources.HIDDEN, sources.NOT_LISTED)  # files that nobody means to be read
 MAX_CLASSES = 1000
 _SIDE = Variable("IMAGE_SIZE", least=SIDES[0], most=SIDES[1], multiple_of=STEP, refuse_blank=True)
 
@@ -41,12 +44,14 @@ class Settings:
     """Hold what a job that prepares images is asked for by its environment.
 
     `side` is that of the square that the model sees, in pixels. With `partials`, a path as in the image
-    /opt/ml, the results of several instances are merged.
+    /opt/ml, the results of several instances are merged. `target` is the column of labels in Parquet files.
     """
 
     side: Annotated[int, _SIDE] = 32
     split: SplitSettings = field(default_factory=SplitSettings)
     partials: Annotated[str, Variable("PARTIAL_SOURCE")] = ""
+    target: Annotated[str, Variable("TARGET")] = ""
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,15 @@ class InspectedImage:
 
 
 @dataclass(frozen=True)
-class DroppedFile:
-    """Hold a file that is left out, the reason in a word, and as a sentence."""
-
-    name: str
-    reason: str
-    words: str
-
-
-@dataclass(frozen=True)
 class Inspection:
-    """Hold the images that are kept, in the order of their files, and the files that are left out."""
+    """Hold the images that are kept, in the order of their files, and the files that are left out.
+
+    `labels` is a sentence on which folders are labels, or empty.
+    """
 
     kept: tuple[InspectedImage, ...]
-    dropped: tuple[DroppedFile, ...]
+    dropped: tuple[SkippedFile, ...]
+    labels: str = ""
 
 
 Splits = Mapping[str, tuple[InspectedImage, ...]]  # the images of each split
@@ -86,7 +86,7 @@ def run(environment: Mapping[str, str], paths: ContainerPaths) -> None:
     settings = read(Settings, environment)
     directory, output, resources = paths.processing_input / "data", paths.processing_output, paths.resources()
     if len(resources.hosts) > 1:
-        files = sources.find(directory)
+        files = sources.find(directory, settings.target).files
         inspected = {
             index: inspection.inspect(files[index], settings.side) for index in shards.share(files, resources)
         }
@@ -104,65 +104,87 @@ def prepare(settings: Settings, directory: Path, output: Path, partials: Path | 
     Raises:
         UserError: the images can't be used.
     """
-    inspected = inspect(directory, settings.side, partials)
+    inspected = inspect(directory, settings, partials)
     schema = infer_schema(inspected, settings.side)
     splits = assign_splits(inspected, schema, settings.split)
     write(inspected, schema, splits, output)
 
 
-def inspect(directory: Path, side: int, partials: Path | None = None) -> Inspection:
+def inspect(directory: Path, settings: Settings, partials: Path | None = None) -> Inspection:
     """Inspect each image of a directory, and drop those that can't be used and those that repeat another.
 
     Raises:
-        UserError: too many files are dropped, or too few images are left.
+        UserError: too many files are dropped, or all of a class, or too few images are left.
     """
-    files = sources.find(directory)
-    infos = shards.read(partials, files) if partials else (inspection.inspect(file, side) for file in files)
-    inspected = _drop_repeated(files, infos)
-    _check_dropped(len(files), inspected)
+    found = sources.find(directory, settings.target)
+    side = settings.side
+    infos = (
+        shards.read(partials, found.files)
+        if partials
+        else (inspection.inspect(file, side) for file in found.files)
+    )
+    inspected = _drop_repeated(found, infos)
+    _check_dropped(inspected, settings.reading.max_skipped)
+    _check_classes(found.files, inspected)
     return inspected
 
 
-def _drop_repeated(files: list[LabelledFile], infos: Iterable[ImageInfo | ImageError]) -> Inspection:
+def _drop_repeated(found: Found, infos: Iterable[ImageInfo | ImageError]) -> Inspection:
     """Keep the first of equal images, and none of them when their labels differ."""
+    files = found.files
     first: dict[bytes, InspectedImage] = {}
-    dropped: list[DroppedFile] = []
+    dropped: list[SkippedFile] = []
     conflicting: set[bytes] = set()
     for file, info in zip(files, infos, strict=True):
         if isinstance(info, ImageError):
-            dropped.append(DroppedFile(file.name, info.reason, str(info)))
+            dropped.append(SkippedFile(file.name, info.reason, str(info)))
             continue
         image = InspectedImage(file, info)
         original = first.setdefault(info.digest, image)
         if original.file.label != file.label:
             conflicting.add(info.digest)
             words = f"it shows what {original.file.name} shows, which has the label {original.file.label}"
-            dropped.append(DroppedFile(file.name, CONFLICT, words))
+            dropped.append(SkippedFile(file.name, CONFLICT, words))
         elif original is not image:
-            dropped.append(DroppedFile(file.name, DUPLICATE, f"it shows what {original.file.name} shows"))
+            dropped.append(SkippedFile(file.name, DUPLICATE, f"it shows what {original.file.name} shows"))
     words = "the same image has another label elsewhere"
-    dropped += [DroppedFile(first[digest].file.name, CONFLICT, words) for digest in sorted(conflicting)]
+    dropped += [SkippedFile(first[digest].file.name, CONFLICT, words) for digest in sorted(conflicting)]
     kept = (image for digest, image in first.items() if digest not in conflicting)
-    return Inspection(tuple(kept), tuple(dropped))
+    return Inspection(tuple(kept), (*dropped, *found.skipped), found.labels)
 
 
-def _check_dropped(count: int, inspected: Inspection) -> None:
-    faulty = [file for file in inspected.dropped if file.reason != DUPLICATE]
+def _check_dropped(inspected: Inspection, max_skipped: float) -> None:
+    chosen = [file for file in inspected.dropped if file.reason not in _NOT_CHOSEN]
+    count = len(inspected.kept) + len(chosen)
+    faulty = [file for file in chosen if file.reason != DUPLICATE]
     for dropped, limit, remedy in (
-        (faulty, MAX_FAULTY, "mend or remove such files"),
-        (inspected.dropped, MAX_DROPPED, "remove such files"),
+        (faulty, max_skipped, "mend or remove such files, or set [data] max_skipped in project.toml higher"),
+        (chosen, MAX_DROPPED, "remove such files"),
     ):
         if len(dropped) > count * limit:
             example = dropped[0]
-            reasons = Counter(file.reason for file in dropped).most_common()
-            counts = ", ".join(f"{number} {reason}" for reason, number in reasons)
+            reasons = Counter(file.reason for file in dropped)
+            counts = ", ".join(f"{number} {reason}" for reason, number in reasons.most_common())
+            if inspection.UNDERSIZED in reasons:
+                remedy += ", or image_size lower for small images"  # noqa: PLW2901 - the same sentence
             raise UserError(
                 f"{example.name} is left out ({example.reason}: {example.words}), and in all {len(dropped)} "
-                f"of {count} files, more than {limit:.0%} ({counts}): {remedy}, or set image_size "
-                "lower for small ones"
+                f"of {count} files, more than {limit:.0%} ({counts}): {remedy}"
             )
     if len(inspected.kept) < infer.MIN_ROWS:
         raise UserError(f"{len(inspected.kept)} images can be used, and at least {infer.MIN_ROWS} are needed")
+
+
+def _check_classes(files: Iterable[LabelledFile], inspected: Inspection) -> None:
+    lost = {file.name: file.label for file in files if file.label}
+    kept = {image.file.label for image in inspected.kept}
+    for file in inspected.dropped:
+        label = lost.get(file.name, "")
+        if label and label not in kept:
+            raise UserError(
+                f"no image of the class '{label}' can be used ({file.name}: {file.reason}, {file.words}): "
+                "mend the class's files, or remove all of them"
+            )
 
 
 def infer_schema(inspected: Inspection, side: int) -> Schema:
@@ -211,7 +233,7 @@ def write(inspected: Inspection, schema: Schema, splits: Splits, output: Path) -
         )
     _write_baseline(output / "baseline" / "baseline.csv", splits["train"])
     schema.write(output / "schema" / "schema.json")
-    _write_report(output / "report" / "report.json", schema, splits, inspected.dropped)
+    _write_report(output / "report" / "report.json", schema, splits, inspected)
 
 
 def _write_split(folder: Path, name: str, images: Iterable[InspectedImage]) -> None:
@@ -244,19 +266,24 @@ def _write_baseline(path: Path, images: Iterable[InspectedImage]) -> None:
         writer.writerows(image.info.statistics for image in images)
 
 
-def _write_report(path: Path, schema: Schema, splits: Splits, dropped: Iterable[DroppedFile]) -> None:
-    dropped = list(dropped)
-    for file in dropped:
-        log("left_out", name=file.name, reason=file.reason, words=file.words)
+def _write_report(path: Path, schema: Schema, splits: Splits, inspected: Inspection) -> None:
+    reasons: Counter[str] = Counter()
+    listed = []
+    for file in inspected.dropped:
+        reasons[file.reason] += 1
+        if reasons[file.reason] <= MAX_LISTED:
+            listed.append(vars(file))
+            log("left_out", **vars(file))
     counts = {name: len(images) for name, images in splits.items()}
-    reasons = dict(Counter(file.reason for file in dropped))
-    log("prepared", task=schema.target.task, left_out=len(dropped), **counts)
+    kept, left_out = sum(counts.values()), reasons.total()
+    log("prepared", task=schema.target.task, left_out=left_out, labels=inspected.labels, **counts)
     classes = Counter(image.file.label for images in splits.values() for image in images)
     content = {
-        "pictures": {"read": sum(counts.values()) + len(dropped), "kept": sum(counts.values())},
+        "pictures": {"read": kept + left_out - sum(reasons[each] for each in _NOT_CHOSEN), "kept": kept},
         "splits": counts,
         "target": schema.to_json()["target"],
+        "labels": inspected.labels,
         "classes": {label: classes[label] for label in schema.target.classes or ()},
-        "left_out": {"counts": reasons, "files": [vars(file) for file in dropped]},
+        "left_out": {"counts": dict(reasons), "files": listed},
     }
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,40 +1,49 @@
-"""The files of labelled images, in zips and folders, with labels from `.lst` files or from folders' names.
+"""The files of labelled images, in zips, folders and Parquet, with labels from lists, folders or a column.
 
 A line of a `.lst` is an index, a label and a path, separated by tabs, as SageMaker's image
 classification takes it. Zips are read in place and never extracted.
 """
 
+import re
 import stat
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from container.images.decode import ImageError
+from container.images import folders
+from container.images.decode import NAMES, ImageError
+from container.images.labelled_file import LabelledFile, Read, normalise_label, read_bounded
 from container.runtime.errors import UserError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-LIST, ARCHIVE = ".lst", ".zip"
-MAX_BYTES = 33_554_432  # size of an image's file, or of a list
+SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# Images that are not read, whose folders are classes none the less.
+_OTHER_SUFFIXES = (
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jxl",
+    ".svg",
+    ".eps",
+    ".psd",
+    ".tga",
+    ".ppm",
+    ".pgm",
+    ".dng",
+)
+# How files of these formats begin, whatever their names.
+_STARTS = re.compile(
+    rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|GIF8[79]a", re.DOTALL
+)
+LIST, ARCHIVE, TABLE = ".lst", ".zip", ".parquet"
 MAX_MEMBERS = 1_000_000
 FIELDS = 3  # of a line of a list
-
-Read = Callable[[], bytes]
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """Hold the name of an image's file in messages, its label, and the function that reads it.
-
-    The function raises `ImageError` for a file that cannot be read.
-    """
-
-    name: str
-    label: str
-    read: Read
+HIDDEN, NOT_LISTED, OTHER_FORMAT = "hidden", "not-listed", "other-format"
+_SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "_success")
 
 
 @dataclass(frozen=True)
@@ -49,49 +58,117 @@ class Source:
         return f"{self.name}/{path}" if self.name else path
 
 
-def find(directory: Path) -> list[LabelledFile]:
-    """Return the labelled images below a directory, sorted by name.
+@dataclass(frozen=True)
+class SkippedFile:
+    """Hold a file that is left out, the reason in a word, and as a sentence."""
+
+    name: str
+    reason: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Hold the labelled images of a directory, other files, and a sentence on labels from folders."""
+
+    files: list[LabelledFile]
+    skipped: tuple[SkippedFile, ...]
+    labels: str
+
+
+def find(directory: Path, target: str = "") -> Found:
+    """Return the labelled images of a file or below a directory, sorted by name.
+
+    `target` is the column of labels in Parquet files.
 
     Raises:
-        UserError: no image is found, an image has no label, or a list or an archive is damaged.
+        UserError: no image is found, an image has no label, or a list, an archive or a table is damaged.
     """
     loose: dict[str, Read] = {}
-    sources = []
-    for path in sorted(directory.rglob("*")):
-        if not path.is_file():
-            continue
-        name = path.relative_to(directory).as_posix()
-        if path.suffix.lower() == ARCHIVE:
-            sources.append(Source(name, _members(path, name)))
-        elif not _is_hidden(name):
-            loose[name] = partial(_read_file, path)
-    result = [image for source in [Source("", loose), *sources] for image in _labelled(source)]
+    sources, tables, skipped = [Source("", loose)], [], []
+    is_folder = directory.is_dir()
+    for path in sorted(each for each in directory.rglob("*") if each.is_file()) if is_folder else [directory]:
+        name = path.relative_to(directory).as_posix() if is_folder else path.name
+        if is_hidden(name):
+            skipped.append(_hidden(name))
+        elif path.suffix.lower() == ARCHIVE:
+            sources.append(Source(name, _members(path, name, skipped)))
+        elif path.suffix.lower() == TABLE:
+            tables.append((path, name))
+        else:
+            loose[_slashes(name)] = partial(_read_file, path)
+    result, labels = _labelled(sources, skipped)
+    if tables:
+        from container.images import parquet_images  # noqa: PLC0415 - the server needs no tables
+
+        result += parquet_images.find(tables, target)
     if not result:
         raise UserError(
-            f"no image in {directory}: the data must be a zip or a folder of PNG or JPEG files, with a "
-            ".lst (index, label, path; separated by tabs) or one folder for each label"
+            f"no image in {directory}{_examples(skipped)}: the data must be a zip or a folder of {NAMES} "
+            "files, with a .lst (index, label, path; separated by tabs) or one folder for each label, or "
+            "Parquet files with a column of encoded images and one of labels"
         )
-    return sorted(result, key=lambda image: image.name)
+    return Found(sorted(result, key=lambda image: image.name), tuple(skipped), labels)
 
 
-def _labelled(source: Source) -> list[LabelledFile]:
-    lists = [path for path in source.files if path.lower().endswith(LIST)]
-    if lists:
-        return [image for path in lists for image in _listed(source, path)]
-    images = [path for path in source.files if path.lower().endswith(SUFFIXES)]
-    return [
-        LabelledFile(source.display_name(path), _folder(source, path), source.files[path]) for path in images
-    ]
+def _labelled(sources: Iterable[Source], skipped: list[SkippedFile]) -> tuple[list[LabelledFile], str]:
+    """Return the images that lists name, and of sources without a list those in folders."""
+    result, paths, readers = [], {}, {}
+    for source in sources:
+        lists = [path for path in source.files if path.lower().endswith(LIST)]
+        images = [image for path in lists for image in _listed(source, path)]
+        result += images
+        named = {image.name for image in images}
+        for path, reader in source.files.items():
+            name = source.display_name(path)
+            if not lists:
+                paths[name], readers[name] = PurePosixPath(path).parent.parts, reader
+            elif path not in lists and name not in named:
+                skipped.append(SkippedFile(name, NOT_LISTED, "no list names it"))
+    readable = {name for name, reader in readers.items() if _is_image(name, reader)}
+    if not readable:
+        skipped += [_other_format(name) for name in paths]
+        return result, ""
+    pictures = {
+        name: parts
+        for name, parts in paths.items()
+        if name in readable or name.lower().endswith(_OTHER_SUFFIXES)
+    }
+    level = folders.level(pictures)
+    above = {parts[:level] for parts in pictures.values()}
+    for name, parts in paths.items():
+        if len(parts) > level and parts[:level] in above:
+            read = readers[name] if name in readable else partial(_refuse, name)
+            result.append(LabelledFile(name, parts[level], read))
+        else:
+            skipped.append(_other_format(name))
+    return result, folders.described(pictures, level)
 
 
-def _folder(source: Source, path: str) -> str:
-    folder = PurePosixPath(path).parent.name
-    if not folder:
-        raise UserError(
-            f"{source.display_name(path)} has no label: put it into a folder named like its label, or add "
-            "a .lst (index, label, path; separated by tabs)"
-        )
-    return folder
+def _is_image(name: str, read: Read) -> bool:
+    """Return whether a file is an image by its name, or else by how it begins."""
+    if name.lower().endswith(SUFFIXES):
+        return True
+    try:
+        return _STARTS.match(read()) is not None
+    except ImageError:
+        return False
+
+
+def _hidden(name: str) -> SkippedFile:
+    return SkippedFile(name, HIDDEN, "it is a hidden file, or one that a system adds")
+
+
+def _other_format(name: str) -> SkippedFile:
+    return SkippedFile(name, OTHER_FORMAT, f"it is not a {NAMES}")
+
+
+def _examples(skipped: list[SkippedFile]) -> str:
+    return f" among {len(skipped)} files such as {skipped[-1].name}" if skipped else ""
+
+
+def _refuse(name: str) -> bytes:
+    raise ImageError(OTHER_FORMAT, _other_format(name).words)
 
 
 def _listed(source: Source, path: str) -> Iterable[LabelledFile]:
@@ -116,7 +193,7 @@ def _listed(source: Source, path: str) -> Iterable[LabelledFile]:
 def _resolve(
     source: Source, fields: list[str], folder: PurePosixPath, by_name: dict[str, list[str]], where: str
 ) -> LabelledFile:
-    _, label, path = fields
+    label, path = fields[1], _slashes(fields[2]).removeprefix("./")
     _check_inside(path, where)
     near = [each for each in ((folder / path).as_posix(), path) if each in source.files]
     candidates = near or [each for each in by_name[PurePosixPath(path).name] if each.endswith(f"/{path}")]
@@ -124,7 +201,7 @@ def _resolve(
         raise UserError(f"{where}: '{path}' may be {candidates[0]} or {candidates[1]}: write the whole path")
     name = source.display_name(candidates[0] if candidates else path)
     return LabelledFile(
-        name, _normalise_label(label), source.files[candidates[0]] if candidates else partial(_missing, where)
+        name, normalise_label(label), source.files[candidates[0]] if candidates else partial(_missing, where)
     )
 
 
@@ -135,13 +212,7 @@ def _index_by_name(source: Source) -> dict[str, list[str]]:
     return by_name
 
 
-def _normalise_label(label: str) -> str:
-    """Return a label without a zero fraction, since tools write whole numbers as 1.000000."""
-    whole, dot, rest = label.partition(".")
-    return whole if dot and whole.isdecimal() and rest.strip("0") == "" else label
-
-
-def _members(path: Path, name: str) -> dict[str, Read]:
+def _members(path: Path, name: str, skipped: list[SkippedFile]) -> dict[str, Read]:
     """Return a reader of each file of a zip by its path; refuse a path that leads outside, and links."""
     try:
         archive = zipfile.ZipFile(path)
@@ -157,39 +228,48 @@ def _members(path: Path, name: str) -> dict[str, Read]:
             raise UserError(f"{name} holds the link '{member.filename}': pack the file itself")
         if member.flag_bits & 1:
             raise UserError(f"{name} is encrypted: pack it without a password")
-        if not member.is_dir() and not _is_hidden(member.filename):
-            result[member.filename] = partial(_read_member, archive, member)
+        inside = PurePosixPath(_slashes(member.filename)).as_posix()
+        if _slashes(member.filename).endswith("/"):
+            continue
+        if is_hidden(inside):
+            skipped.append(_hidden(f"{name}/{inside}"))
+        elif inside in result:
+            raise UserError(f"{name} holds two files named '{inside}': give each its own name")
+        elif inside.lower().endswith((ARCHIVE, TABLE)):
+            raise UserError(f"{name} holds '{inside}', and files in it are not read: put it beside the zip")
+        else:
+            result[inside] = partial(_read_member, archive, member)
     return result
 
 
 def _check_inside(path: str, where: str) -> None:
-    parts = PurePosixPath(path.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+    parts = PurePosixPath(_slashes(path))
+    if parts.is_absolute() or ".." in parts.parts or ":" in "".join(parts.parts[:1]):
         raise UserError(f"{where}: '{path}' points outside: paths must be relative, without ..")
 
 
-def _is_hidden(path: str) -> bool:
-    """Return whether a path is a hidden file or one that macOS adds: .DS_Store, __MACOSX/."""
-    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(path).parts)
+def is_hidden(path: str) -> bool:
+    """Return whether a file is hidden, in a hidden folder, or one that a system adds: Thumbs.db."""
+    *above, name = PurePosixPath(_slashes(path)).parts or ("",)
+    return any(part.startswith((".", "__MACOSX")) for part in (*above, name)) or name.lower() in _SYSTEM
+
+
+def _slashes(path: str) -> str:
+    """Return a path as Windows may have written it, with slashes."""
+    return path.replace("\\", "/")
 
 
 def _read_file(path: Path) -> bytes:
     with path.open("rb") as file:
-        return _check_size(file.read(MAX_BYTES + 1))
+        return read_bounded(file)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as file:
-            return _check_size(file.read(MAX_BYTES + 1))
+            return read_bounded(file)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
         raise ImageError("corrupt", f"it cannot be unpacked: {error}") from error
-
-
-def _check_size(content: bytes) -> bytes:
-    if len(content) > MAX_BYTES:
-        raise ImageError("too-large", f"its file has more than {MAX_BYTES} bytes")
-    return content
 
 
 def _missing(where: str) -> bytes:

@@ -1,8 +1,11 @@
 """Image requests, from a body to decoded images and their statistics.
 
-image/png, image/jpeg     one image; application/x-image does not name the image's format
+image/png, image/jpeg, image/webp, image/bmp, image/tiff, image/gif
+                          one image, of which the first frame is read whatever of these formats it has;
+                          application/x-image does not name the format
 application/json          {"instances": [{"b64": "…"}, …]}, a list of such objects, or one object; a plain
-                          text instead of an object is read as base64 too
+                          text instead of an object is read as base64 too. Base64 may be wrapped, URL-safe,
+                          without padding, or a data URL: data:image/png;base64,…
 
 The server predicts these images, and the model monitor measures the ones that an endpoint has captured.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +32,12 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/jpg", "application/x-image")
+IMAGE_TYPES = (
+    *(f"image/{name}" for name in ("png", "jpeg", "jpg", "webp", "bmp", "tiff", "gif")),
+    "application/x-image",
+)
+_DATA_URL = re.compile(r"\Adata:[^,]*;base64,", re.IGNORECASE)
+_FROM_WRAPPED_AND_URL_SAFE = str.maketrans("-_", "+/", " \t\r\n")
 MAX_IMAGES = 100  # of a request: a full body of small images would take minutes
 # An image with too many pixels is too large, however few bytes it has.
 STATUS = {"too-many-pixels": 413}
@@ -105,5 +114,9 @@ def _from_base64(row: Any, number: int) -> bytes:
         raise RequestError(400, "no-picture", message, number)
     try:
         return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        plain = _DATA_URL.sub("", text.lstrip(), count=1).translate(_FROM_WRAPPED_AND_URL_SAFE)
+    try:
+        return base64.b64decode(plain if "=" in plain else plain + "=" * (-len(plain) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise RequestError(400, "not-base64", f"picture {number} is not base64", number) from None

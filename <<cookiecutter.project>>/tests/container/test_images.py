@@ -24,7 +24,15 @@ from container import model_artifact, models
 from container.data.schema import IMAGE, Schema
 from container.data.split import SplitSettings
 from container.evaluation import command as evaluate
-from container.images import CONFIDENCE, STATISTICS, dataset, decode, image_statistics, sources
+from container.images import (
+    CONFIDENCE,
+    STATISTICS,
+    dataset,
+    decode,
+    image_statistics,
+    labelled_file,
+    sources,
+)
 from container.images.decode import ImageError
 from container.images.prepare import Settings, prepare, run
 from container.monitor import command
@@ -68,7 +76,7 @@ def report(out: Path) -> dict[str, Any]:
 
 def shown(out: Path, split: str) -> set[bytes]:
     """Return what the images of a split show."""
-    files = sources.find(out / split)
+    files = sources.find(out / split).files
     return {decode.digest(decode.decode(file.read())) for file in files}
 
 
@@ -184,13 +192,13 @@ def test_too_many_that_are_left_out_are_refused(tmp_path: Path, body: bytes | No
 def test_a_list_finds_its_pictures(tmp_path: Path, listed: str, place: str) -> None:
     """Lists stand beside the images, above them or elsewhere, and name more or less of their path."""
     packed(tmp_path / "in.zip", {"in/a.png": b"A", place: f"7\t1.000000\t{listed}\n".encode()})
-    (found,) = sources.find(tmp_path)
+    (found,) = sources.find(tmp_path).files
     assert (found.name, found.label, found.read()) == ("in.zip/in/a.png", "1", b"A")
 
 
 def test_a_picture_that_is_listed_and_not_there_is_told(tmp_path: Path) -> None:
     packed(tmp_path / "in.zip", {"a.png": b"A", "p.lst": b"0\t1\tb.png\n"})
-    (found,) = sources.find(tmp_path)
+    (found,) = sources.find(tmp_path).files
     with pytest.raises(ImageError, match=r"in.zip/p.lst: line 1 names it, and it is not there"):
         found.read()
 
@@ -234,10 +242,10 @@ def test_a_file_that_unpacks_to_too_much_is_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more of it is unpacked than one byte beyond the bound."""
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    monkeypatch.setattr(labelled_file, "MAX_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/zeros.png", bytes(1001))
-    (found,) = sources.find(tmp_path)
+    (found,) = sources.find(tmp_path).files
     with pytest.raises(ImageError, match="more than 1000 bytes"):
         found.read()
 
@@ -247,7 +255,7 @@ def test_a_damaged_archive_is_refused_and_a_damaged_member_left_out(tmp_path: Pa
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/a.png", b"0123456789" * 10)
     path.write_bytes(path.read_bytes().replace(b"0123456789", b"9876543210", 1))
-    (found,) = sources.find(tmp_path)
+    (found,) = sources.find(tmp_path).files
     with pytest.raises(ImageError, match="cannot be unpacked"):
         found.read()
     path.write_bytes(b"PK no zip")

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -33,7 +34,7 @@ def test_a_zip_preserves_the_images() -> None:
 
 @pytest.mark.parametrize(
     ("names", "message"),
-    [(["in/a.png"], ""), (["a.png", "x/a.png"], ""), (["x/a.png", "y/a.png"], "2 files")],
+    [(["in/a.png"], ""), (["a.png", "x/a.png"], ""), (["x/a.png", "y/a.png"], "x/a.png or y/a.png")],
 )
 def test_a_list_may_omit_folders(tmp_path: Path, names: list[str], message: str) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
@@ -54,25 +55,49 @@ def test_a_request_has_the_images_from_start_to_stop() -> None:
 
 
 def test_a_folder_is_packed_and_a_zip_is_unchanged(tmp_path: Path) -> None:
-    for name in ("a/1.png", "b/2.JPG", "list.lst", "notes.txt"):
+    """`prepare` counts the files that it cannot read; hidden ones are counted here."""
+    names = ("a/1.png", "b/2.JPG", "bird/3.heic", "list.lst", "notes.txt")
+    for name in (*names, "a/._1.png", ".ipynb_checkpoints/1.png", "Thumbs.db", "d/4.parquet"):
         (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shop" / name).write_bytes(name.encode())
     (tmp_path / "made").mkdir()
-    packed = pictures.data_file(tmp_path / "shop", tmp_path / "made")
+    (table, packed), note = pictures.data_files(tmp_path / "shop", tmp_path / "made")
+    assert note == "6 files are uploaded, and 3 hidden ones are not."
+    assert table == tmp_path / "shop" / "d" / "4.parquet"
     with zipfile.ZipFile(packed) as archive:
-        assert archive.namelist() == ["a/1.png", "b/2.JPG", "list.lst"]
+        assert tuple(archive.namelist()) == names
         assert archive.read("a/1.png") == b"a/1.png"
     once = packed.read_bytes()
-    assert pictures.data_file(tmp_path / "shop", tmp_path / "made").read_bytes() == once
-    assert pictures.data_file(packed, tmp_path / "other") == packed
+    assert pictures.data_files(tmp_path / "shop", tmp_path / "made")[0][1].read_bytes() == once
+    for path in (packed, table):
+        assert pictures.data_files(path, tmp_path / "other") == ((path,), "")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "dog").symlink_to(folder / "cat"), "dog is a link to a folder"),
+        (lambda folder: (folder / "gone.png").symlink_to(folder / "nothing"), "or to nothing"),
+        (lambda folder: [(folder / at / "0.parquet").touch() for at in ("cat", "train")], "of the same name"),
+    ],
+)
+def test_a_folder_of_which_files_would_vanish_is_refused(
+    tmp_path: Path, change: Callable[[Path], object], message: str
+) -> None:
+    for name in ("cat", "train"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "cat" / "1.png").touch()
+    change(tmp_path)
+    with pytest.raises(LocalError, match=message):
+        pictures.data_files(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "table.csv"])
 def test_a_file_or_folder_without_images_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "table.csv").touch()
-    with pytest.raises(LocalError, match=f"{name} is neither a zip nor a folder"):
-        pictures.data_file(tmp_path / name, tmp_path / "made")
+    with pytest.raises(LocalError, match=f"{name} is neither a zip or Parquet file"):
+        pictures.data_files(tmp_path / name, tmp_path / "made")
 
 
 def test_scenarios_change_images_as_they_describe() -> None:

@@ -46,11 +46,15 @@ def test_takes_tables_with_content(objects: list[dict[str, Any]], files: list[st
     assert listed(objects)["Files"] == files
 
 
-def test_takes_images_for_an_image_model() -> None:
-    """Zips, lists and images are the data then, and tables are left out."""
-    names = ["a.zip", "b/c.PNG", "d.jpg", "e.jpeg", "f.lst", "g.csv", "h.txt", "i.png.bak"]
-    found = listed([an_object(f"raw/{name}") for name in names], workload="image")
-    assert found["Files"] == names[:5]
+def test_takes_every_file_for_an_image_model() -> None:
+    """The container names the files that it cannot read, empty ones too; a folder is not a file."""
+    names = ["a.zip", "b/c.PNG", "d.webp", "e.parquet", "f.lst", "bird/g.heic", "h.txt"]
+    objects = [an_object(f"raw/{name}") for name in names]
+    found = listed(
+        [*objects, an_object("raw/empty.png", size=0), an_object("raw/cat/", size=0)], workload="image"
+    )
+    assert found["Files"] == [*names, "empty.png"]
+    assert found["Newest"]["Key"] == "raw/f.lst"
 
 
 def test_takes_the_configured_interval_only() -> None:

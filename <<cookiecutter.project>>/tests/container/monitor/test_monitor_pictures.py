@@ -38,9 +38,9 @@ def drawn(random: np.random.Generator) -> Image.Image:
     return Image.fromarray(coarse).resize((24, 24), Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image) -> bytes:
+def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
     body = io.BytesIO()
-    image.save(body, "PNG")
+    image.save(body, kind)
     return body.getvalue()
 
 
@@ -64,13 +64,15 @@ def answer(form: str, *sure: float) -> dict[str, str]:
 
 
 def captured(images: list[Image.Image], sure: list[float]) -> str:
-    """Write captured requests: PNG as base64, and every third one as JSON with base64."""
+    """Write captured requests: TIFF and PNG as base64, and every third one as JSON with a data URL."""
     lines = []
     for number, image in enumerate(images):
-        text = base64.b64encode(encoded(image)).decode()
-        asked = side(text, "BASE64", "image/png")
+        kind = ("PNG", "TIFF")[number % 2]
+        text = base64.b64encode(encoded(image, kind)).decode()
+        asked = side(text, "BASE64", f"image/{kind.lower()}")
         if not number % 3:
-            asked = side(json.dumps({"instances": [{"b64": text}]}), "JSON", "application/json")
+            url = f"data:image/png;base64,{text}"
+            asked = side(json.dumps({"instances": [{"b64": url}]}), "JSON", "application/json")
         lines.append(record(number, asked, answer(FORMS[number % len(FORMS)], sure[number])))
     none = side("bm8gcGljdHVyZQ==", "BASE64", "image/png")
     return "\n".join([*lines, record(COUNT, none, answer(JSON, 1.0)), ""])

@@ -99,6 +99,7 @@ def endpoint(model: tuple[models.Model, Path]) -> Iterator[Server]:
         ("image/jpeg", "JPEG"),
         ("application/x-image", "PNG"),
         ("application/x-image", "JPEG"),
+        *((f"image/{name.lower()}", name) for name in ("WEBP", "BMP", "TIFF", "GIF")),
     ],
 )
 def test_a_picture_is_answered_as_the_model_itself_would(
@@ -134,7 +135,14 @@ def test_json_holds_one_picture_or_many(endpoint: Server) -> None:
     texts = [base64.b64encode(body).decode() for body in bodies]
     alone = [endpoint.predict(body, "image/png").json["predictions"][0] for body in bodies]
     wrapped: list[Any] = [{"b64": text} for text in texts]
-    for document in ({"instances": wrapped}, wrapped, texts, {"instances": texts}):
+    url_safe = [base64.urlsafe_b64encode(body).decode().rstrip("=") for body in bodies]
+    lines = [base64.encodebytes(body).decode().replace("\n", "\r\n") for body in bodies]
+    urls = [f"data:image/png;{more}base64,{text}" for more in ("", "name=a.png;") for text in texts]
+    assert any("-" in text or "_" in text for text in url_safe)
+    for document in (
+        *({"instances": wrapped}, wrapped, texts, {"instances": texts}),
+        *(url_safe, lines, urls[:2], [{"b64": text} for text in urls[2:]]),
+    ):
         assert endpoint.predict(json.dumps(document), "application/json").json["predictions"] == alone
     for one in (wrapped[0], texts[0]):
         assert endpoint.predict(json.dumps(one), "application/json").json["predictions"] == alone[:1]
@@ -173,6 +181,11 @@ PNG = encoded(drawn(0, 0))
         (b"[1]", "application/json", "", 400, "no-picture"),
         (b'[{"b64": 1}]', "application/json", "", 400, "no-picture"),
         (b'["?"]', "application/json", "", 400, "not-base64"),
+        (b'["YWJ"]', "application/json", "", 400, "picture-corrupt"),
+        (b'["YWJjZ"]', "application/json", "", 400, "not-base64"),
+        (b'["YWI=="]', "application/json", "", 400, "not-base64"),
+        (b'["data:image/png,YWJj"]', "application/json", "", 400, "not-base64"),
+        (b'["data:image/png;base64,"]', "application/json", "", 400, "picture-empty"),
         (b'["YWJj"]', "application/json", "", 400, "picture-corrupt"),
         (json.dumps(["YWJj"] * 101).encode(), "application/json", "", 413, "too-many-pictures"),
     ],
