@@ -146,15 +146,15 @@ def _read(prepared: Path) -> tuple[pd.DataFrame, pd.Series[Any]]:
 def main() -> int:
     """Compare on every table, print the scores, and return 1 where the product's model falls short."""
     began = time.perf_counter()
+    console, results = Console(width=120), []
     with ProcessPoolExecutor() as pool:
         waiting = [
             pool.submit(compare, metric, task, table) for metric, task, tables in GROUPS for table in tables
         ]
-        results = [each.result() for each in waiting]
+        for each in waiting:
+            results.append(each.result())
+            console.print(_line(results[-1]), highlight=False, markup=False)
     compared = [result for result in results if not result.fault]
-    console = Console(width=120)
-    for result in results:
-        console.print(_line(result), highlight=False, markup=False)
     mean = statistics.fmean(statistics.fmean(result.differences) for result in compared)
     worse = [result for result in compared if statistics.median(result.differences) < -MAX_LOSS]
     seconds = time.perf_counter() - began

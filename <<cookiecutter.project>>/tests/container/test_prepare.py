@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from container.data import value_counts
+from container.data import identifiers, value_counts
 from container.data.schema import Schema
 from container.data.split import SplitSettings
 from container.prepare import Settings, prepare
@@ -196,13 +196,13 @@ def test_columns_are_told_apart(tmp_path: Path) -> None:
         "flag": "categorical",
         "day": "date",
         "city": "categorical",
-        "code": "categorical",
     }
     assert {left["column"]: left["reason"] for left in report_of(out)["left_out"]} == {
         "": "it has no name",
         "name": "it is text that differs in every row",
         "one": "it has one value",
         "none": "every value is missing",
+        "code": identifiers.NUMBERING,
     }
     city = next(feature for feature in schema_of(out).features if feature.name == "city")
     assert city.other
