@@ -25,12 +25,16 @@ OPTIONS = {
     ("workload", "image"): (
         "container/images/dataset.py",
         "container/images/decode.py",
+        "container/images/folders.py",
         "container/images/hog.py",
         "container/images/image_statistics.py",
         "container/images/inspection.py",
+        "container/images/labelled_file.py",
+        "container/images/parquet_images.py",
         "container/images/prepare.py",
         "container/images/shards.py",
         "container/images/sources.py",
+        "container/images/tags.py",
         "container/inference/hog_svm.py",
         "container/models/image/_convolutions.py",
         "container/models/image/convolutional_network.py",
@@ -41,7 +45,9 @@ OPTIONS = {
         "tests/container/serving/test_serving_pictures.py",
         "tests/container/test_convolutions.py",
         "tests/container/test_image_models.py",
+        "tests/container/test_image_sources.py",
         "tests/container/test_images.py",
+        "tests/local/test_pictures.py",
     ),
 }
 

@@ -81,7 +81,7 @@ def load(directory: Path) -> ModelArtifact:
         UserError: a file is missing or damaged, or this container does not have the model.
     """
     schema = Schema.read(directory / SCHEMA)
-    description = _read_description(directory / MODEL)
+    description = read_description(directory / MODEL)
     name = models.resolve(str(description["model"]), schema.workload)
     size = schema.width, len(schema.target.classes or (0,))
     if framework(directory) == TENSORFLOW:
@@ -102,14 +102,19 @@ def build_untrained(directory: Path, schema: Schema) -> Model:
     Raises:
         UserError: model.json is missing or damaged, or this container does not have the model.
     """
-    description = _read_description(directory / MODEL)
+    description = read_description(directory / MODEL)
     name = models.resolve(description["model"], schema.workload)
     chosen = models.module(name, schema.workload)
     values = models.rename_hyperparameters(name, chosen.Hyperparameters, description["hyperparameters"])
     return chosen.create(schema, chosen.Hyperparameters(**values), description["seed"])
 
 
-def _read_description(path: Path) -> dict[str, Any]:
+def read_description(path: Path) -> dict[str, Any]:
+    """Return the content of model.json.
+
+    Raises:
+        UserError: it is missing or damaged, or of another version.
+    """
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
         version, _ = content["version"], content["model"]

@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from container import deprecated_names, model_artifact, models
+from container import deprecated_names, learned_rows, model_artifact, models
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
 from container.data.schema import Schema
+from container.evaluation import learning_curve
 from container.inference import compiled_model, litert
 from container.inference.compiled_model import UnsupportedModelError
 from container.inference.native import serialization
-from container.models import DistributedModel, Model, Module
+from container.models import DistributedModel, Model, Module, RefittableModel
 from container.runtime import failure, process_group
 from container.runtime.errors import UserError
 from container.runtime.log import log
@@ -69,8 +72,12 @@ def main() -> None:
         "model": job.name,
         "hyperparameters": asdict(job.hyperparameters),
         "seed": job.seed,
+        "refit": False,
+        "learned_rows": len(train.target),
     }
-    scores = _save(model, schema, validation, description)
+    if job.refit and group.size == 1 and isinstance(model, RefittableModel):
+        description |= _refit(model, schema, train, validation)
+    scores = _save(model, schema, train, validation, description)
     for metric, value in scores.items():
         print(f"validation_{metric}={value!r};", flush=True)  # noqa: T201 - MetricDefinitions read these lines
     log("trained", model=job.name)
@@ -78,8 +85,8 @@ def main() -> None:
 
 def _read_job(texts: dict[str, str], workload: str) -> _Job:
     texts = texts.copy()
-    given, seed = texts.pop("model", DEFAULT_MODEL), _seed(texts.pop("seed", "0"))
-    refit = _refit(texts.pop("refit", "true"))
+    given, seed = texts.pop("model", DEFAULT_MODEL), _parse_seed(texts.pop("seed", "0"))
+    refit = _parse_refit(texts.pop("refit", "true"))
     name = models.resolve(given, workload)
     module = models.module(name, workload)
     renamed = models.rename_hyperparameters(name, module.Hyperparameters, texts)
@@ -108,19 +115,42 @@ def _check_instances(job: _Job, resources: ResourceConfig) -> None:
 
 def _fit(model: Model, train: Dataset, validation: Dataset, group: ProcessGroup) -> None:
     held_out = (validation.features, validation.target)
-    try:
+    with _errors_of_settings():
         if group.size > 1 and isinstance(model, DistributedModel):
             model.fit_distributed(group, train.features, train.target, held_out)
         else:
             model.fit(train.features, train.target, held_out)
+
+
+def _refit(model: RefittableModel, schema: Schema, train: Dataset, validation: Dataset) -> dict[str, Any]:
+    """Fit the model again, to the rows of both splits; return its entries of model.json.
+
+    Among them are the scores of the model before: afterwards no row is left that it has not learned from.
+    """
+    scores = learning_curve.score(model, schema, train, validation)
+    features = np.concatenate([train.features, validation.features])
+    target = np.concatenate([train.target, validation.target])
+    with _errors_of_settings():
+        found = model.refit(features, target)
+    log("refitted", rows=len(target), **found)
+    return {**found, **scores, "refit": True, "learned_rows": len(target)}
+
+
+@contextmanager
+def _errors_of_settings() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise UserError(f"the model cannot learn with these settings: {error}") from error
 
 
-def _save(model: Model, schema: Schema, validation: Dataset, description: dict[str, Any]) -> dict[str, float]:
-    """Write the artifact and return the scores of the model that was read back, on the validation rows.
+def _save(
+    model: Model, schema: Schema, train: Dataset, validation: Dataset, description: dict[str, Any]
+) -> dict[str, float]:
+    """Write the artifact and return the scores on the validation rows.
 
-    The files are written to a temporary directory first: a job that is stopped leaves no incomplete model.
+    A description of a refit model has them; else they are those of the model that was read back. The files
+    are written to a temporary directory first: a job that is stopped leaves no incomplete model.
     """
     directory = ContainerPaths.current().model
     directory.mkdir(parents=True, exist_ok=True)
@@ -130,8 +160,11 @@ def _save(model: Model, schema: Schema, validation: Dataset, description: dict[s
         schema.write(temporary / model_artifact.SCHEMA)
         saved = type(model).load(temporary, schema)
         predicted = saved.predict(validation.features)
-        scores = metrics.scores(validation.target, predicted, schema.target)
+        scores: dict[str, float] = description.get("validation") or metrics.scores(
+            validation.target, predicted, schema.target
+        )
         description = description | _write_serving_form(saved, temporary, validation.features, predicted)
+        learned_rows.write(temporary, (train, validation))
         content = json.dumps({**description, "validation": scores}, indent=1)
         (temporary / model_artifact.MODEL).write_text(content + "\n", encoding="utf-8")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the model is complete: all its files move
@@ -174,13 +207,13 @@ def _write_compiled(model: Model, directory: Path, features: FloatArray, predict
     return library.compiler
 
 
-def _refit(text: str) -> bool:
+def _parse_refit(text: str) -> bool:
     if text not in {"true", "false"}:
         raise UserError(f"hyperparameter 'refit' is '{text}', and must be true or false")
     return text == "true"
 
 
-def _seed(text: str) -> int:
+def _parse_seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**32:
         raise UserError(f"hyperparameter 'seed' is '{text}', and must be a whole number below 4294967296")
     return int(text)

@@ -45,6 +45,17 @@ def find(cloud: Cloud, pipeline: str) -> Pending | None:
     return None
 
 
+def describe_model(cloud: Cloud, execution_id: str) -> str:
+    """Return the description of the model package that an execution registered; empty where there is none."""
+    sagemaker = cloud.client("sagemaker")
+    newest = sagemaker.list_model_packages(SortBy="CreationTime", SortOrder="Descending")
+    for one in newest["ModelPackageSummaryList"]:
+        found = sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"])
+        if found.get("CustomerMetadataProperties", {}).get("PipelineExecutionId") == execution_id:
+            return str(found.get("ModelPackageDescription", ""))
+    return ""
+
+
 def answer(cloud: Cloud, pending: Pending, status: str, summary: str) -> None:
     """Answer as Approved or Rejected; raise LocalError when it was answered in the meantime."""
     try:

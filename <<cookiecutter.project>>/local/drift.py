@@ -33,6 +33,7 @@ DECISION_SECONDS = 60.0
 PERIODS = 3  # of the alarm, until it has seen what was published
 SLACK_SECONDS = 10.0
 MODEL_MONITOR = "model-monitor"
+UNUSABLE = ": unusable_"  # in a violation that raises no alarm of drift, and starts no retraining
 ANALYSED = ("Completed", "CompletedWithViolations")
 HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 
@@ -109,7 +110,7 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
     since = run.run_stage(delivery, "Traffic", lambda one: send_requests(one, drifted.traffic))
     analysed = datetime.now(UTC)
     delivery.violations = run.run_stage(delivery, "Monitor", lambda one: run_monitor(one, since))
-    if not delivery.violations:
+    if all(UNUSABLE in each for each in delivery.violations):
         return
     run.run_stage(delivery, "Alarm", await_alarm)
     decision = run.run_stage(delivery, "Governor", lambda one: await_decision(one, analysed))

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - its name there
 
+from local import approval
 from local.stacks import failure_reason, find_stack
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def _action_record(cloud: Cloud, action: dict[str, Any]) -> Record:
     status = ACTION_STATUS[action["status"]]
     name, began = action["actionName"], action["startTime"]
     if status == "InProgress":
-        return Record(name, status, _since(began), *_asked(action))
+        return Record(name, status, _since(began), *_asked(cloud, action))
     seconds = (action["lastUpdateTime"] - began).total_seconds()
     result = action.get("output", {}).get("executionResult", {})
     reason = result.get("errorDetails", {}).get("message", "") if status == "Failed" else ""
@@ -215,11 +216,14 @@ def _said_by_hook(cloud: Cloud, function: str, since: datetime) -> str:
     return str(results[-1].get("Reason", "")) if results else ""
 
 
-def _asked(action: dict[str, Any]) -> tuple[str, ...]:
+def _asked(cloud: Cloud, action: dict[str, Any]) -> tuple[str, ...]:
+    """Read what a person is asked, with what is known of the model."""
     if action["input"]["actionTypeId"]["category"] != "Approval":
         return ()
     asked = action["input"].get("resolvedConfiguration", {}).get("CustomData", "")
-    return (f"{asked} 'python -m local approve' or 'reject' answers.".strip(),)
+    known = approval.describe_model(cloud, action["pipelineExecutionId"])
+    said = (asked, known and f"Its evaluation: {known}", "'python -m local approve' or 'reject' answers.")
+    return (" ".join(filter(None, said)),)
 
 
 def _build_log(action: dict[str, Any]) -> str:

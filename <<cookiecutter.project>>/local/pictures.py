@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 from localcloud.files import named
 from PIL import Image, ImageDraw, ImageFilter
 
-from container.images import decode, sources
-from container.images.decode import NAMES, ImageError
 from container.runtime.errors import UserError
 from local.prediction import Table
 from local.project import LocalError
@@ -61,10 +59,13 @@ def read(content: bytes) -> Pictures:
 
 def read_file(path: Path, target: str = "") -> Pictures:
     """Read an image, or the labelled images of a zip or a Parquet file, as `prepare` reads them."""
+    from container.images.decode import ImageError  # noqa: PLC0415 - a project of tables does not have it
+    from container.images.sources import find  # noqa: PLC0415 - a project of tables does not have it
+
     try:
         if path.suffix.lower() not in {ARCHIVE, TABLE}:
             return Pictures((COLUMN,), ((base64.b64encode(path.read_bytes()).decode(),),), None)
-        files = sources.find(path, target).files
+        files = find(path, target).files
         rows = tuple((base64.b64encode(file.read()).decode(),) for file in files)
     except (OSError, UserError, ImageError) as error:
         raise LocalError(f"{path} can't be read as a picture, or as labelled ones: {error}.") from None
@@ -76,13 +77,16 @@ def data_files(path: Path, folder: Path) -> tuple[tuple[Path, ...], str]:
 
     They are a zip or a Parquet file, or the Parquet files of a folder and a new zip of its other files.
     """
+    from container.images.decode import NAMES  # noqa: PLC0415 - a project of tables does not have it
+    from container.images.sources import is_hidden  # noqa: PLC0415 - a project of tables does not have it
+
     if path.is_file() and path.suffix.lower() in {ARCHIVE, TABLE}:
         return (path,), ""
     everything = sorted(path.rglob("*")) if path.is_dir() else []
     if linked := [each for each in everything if each.is_symlink() and not each.is_file()]:
         raise LocalError(f"{linked[0]} is a link to a folder, or to nothing: copy the pictures themselves.")
     found = [each for each in everything if each.is_file()]
-    chosen = [each for each in found if not sources.is_hidden(each.relative_to(path).as_posix())]
+    chosen = [each for each in found if not is_hidden(each.relative_to(path).as_posix())]
     if not chosen:
         raise LocalError(
             f"{path} is neither a zip or Parquet file of pictures nor a folder of {NAMES} files, with a .lst "
@@ -138,9 +142,11 @@ def _colour(chance: Random) -> tuple[int, int, int]:
 
 
 def _changed(cells: tuple[str, ...], change: Callable[[Image.Image], Image.Image]) -> tuple[str, ...]:
+    from container.images.decode import decode  # noqa: PLC0415 - a project of tables does not have it
+
     changed = []
     for cell in cells:
         sink = io.BytesIO()
-        change(decode.decode(base64.b64decode(cell))).save(sink, "PNG")
+        change(decode(base64.b64decode(cell))).save(sink, "PNG")
         changed.append(base64.b64encode(sink.getvalue()).decode())
     return tuple(changed)

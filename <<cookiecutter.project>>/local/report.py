@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 STAGES = ("dev", "prd")
-UNKNOWN: dict[str, Any] = {"importances": {}, "learning_curve": []}
+# What the evaluation wrote into intervals.json, by its name here.
+UNCERTAINTY = {"rows": "rows", "classes": "classes", "intervals": "metrics", "differences": "differences"}
+UNKNOWN: dict[str, Any] = {
+    "importances": {},
+    "learning_curve": [],
+    **{name: {} for name in UNCERTAINTY},
+    "warnings": [],
+}
 NOTHING: dict[str, Any] = {"metrics": {}, "evaluation": UNKNOWN, "deployments": [], "predictions": 0}
 
 
@@ -134,7 +141,13 @@ def _promoted_evaluation(delivery: Delivery) -> dict[str, Any]:
     methods = explained.get("explanations", {}).get("permutation_importance", {})
     importances: dict[str, float] = next((found["global_importances"] for found in methods.values()), {})
     curve = history.beside_model(delivery.cloud, model, "learning_curve")
-    return {"importances": importances, "learning_curve": curve.get("points", [])}
+    known = history.beside_model(delivery.cloud, model, "intervals")
+    return {
+        "importances": importances,
+        "learning_curve": curve.get("points", []),
+        **{name: known.get(theirs, {}) for name, theirs in UNCERTAINTY.items()},
+        "warnings": known.get("warnings", []),
+    }
 
 
 def _predictions(delivery: Delivery) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.live import Live
@@ -55,12 +55,20 @@ def loop(analysis: str, violations: list[str], decisions: list[dict[str, str]]) 
     return Group(*said, *found, *decided)
 
 
-def scores(metrics: Mapping[str, float]) -> RenderableType:
-    """Draw metrics by name."""
+def scores(metrics: Mapping[str, float], intervals: Mapping[str, Any] | None = None) -> RenderableType:
+    """Draw metrics by name, with their intervals where these are known."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in metrics.items():
-        table.add_row(name, f"{value:,.6g}")
+        ends = (intervals or {}).get(name)
+        table.add_row(
+            name, f"{value:,.6g}", f"95 %: {ends['low']:,.4g} to {ends['high']:,.4g}" if ends else ""
+        )
     return table
+
+
+def warnings(found: list[str]) -> RenderableType:
+    """Say what makes the metrics uncertain, or suspicious."""
+    return Group(*(Text(f"warning: {each}", "yellow") for each in found))
 
 
 def importances(found: Mapping[str, float]) -> RenderableType:

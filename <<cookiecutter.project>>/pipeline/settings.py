@@ -231,6 +231,7 @@ class Monitor:
     )
     drift_threshold: float = entry(number(0, 1), default=0.1, parameter="DriftThreshold")
     minimum_records: int = entry(integer(1, 10**9), default=500, parameter="MinimumRecords")
+    max_unusable: float = entry(number(0, 1), default=0.05, parameter="MaxUnusable")
     features: Sequence[str] = entry(watched_features(), default=(), parameter="WatchedFeatures")
     ground_truth_prefix: str = entry(
         text(

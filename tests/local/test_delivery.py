@@ -124,12 +124,22 @@ def test_a_failure_of_the_build_is_reported_with_its_own_message(
 
 
 def test_an_approval_is_requested_and_answered(begin: Callable[..., Any]) -> None:
-    """A pending approval shows how to answer it; a rejection ends the run with its summary."""
+    """A pending approval shows the model's description and how to answer; a rejection ends the run."""
     one = begin(approve=False)
     thread = in_background(one)
     until(lambda: waiting(one))
+    sagemaker = one.cloud.client("sagemaker")
+    sagemaker.create_model_package_group(ModelPackageGroupName="stand-in")
+    for execution, text in ((one.execution_id, "rmse 1. Warning: few rows."), ("another", "rmse 2.")):
+        sagemaker.create_model_package(
+            ModelPackageGroupName="stand-in",
+            ModelPackageDescription=text,
+            CustomerMetadataProperties={"PipelineExecutionId": execution},
+        )
     asked = next(record for record in one.records() if record.name == "Ask")
-    assert "python -m local approve" in asked.reason
+    assert asked.reason.endswith(
+        "Its evaluation: rmse 1. Warning: few rows. 'python -m local approve' or 'reject' answers."
+    )
     shown = next(fact for fact in status.overview(one.cloud) if fact.kind == "pipeline")
     assert shown.state == f"InProgress; Ask of stage Ask waits, execution {one.execution_id}"
     approval.reply(one.cloud, one.pipeline, "Rejected", "not good enough")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import random
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +84,7 @@ def analyse(cloud: Any, definition: str, project: str, instances: int) -> str:
         "InstanceType": "ml.m5.large",
         "KmsKeyArn": "arn:aws:kms:eu-central-1:000000000000:key/1",
         "MaxRuntimeInSeconds": "60",
+        "MaxUnusable": "0.05",
         "MetricNamespace": "drift",
         "MinimumRecords": "100",
         "NotificationTopicArn": cloud.sns.create_topic(Name=project)["TopicArn"],
@@ -143,3 +147,34 @@ def test_two_instances_and_a_merge_give_the_results_of_one_instance(
     for found in (one, two):
         sort_sketch(found["statistics.json"])
     assert json.dumps(one).replace(*projects) == json.dumps(two)
+
+
+def test_captured_data_that_cannot_be_read_is_reported_and_is_not_drift(
+    container_cloud: Any, local_folder: Path
+) -> None:
+    """Its share is a metric for people; the metric that starts retraining stays 0."""
+    put_baseline(container_cloud)
+    project = container_cloud.unique("m")[:13]
+    content = capture_of(rows(200, 0.0, seed=1)) + "{\n" * 100
+    container_cloud.put(f"capture/{project}-prd-2/AllTraffic/{HOUR}/0.jsonl", content)
+    definition = (local_folder.parent / "stacks" / "monitor.asl.json").read_text(encoding="utf-8")
+    found = results(container_cloud, analyse(container_cloud, definition, project, 1))
+    (violation,) = found["constraint_violations.json"]["violations"]
+    assert violation["constraint_check_type"] == "unusable_records_check"
+    now = datetime.now(UTC)
+    published = {
+        name: container_cloud.cloudwatch.get_metric_statistics(
+            Namespace="drift",
+            MetricName=name,
+            Dimensions=[
+                {"Name": "Endpoint", "Value": "watched-prd-2"},
+                {"Name": "MonitoringSchedule", "Value": f"{project}-monitor"},
+            ],
+            StartTime=now - timedelta(hours=1),
+            EndTime=now + timedelta(hours=1),
+            Period=7200,
+            Statistics=["Maximum"],
+        )["Datapoints"][0]["Maximum"]
+        for name in ("unusable_records_share", "constraint_violations")
+    }
+    assert published == {"unusable_records_share": pytest.approx(1 / 3), "constraint_violations": 0}

@@ -87,12 +87,16 @@ IMAGES = {
         for name in (
             "dataset",
             "decode",
+            "folders",
             "hog",
             "image_statistics",
             "inspection",
+            "labelled_file",
+            "parquet_images",
             "prepare",
             "shards",
             "sources",
+            "tags",
         )
     ),
     "container/inference/hog_svm.py",
@@ -105,7 +109,9 @@ IMAGES = {
     "tests/container/serving/test_serving_pictures.py",
     "tests/container/test_convolutions.py",
     "tests/container/test_image_models.py",
+    "tests/container/test_image_sources.py",
     "tests/container/test_images.py",
+    "tests/local/test_pictures.py",
 }
 
 

@@ -1,20 +1,40 @@
 """The champion, production's model, measured on the test rows of the model that may replace it."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from container import model_artifact
+import numpy as np
+from numpy.typing import NDArray
+
+from container import learned_rows, model_artifact
 from container.data import metrics
 from container.data.dataset import Dataset
 from container.data.schema import Schema
 from container.runtime.errors import UserError, is_full
+from container.runtime.typing import FloatArray
 
 MAX_FAULT = 300  # characters: a state machine reads the file that contains them
+IMPOSSIBLE = "no comparison was possible: "
+MIN_ROWS = 50  # fewer of them make no comparison, where test rows had to be left out
 
 
-def measure(archive: Path, schema: Schema, test: Dataset) -> dict[str, Any]:
-    """Return {"metrics": …} on the test rows, or {"fault": …}, a line on why the two can't be compared.
+@dataclass(frozen=True)
+class Comparison:
+    """Hold {"metrics": …} on the compared rows and the predictions for them, or {"fault": …}.
+
+    `rows` marks them among the (n,) test rows: the champion has not learned from them. The fault is a line
+    on why the two models can't be compared.
+    """
+
+    report: dict[str, Any]
+    predicted: FloatArray | None = None
+    rows: NDArray[np.bool_] | None = None
+
+
+def measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
+    """Measure a champion on those test rows that it has not learned from.
 
     The champion was made by other code of other data: an error of the champion does not fail the new model.
 
@@ -22,17 +42,31 @@ def measure(archive: Path, schema: Schema, test: Dataset) -> dict[str, Any]:
         OSError: this machine's disk is full.
     """
     try:
-        with tempfile.TemporaryDirectory() as unpacked:
-            model_artifact.extract(archive, Path(unpacked))
-            champion = model_artifact.load(Path(unpacked))
-        predicted = champion.predict(test.features_for(schema, champion.schema))
-        return {"metrics": metrics.scores(test.target, predicted, schema.target)}
+        return _measure(archive, schema, test)
     except UserError as error:
-        return {"fault": _line(str(error))}
+        return Comparison({"fault": _line(f"{IMPOSSIBLE}{error}")})
     except Exception as error:
         if is_full(error):  # as a fault of the champion it would let a worse model take its place
             raise
-        return {"fault": _line(f"{type(error).__name__}: {error}")}
+        return Comparison({"fault": _line(f"{IMPOSSIBLE}{type(error).__name__}: {error}")})
+
+
+def _measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
+    with tempfile.TemporaryDirectory() as unpacked:
+        directory = Path(unpacked)
+        model_artifact.extract(archive, directory)
+        champion = model_artifact.load(directory)
+        features = test.features_for(schema, champion.schema)
+        rows = learned_rows.new_rows(directory, features, test.target)
+    kept, left_out = int(rows.sum()), int((~rows).sum())
+    if left_out and kept < MIN_ROWS:
+        raise UserError(
+            f"it has learned from {left_out} of {len(rows)} test rows, as after a change of the split, and "
+            f"{kept} are left of at least {MIN_ROWS}"
+        )
+    predicted = champion.predict(features[rows])
+    measured = metrics.scores(test.target[rows], predicted, schema.target)
+    return Comparison({"metrics": measured, "rows": kept, "left_out": left_out}, predicted, rows)
 
 
 def _line(text: str) -> str:

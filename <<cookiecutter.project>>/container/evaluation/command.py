@@ -12,8 +12,9 @@ import polars as pl
 from container import model_artifact
 from container.data import dataset, metrics
 from container.data.dataset import Dataset
-from container.data.schema import IMAGE
-from container.evaluation import champion, golden, importance, learning_curve, quality
+from container.data.schema import IMAGE, Schema
+from container.evaluation import champion, golden, importance, intervals, learning_curve, quality, warnings
+from container.evaluation.champion import Comparison
 from container.images import CONFIDENCE
 from container.model_artifact import ModelArtifact
 from container.runtime.log import log
@@ -31,22 +32,30 @@ class Inputs:
     directory: Path  # of the unpacked model
     model: ModelArtifact
     train: Dataset
+    validation: Dataset
     test: Dataset
+
+    @property
+    def splits(self) -> dict[str, Dataset]:
+        """Return the splits by name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, by two models."""
+    """Hold predictions for the test rows, (n,) numbers or (n, classes) probabilities, of the models."""
 
     model: FloatArray
     naive: FloatArray
+    champion: Comparison | None  # where the job has one
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Hold evaluation.json, and gate.json without its list of reports."""
+    """Hold evaluation.json, and intervals.json and gate.json without warnings and the list of reports."""
 
     quality: Report
+    intervals: Report
     gate: Report
 
 
@@ -75,31 +84,58 @@ def load(source: Path, directory: Path) -> Inputs:
     """Unpack the model of the processing inputs into a directory, and read the splits."""
     model_artifact.extract(source / "model" / "model.tar.gz", directory)
     model = model_artifact.load(directory)
-    test = dataset.read(source / "test", model.schema)
-    return Inputs(source, directory, model, dataset.read(source / "train", model.schema), test)
+    train, validation, test = (
+        dataset.read(source / split, model.schema) for split in ("train", "validation", "test")
+    )
+    return Inputs(source, directory, model, train, validation, test)
 
 
 def predict(inputs: Inputs) -> Predictions:
-    """Predict the test rows, by the model and by a naive one."""
-    target = inputs.model.schema.target
-    naive = quality.naive(inputs.train.target, inputs.test.target, target)
-    return Predictions(inputs.model.predict(inputs.test.features), naive)
+    """Predict the test rows, by the model, by a naive one and by the champion."""
+    schema = inputs.model.schema
+    naive = quality.naive(inputs.train.target, inputs.test.target, schema.target)
+    archive = inputs.source / "champion" / "model.tar.gz"
+    compared = champion.measure(archive, schema, inputs.test) if archive.parent.is_dir() else None
+    return Predictions(inputs.model.predict(inputs.test.features), naive, compared)
 
 
 def score(inputs: Inputs, predictions: Predictions) -> Scores:
-    """Measure the predictions, and the champion's where the job has one."""
-    schema, labels = inputs.model.schema, inputs.test.target
+    """Measure the predictions, how sure their metrics are, and how far they are from the champion's."""
+    labels, target = inputs.test.target, inputs.model.schema.target
+    measured = metrics.scores(labels, predictions.model, target)
     gate: Report = {
-        "metrics": metrics.scores(labels, predictions.model, schema.target),
-        "naive": metrics.scores(labels, predictions.naive, schema.target),
+        "metrics": measured,
+        "naive": metrics.scores(labels, predictions.naive, target),
         "rows": len(labels),
-        "task": schema.target.task,
+        "task": target.task,
     }
-    archive = inputs.source / "champion" / "model.tar.gz"
-    if archive.parent.is_dir():
-        gate["champion"] = champion.measure(archive, schema, inputs.test)
-        log("champion", **gate["champion"].get("metrics", gate["champion"]))
-    return Scores(quality.quality(labels, predictions.model, schema.target), gate)
+    own = intervals.of_metrics(labels, predictions.model, target)
+    gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
+    report: Report = {
+        **intervals.METHOD,
+        **warnings.count(inputs.splits, inputs.model.schema),
+        "metrics": own,
+    }
+    if predictions.champion is not None:
+        gate["champion"], report["differences"] = compare(inputs, predictions.model, predictions.champion)
+        log("champion", **predictions.champion.report.get("metrics", predictions.champion.report))
+    # The monitor reads ground truth by the schema of the target.
+    known = quality.quality(labels, predictions.model, target) | {"schema": Schema(target, ()).to_json()}
+    return Scores(known, report, gate)
+
+
+def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[Report, Report]:
+    """Return the champion's part of gate.json, and the differences from the champion with their intervals."""
+    if theirs.predicted is None or theirs.rows is None:
+        return theirs.report, {}
+    labels, ours = inputs.test.target[theirs.rows], predicted[theirs.rows]
+    target = inputs.model.schema.target
+    measured = metrics.scores(labels, ours, target)
+    known = theirs.report["metrics"]
+    apart = {name: value - known[name] for name, value in measured.items() if name in known}
+    found = intervals.of_differences(apart, labels, ours, theirs.predicted, target)
+    said = {name: intervals.describe_difference(name, each, len(labels)) for name, each in found.items()}
+    return {**theirs.report, "challenger": measured, "differences": said}, found
 
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
@@ -116,25 +152,39 @@ def write(
 ) -> None:
     """Write every report, gate.json with their names, differences.csv and an image model's baseline."""
     output.mkdir(parents=True, exist_ok=True)
+    cautions = {"warnings": list_warnings(inputs, scores, explanations.importance)}
+    for message in cautions["warnings"]:
+        log("warning", message=message)
     reports = {
         "evaluation": scores.quality,
+        "intervals": scores.intervals | cautions,
         "golden": explanations.golden,
         "explanation": explanations.importance,
         "learning_curve": explanations.learning_curve,
     }
     applicable = {name: report for name, report in reports.items() if report}
-    for name, report in (applicable | {"gate": scores.gate | {"reports": list(applicable)}}).items():
+    gate = scores.gate | cautions | {"reports": list(applicable)}
+    for name, report in (applicable | {"gate": gate}).items():
         _write_json(output / f"{name}.json", report)
     _write_differences(output / "differences.csv", inputs, predictions.model)
     if inputs.model.schema.workload == IMAGE:
         _write_baseline(inputs.source / "baseline", predictions.model, output)
 
 
+def list_warnings(inputs: Inputs, scores: Scores, explained: Report | None) -> list[str]:
+    """List what a person should know before the model serves, in plain sentences."""
+    compared = scores.gate.get("champion", {})
+    return [
+        *warnings.comparison(compared.get("fault", ""), compared.get("left_out", 0), scores.gate["rows"]),
+        *warnings.few_rows(scores.intervals),
+        *warnings.leaks(explained, inputs.model.schema, inputs.splits),
+    ]
+
+
 def _learning_curve(inputs: Inputs) -> Report | None:
     if not learning_curve.applies(inputs.directory, inputs.model.schema):
         return None
-    validation = dataset.read(inputs.source / "validation", inputs.model.schema)
-    return learning_curve.measure(inputs.directory, inputs.model, inputs.train, validation)
+    return learning_curve.measure(inputs.directory, inputs.model, inputs.train, inputs.validation)
 
 
 def _write_differences(path: Path, inputs: Inputs, predicted: FloatArray) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from container.data.schema import Schema
 from container.images import decode, sources
 from container.images.decode import ImageError
-from container.images.sources import LabelledFile
+from container.images.labelled_file import LabelledFile
 from container.runtime.errors import UserError
 
 LABEL = "label"

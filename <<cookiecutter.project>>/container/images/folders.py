@@ -59,7 +59,7 @@ def _depth(images: Mapping[str, Folders]) -> int:
     shared = len(images[shallow])
     if shared < len(images[deep]):
         differing = (place for place in range(shared) if len({each[place] for each in images.values()}) > 1)
-        found = f"{shallow} is in {shared} folders, and {deep} in {len(images[deep])}"
+        found = f"{shallow} has the depth {shared}, and {deep} {len(images[deep])}"
         raise _ambiguous(images, next(differing, shared - 1), found)
     return shared
 

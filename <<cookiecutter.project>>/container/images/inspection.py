@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from container.images import decode, image_statistics
 from container.images.decode import ImageError
-from container.images.sources import LabelledFile
+from container.images.labelled_file import LabelledFile
 
 UNDERSIZED = "undersized"
 

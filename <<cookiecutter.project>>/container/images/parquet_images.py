@@ -1,5 +1,6 @@
 """Images in Parquet files: a binary column, or Hugging Face's structs of bytes and a path, and labels."""
 
+import io
 import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
@@ -7,9 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from container.images import sources
 from container.images.decode import ImageError
-from container.images.sources import LabelledFile
+from container.images.labelled_file import LabelledFile, normalise_label, read_bounded
 from container.runtime.errors import UserError
 
 CHUNK = 32  # rows that are read at a time
@@ -51,7 +51,7 @@ def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], boo
     return [
         LabelledFile(
             f"{name}/{row:07}",
-            sources.normalise_label(label),
+            normalise_label(label),
             partial(_read, path, image, row) if label else partial(_refuse, row),
         )
         for row, label in enumerate(labels)
@@ -110,7 +110,7 @@ def _read(path: Path, column: str, row: int) -> bytes:
         raise ImageError("corrupt", f"its row can't be read: {error}") from error
     if body is None:
         raise ImageError("missing", "its cell has no bytes")
-    return sources.check_size(body)
+    return read_bounded(io.BytesIO(body))
 
 
 def _refuse(row: int) -> bytes:

@@ -22,7 +22,8 @@ from container.images import STATISTICS, inspection, shards, sources
 from container.images.dataset import LABEL
 from container.images.decode import ImageError
 from container.images.inspection import ImageInfo
-from container.images.sources import Found, LabelledFile, SkippedFile
+from container.images.labelled_file import LabelledFile
+from container.images.sources import Found, SkippedFile
 from container.runtime.environment import Variable, read
 from container.runtime.errors import UserError
 from container.runtime.log import log

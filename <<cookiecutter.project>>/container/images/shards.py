@@ -8,7 +8,7 @@ from typing import Any
 from container.images import inspection
 from container.images.decode import ImageError
 from container.images.inspection import ImageInfo
-from container.images.sources import LabelledFile
+from container.images.labelled_file import LabelledFile
 from container.runtime.errors import UserError
 from container.runtime.paths import ResourceConfig
 

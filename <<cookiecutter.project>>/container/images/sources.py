@@ -9,40 +9,41 @@ import stat
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from container.images import folders
 from container.images.decode import NAMES, ImageError
+from container.images.labelled_file import LabelledFile, Read, normalise_label, read_bounded
 from container.runtime.errors import UserError
 
 SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+# Images that are not read, whose folders are classes none the less.
+_OTHER_SUFFIXES = (
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jp2",
+    ".jxl",
+    ".svg",
+    ".eps",
+    ".psd",
+    ".tga",
+    ".ppm",
+    ".pgm",
+    ".dng",
+)
 # How files of these formats begin, whatever their names.
 _STARTS = re.compile(
     rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|GIF8[79]a", re.DOTALL
 )
 LIST, ARCHIVE, TABLE = ".lst", ".zip", ".parquet"
-MAX_BYTES = 33_554_432  # size of an image's file, or of a list
 MAX_MEMBERS = 1_000_000
 FIELDS = 3  # of a line of a list
 HIDDEN, NOT_LISTED, OTHER_FORMAT = "hidden", "not-listed", "other-format"
 _SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "_success")
-
-Read = Callable[[], bytes]
-
-
-@dataclass(frozen=True)
-class LabelledFile:
-    """Hold the name of an image's file in messages, its label, and the function that reads it.
-
-    The function raises `ImageError` for a file that cannot be read.
-    """
-
-    name: str
-    label: str
-    read: Read
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,8 @@ def find(directory: Path, target: str = "") -> Found:
     if not result:
         raise UserError(
             f"no image in {directory}{_examples(skipped)}: the data must be a zip or a folder of {NAMES} "
-            "files, with a .lst "
-            "(index, label, path; separated by tabs) or one folder for each label, or Parquet files with "
-            "a column of encoded images and one of labels"
+            "files, with a .lst (index, label, path; separated by tabs) or one folder for each label, or "
+            "Parquet files with a column of encoded images and one of labels"
         )
     return Found(sorted(result, key=lambda image: image.name), tuple(skipped), labels)
 
@@ -125,14 +125,20 @@ def _labelled(sources: Iterable[Source], skipped: list[SkippedFile]) -> tuple[li
                 paths[name], readers[name] = PurePosixPath(path).parent.parts, reader
             elif path not in lists and name not in named:
                 skipped.append(SkippedFile(name, NOT_LISTED, "no list names it"))
-    pictures = {name: parts for name, parts in paths.items() if _is_image(name, readers[name])}
-    if not pictures:
+    readable = {name for name, reader in readers.items() if _is_image(name, reader)}
+    if not readable:
         skipped += [_other_format(name) for name in paths]
         return result, ""
+    pictures = {
+        name: parts
+        for name, parts in paths.items()
+        if name in readable or name.lower().endswith(_OTHER_SUFFIXES)
+    }
     level = folders.level(pictures)
+    above = {parts[:level] for parts in pictures.values()}
     for name, parts in paths.items():
-        if len(parts) > level:
-            read = readers[name] if name in pictures else partial(_refuse, name)
+        if len(parts) > level and parts[:level] in above:
+            read = readers[name] if name in readable else partial(_refuse, name)
             result.append(LabelledFile(name, parts[level], read))
         else:
             skipped.append(_other_format(name))
@@ -206,12 +212,6 @@ def _index_by_name(source: Source) -> dict[str, list[str]]:
     return by_name
 
 
-def normalise_label(label: str) -> str:
-    """Return a label without a zero fraction, since tools write whole numbers as 1.000000."""
-    whole, dot, rest = label.partition(".")
-    return whole if dot and whole.isdecimal() and rest.strip("0") == "" else label
-
-
 def _members(path: Path, name: str, skipped: list[SkippedFile]) -> dict[str, Read]:
     """Return a reader of each file of a zip by its path; refuse a path that leads outside, and links."""
     try:
@@ -261,22 +261,15 @@ def _slashes(path: str) -> str:
 
 def _read_file(path: Path) -> bytes:
     with path.open("rb") as file:
-        return check_size(file.read(MAX_BYTES + 1))
+        return read_bounded(file)
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as file:
-            return check_size(file.read(MAX_BYTES + 1))
+            return read_bounded(file)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
         raise ImageError("corrupt", f"it cannot be unpacked: {error}") from error
-
-
-def check_size(content: bytes) -> bytes:
-    """Return the bytes of an image; raise `ImageError` for too many."""
-    if len(content) > MAX_BYTES:
-        raise ImageError("too-large", f"its file has more than {MAX_BYTES} bytes")
-    return content
 
 
 def _missing(where: str) -> bytes:

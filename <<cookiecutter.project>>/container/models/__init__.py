@@ -19,6 +19,7 @@ __all__ = [
     "FloatArray",
     "Model",
     "Module",
+    "RefittableModel",
     "available",
     "module",
     "parse_hyperparameters",
@@ -59,6 +60,17 @@ class DistributedModel(Protocol):
         validation: tuple[FloatArray, FloatArray] | None,
     ) -> None:
         """Fit the same model on every host: each is given all rows, and computes with its share of them."""
+
+
+@runtime_checkable
+class RefittableModel(Model, Protocol):
+    """Learn from the validation rows too: an addition to `Model` where these rows only end the training."""
+
+    def refit(self, features: FloatArray, target: FloatArray) -> dict[str, Any]:
+        """Fit again, to the train and validation rows, with what `fit` has found.
+
+        Return entries of model.json: what was found, such as {"iterations": 57}.
+        """
 
 
 class Module(Protocol):

@@ -41,6 +41,11 @@ class RandomForest(Estimator):
         super().fit(_clipped(features), target, validation)
         self.estimator.set_params(n_jobs=1)
 
+    def refit(self, features: FloatArray, target: FloatArray) -> dict[str, Any]:
+        """Fit again; nothing depends on the validation rows."""
+        self.fit(features, target, None)
+        return {}
+
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities for (n, n_features)."""
         return super().predict(_clipped(features))

@@ -1,7 +1,7 @@
 """Captured requests: files of JSON lines, plain or gzip. What can't be read is counted, and never fatal.
 
 SageMaker documents the format as data capture (a line holds `captureData` with the request and the response,
-and `eventMetadata`).
+and `eventMetadata`). Such a record may be the value of `sagemakerMergeJson`, the name of the merged format.
 """
 
 import gzip
@@ -17,6 +17,8 @@ import orjson
 from container.monitor.window import Window
 
 _SUFFIXES = (".jsonl", ".gz")
+_HIDDEN = (".", "_")  # the beginnings of the names of hidden files, and of markers such as _SUCCESS
+MERGED = "sagemakerMergeJson"
 _GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 65_536  # read at a time
 _BLOCK_BYTES = 8_388_608  # parsed and profiled together
@@ -34,6 +36,8 @@ Event = tuple[str, dict[str, Side], dict[str, Any]]
 class Counts:
     """Count the lines that were read, and what was left out by its reason."""
 
+    files: int = 0
+    other_files: int = 0  # files of another kind, which are not read
     lines: int = 0
     unparsable: int = 0  # lines that are not a captured request
     corrupt: int = 0  # compressed files that end too early or are not gzip throughout
@@ -42,8 +46,11 @@ class Counts:
     missing_body: int = 0  # requests whose body was not captured
     unreadable: int = 0  # requests whose body is not a table, such as an image
     too_few_columns: int = 0  # rows by position with too few values
+    labelled: int = 0  # requests with ground truth, whether or not it can be used
     unlabelled: int = 0  # requests without ground truth
-    mismatched: int = 0  # requests whose ground truth does not fit their predictions
+    mismatched: int = 0  # requests whose ground truth can't be read or does not fit their predictions
+    unreadable_truth: int = 0  # lines of ground truth that can't be read
+    unmatched: int = 0  # ids of ground truth that no captured request has
 
     def __iadd__(self, other: "Counts") -> Self:
         """Add the counts of another part."""
@@ -61,9 +68,14 @@ class Shard:
     end: int | None = None
 
 
-def find(source: Path) -> list[Path]:
-    """Return the files of captured requests in a directory, at any depth, sorted by path."""
-    return sorted(path for path in source.rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+def find(source: Path, counts: Counts | None = None) -> list[Path]:
+    """Return the files of captured requests in a directory, at any depth, sorted by path; count all files."""
+    paths = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith(_HIDDEN))
+    found = [path for path in paths if path.suffix in _SUFFIXES]
+    if counts:
+        counts.files += len(found)
+        counts.other_files += len(paths) - len(found)
+    return found
 
 
 def shards(paths: Iterable[Path]) -> list[Shard]:
@@ -104,8 +116,9 @@ def events(chunks: Iterable[bytes], window: Window, counts: Counts) -> Iterator[
     for chunk in chunks:
         values = parse_lines(chunk)
         counts.lines += len(values)
-        for event in values:
+        for line in values:
             try:
+                event = line.get(MERGED, line)
                 captured, metadata = event["captureData"], event["eventMetadata"]
                 inference = metadata.get("inferenceId")
                 if inference and inference.startswith(SYNTHETIC_PREFIXES):

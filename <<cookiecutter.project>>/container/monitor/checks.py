@@ -2,11 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from container.data import values
+from container.data.values import Labels
 from container.monitor import distances
 from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation
 from container.monitor.partial_profile import PartialProfile
@@ -19,6 +19,7 @@ Check = Literal[
     "missing_column_check",
     "extra_column_check",
     "categorical_values_check",
+    "unusable_records_check",
 ]
 # Missing cells above a baseline's share that chance explains: standard deviations, and cells besides.
 _DEVIATIONS, _CELLS = 4.0, 4
@@ -37,15 +38,20 @@ class Violation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold the violations, and the distance of each column that could be compared."""
+    """Hold the violations, the distance of each column that could be compared, and the other columns' names.
+
+    These columns have a distribution in the baseline, and too few values in the data.
+    """
 
     violations: list[Violation]
     drift: dict[str, float]
+    unmeasured: tuple[str, ...] = ()
 
 
 def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Comparison:
     """Compare finalized data with its baseline; a column with fewer values than `minimum` has no distance."""
     drift: dict[str, float] = {}
+    unmeasured: list[str] = []
     violations = list(_column_violations(current, baseline))
     for name, expectation in baseline.expectations.items():
         column, expected = current.profile.columns.get(name), baseline.columns.get(name)
@@ -54,10 +60,12 @@ def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Compar
         distance = _drift(column, expected, expectation, minimum) if expected else None
         if distance is not None:
             drift[name] = distance
+        elif expected and (expected.levels or expected.texts) and expectation.config.compare:
+            unmeasured.append(name)
         if expectation.config.evaluate:
             found = _cell_violations(column, expectation, baseline.rows, distance)
             violations += [Violation(name, check, description) for check, description in found]
-    return Comparison(violations, drift)
+    return Comparison(violations, drift, tuple(unmeasured))
 
 
 def _column_violations(current: PartialProfile, baseline: Baseline) -> Iterator[Violation]:
@@ -126,7 +134,8 @@ def _type_match(column: ColumnProfile, expectation: Expectation) -> float:
     if not column.present or expectation.constraint.inferred_type == "Unknown":
         return 1.0
     if expectation.constraint.inferred_type == "String":
-        known = sum(column.texts.get(text, 0) for text in column.known_texts)
+        texts = _fold_spellings(column.texts, column.known_texts)
+        known = sum(texts.get(text, 0) for text in column.known_texts)
         return 1.0 if column.text else known / column.present
     fractional = column.fractional if expectation.constraint.inferred_type == "Fractional" else 0
     return (column.integral + fractional) / column.present
@@ -149,7 +158,7 @@ def _domain_match(column: ColumnProfile, domain: tuple[str, ...] | None) -> tupl
     """Return the share of values that are in the domain, and the other texts, the most frequent first."""
     if not domain or not column.present:
         return 1.0, []
-    texts = _fold_booleans(column.texts, domain)
+    texts = _fold_spellings(column.texts, domain)
     inside = sum(texts.get(text, 0) for text in domain)
     others = Counter({text: count for text, count in texts.items() if text not in domain})
     return inside / column.present, [text for text, _ in others.most_common()]
@@ -166,19 +175,18 @@ def _drift(
         return distances.kolmogorov_smirnov(expected.levels, column.quantiles.levels(), robust=config.robust)
     if not expected.texts or column.present < minimum:
         return None
-    texts = _fold_booleans(column.texts, tuple(expected.texts))
+    texts = _fold_spellings(column.texts, expected.texts)
     distance = distances.CATEGORICAL[config.categorical_method]
     return distance(expected.texts, texts, column.present, robust=config.robust)
 
 
-def _fold_booleans(texts: dict[str, int], known: tuple[str, ...]) -> dict[str, int]:
-    """Count booleans in the spelling of the known texts: the model reads them in any case."""
-    if not {text.lower() for text in known} <= values.BOOLEANS:
-        return texts
-    spelling = {text.lower(): text for text in known}
+def _fold_spellings(texts: dict[str, int], known: Collection[str]) -> dict[str, int]:
+    """Count texts in the spelling of the known text that the model takes them for, such as 1 for 1.0."""
+    labels, spellings = Labels(known), tuple(known)
     folded: Counter[str] = Counter()
     for text, count in texts.items():
-        folded[spelling.get(text.lower(), text)] += count
+        code = labels.find(text)
+        folded[text if code is None else spellings[code]] += count
     return dict(folded)
 
 

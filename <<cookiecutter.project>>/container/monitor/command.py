@@ -1,16 +1,19 @@
 """From data, or from the partial profiles of several instances, to a baseline or to a comparison with one."""
 
+from collections.abc import Iterator
+
 from container.data import table_files
-from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards
+from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards, unusable
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import Baseline
-from container.monitor.checks import Comparison
+from container.monitor.checks import Comparison, Violation
 from container.monitor.files import statistics_document, write
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
 from container.monitor.tables import batches
+from container.monitor.unusable import UnusableShare
 from container.monitor.worker import Task
 from container.monitor.worker_pool import WorkerPool
 from container.runtime.errors import UserError
@@ -81,13 +84,21 @@ def _conclude(profiled: PartialProfile, baseline: Baseline | None, settings: Set
     is_compared = profile.rows + counts.too_few_columns >= settings.minimum
     comparison = checks.compare(profiled, baseline, settings.minimum) if is_compared else Comparison([], {})
     published = metrics.of_data(profile, comparison, baseline, settings.dimensions) if is_compared else []
+    lost = unusable.of_records(counts, profile.rows)
+    published += metrics.of_quality({lost.metric: lost.share} if lost else {}, settings.dimensions)
     outcome = Outcome(
         rows=profile.rows,
         compared=is_compared,
-        violations=comparison.violations,
+        violations=[*_of_unusable(lost, settings.max_unusable), *comparison.violations],
         counts=counts,
         metrics=metrics.publish(published, settings.output, settings.cloudwatch_output, settings.window.end),
         minimum=settings.minimum,
+        unmeasured=comparison.unmeasured,
     )
     report.write_outcome(settings.output, outcome)
     return outcome.message
+
+
+def _of_unusable(lost: UnusableShare | None, limit: float) -> Iterator[Violation]:
+    if lost and lost.share > limit:
+        yield Violation("Unusable records", "unusable_records_check", lost.description(limit))

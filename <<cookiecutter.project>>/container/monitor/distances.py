@@ -17,6 +17,7 @@ from container.runtime.typing import FloatArray
 _CRITICAL = 1.8
 _DEVIATIONS = 2.75  # standard deviations, above which the same share of the normal distribution lies
 _MIN_EXPECTED = 5.0  # rows of a category, below which it is joined to the next (Cochran's rule)
+_MAX_UNSEEN = 0.5  # of the rows, where they are so few that Cochran's rule asks for more
 
 
 class CategoricalDistance(Protocol):
@@ -39,32 +40,51 @@ def kolmogorov_smirnov(baseline: list[FloatArray], current: list[FloatArray], *,
 
 
 def l_infinity(baseline: Mapping[str, int], current: Mapping[str, int], total: int, *, robust: bool) -> float:
-    """Return the largest difference of a text's share."""
+    """Return the largest difference of a text's share.
+
+    Unlike in Deequ, new texts count together as well: many rare ones are as much of a drift as one.
+    """
     size = sum(baseline.values())
     keys = baseline.keys() | current.keys()
-    simple = max(abs(current.get(key, 0) / total - baseline.get(key, 0) / size) for key in keys)
+    differences = (abs(current.get(key, 0) / total - baseline.get(key, 0) / size) for key in keys)
+    simple = max(*differences, _new(baseline, current, total) - _unseen(baseline))
     return _robust(simple, size, total) if robust else simple
 
 
 def chi_squared(
-    baseline: Mapping[str, int],
-    current: Mapping[str, int],
-    total: int,  # noqa: ARG001 - the parameters are those of every distance of texts
-    *,
-    robust: bool,
+    baseline: Mapping[str, int], current: Mapping[str, int], total: int, *, robust: bool
 ) -> float:
     """Return the effect size of the chi-squared test, the root of its statistic a row (Cohen's w).
 
     The statistic itself grows with the rows and its p-value falls with the drift, so that neither can have
-    a threshold. As in Deequ, texts that the baseline does not have are left out, and rare texts are joined.
+    a threshold. As in Deequ, rare texts are joined. Unlike in Deequ, which leaves them out, texts that the
+    baseline does not have are a category of their own, of which the share above the expected one counts.
     """
     size, listed = sum(baseline.values()), sum(current.get(key, 0) for key in baseline)
-    if not listed:
-        return 0.0
+    expected = min(max(_unseen(baseline) + 0.5 / size, _MIN_EXPECTED / total), _MAX_UNSEEN)
+    excess = max(0.0, _new(baseline, current, total) - expected)
+    new = excess**2 / (expected * (1 - expected))
+    return math.sqrt(new + (_among_known(baseline, current, size, listed, robust=robust) if listed else 0.0))
+
+
+def _among_known(
+    baseline: Mapping[str, int], current: Mapping[str, int], size: int, listed: int, *, robust: bool
+) -> float:
+    """Return the statistic a row of the texts of the baseline, which `size` and `listed` rows have."""
     pairs = _join([(count / size, current.get(key, 0) / listed) for key, count in baseline.items()], listed)
     statistic = sum((share - expected) ** 2 / expected for expected, share in pairs)
     chance = _quantile(len(pairs) - 1) * (size + listed) / (size * listed) if robust else 0.0
-    return math.sqrt(max(0.0, statistic - chance))
+    return max(0.0, statistic - chance)
+
+
+def _new(baseline: Mapping[str, int], current: Mapping[str, int], total: int) -> float:
+    """Return the share of the rows whose text the baseline does not have."""
+    return 1 - sum(current.get(key, 0) for key in baseline) / total
+
+
+def _unseen(baseline: Mapping[str, int]) -> float:
+    """Return the expected share of new texts: that of texts that occur once in the baseline (Good, 1953)."""
+    return sum(count == 1 for count in baseline.values()) / sum(baseline.values())
 
 
 # By the name that constraints.json has as `categorical_drift_method`.

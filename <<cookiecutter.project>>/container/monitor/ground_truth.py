@@ -1,8 +1,9 @@
 """Captured predictions joined with ground truth, by the caller's inference id or else SageMaker's event id.
 
 A line of ground truth is what SageMaker takes: `{"groundTruthData": {"data": "1.5", "encoding": "CSV"},
-"eventMetadata": {"eventId": "…"}, "eventVersion": "0"}`. A request of several rows has a label a line, or a
-JSON array of them. A record that AWS's merge job has joined, with both, is read as well.
+"eventMetadata": {"eventId": "…"}, "eventVersion": "0"}`; the id may be called `inferenceId` too. A request of
+several rows has a label a line, or a JSON array of them. A record that AWS's merge job has joined, with both,
+is read as well.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from container.data import values
 from container.data.schema import Target
 from container.monitor import capture
 from container.monitor.capture import Counts, Side
@@ -32,6 +34,14 @@ class Pairs(NamedTuple):
     complete: bool
 
 
+class Joined(NamedTuple):
+    """Hold what could be joined, and the counts of requests and of ground truth."""
+
+    pairs: Pairs
+    counts: Counts
+    truth: Counts
+
+
 @dataclass
 class _Join:
     """Collect the rows of requests that have labels."""
@@ -48,7 +58,7 @@ class _Join:
             ValueError: there is not a label for each prediction.
             KeyError: a prediction or a label is of another class.
         """
-        codes = [self.target.encode(str(label)) for label in labels]
+        codes = [self.target.encode(_text(label)) for label in labels]
         rows = [_prediction(prediction, self.target) for prediction in predictions]
         if len(codes) != len(rows) or np.isnan(codes).any():
             raise ValueError("a label for each prediction")
@@ -67,61 +77,82 @@ class _Join:
         )
 
 
-def join(source: Path, ground_truth: Path, window: Window, target: Target, counts: Counts) -> Pairs:
+def join(source: Path, ground_truth: Path, window: Window, target: Target) -> Joined:
     """Join the predictions of one directory with the ground truth of another; count what does not fit."""
-    labels_by_id = _labels_by_id(ground_truth, counts)
+    counts, truth = Counts(), Counts()
+    truths = _truths_by_id(ground_truth, truth)
     joined = _Join(target)
     for chunks in _blocks(source, counts):
-        for identifier, captured, event in capture.events(chunks, window, counts):
-            labels = _labels(identifier, event, labels_by_id)
-            response = captured.get("endpointOutput")
-            if labels is None:
+        for identifier, captured, event in capture.events(chunks, Window(), counts):
+            own = event.get("groundTruthData") or truths.pop(_known_id(identifier, event, truths), None)
+            if not _is_in_window(event["eventMetadata"], window, counts):
+                continue
+            if own is None:
                 counts.unlabelled += 1
-            elif response is None:
-                counts.missing_body += 1
             else:
-                _add(joined, response, labels, counts)
-    return joined.pairs()
+                counts.labelled += 1
+                _add(joined, captured.get("endpointOutput"), own, counts)
+    counts.unreadable_truth, counts.unmatched = truth.unparsable, len(truths)
+    return Joined(joined.pairs(), counts, truth)
 
 
-def _labels(
-    identifier: str, event: dict[str, Any], labels_by_id: dict[str, Sequence[Any]]
-) -> Sequence[Any] | None:
-    """Return a request's labels, from its own record or by its id; None when there are none."""
-    try:
-        own = event.get("groundTruthData")
-        return read(own) if own else labels_by_id.pop(identifier, None)
-    except UNREADABLE:
-        return None
+def _is_in_window(metadata: dict[str, Any], window: Window, counts: Counts) -> bool:
+    time = metadata.get("inferenceTime", "")
+    if window == Window():
+        return True
+    if not isinstance(time, str) or not time:
+        counts.unparsable += 1
+        return False
+    counts.out_of_window += not window.contains(time)
+    return window.contains(time)
 
 
-def _add(joined: _Join, response: Side, labels: Sequence[Any], counts: Counts) -> None:
+def _known_id(identifier: Any, event: dict[str, Any], truths: dict[str, Any]) -> str:
+    """Return the id that ground truth has of a request: the caller's, or else SageMaker's own."""
+    return str(identifier if str(identifier) in truths else event["eventMetadata"].get("eventId"))
+
+
+def _add(joined: _Join, response: Side | None, truth: Any, counts: Counts) -> None:
+    if response is None:
+        counts.missing_body += 1
+        return
     try:
         predictions = read(response)
     except UNREADABLE:
         counts.unreadable += 1
         return
     try:
-        joined.add(predictions, labels)
+        joined.add(predictions, read(truth))
     except UNREADABLE:
         counts.mismatched += 1
 
 
-def _labels_by_id(directory: Path, counts: Counts) -> dict[str, Sequence[Any]]:
-    """Read the labels by id; the later file wins when two have the same id."""
-    labels: dict[str, Sequence[Any]] = {}
+def _truths_by_id(directory: Path, counts: Counts) -> dict[str, Any]:
+    """Return the ground truth by id, unread; the later file wins when two have the same id."""
+    truths: dict[str, Any] = {}
     for chunk in chain.from_iterable(_blocks(directory, counts)):
-        for event in capture.parse_lines(chunk):
+        for line in capture.parse_lines(chunk):
+            counts.lines += 1
             try:
-                labels[event["eventMetadata"]["eventId"]] = read(event["groundTruthData"])
+                metadata, found = line["eventMetadata"], line["groundTruthData"]
+                if found["data"] is None:
+                    raise ValueError("a line without a label")
+                truths[str(metadata.get("inferenceId") or metadata["eventId"])] = found
             except UNREADABLE:
                 counts.unparsable += 1
-    return labels
+    counts.labelled = len(truths)
+    return truths
 
 
 def _blocks(directory: Path, counts: Counts) -> Iterable[list[bytes]]:
-    for shard in capture.shards(capture.find(directory)):
+    for shard in capture.shards(capture.find(directory, counts)):
         yield from capture.blocks(shard, counts)
+
+
+def _text(label: Any) -> str:
+    """Return a label as it was written: as CSV, 1,234.5 without quotes is read as two cells."""
+    is_row = isinstance(label, list) and all(isinstance(cell, str) for cell in label)
+    return ",".join(label) if is_row else str(label)
 
 
 def _prediction(row: Any, target: Target) -> tuple[list[float], bool]:
@@ -142,11 +173,22 @@ def _from_label(cells: list[Any], target: Target, classes: tuple[str, ...]) -> t
     """Return the probabilities of a label, with or without its confidence, or of a probability alone."""
     label, *confidence = cells
     text, is_binary = str(label).strip(), len(classes) == 2  # noqa: PLR2004 - a pair of classes
-    if is_binary and text not in target.codes:
-        share = finite_number(text)  # as XGBoost's container responds: the probability of the second class
-        return [1 - share, share], True
-    values, sure = [0.0] * len(classes), finite_number(confidence[0]) if confidence and is_binary else 1.0
-    values[target.codes[text]] = sure
+    code, share = target.labels.find(text), values.number(text)
+    if (
+        is_binary
+        and text not in target.codes
+        and share is not None
+        and 0 <= share <= 1
+        and code in {None, share}
+    ):
+        return [
+            1 - share,
+            share,
+        ], True  # as XGBoost's container responds: the probability of the second class
+    if code is None:
+        raise ValueError(f"{text} is not a class")
+    shares, sure = [0.0] * len(classes), finite_number(confidence[0]) if confidence and is_binary else 1.0
+    shares[code] = sure
     if is_binary:
-        values[1 - target.codes[text]] = 1 - sure
-    return values, bool(confidence) and is_binary
+        shares[1 - code] = 1 - sure
+    return shares, bool(confidence) and is_binary

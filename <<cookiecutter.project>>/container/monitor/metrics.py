@@ -44,7 +44,7 @@ def of_data(
 
 
 def of_quality(scores: dict[str, float], dimensions: MetricDimensions) -> list[Metric]:
-    """Return a CloudWatch metric for each score of a model."""
+    """Return a CloudWatch metric for each score of a model or share of data."""
     metrics = [{"MetricName": name, "Value": value} for name, value in scores.items()]
     return _with_dimensions(metrics, dimensions)
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from container.data.metrics import ERRORS
-from container.data.schema import Target
+from container.data.schema import Schema, Target
 from container.evaluation import quality as evaluation
-from container.monitor import baseline_file, metrics, report
-from container.monitor.capture import Counts
+from container.monitor import baseline_file, metrics, report, unusable
 from container.monitor.files import Document, write
 from container.monitor.ground_truth import Pairs, join
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
+from container.monitor.unusable import UnusableShare
 from container.runtime.errors import UsageError, UserError
 from container.runtime.paths import ResourceConfig
 
@@ -77,6 +77,8 @@ class QualityBaseline:
             raise UserError(f"{name} has none of {', '.join(_TASKS)}: give the evaluation.json of the model")
         statistics = content[section]
         task = _TASKS[section]
+        if "schema" in content:
+            return cls(Schema.from_json(content["schema"]).target, section, statistics)
         classes = None if task == "regression" else tuple(map(str, statistics.get("confusion_matrix", {})))
         if classes is not None and len(classes) < 2:  # noqa: PLR2004 - one class needs no model
             raise UserError(f"{name} has no confusion_matrix, which names the classes")
@@ -99,8 +101,7 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     constraints = baseline_file.document(settings.constraints) if settings.constraints else suggest(baseline)
     name = settings.constraints.name if settings.constraints else ""
     thresholds = thresholds_of(constraints, baseline, name)
-    counts = Counts()
-    pairs = join(settings.source, settings.ground_truth, settings.window, baseline.target, counts)
+    pairs, counts, truth = join(settings.source, settings.ground_truth, settings.window, baseline.target)
     rows = len(pairs.labels)
     measured = measure(pairs, baseline.target) if rows else {}
     statistics = {"version": 0.0, "dataset": {"item_count": rows}, baseline.section: measured}
@@ -108,8 +109,17 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     write(settings.output / "constraints.json", constraints)
     is_compared = rows >= settings.minimum
     violations = list(check(measured, thresholds, baseline)) if is_compared else []
-    names = _publish(measured if is_compared else {}, settings)
-    outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum)
+    lost = unusable.of_ground_truth(counts, truth)
+    if lost and lost.share > settings.max_unusable:
+        text = lost.description(settings.max_unusable)
+        violations.insert(0, Violation("unusable_ground_truth_check", text, lost.metric))
+    names = _publish(measured if is_compared else {}, lost, settings)
+    unmeasured = [
+        each.metric for each in thresholds if is_compared and not _is_measured(measured, each.metric)
+    ]
+    counts.corrupt += truth.corrupt
+    counts.other_files += truth.other_files
+    outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum, unmeasured)
     report.write_outcome(settings.output, outcome)
     return outcome.message
 
@@ -147,9 +157,9 @@ def check(
 ) -> Iterator[Violation]:
     """Compare metrics with thresholds; a difference that chance explains, by both spreads, passes."""
     for threshold in thresholds:
-        metric = measured.get(threshold.metric)
-        if metric is None or "value" not in metric:
+        if not _is_measured(measured, threshold.metric):
             continue
+        metric = measured[threshold.metric]
         value, deviation = float(metric["value"]), float(metric["standard_deviation"])
         expected = baseline.statistics.get(threshold.metric, {}).get("standard_deviation", math.nan)
         excess = (value - threshold.value) * (1 if threshold.operator == _GREATER else -1)
@@ -181,8 +191,13 @@ def thresholds_of(constraints: Document, baseline: QualityBaseline, name: str) -
     return thresholds
 
 
-def _publish(measured: dict[str, Any], settings: Settings) -> list[str]:
+def _is_measured(measured: dict[str, Any], name: str) -> bool:
+    return math.isfinite(float(measured.get(name, {}).get("value", math.nan)))
+
+
+def _publish(measured: dict[str, Any], lost: UnusableShare | None, settings: Settings) -> list[str]:
     scores = {name: float(metric["value"]) for name, metric in measured.items() if "value" in metric}
+    scores |= {lost.metric: lost.share} if lost else {}
     published = metrics.of_quality(scores, settings.dimensions)
     return metrics.publish(published, settings.output, settings.cloudwatch_output, settings.window.end)
 

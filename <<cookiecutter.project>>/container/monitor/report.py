@@ -1,7 +1,7 @@
 """The outcome of a comparison: its files, and its message in the words that Model Monitor reads."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ _MAX_VIOLATIONS = 20  # of a summary, which a state machine passes on
 _LEFT_OUT = {
     "unparsable": ("broken", "broken lines"),
     "corrupt": ("damaged", "damaged compressed files"),
+    "other_files": ("other_files", "files that are neither .jsonl nor .gz"),
     "synthetic": ("artificial", "golden or synthetic requests"),
     "out_of_window": ("outside", "requests outside the window"),
     "missing_body": ("without", "requests without a captured body"),
@@ -22,12 +23,17 @@ _LEFT_OUT = {
     "too_few_columns": ("narrow", "rows with too few values"),
     "unlabelled": ("unlabelled", "requests without ground truth"),
     "mismatched": ("mismatched", "requests whose ground truth does not fit"),
+    "unreadable_truth": ("broken_ground_truth", "broken lines of ground truth"),
+    "unmatched": ("unmatched", "ground truth of no captured request"),
 }
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold how a comparison ended. `minimum` is the number of rows below which nothing is compared."""
+    """Hold how a comparison ended. `minimum` is the number of rows below which nothing is compared.
+
+    `unmeasured` names the columns or metrics that have a baseline and could not be compared with it.
+    """
 
     rows: int
     compared: bool
@@ -35,6 +41,7 @@ class Outcome:
     counts: Counts
     metrics: Sequence[str]
     minimum: int
+    unmeasured: Sequence[str] = ()
 
     @property
     def status(self) -> str:
@@ -44,16 +51,24 @@ class Outcome:
     @property
     def message(self) -> str:
         """Return the outcome in one line."""
-        counted = asdict(self.counts)
-        left_out = [f"{words}: {counted[name]}" for name, (_, words) in _LEFT_OUT.items() if counted[name]]
-        return f"{self.status}: {self._verdict} ({'; '.join([f'rows: {self.rows}', *left_out])})."
+        unmeasured = [f"not compared: {', '.join(self.unmeasured)}"] if self.unmeasured else []
+        counted = [f"rows: {self.rows}", *left_out(self.counts, _LEFT_OUT), *unmeasured]
+        return f"{self.status}: {self._verdict} ({'; '.join(counted)})."
 
     @property
     def _verdict(self) -> str:
-        if not self.compared:
-            return f"Nothing was compared: {self.rows} rows are too few, at least {self.minimum} are needed"
         number = len(self.violations) or "no"
-        return f"Job completed successfully with {number} violation{'' if number == 1 else 's'}"
+        found = f"{number} violation{'' if number == 1 else 's'}"
+        if self.compared:
+            return f"Job completed successfully with {found}"
+        few = f"Nothing was compared: {self.rows} rows are too few, at least {self.minimum} are needed"
+        return f"{few}, {found} of what was left out" if self.violations else few
+
+
+def left_out(counts: Counts, names: Iterable[str]) -> list[str]:
+    """Return those of the named counts that are not 0, in words."""
+    counted = asdict(counts)
+    return [f"{_LEFT_OUT[name][1]}: {counted[name]}" for name in names if counted[name]]
 
 
 def write_outcome(output: Path, outcome: Outcome) -> None:
@@ -65,6 +80,7 @@ def write_outcome(output: Path, outcome: Outcome) -> None:
         "message": outcome.message,
         "compared": outcome.compared,
         "rows": outcome.rows,
+        "not_compared": list(outcome.unmeasured),
         "counts": {"lines": outcome.counts.lines, **_counts_left_out(outcome.counts)},
         "violation_count": len(violations),
         "violations": violations[:_MAX_VIOLATIONS],

@@ -13,9 +13,11 @@ Variables that Model Monitor does not have:
 
     analysis_type               DATA_QUALITY, or MODEL_QUALITY: predictions against ground truth, where
                                 baseline_statistics is the evaluation.json of the model
-    ground_truth_source         directory of ground truth, as SageMaker takes it
+    ground_truth_source         directory of ground truth, as SageMaker takes it; none with the dataset_format
+                                {"sagemakerMergeJson": {}}, whose records have their ground truth
     comparison_threshold        distance, from 0 to 1, above which a column has drifted; a baseline keeps it
     minimum_records             rows below which nothing is compared, since chance would look like drift
+    max_unusable                share of the captured data, or of the ground truth, that may be unusable
     partial_source              directory of several instances' partial profiles to merge; no data is read
 """
 
@@ -36,6 +38,7 @@ _INPUT = Path("/opt/ml/processing/input")
 _GROUND_TRUTH = _INPUT / "ground_truth"
 _CSV = '{"csv": {"header": true}}'
 _CAPTURE = "sagemakerCaptureJson"
+_CAPTURED = {_CAPTURE, "sagemakerMergeJson"}  # the latter has captured requests with their ground truth
 
 
 def has_header(text: str) -> bool:
@@ -45,7 +48,7 @@ def has_header(text: str) -> bool:
         ValueError: it is not a format.
     """
     style: Any = json.loads(text)
-    if isinstance(style, dict) and _CAPTURE in style:
+    if isinstance(style, dict) and _CAPTURED & style.keys():
         return False
     options = style.get("csv") if isinstance(style, dict) else None
     header = options.get("header") if isinstance(options, dict) else None
@@ -57,7 +60,7 @@ def has_header(text: str) -> bool:
 def is_captured(text: str) -> bool:
     """Tell whether a `dataset_format` is that of captured requests."""
     style = json.loads(text)
-    return isinstance(style, dict) and _CAPTURE in style
+    return isinstance(style, dict) and bool(_CAPTURED & style.keys())
 
 
 _FORMAT_RULE = f'{_CSV}, with true or false, or {{"{_CAPTURE}": {{}}}}'
@@ -92,6 +95,7 @@ class Settings:
     ] = "Disabled"
     cloudwatch_output: Path | None = None  # the directory of the metrics that SageMaker publishes
     minimum: Annotated[int, Variable("minimum_records", least=1, refuse_blank=True)] = 500
+    max_unusable: Annotated[float, Variable("max_unusable", least=0, most=1, refuse_blank=True)] = 0.05
     drift_threshold: Annotated[
         float, Variable("comparison_threshold", least=0, most=1, refuse_blank=True)
     ] = DRIFT_THRESHOLD

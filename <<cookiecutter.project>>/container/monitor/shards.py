@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from container.monitor import capture, worker
-from container.monitor.capture import Shard
+from container.monitor.capture import Counts, Shard
 from container.monitor.partial_profile import PartialProfile, deserialize
 from container.monitor.worker import Task
 from container.monitor.worker_pool import Process, WorkerPool
@@ -14,11 +14,13 @@ from container.runtime.errors import UserError
 
 def profile(source: Path, task: Task, pool: WorkerPool) -> PartialProfile:
     """Profile the captured requests of a directory, with an equal number of shards for each process."""
-    shards = capture.shards(capture.find(source))
+    counts = Counts()
+    shards = capture.shards(capture.find(source, counts))
     count = 1 + len(pool)
     for number, process in enumerate(pool, 1):
         _send(process, shards[number::count], task)
     merged = worker.profile(shards[::count], task)
+    merged.counts += counts
     for process in pool:
         merged.merge(_result(process, task))
     return merged

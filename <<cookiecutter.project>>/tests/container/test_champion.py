@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from container import model_artifact, models
+from container import learned_rows, model_artifact, models
 from container.data import encode, metrics
 from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
@@ -21,9 +21,9 @@ DAY = Feature("day", "date", format="iso8601")
 SCHEMA = Schema(Target("y", "regression"), (SIZE, COLOUR, DAY))
 
 
-def table(schema: Schema, count: int = 60) -> TabularDataset:
+def table(schema: Schema, count: int = 60, seed: int = 5) -> TabularDataset:
     """Return rows of a schema as `prepare` writes them, all columns in the schema's order."""
-    random = np.random.default_rng(5)
+    random = np.random.default_rng(seed)
     cells = {
         "size": [str(value) for value in random.normal(size=count)],
         "colour": [("blue", "red", "")[value] for value in random.integers(0, 3, count)],
@@ -39,14 +39,20 @@ def table(schema: Schema, count: int = 60) -> TabularDataset:
     return TabularDataset(text, encode.encode(text, schema, "test.csv"), np.array(labels, dtype=np.float64))
 
 
-def made(schema: Schema, path: Path, name: str = "linear_model") -> Path:
-    """Train a model on rows of a schema, and pack it as SageMaker does; `name` is that in model.json."""
-    module, rows = models.module("linear_model"), table(schema)
+def made(
+    schema: Schema, path: Path, name: str = "linear_model", learned: TabularDataset | None = None
+) -> Path:
+    """Train a model on rows of a schema, and pack it as SageMaker does; `name` is that in model.json.
+
+    `learned` are the rows of its record.
+    """
+    module, rows = models.module("linear_model"), table(schema, seed=6)
     model = module.create(schema, module.Hyperparameters(), 0)
     model.fit(rows.features, rows.target, None)
     path.mkdir()
     model.save(path)
     schema.write(path / model_artifact.SCHEMA)
+    learned_rows.write(path, (learned or rows,))
     (path / model_artifact.MODEL).write_text(json.dumps({"version": 1, "model": name}))
     return packed(path)
 
@@ -67,17 +73,21 @@ def test_a_champion_is_measured_on_the_same_rows(tmp_path: Path, features: tuple
     own = Schema(SCHEMA.target, features)
     archive = made(own, tmp_path / "champion")
     wanted = Schema(SCHEMA.target, (*SCHEMA.features, Feature("more", "numeric")))
-    found = champion.measure(archive, wanted, table(wanted))
+    compared = champion.measure(archive, wanted, table(wanted))
+    found = compared.report
     loaded = model_artifact.load(tmp_path / "champion")
     rows = table(own)
-    assert found == {"metrics": metrics.scores(rows.target, loaded.predict(rows.features), own.target)}
+    scores = metrics.scores(rows.target, loaded.predict(rows.features), own.target)
+    assert found == {"metrics": scores, "rows": 60, "left_out": 0}
+    assert compared.predicted is not None
+    assert compared.predicted.tolist() == loaded.predict(rows.features).tolist()
     assert found["metrics"]["rmse"] < 2
 
 
 def test_a_champion_with_a_former_name_is_measured(tmp_path: Path) -> None:
     """Protects the comparison of the first training after an update that renamed the model."""
     archive = made(SCHEMA, tmp_path / "champion", "linear_regression")
-    assert champion.measure(archive, SCHEMA, table(SCHEMA))["metrics"]["rmse"] < 2
+    assert champion.measure(archive, SCHEMA, table(SCHEMA)).report["metrics"]["rmse"] < 2
     assert model_artifact.load(tmp_path / "champion").name == "linear_model"
 
 
@@ -100,7 +110,7 @@ def test_a_champion_with_a_former_name_is_measured(tmp_path: Path) -> None:
 def test_what_cannot_be_compared_is_reported(tmp_path: Path, given: Schema, fault: str) -> None:
     """A sentence names the column or the target that differs."""
     archive = made(SCHEMA, tmp_path / "champion")
-    found = champion.measure(archive, given, table(SCHEMA))
+    found = champion.measure(archive, given, table(SCHEMA)).report
     assert fault in found["fault"]
 
 
@@ -116,7 +126,7 @@ def test_a_champion_that_cannot_be_loaded_stops_no_challenger(tmp_path: Path, br
         content = {"version": 0, "model": "linear_model"} if broken == "older" else {"version": 1}
         (tmp_path / "champion" / model_artifact.MODEL).write_text(json.dumps(content))
         archive = packed(tmp_path / "champion")
-    found = champion.measure(archive, SCHEMA, table(SCHEMA))
+    found = champion.measure(archive, SCHEMA, table(SCHEMA)).report
     assert found.keys() == {"fault"}
     assert 0 < len(found["fault"]) <= champion.MAX_FAULT
     assert "\n" not in found["fault"]
@@ -126,7 +136,7 @@ def test_a_model_that_breaks_is_reported(tmp_path: Path) -> None:
     """An unexpected exception is a fault of the champion, with its name."""
     made(SCHEMA, tmp_path / "champion")
     (tmp_path / "champion" / "model.skops").write_bytes(b"no model")
-    found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA))
+    found = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA)).report
     assert found.keys() == {"fault"}
 
 
@@ -140,3 +150,42 @@ def test_a_full_disk_is_not_a_fault_of_the_champion(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(model_artifact, "extract", extract)
     with pytest.raises(OSError, match="No space left on device"):
         champion.measure(archive, SCHEMA, table(SCHEMA))
+
+
+def part(rows: TabularDataset, chosen: slice) -> TabularDataset:
+    return TabularDataset(rows.text[chosen], rows.features[chosen], rows.target[chosen])
+
+
+def test_test_rows_that_the_champion_learned_from_are_left_out(tmp_path: Path) -> None:
+    """Protects the comparison after a change of the split: both models are measured on the other rows."""
+    rows = table(SCHEMA, 200)
+    archive = made(SCHEMA, tmp_path / "champion", learned=part(rows, slice(0, 150)))
+    compared = champion.measure(archive, SCHEMA, rows)
+    assert compared.rows is not None
+    assert compared.rows.tolist() == [False] * 150 + [True] * 50
+    loaded, kept = model_artifact.load(tmp_path / "champion"), part(rows, slice(150, 200))
+    scores = metrics.scores(kept.target, loaded.predict(kept.features), SCHEMA.target)
+    assert compared.report == {"metrics": scores, "rows": 50, "left_out": 150}
+
+
+def test_too_few_rows_that_are_left_make_no_comparison(tmp_path: Path) -> None:
+    """A small test split of which no row is known is compared, as ever."""
+    rows = table(SCHEMA, 200)
+    archive = made(SCHEMA, tmp_path / "champion", learned=part(rows, slice(0, 151)))
+    assert champion.measure(archive, SCHEMA, rows).report == {
+        "fault": "no comparison was possible: it has learned from 151 of 200 test rows, as after a change of "
+        "the split, and 49 are left of at least 50"
+    }
+    assert champion.measure(archive, SCHEMA, table(SCHEMA, 20, seed=9)).report["rows"] == 20
+
+
+def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: Path) -> None:
+    """An older release wrote none: its training rows may be test rows now."""
+    made(SCHEMA, tmp_path / "champion")
+    record = tmp_path / "champion" / learned_rows.FILE
+    record.unlink()
+    fault = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA)).report["fault"]
+    assert fault.startswith("no comparison was possible: its artifact has no learned_rows.npy")
+    np.save(record, np.array([{}], dtype=object), allow_pickle=True)
+    fault = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA)).report["fault"]
+    assert fault.startswith("no comparison was possible: its learned_rows.npy is damaged")

@@ -151,14 +151,30 @@ def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917 -
     assert better or gate["metrics"][metric] > gate["naive"][metric]
     assert (evaluation / "gate.json").stat().st_size < 4096
     assert quality["dataset"]["item_count"] == gate["rows"]
+    assert Schema.from_json(quality["schema"]).target.task == task
     assert {"value", "standard_deviation"} == set(next(iter(quality[section].values())))
     assert ("receiver_operating_characteristic_curve" in quality[section]) == (task == "binary")
     curve = [] if model == "multilayer_perceptron" else ["learning_curve"]
-    assert gate["reports"] == ["evaluation", "golden", "explanation", *curve]
+    assert gate["reports"] == ["evaluation", "intervals", "golden", "explanation", *curve]
+    _check_intervals(read(evaluation / "intervals.json"), gate)
     assert {path.stem for path in evaluation.glob("*.json")} == {"gate", *gate["reports"]}
     explained = read(evaluation / "explanation.json")["explanations"]["permutation_importance"]["label"]
     assert {*list(explained["global_importances"])[:2]} == {"size", "colour"}
     _check_answers(jobs, evaluation)
+
+
+def _check_intervals(report: dict[str, Any], gate: dict[str, Any]) -> None:
+    """Each metric lies in its interval, and 48 test rows are few."""
+    assert report["rows"] == {"train": 156, "validation": 36, "test": 48}
+    totals = [
+        sum(counts) for counts in zip(*map(dict.values, report.get("classes", {}).values()), strict=True)
+    ]
+    assert totals in ([], [156, 36, 48])
+    for name, ends in report["metrics"].items():
+        assert ends["low"] <= gate["metrics"][name] <= ends["high"]
+        assert gate["intervals"][name].startswith("95 % interval ")
+    assert report["warnings"] == gate["warnings"]
+    assert "The test split has 48 rows, fewer than 100" in gate["warnings"][0]
 
 
 def _check_answers(jobs: Jobs, evaluation: Path) -> None:
@@ -193,7 +209,14 @@ def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> No
     _link(inputs / "model", inputs / "champion")
     assert jobs.evaluate().returncode == 0
     gate = read(jobs.output("evaluate") / "evaluation/gate.json")
-    assert gate["champion"] == {"metrics": gate["metrics"]}
+    differences = gate["champion"].pop("differences")
+    same = {"metrics": gate["metrics"], "challenger": gate["metrics"]}
+    assert gate["champion"] == same | {"rows": 48, "left_out": 0}
+    assert differences.keys() == gate["metrics"].keys()
+    assert differences["rmse"] == (
+        "Its rmse less that of the champion on the same 48 rows is 0, 95 % interval 0 to 0, "
+        "which contains zero: either may be the better one."
+    )
 
 
 @NEEDS_TENSORFLOW
@@ -209,7 +232,9 @@ def test_a_champion_may_be_of_another_framework(jobs: Jobs) -> None:
     jobs.train(model="multilayer_perceptron", units="8", epochs="3")
     assert jobs.evaluate().returncode == 0
     gate = read(before)
-    assert gate["champion"] == {"metrics": scores}
+    assert gate["champion"]["metrics"] == scores
+    differences = read(jobs.output("evaluate") / "evaluation/intervals.json")["differences"]
+    assert differences["rmse"]["value"] == gate["metrics"]["rmse"] - scores["rmse"]
     assert gate["metrics"] != scores
 
 
@@ -234,7 +259,7 @@ def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None
     assert f"validation_rmse={facts['validation']['rmse']!r};" in done.stdout.splitlines()
     assert facts["hyperparameters"] == {"alpha": 0.5, "max_iter": 1000}
     compiled = [] if "not_compiled" in facts else ["model.arrays"]
-    expected = [*compiled, "model.json", "model.skops", "schema.json"]
+    expected = ["learned_rows.npy", *compiled, "model.json", "model.skops", "schema.json"]
     assert sorted(path.name for path in model.iterdir()) == expected
 
 

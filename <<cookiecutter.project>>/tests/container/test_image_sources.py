@@ -217,6 +217,8 @@ def test_a_class_of_unreadable_files_is_refused(tmp_path: Path, count: int, shar
         (["cat/train/0.png", "cat/test/0.png", "dog/train/0.png"], {"cat": 2, "dog": 1}),
         (["bus/0.png", "train/0.png"], {"bus": 1, "train": 1}),
         (["cat/0.png", "cat/notes/all/0.txt", "dog/0.png", "notes.txt"], {"cat": 2, "dog": 1}),
+        (["data/cat/0.png", "data/dog/0.png", "docs/all/0.txt"], {"cat": 1, "dog": 1}),
+        (["cat/cam1/0.png", "cat/cam2/0.png", "bird/cam1/0.heic"], {"bird": 1, "cat": 2}),
     ],
 )
 def test_the_class_is_the_first_folder_that_differs(
@@ -228,7 +230,7 @@ def test_the_class_is_the_first_folder_that_differs(
 @pytest.mark.parametrize(
     ("names", "rule"),
     [
-        (["cat/0.png", "dog/cam1/0.png"], "in 2, so the classes may be cat, dog, or cam1, cat: put each"),
+        (["cat/0.png", "dog/cam1/0.png"], "depth 1, and .* 2, so the classes may be cat, dog, or cam1, cat"),
         (["train/cat/0.png", "train/dog/0.png", "test/0.png"], "may be test, train, or cat, dog, test"),
         (["train/a/0.png", "cat/b/0.png"], "train among the folders cat, train may be a split.*or a, b"),
         (["train/0.png", "test/0.png"], "test, train are named like splits, not like classes"),

@@ -24,7 +24,15 @@ from container import model_artifact, models
 from container.data.schema import IMAGE, Schema
 from container.data.split import SplitSettings
 from container.evaluation import command as evaluate
-from container.images import CONFIDENCE, STATISTICS, dataset, decode, image_statistics, sources
+from container.images import (
+    CONFIDENCE,
+    STATISTICS,
+    dataset,
+    decode,
+    image_statistics,
+    labelled_file,
+    sources,
+)
 from container.images.decode import ImageError
 from container.images.prepare import Settings, prepare, run
 from container.monitor import command
@@ -234,7 +242,7 @@ def test_a_file_that_unpacks_to_too_much_is_no_picture(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No more of it is unpacked than one byte beyond the bound."""
-    monkeypatch.setattr(sources, "MAX_BYTES", 1000)
+    monkeypatch.setattr(labelled_file, "MAX_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/zeros.png", bytes(1001))
     (found,) = sources.find(tmp_path).files

@@ -38,7 +38,10 @@ ALSO_PUBLISHED: dict[str, dict[str, tuple[set[str], ...]]] = {
     ),
     "AWS/States": dict.fromkeys(("ExecutionsSucceeded", "ExecutionsFailed"), ({"StateMachineArn"},)),
     "AWS/CodePipeline": {"FailedPipelineExecutions": ({"PipelineName"},)},
-    "${DriftNamespace}": {"feature_baseline_drift": ({"Endpoint", "MonitoringSchedule"},)},
+    "${DriftNamespace}": dict.fromkeys(
+        ("feature_baseline_drift", "unusable_records_share", "unusable_ground_truth_share"),
+        ({"Endpoint", "MonitoringSchedule"},),
+    ),
 }
 
 

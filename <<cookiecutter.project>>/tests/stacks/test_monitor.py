@@ -27,6 +27,7 @@ SUBSTITUTIONS = {
     "InstanceType": "ml.m5.large",
     "KmsKeyArn": "arn:aws:kms:eu-central-1:111122223333:key/1",
     "MaxRuntimeInSeconds": "1800",
+    "MaxUnusable": "0.05",
     "MinimumRecords": "500",
     "Project": "house",
     "SageMakerRoleArn": "arn:aws:iam::111122223333:role/sagemaker",
@@ -311,7 +312,7 @@ def test_violations_are_counted_and_the_first_are_named(count: int) -> None:
     result = {"result": {"Body": analysed(count)}}
     found = evaluate(STATES["ReadViolations"]["Assign"], {"states": result})
     named = found["named"] if isinstance(found["named"], list) else [found["named"]]
-    assert (found["violations"], len(named)) == (count, min(count, 20))
+    assert (found["violations"], found["drifted"], len(named)) == (count, count, min(count, 20))
     (rule,) = STATES["HasViolations"]["Choices"]
     assert evaluate(rule["Condition"], found) is (count > 0)
     variables = {
@@ -338,6 +339,46 @@ def test_results_of_model_monitors_own_job_are_read() -> None:
     assert evaluate(rule["Condition"], variables) is True
     assert evaluate(rule["Assign"]["results"], variables) == uri.removeprefix("s3://the-bucket/")
     assert rule["Next"] == "ReadViolations"
+
+
+def test_data_that_cannot_be_used_is_reported_and_is_not_drift() -> None:
+    """People are notified, and the metric of the drift alarm, which starts retraining, does not count it."""
+    violations = [
+        {"feature_name": "Unusable records", "constraint_check_type": "unusable_records_check"},
+        {"metric_name": "x", "constraint_check_type": "unusable_ground_truth_check"},
+    ]
+    body = json.dumps({"violations": [{**each, "description": "lost"} for each in violations]})
+    found = evaluate(STATES["ReadViolations"]["Assign"], {"states": {"result": {"Body": body}}})
+    assert (found["violations"], found["drifted"]) == (2, 0)
+    assert found["named"][0] == "Unusable records: unusable_records_check, lost"
+    (rule,) = STATES["HasViolations"]["Choices"]
+    assert evaluate(rule["Condition"], found) is True
+    (datum,) = STATES["PublishViolationCount"]["Arguments"]["MetricData"]
+    assert evaluate(datum["Value"], found) == 0
+
+
+@pytest.mark.parametrize(
+    ("alarm", "metric", "condition", "job"),
+    [
+        ("UnusableRecordsAlarm", "unusable_records_share", "HasContainer", "RunDataQualityJob"),
+        ("UnusableGroundTruthAlarm", "unusable_ground_truth_share", "HasGroundTruth", "RunModelQualityJob"),
+    ],
+)
+def test_alarms_of_unusable_data_notify_people_only(
+    alarm: str, metric: str, condition: str, job: str
+) -> None:
+    """Their threshold is that of the job, and the governor does not see their names."""
+    resource, drift = TEMPLATE["Resources"][alarm], TEMPLATE["Resources"]["AnyAlarm"]["Properties"]
+    properties = resource["Properties"]
+    assert (properties["MetricName"], resource["Condition"]) == (metric, condition)
+    assert properties["Threshold"] == {"Ref": "MaxUnusable"}
+    assert properties["AlarmActions"] == [{"Ref": "NotificationTopicArn"}]
+    assert not properties["AlarmName"]["Fn::Sub"].startswith(
+        STATES["FindDriftAlarm"]["Arguments"]["AlarmNamePrefix"]
+    )
+    shared = ("Namespace", "Dimensions", "Statistic", "ComparisonOperator", "Period", "TreatMissingData")
+    assert {name: properties[name] for name in shared} == {name: drift[name] for name in shared}
+    assert evaluate(STATES[job]["Arguments"]["Environment"]["max_unusable"], {}) == "0.05"
 
 
 def test_alarms_watch_the_published_metrics() -> None:

@@ -59,6 +59,7 @@ class World:
     pipeline: list[dict[str, Any]] = field(default_factory=lambda: [waiting()])
     metadata: dict[str, str] = field(default_factory=lambda: {"PipelineExecutionId": EXECUTION})
     description: str = ""
+    is_described: bool = True
     refuses: str = ""
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -70,6 +71,7 @@ class World:
         if operation == "describeModelPackage":
             assert arguments == {"ModelPackageName": ARN}
             own = {"ApprovalDescription": self.description} if self.description else {}
+            own |= {"ModelPackageDescription": "rmse 1. Warning: few."} if self.is_described else {}
             return {"ModelApprovalStatus": self.status, "CustomerMetadataProperties": self.metadata, **own}
         if operation == "getPipelineState":
             return self.pipeline.pop(0) if len(self.pipeline) > 1 else self.pipeline[0]
@@ -137,7 +139,25 @@ def test_a_package_without_a_decision_answers_nothing(event: dict[str, Any]) -> 
     """A pending package leaves the approval to people."""
     world = World()
     assert world.run(event)["Result"] == "NothingToDo"
-    assert world.calls == []
+    assert world.answers == []
+    assert len(world.calls) == (event is ASKED)
+
+
+@pytest.mark.parametrize(
+    ("is_described", "begin"), [(True, "rmse 1. Warning: few.\n\n"), (False, "The model")]
+)
+def test_who_is_asked_reads_what_the_evaluation_found(begin: str, *, is_described: bool) -> None:
+    """The message has the package's description, or says that it has none. No failure stops an approval."""
+    for refuses in ("", "States.ALL"):
+        world = World(is_described=is_described, refuses=refuses)
+        assert world.run(ASKED)["Result"] == "NothingToDo"
+        ((operation, arguments),) = world.calls
+        assert operation == "publish"
+        assert arguments["TopicArn"] == "${NotificationTopicArn}"
+        assert len(arguments["Subject"].replace("${Project}", "p" * 16)) <= 100
+        assert arguments["Message"].startswith(begin)
+        assert f"execution {EXECUTION} of ${{PipelineName}}" in arguments["Message"]
+        assert ARN in arguments["Message"]
 
 
 @pytest.mark.parametrize(

@@ -73,17 +73,21 @@ def test_the_gate_compares_the_metric_with_the_threshold(
         ) in failure["Cause"]
 
 
-def compare(
+def compare(  # noqa: PLR0913 - a case has these parts
     value: float | None,
     champion: float | None,
     metric: str = "rmse",
     rule: str = "better",
     margin: float = 0.0,
+    *,
+    left_out: int = 0,
 ) -> tuple[str, str]:
-    """Return the state after the comparison, and the cause of a refusal."""
+    """Return the state after the comparison on the rows not left out, and the cause of a refusal."""
     comparison = "less" if metric == "rmse" else "greater"
-    measured = {"Metric": metric, "Comparison": comparison, "Value": value, "Limit": 1.0}
+    measured = {"Metric": metric, "Comparison": comparison, "Value": 7.7, "Limit": 1.0, "Challenger": value}
+    said = {metric: "The interval contains zero."}
     bound: dict[str, Any] = {
+        "evaluation": {"rows": 200, "champion": {"left_out": left_out, "differences": said}},
         "settings": {"Gate": {"Champion": rule, "Margin": margin}, "Reason": "drift"},
         "measured": measured | ({} if champion is None else {"Champion": champion}),
         "champion": "execution-1",
@@ -125,6 +129,22 @@ def test_a_model_is_compared_with_the_champion(  # noqa: PLR0913 - the columns o
         assert STATES["RetainChampion"]["Output"]["Error"] == "ChampionNotBeaten"
         assert STATES["RetainChampion"]["Next"] == "NotifyFailure"
         assert (f"{margin:g}, the margin" in cause) is (rule == "better" and margin > 0)
+        assert cause.endswith(" Production keeps its model. The interval contains zero.")
+
+
+def test_both_models_are_compared_on_the_rows_that_the_champion_has_not_learned_from() -> None:
+    """The gate takes both values from there, and its refusal says how many rows are not among them."""
+    measured = {"metrics": {"rmse": 0.4}, "challenger": {"rmse": 0.6}, "rows": 150, "left_out": 50}
+    rule = {"Gate": {"Metric": "auto", "Comparison": "auto", "Threshold": "naive"}}
+    body = json.dumps({**REGRESSION, "metrics": {"rmse": 0.5}, "champion": measured})
+    states = {"result": {"Body": body}}
+    read = evaluate(STATES["ReadMetrics"]["Output"], states=states, settings=rule)
+    assert (read["Value"], read["Challenger"], read["Champion"]) == (0.5, 0.6, 0.4)
+    _, cause = compare(0.6, 0.4, left_out=50)
+    assert cause.startswith(
+        "rmse is 0.6 on the test split, without 50 of its 200 rows, from which the model in production has "
+        "learned, and the model in production, of execution execution-1, has 0.4 on the same rows."
+    )
 
 
 @pytest.mark.parametrize(

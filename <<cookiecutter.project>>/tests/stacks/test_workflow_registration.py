@@ -26,14 +26,14 @@ def test_the_watermark_is_saved_beside_the_model() -> None:
     assert STATES["CopyModel"]["Next"] == "SaveWatermark"
 
 
-def registered(reports: tuple[str, ...] = REPORTS) -> dict[str, Any]:
+def registered(reports: tuple[str, ...] = REPORTS, **evaluation: Any) -> dict[str, Any]:
     """Return the request that registers the model, after validating it by the API's own model."""
     request = evaluate(
         STATES["RegisterModel"]["Arguments"],
         states={"context": CONTEXT},
         settings=SETTINGS,
         measured={"Metric": "rmse", "Value": 0.456059289402945},
-        evaluation={"rows": 4128, "reports": [*reports]},
+        evaluation={"rows": 4128, "reports": [*reports], **evaluation},
         training={"JobName": "house-train-1"},
         champion="none",
     )
@@ -68,10 +68,30 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
         "Image": SETTINGS["ImageUri"],
         "TrainingJob": "house-train-1",
         "Champion": "none",
-        "Reports": "evaluation golden explanation learning_curve",
+        "Reports": "evaluation intervals golden explanation learning_curve",
     }
     assert all(re.fullmatch(r"[A-Za-z0-9 _.:/=+@-]{1,256}", value) for value in lineage.values())
-    assert request["ModelPackageDescription"] == "rmse 0.456059289402945 on 4128 test rows"
+    assert request["ModelPackageDescription"] == "rmse 0.456059289402945 on 4128 test rows."
+
+
+@pytest.mark.parametrize(
+    ("warnings", "end"),
+    [([], ""), (["Few rows."], " Warning: Few rows."), (["A.", "B."], " Warning: A. Warning: B.")],
+)
+def test_the_description_says_how_sure_the_evaluation_is(warnings: list[str], end: str) -> None:
+    """A person reads the gate's metric with its interval, its difference from the champion, and warnings."""
+    request = registered(
+        intervals={"rmse": "95 % interval 0.44 to 0.47", "mae": "other"},
+        champion={"metrics": {"rmse": 0.5}, "differences": {"rmse": "It is 0."}},
+        warnings=warnings,
+    )
+    first = "rmse 0.456059289402945 (95 % interval 0.44 to 0.47) on 4128 test rows. It is 0."
+    assert request["ModelPackageDescription"] == first + end
+
+
+def test_a_long_description_is_cut() -> None:
+    """SageMaker accepts 1,024 characters."""
+    assert len(registered(warnings=["x" * 900, "é" * 900])["ModelPackageDescription"]) == 1024
 
 
 def test_a_model_without_an_explanation_is_registered_without_a_report() -> None:

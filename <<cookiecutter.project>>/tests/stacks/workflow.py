@@ -56,7 +56,7 @@ def choose(name: str, state_input: Any, **variables: Any) -> tuple[str, Any]:
     return following, output
 
 
-REPORTS = ("evaluation", "golden", "explanation", "learning_curve")
+REPORTS = ("evaluation", "intervals", "golden", "explanation", "learning_curve")
 REGRESSION = {
     "metrics": {"rmse": 0.5, "r2": 0.8},
     "naive": {"rmse": 1.1, "r2": 0.0},

@@ -139,6 +139,20 @@ def test_booleans_are_known_in_any_case(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("known", "sent"),
+    [(("01", "02"), ("1", "2.0")), (("no", "yes"), ("NO", "True")), (("f", "t"), ("0", "1"))],
+)
+def test_categories_are_known_in_any_spelling_that_the_model_takes(
+    tmp_path: Path, known: tuple[str, str], sent: tuple[str, str]
+) -> None:
+    """They are neither new texts nor another type."""
+    to = baseline_of({"c": [*known, "x"][: 3 if known[0] == "01" else 2] * 500}, tmp_path)
+    rows = {"c": [*sent, "x"][: 3 if known[0] == "01" else 2] * 500}
+    finding = held(to, rows)
+    assert (found(finding), finding.drift["c"]) == ([], 0.0)
+
+
 def test_texts_that_are_numbers_belong_to_a_column_of_texts(tmp_path: Path) -> None:
     """Tickets such as 113803 and A/5 21171; the analyzer calls each part of them a violation."""
     mixed = [f"A/{n}" if n % 5 == 0 else str(n) for n in range(2000)]
@@ -181,7 +195,10 @@ def test_rows_by_position_that_are_too_short_miss_a_column(baseline: Baseline) -
 def test_column_with_few_values_has_no_distance(baseline: Baseline) -> None:
     """Chance would make it drift."""
     rows = changed(table(1), "number", lambda c, n: c if n < 499 else "")
-    assert "number" not in held(baseline, rows).drift
+    finding = held(baseline, rows)
+    assert "number" not in finding.drift
+    assert finding.unmeasured == ("number",)
+    assert ("completeness_check", "number") in found(finding)
 
 
 def test_crowd_of_new_categories_is_reported(baseline: Baseline) -> None:
@@ -190,6 +207,18 @@ def test_crowd_of_new_categories_is_reported(baseline: Baseline) -> None:
     finding = held(baseline, rows)
     assert [check for check, _ in found(finding)] == ["categorical_values_check", "baseline_drift_check"]
     assert "Only 50.0% of data is in the domain. Unknown: too many." in finding.violations[0].description
+
+
+@pytest.mark.parametrize("method", ["LInfinity", "ChiSquared"])
+@pytest.mark.parametrize("kinds", [1, 1000])
+def test_half_new_texts_are_a_drift_by_each_method(tmp_path: Path, method: str, kinds: int) -> None:
+    """The other half is as it was, so that the known texts alone do not show it."""
+
+    def edit(document: Any) -> None:
+        document["monitoring_config"]["distribution_constraints"]["categorical_drift_method"] = method
+
+    rows = changed(table(1), "kind", lambda c, n: f"k{n % kinds}" if n % 2 else c)
+    assert held(edited(tmp_path, edit), rows).drift["kind"] > 0.3
 
 
 def edited(folder: Path, edit: Any) -> Baseline:

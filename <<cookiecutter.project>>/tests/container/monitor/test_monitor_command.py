@@ -104,7 +104,9 @@ def test_requests_like_the_baseline_violate_nothing(run: Run) -> None:
         "feature_baseline_drift_x",
         "feature_non_null_c",
         "feature_baseline_drift_c",
+        "unusable_records_share",
     }
+    assert published["unusable_records_share"] == 0.0
     assert published["feature_baseline_drift_x"] < 0.1
     assert values(found["handed"]) == published
     assert {each["Timestamp"] for each in found["handed"]} == {"2026-01-31T15:00:00Z"}
@@ -137,6 +139,7 @@ def test_what_was_left_out_is_reported(run: Run) -> None:
         "lines": 1005,
         "broken": 1,
         "damaged": 0,
+        "other_files": 0,
         "artificial": 1,
         "outside": 1,
         "without": 0,
@@ -144,7 +147,10 @@ def test_what_was_left_out_is_reported(run: Run) -> None:
         "narrow": 1,
         "unlabelled": 0,
         "mismatched": 0,
+        "broken_ground_truth": 0,
+        "unmatched": 0,
     }
+    assert values(found["0"])["unusable_records_share"] == pytest.approx(3 / 1003)
     assert found["message"] == (
         "Completed: Job completed successfully with no violations (rows: 1000; broken lines: 1; golden or "
         "synthetic requests: 1; requests outside the window: 1; requests that are not a table: 1; rows "
@@ -161,10 +167,79 @@ def test_too_few_rows_are_reported_and_alarm_nobody(content: bytes | None, run: 
         f"Completed: Nothing was compared: {number} rows are too few, at least 500 are needed ("
     )
     assert found["constraint_violations"] == {"violations": []}
-    assert found["summary"]["metrics"] == []
     assert not found["summary"]["compared"]
-    assert found["handed"] == []
+    assert values(found["handed"]) == ({"unusable_records_share": 0.0} if content else {})
     assert found["statistics"]["dataset"] == {"item_count": number}
+
+
+BROKEN = b'{"captureData":\n'
+NARROW, IMAGE, EMPTY = (
+    record("9"),
+    record("iVBO", encoding="BASE64", kind="image/png"),
+    {"captureData": {}, "eventMetadata": {"eventId": "e", "inferenceTime": "2026-01-31T14:05:06Z"}},
+)
+
+
+@pytest.mark.parametrize("readable", [0, 900])
+@pytest.mark.parametrize("lost", [BROKEN, lines([NARROW]), lines([IMAGE]), lines([EMPTY])])
+def test_captured_data_that_cannot_be_read_is_a_violation(lost: bytes, readable: int, run: Run) -> None:
+    """It is one also when too few rows are left, or none."""
+    found = run(capture(rows(readable)) + lost * 100)
+    violation = found["constraint_violations"]["violations"][0]
+    assert violation["constraint_check_type"] == "unusable_records_check"
+    share = 100 / (100 + readable)
+    assert violation["description"].startswith(
+        f"{100 * share:.4g}% of the captured data can't be used, at most 5%"
+    )
+    assert (
+        values(found["0"])["unusable_records_share"]
+        == values(found["handed"])["unusable_records_share"]
+        == share
+    )
+    assert found["summary"]["status"] == "CompletedWithViolations"
+    assert found["message"].startswith("CompletedWithViolations: ")
+    assert ", 1 violation of what was left out" in found["message"] or readable == 900
+
+
+def test_the_share_that_may_be_unusable_is_the_owners_to_choose(run: Run) -> None:
+    """A share that equals the limit does not break it."""
+    content = capture(rows(900)) + BROKEN * 100
+    assert run(content, max_unusable="0.1")["summary"]["violation_count"] == 0
+    assert run(content, max_unusable="0.0999")["summary"]["violation_count"] == 1
+
+
+def test_files_that_cannot_be_read_count(base: Path, run: Run) -> None:
+    """A window in which every file is damaged or of another kind is not one without violations."""
+    folder = base / "processing" / "endpointdata"
+    (folder / "a.jsonl.gz").write_bytes(gzip.compress(capture(rows(9)))[:20])
+    found = run(None)
+    assert values(found["0"])["unusable_records_share"] == 1.0
+    assert "damaged compressed files: 1" in found["constraint_violations"]["violations"][0]["description"]
+    (folder / "a.jsonl.gz").rename(folder / "a.txt")
+    found = run(None)
+    assert "files that are neither .jsonl nor .gz: 1" in found["message"]
+    (folder / "a.txt").rename(folder / "_SUCCESS")
+    assert run(None)["summary"]["violation_count"] == 0
+
+
+def test_columns_with_too_few_values_are_named(run: Run) -> None:
+    """Their drift is not known, which the outcome does not hide."""
+    table = [(x if n < 400 else "", c) for n, (x, c) in enumerate(rows(1000))]
+    found = run(capture(table))
+    assert found["summary"]["not_compared"] == ["x"]
+    assert "not compared: x)" in found["message"]
+    assert found["summary"]["violations"][0]["constraint_check_type"] == "completeness_check"
+
+
+def test_merged_records_are_read(run: Run) -> None:
+    """As the value of the format's name too, which is then the dataset's."""
+    merged = [
+        json.loads(line) | {"groundTruthData": {"data": "1", "encoding": "CSV"}}
+        for line in capture(rows(600)).splitlines()
+    ]
+    wrapped = lines([{"sagemakerMergeJson": each} for each in merged[:300]])
+    found = run(wrapped + lines(merged[300:]), dataset_format='{"sagemakerMergeJson": {}}')
+    assert (found["summary"]["rows"], found["summary"]["violation_count"]) == (600, 0)
 
 
 def test_minimum_is_the_owners_to_choose(run: Run) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.monitor.distances import chi_squared, kolmogorov_smirnov, l_infinity
+from container.monitor.distances import CategoricalDistance, chi_squared, kolmogorov_smirnov, l_infinity
 from container.monitor.sketch import Quantiles
 from container.runtime.typing import FloatArray
 
@@ -69,10 +69,12 @@ def test_sketched_distance_is_nearly_that_of_the_numbers() -> None:
 def test_categorical_distance_is_the_largest_difference_of_the_shares(
     one: dict[str, int], other: dict[str, int]
 ) -> None:
-    """The largest difference is over the texts of both."""
+    """The largest difference is over the texts of both, and the new texts together."""
     size, total = sum(one.values()), sum(other.values())
     expected = max(abs(one.get(key, 0) / size - other.get(key, 0) / total) for key in "abcdef")
-    assert l_infinity(one, other, total, robust=False) == pytest.approx(expected)
+    new = sum(count for key, count in other.items() if key not in one) / total
+    together = new - list(one.values()).count(1) / size
+    assert l_infinity(one, other, total, robust=False) == pytest.approx(max(expected, together))
 
 
 def test_texts_that_are_not_listed_count_all_the_same() -> None:
@@ -82,11 +84,35 @@ def test_texts_that_are_not_listed_count_all_the_same() -> None:
 
 def test_chi_squared_distance_is_the_effect_size() -> None:
     """The root of the test's statistic a row: (60 - 50)² / 50 + (40 - 50)² / 50 = 4 of 100 rows."""
-    baseline, current = {"a": 500, "b": 500}, {"a": 60, "b": 40, "new": 30}
-    assert chi_squared(baseline, current, sum(current.values()), robust=False) == pytest.approx(
-        math.sqrt(4 / 100)
-    )
-    assert chi_squared(baseline, {"new": 30}, 30, robust=False) == 0.0
+    baseline, current = {"a": 500, "b": 500}, {"a": 60, "b": 40}
+    assert chi_squared(baseline, current, 100, robust=False) == pytest.approx(math.sqrt(4 / 100))
+
+
+@pytest.mark.parametrize("distance", [l_infinity, chi_squared])
+@pytest.mark.parametrize("texts", [1, 100])
+@pytest.mark.parametrize("listed", [True, False])
+def test_new_texts_are_a_drift(distance: CategoricalDistance, texts: int, listed: bool) -> None:  # noqa: FBT001 - a parameter of the cases
+    """In few texts or many, and where these are too many to be listed; all new is farther than half."""
+    baseline = dict.fromkeys(map(str, range(100)), 10)
+    new = {f"new{n}": 500 // texts for n in range(texts)} if listed else {}
+    half = distance(baseline, dict.fromkeys(baseline, 5) | new, 1000, robust=True)
+    whole = distance(baseline, new, 500, robust=True)
+    assert 0.4 <= half < whole < math.inf
+
+
+def test_new_texts_are_a_category_beyond_their_expected_share() -> None:
+    """Cochran's rule expects five of 130 rows, where 30 are new: 25² / 5 + 25² / 125 = 130 of 130 rows."""
+    found = chi_squared({"a": 500, "b": 500}, {"a": 50, "b": 50, "new": 30}, 130, robust=False)
+    assert found == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("distance", [l_infinity, chi_squared])
+def test_a_few_new_texts_are_expected_where_the_baseline_has_rare_ones(distance: CategoricalDistance) -> None:
+    """Twenty of 1,000 rows have a text of their own, so about twenty of 1,000 later rows have a new one."""
+    common = {"a": 490, "b": 490}
+    baseline = common | {f"rare{n}": 1 for n in range(20)}
+    assert distance(baseline, common | {f"new{n}": 1 for n in range(20)}, 1000, robust=True) < 0.1
+    assert distance({"a": 500, "b": 500}, {"a": 499, "b": 499, "new": 2}, 1000, robust=True) == 0.0
 
 
 def test_rare_categories_are_joined() -> None:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from container.data.schema import Target
+from container.data.schema import Schema, Target
+from container.data.values import NumberFormat
 from container.evaluation import quality
 from container.monitor import main
 from container.runtime.errors import UsageError, UserError
@@ -77,7 +79,7 @@ def test_model_as_good_as_its_evaluation_violates_nothing(run: Run) -> None:
         found = run(*asked(labelled(600, 0.5, seed)), baseline)
         assert found["constraint_violations"] == {"violations": []}
     assert {each["MetricName"] for each in found["0"]} == {
-        *("mae", "mse", "rmse", "r2", "explained_variance", "mape")
+        *("mae", "mse", "rmse", "r2", "explained_variance", "mape", "unusable_ground_truth_share")
     }
     assert found["0"][0]["Dimensions"] == [{"Name": "Endpoint", "Value": "prd-7"}]
     assert found["statistics"]["dataset"] == {"item_count": 600}
@@ -125,11 +127,12 @@ def test_only_what_has_a_truth_that_fits_is_measured(run: Run) -> None:
     counts = {name: count for name, count in found["summary"]["counts"].items() if count}
     assert counts == {
         "lines": 605,
-        "broken": 1,
+        "broken_ground_truth": 1,
         "artificial": 1,
         "without": 1,
         "unlabelled": 1,
         "mismatched": 2,
+        "unmatched": 1,
     }
 
 
@@ -149,7 +152,173 @@ def test_a_record_whose_truth_is_none_is_counted(run: Run, own: dict[str, Any]) 
     odd = record("1", inference="odd", answer="1.0") | own
     found = run([*sent, odd], truths, evaluation(REGRESSION, labelled(1000, 0.1)))
     assert found["summary"]["rows"] == 600
-    assert found["summary"]["counts"]["unlabelled"] == 1
+    left = "unlabelled" if "eventMetadata" in own else "mismatched"
+    assert found["summary"]["counts"][left] == 1
+
+
+def share_and_checks(found: dict[str, Any]) -> tuple[float, list[str]]:
+    """Return the published share of unusable ground truth, and the checks that were violated."""
+    published = {each["MetricName"]: each["Value"] for each in found["0"]}
+    violations = found["constraint_violations"]["violations"]
+    return published["unusable_ground_truth_share"], [each["constraint_check_type"] for each in violations]
+
+
+def large(count: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return predictions that are wrong by 400 where the ground truth is written as 1,234.5."""
+    labels = [round(5.5 + 3.0 * n, 1) for n in range(count)]
+    sent = [
+        record("1", inference=f"i{n}", answer=repr(label + 400 * (label > 999)))
+        for n, label in enumerate(labels)
+    ]
+    return sent, [ground_truth(f"i{n}", f"{label:,}") for n, label in enumerate(labels)]
+
+
+def test_ground_truth_that_cannot_be_read_is_a_violation(run: Run) -> None:
+    """Otherwise the model would be judged by the rows where it is right."""
+    baseline = evaluation(REGRESSION, [(5.5 + 3.0 * n, 5.5 + 3.0 * n) for n in range(750)])
+    found = run(*large(750), baseline)
+    share, checks = share_and_checks(found)
+    assert (share, checks) == (
+        found["summary"]["counts"]["mismatched"] / 750,
+        ["unusable_ground_truth_check"],
+    )
+    assert found["summary"]["status"] == "CompletedWithViolations"
+    assert (
+        "requests whose ground truth does not fit: 418"
+        in found["constraint_violations"]["violations"][0]["description"]
+    )
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_ground_truth_is_read_by_the_number_format_of_the_target(quote: str, run: Run) -> None:
+    """The evaluation carries the schema of the target; a cell with a comma may lack its quotes."""
+    sent, truths = large(750)
+    for each in truths:
+        each["groundTruthData"]["data"] = quote + each["groundTruthData"]["data"] + quote
+    target = Target("t", "regression", number_format=NumberFormat(group=",", sign="$"))
+    baseline = evaluation(REGRESSION, [(5.5 + 3.0 * n, 5.5 + 3.0 * n) for n in range(750)])
+    found = run(sent, truths, baseline | {"schema": Schema(target, ()).to_json()})
+    share, checks = share_and_checks(found)
+    assert (share, found["summary"]["rows"]) == (0.0, 750)
+    assert found["statistics"]["regression_metrics"]["rmse"]["value"] == pytest.approx(
+        400 * math.sqrt(418 / 750)
+    )
+    assert "GreaterThanThreshold" in checks
+
+
+@pytest.mark.parametrize("usable", [0, 10])
+def test_ground_truth_that_is_all_unusable_is_a_violation(usable: int, run: Run) -> None:
+    """Nothing was compared, which is not the same as no violations."""
+    sent, truths = asked(labelled(100, 0.1))
+    for each in truths[usable:]:
+        each["groundTruthData"]["data"] = "n/a"
+    share, checks = share_and_checks(found := run(sent, truths, evaluation(REGRESSION, labelled(1000, 0.1))))
+    assert (share, checks) == (1 - usable / 100, ["unusable_ground_truth_check"])
+    assert "Nothing was compared" in found["summary"]["message"]
+
+
+def test_ground_truth_of_no_captured_request_is_a_violation(run: Run) -> None:
+    """The ids were written wrong; those of requests outside the window are right."""
+    sent, truths = asked(labelled(100, 0.1))
+    wrong = [each | {"eventMetadata": {"eventId": f"x{n}"}} for n, each in enumerate(truths)]
+    baseline = evaluation(REGRESSION, labelled(1000, 0.1))
+    found = run(sent, wrong, baseline)
+    assert share_and_checks(found) == (1.0, ["unusable_ground_truth_check"])
+    assert "ground truth of no captured request: 100" in found["summary"]["message"]
+    later = run(sent, truths, baseline, start_time="2026-02-01T00:00:00Z", end_time="2026-02-01T01:00:00Z")
+    assert share_and_checks(later) == (0.0, [])
+    assert later["summary"]["counts"]["outside"] == 100
+
+
+def test_requests_without_ground_truth_are_no_fault(run: Run) -> None:
+    """It may come later."""
+    sent, truths = asked(labelled(100, 0.1))
+    found = run(sent, truths[:1], evaluation(REGRESSION, labelled(1000, 0.1)))
+    assert share_and_checks(found) == (0.0, [])
+    assert found["summary"]["counts"]["unlabelled"] == 99
+
+
+def test_ground_truth_is_found_by_either_id(run: Run) -> None:
+    """It may have the caller's id as capture does, or SageMaker's beside the caller's; or be merged."""
+    sent, truths = asked(labelled(600, 0.1))
+    for n, (request, each) in enumerate(zip(sent, truths, strict=True)):
+        request["eventMetadata"]["eventId"] = f"e{n}"
+        ids = [{"inferenceId": f"i{n}"}, {"eventId": f"e{n}"}, {"eventId": f"e{n}", "inferenceId": f"i{n}"}]
+        each["eventMetadata"] = ids[n % 3]
+    merged = [
+        {"sagemakerMergeJson": request | each} for request, each in zip(sent[:9], truths[:9], strict=True)
+    ]
+    given = '{"sagemakerMergeJson": {"captureIndexNames": ["endpointOutput"]}}'
+    found = run(
+        [*merged, *sent[9:]], truths[9:], evaluation(REGRESSION, labelled(1000, 0.1)), dataset_format=given
+    )
+    assert (found["summary"]["rows"], share_and_checks(found)) == (600, (0.0, []))
+
+
+@pytest.mark.parametrize(
+    ("classes", "spelled"),
+    [
+        (("0", "1"), ("0.0", "1.0")),
+        (("0", "1"), ("False", "True")),
+        (("01", "02"), ("1", "2.0")),
+        (("no", "yes"), ("FALSE", "1")),
+        (("1", "2", "3"), ("01", "2.0", "3e0")),
+    ],
+)
+def test_labels_are_compared_by_the_one_rule(
+    classes: tuple[str, ...], spelled: tuple[str, ...], run: Run
+) -> None:
+    """An answer is a class as it was written in training, and ground truth one that is equal to it."""
+    codes = [n % len(classes) for n in range(120)]
+    made = [code if n % 2 else 0 for n, code in enumerate(codes)]
+    target = Target.of_classes("t", classes)
+    baseline = evaluation(target, [(float(code), np.eye(len(classes))[code]) for code in codes])
+    sent = [record("1", inference=f"i{n}", answer=f"{classes[code]},0.9") for n, code in enumerate(made)]
+    found = run(
+        sent,
+        [ground_truth(f"i{n}", spelled[code]) for n, code in enumerate(codes)],
+        baseline,
+        minimum_records="100",
+    )
+    right = sum(code == answer for code, answer in zip(codes, made, strict=True)) / 120
+    assert found["statistics"][quality.SECTIONS[target.task]]["accuracy"]["value"] == pytest.approx(right)
+    assert share_and_checks(found)[0] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("classes", "answer", "accuracy"),
+    [
+        (("0", "1"), "1.0", 1.0),
+        (("1", "2"), "2.0", 1.0),
+        (("1", "2"), "1.0", 0.0),
+        (("no", "yes"), "YES", 1.0),
+    ],
+)
+def test_answers_of_other_containers_are_classes_or_probabilities(
+    classes: tuple[str, str], answer: str, accuracy: float, run: Run
+) -> None:
+    """A number is the probability of the second class, unless another class is equal to it."""
+    baseline = evaluation(
+        Target.of_classes("t", classes), [(float(n % 2), np.eye(2)[n % 2]) for n in range(120)]
+    )
+    sent = [record("1", inference=f"i{n}", answer=answer) for n in range(120)]
+    found = run(
+        sent, [ground_truth(f"i{n}", classes[1]) for n in range(120)], baseline, minimum_records="100"
+    )
+    assert found["statistics"]["binary_classification_metrics"]["accuracy"]["value"] == accuracy
+
+
+def test_an_answer_that_is_neither_class_nor_probability_is_counted(run: Run) -> None:
+    """A share of 7 would be a probability of -6."""
+    sent = [record("1", inference=f"i{n}", answer="7") for n in range(120)]
+    truths = [ground_truth(f"i{n}", "yes") for n in range(120)]
+    found = run(
+        sent,
+        truths,
+        evaluation(BINARY, [(float(n % 2), np.eye(2)[n % 2]) for n in range(120)]),
+        minimum_records="100",
+    )
+    assert share_and_checks(found) == (1.0, ["unusable_ground_truth_check"])
 
 
 def test_requests_of_several_rows_have_a_label_a_row(run: Run) -> None:
@@ -245,11 +414,13 @@ def test_labels_without_probabilities_have_no_auc(run: Run) -> None:
 
 
 def test_too_few_rows_are_reported(run: Run) -> None:
-    """Nothing is published."""
+    """No metric of the model is published."""
     found = run(*asked(labelled(100, 9.0)), evaluation(REGRESSION, labelled(1000, 0.1)))
     assert found["summary"]["message"].startswith("Completed: Nothing was compared: 100 rows are too few")
     assert found["constraint_violations"] == {"violations": []}
-    assert "0" not in found
+    assert [(each["MetricName"], each["Value"]) for each in found["0"]] == [
+        ("unusable_ground_truth_share", 0.0)
+    ]
 
 
 def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
@@ -262,6 +433,7 @@ def test_thresholds_may_be_a_persons(run: Run, tmp_path: Path) -> None:
     )
     found = run(*asked(labelled(600, 9.0)), baseline, baseline_constraints=str(path))
     assert found["constraint_violations"] == {"violations": []}
+    assert found["summary"]["not_compared"] == ["other"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,156 @@
+"""Bootstrap intervals of the metrics on the test rows, and of the difference of two models on the same rows.
+
+The intervals are percentile intervals (Efron 1979) of 1,000 resamples. Up to 2,000 test rows a resample draws
+rows; of more rows it draws blocks, to which the rows were dealt at random, so that the time hardly depends on
+their number: a sum over drawn blocks varies as a sum over drawn rows does. The metrics are those of
+`metrics.scores`, computed here from sums for all resamples at once. auc is not a function of sums: its
+resamples are those of its linear form, the placement values of DeLong, DeLong and Clarke-Pearson (1988).
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from container.data.schema import Target
+from container.runtime.typing import FloatArray
+
+RESAMPLES, MAX_BLOCKS, LEVEL = 1_000, 2_000, 0.95
+MIN_DEFINED = 0.9  # fraction of the resamples in which a metric must be defined to have an interval
+METHOD = {"version": 1, "method": "percentile bootstrap", "level": LEVEL, "resamples": RESAMPLES}
+Interval = dict[str, Any]
+
+
+def of_metrics(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, Interval]:
+    """Return the interval of each metric: its ends "low" and "high".
+
+    A metric that has one value in all resamples has none: such a test split shows nothing of its spread.
+    The arrays are those of `metrics.scores`.
+    """
+    found = {name: _interval(values) for name, values in resample(labels, predicted, target).items()}
+    return {name: ends for name, ends in found.items() if ends and ends["low"] < ends["high"]}
+
+
+def of_differences(
+    measured: Mapping[str, float], labels: FloatArray, ours: FloatArray, theirs: FloatArray, target: Target
+) -> dict[str, Interval]:
+    """Return "value" and interval of each metric of `ours` less that of `theirs`, on the same resampled rows.
+
+    `measured` are the values. "contains_zero" tells that either model may be the better one.
+    """
+    first, second = (resample(labels, predicted, target) for predicted in (ours, theirs))
+    shared = first.keys() & second.keys()
+    found = {name: _interval(first[name] - second[name]) for name in measured if name in shared}
+    return {
+        name: {"value": measured[name], **ends, "contains_zero": ends["low"] <= 0 <= ends["high"]}
+        for name, ends in found.items()
+        if ends
+    }
+
+
+def describe(interval: Interval) -> str:
+    """Return an interval as a part of a sentence."""
+    return f"{LEVEL * 100:.0f} % interval {interval['low']:.4g} to {interval['high']:.4g}"
+
+
+def describe_difference(name: str, interval: Interval, rows: int) -> str:
+    """Return a sentence on the difference of a metric from the champion's, and whether it may be none."""
+    zero = ", which contains zero: either may be the better one" if interval["contains_zero"] else ""
+    apart = f"Its {name} less that of the champion on the same {rows} rows is {interval['value']:.4g}"
+    return f"{apart}, {describe(interval)}{zero}."
+
+
+def resample(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, FloatArray]:
+    """Return each metric's (RESAMPLES,) values, NaN where it is undefined; none of predictions not finite.
+
+    The arrays are those of `metrics.scores`. The draws are the same for each model on the same rows.
+    """
+    if not np.isfinite(predicted).all():
+        return {}
+    with np.errstate(all="ignore"):
+        if target.classes is None:
+            return _regression(labels, predicted)
+        return _classification(labels.astype(np.int64), predicted.astype(np.float64))
+
+
+@lru_cache(maxsize=2)
+def _draws(rows: int) -> tuple[NDArray[np.int64], FloatArray]:
+    """Return the block of each row, and (RESAMPLES, blocks) counts of how often a resample has a block."""
+    random, blocks = np.random.Generator(np.random.PCG64(0)), min(rows, MAX_BLOCKS)
+    drawn = random.integers(blocks, size=(RESAMPLES, blocks)) + np.arange(RESAMPLES)[:, np.newaxis] * blocks
+    counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    return random.permutation(rows) % blocks, counts.astype(np.float64)
+
+
+def _sums(values: FloatArray) -> FloatArray:
+    """Return (RESAMPLES,) sums of (n,) values."""
+    block, counts = _draws(len(values))
+    return np.asarray(counts @ np.bincount(block, values))
+
+
+def _counts(codes: NDArray[np.int64], classes: int, marks: NDArray[np.bool_] | None = None) -> FloatArray:
+    """Return (RESAMPLES, classes) counts of (n,) class codes, those of the marked rows alone."""
+    block, counts = _draws(len(codes))
+    counted = np.bincount(block * classes + codes, marks, counts.shape[1] * classes)
+    return np.asarray(counts @ counted.reshape(-1, classes).astype(np.float64))
+
+
+def _regression(labels: FloatArray, predicted: FloatArray) -> dict[str, FloatArray]:
+    error, centred = predicted - labels, labels - labels.mean()
+    rows = _sums(np.ones(len(labels)))
+    mse, variance = _sums(error**2) / rows, _sums(centred**2) / rows - (_sums(centred) / rows) ** 2
+    variance[variance <= np.finfo(np.float64).eps * np.var(labels)] = np.nan
+    found = {"mae": _sums(np.abs(error)) / rows, "mse": mse, "rmse": np.sqrt(mse)}
+    found["r2"] = 1 - mse / variance
+    found["explained_variance"] = 1 - (mse - (_sums(error) / rows) ** 2) / variance
+    return found | ({"mape": _sums(np.abs(error / labels)) / rows} if labels.all() else {})
+
+
+def _classification(codes: NDArray[np.int64], predicted: FloatArray) -> dict[str, FloatArray]:
+    classes, chosen = predicted.shape[1], predicted.argmax(axis=1)
+    labelled, guessed = _counts(codes, classes), _counts(chosen, classes)
+    hits, rows = _counts(codes, classes, codes == chosen), labelled.sum(axis=1)
+    counted, weights = list(range(classes)), labelled
+    if classes == 2:  # noqa: PLR2004 - of two classes the second counts
+        counted, weights = [1], np.array([[0.0, 1.0]])
+    areas = np.stack([_area(codes == code, predicted[:, code], labelled[:, code]) for code in counted], 1)
+    likelihood = np.clip(predicted[np.arange(len(codes)), codes], np.finfo(np.float64).eps, 1.0)
+    return {
+        "accuracy": hits.sum(axis=1) / rows,
+        "precision": _mean(np.nan_to_num(hits / guessed), weights),
+        "recall": _mean(np.nan_to_num(hits / labelled), weights),
+        "f1": _mean(np.nan_to_num(2 * hits / (guessed + labelled)), weights),
+        "auc": areas[:, 0]
+        if len(counted) == 1
+        else _mean(np.nan_to_num(areas), np.isfinite(areas) * labelled),
+        "log_loss": _sums(-np.log(likelihood)) / rows,
+    }
+
+
+def _area(positive: NDArray[np.bool_], score: FloatArray, labelled: FloatArray) -> FloatArray:
+    """Return (RESAMPLES,) areas under the ROC curve, from the share of rows that each row is ranked above."""
+    _, group = np.unique(score, return_inverse=True)
+    inside, outside = (np.bincount(group, marks, group.max() + 1) for marks in (positive, ~positive))
+    below, below_others = (
+        np.cumsum(counts) - counts / 2 for counts in (inside, outside)
+    )  # equal scores half
+    beaten = np.where(positive, below_others[group] / outside.sum(), 1 - below[group] / inside.sum())
+    others = _sums(np.ones(len(score))) - labelled
+    areas = _sums(beaten * positive) / labelled + _sums(beaten * ~positive) / others
+    return np.asarray(np.clip(areas - beaten[positive].mean(), 0.0, 1.0))
+
+
+def _mean(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Return the weighted means over classes."""
+    return np.asarray((values * weights).sum(axis=1) / weights.sum(axis=1))
+
+
+def _interval(values: FloatArray) -> Interval:
+    """Return the ends; none where the metric is undefined in too many resamples."""
+    defined = values[np.isfinite(values)]
+    if len(defined) < MIN_DEFINED * len(values):
+        return {}
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return {"low": float(low), "high": float(high)}

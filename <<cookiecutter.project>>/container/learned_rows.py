@@ -1,0 +1,75 @@
+"""The record of the rows that a model has learned from: a file of the artifact, for later comparisons.
+
+The record has a checksum of 32 bits of each row as the model sees it, with its target, in ascending order. Of
+a million learned rows, one test row in 4,295 has a checksum of the record by chance, and counts as learned.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from container.data.dataset import Dataset
+from container.data.split import splitmix64
+from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
+
+FILE = "learned_rows.npy"
+# 16 MB in model.tar.gz. Of more rows the smallest checksums are kept: rows with greater ones can't be told.
+MAX_CHECKSUMS = 4_000_000
+PART = 16_384  # rows whose checksums are computed together
+STEP = np.uint64(0x9E3779B97F4A7C15)  # without it a zero would change nothing
+
+
+def write(directory: Path, splits: Iterable[Dataset]) -> None:
+    """Write the record of all rows of some splits."""
+    checksums = np.concatenate([_checksums(split.features, split.target) for split in splits])
+    np.save(directory / FILE, np.unique(checksums)[:MAX_CHECKSUMS], allow_pickle=False)
+
+
+def new_rows(directory: Path, features: FloatArray, target: FloatArray) -> NDArray[np.bool_]:
+    """Return (n,) marks of the (n, n_features) rows that the model of a directory has not learned from.
+
+    Raises:
+        UserError: the directory has no record, or a damaged one.
+    """
+    learned = _read(directory / FILE)
+    checksums = _checksums(features, target)
+    known = np.isin(checksums, learned)
+    return ~known & (checksums <= learned[-1]) if len(learned) >= MAX_CHECKSUMS else ~known
+
+
+def _read(path: Path) -> NDArray[np.uint32]:
+    try:
+        record = np.load(path, allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"its artifact has no {path.name}, so the rows that it has learned from are not known; "
+            "models that are trained from now on have it"
+        ) from error
+    except (ValueError, EOFError) as error:
+        raise UserError(f"its {path.name} is damaged: {error}") from error
+    if not isinstance(record, np.ndarray) or record.dtype != np.uint32 or record.ndim != 1:
+        raise UserError(f"its {path.name} is damaged: it is not a list of checksums")
+    return record
+
+
+def _checksums(features: FloatArray, target: FloatArray) -> NDArray[np.uint32]:
+    """Return (n,) checksums of (n, n_features) rows, numbers or bytes, and their (n,) targets."""
+    checksums = np.empty(len(target), dtype=np.uint32)
+    for start in range(0, len(target), PART):
+        part = slice(start, start + PART)
+        state = np.zeros(len(target[part]), dtype=np.uint64)
+        for word in (*_words(features[part]).T, *_words(target[part, np.newaxis]).T):
+            with np.errstate(over="ignore"):
+                state = splitmix64(state + word + STEP)
+        checksums[part] = state >> np.uint64(32)
+    return checksums
+
+
+def _words(values: FloatArray) -> NDArray[np.uint64]:
+    """Return (n, width) values as words, the same for equal ones: zero and NaN have several spellings."""
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), np.nan, values + 0.0)
+    return np.ascontiguousarray(values).view(np.uint64)
