@@ -85,7 +85,7 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     `forced` is a kind of the settings, "numeric" or "date", and then the only one that is looked at.
     """
     if forced:
-        return _number(texts, settings) if forced == "numeric" else _date(texts, settings)
+        return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
     if code := _code(texts, settings.kind_share):
         return code
     number, date = _number(texts, settings), _date(texts, settings)
@@ -211,7 +211,7 @@ def _guess_number(
     return ""
 
 
-def _date(texts: Texts, settings: ReadingSettings) -> Decision:
+def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> Decision:
     """Return the date format that most cells have, and whether month and day could change places."""
     fits = dict.fromkeys(values.DATE_PATTERNS, 0)
     for style, _, times in _dates(texts):
@@ -234,7 +234,8 @@ def _date(texts: Texts, settings: ReadingSettings) -> Decision:
         guess = "every day could be a month; the month is read first: set date_order"
     elif best == values.DIGITS_ONLY:
         guess = "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
-    return Decision(DATE, fits[best], date_format=best, others=_others(texts, best, fits[best]), guess=guess)
+    others = _others(texts, best) if notable * texts.present <= fits[best] < texts.present else frozenset()
+    return Decision(DATE, fits[best], date_format=best, others=others, guess=guess)
 
 
 def _dates(texts: Texts) -> Iterator[tuple[str, str, int]]:
@@ -249,10 +250,8 @@ def _dates(texts: Texts) -> Iterator[tuple[str, str, int]]:
                 break  # the formats that follow read some of the same texts
 
 
-def _others(texts: Texts, style: str, fits: int) -> frozenset[str]:
-    """Return the texts that are not dates of a format, where few are."""
-    if not NOTABLE * texts.present <= fits < texts.present:
-        return frozenset()
+def _others(texts: Texts, style: str) -> frozenset[str]:
+    """Return the texts that are not dates of a format."""
     batches = texts.weighted.select(TEXT).collect_batches(maintain_order=False)
     found = (text for batch in batches for text in batch[TEXT])
     return frozenset(text for text in found if values.parse_timestamp(text, style) is None)

@@ -55,22 +55,32 @@ class GradientBoosting(Estimator):
     def fit(
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
-        """Fit (n, n_features) to a (n,) target; stop early by the score of the validation rows.
-
-        A categorical feature with few rows for each category is split like a number, by the order of the
-        categories: scikit-learn's sets of categories leave out those with fewer than ten rows in a node.
-        """
+        """Fit (n, n_features) to a (n,) target; stop early by the score of the validation rows."""
         held_out = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
-        self.fitted_rows, known = len(target), self.schema.features
-        sets = [each for each in self.schema.categorical if len(target) >= SET_ROWS * known[each].levels]
-        self.estimator.set_params(early_stopping=bool(held_out), categorical_features=sets or None)
+        self.fitted_rows = len(target)
+        self.estimator.set_params(early_stopping=bool(held_out), categorical_features=self._sets(features))
         with threads_for(features):
             self.estimator.fit(features, target, **held_out)
+
+    def _sets(self, features: FloatArray) -> list[int] | None:
+        """Return the columns that trees split by sets of categories; others are split like numbers.
+
+        With few rows for each category scikit-learn's sets leave out those with fewer than ten rows in a node.
+        Of one category and missing values scikit-learn 1.9 makes splits that its predictions do not follow.
+        """
+        least, most = np.fmin.reduce(features), np.fmax.reduce(features)
+        levels = [feature.levels for feature in self.schema.features]
+        return [
+            at
+            for at in self.schema.categorical
+            if least[at] < most[at] and len(features) >= SET_ROWS * levels[at]
+        ] or None
 
     def refit(self, features: FloatArray, target: FloatArray) -> dict[str, Any]:
         """Fit again, with the number of trees that `fit` has found for fewer rows."""
         iterations = self._iterations(len(target))
-        self.estimator.set_params(early_stopping=False, max_iter=iterations)
+        sets = self._sets(features)
+        self.estimator.set_params(early_stopping=False, max_iter=iterations, categorical_features=sets)
         with threads_for(features):
             self.estimator.fit(features, target)
         return {"iterations": iterations}

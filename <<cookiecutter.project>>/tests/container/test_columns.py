@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from container.data import columns, encode
@@ -261,6 +262,11 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
     ),
     (
         {"x": lambda n: "abcd"[n % 4], "y": str},
+        {"kinds": {"x": "date"}},
+        "a.csv: row 1: [data.kinds] sets 'x' to date, and only 0% of its cells are dates: this one is 'a'",
+    ),
+    (
+        {"x": lambda n: "abcd"[n % 4], "y": str},
         {"kinds": {"X": "categorical"}},
         "[data.kinds] names a column that is not there: a.csv: no column is named 'X'. Did you mean 'x'?",
     ),
@@ -276,6 +282,20 @@ def test_a_refusal_names_the_cell(
     with pytest.raises(UserError) as refused:
         run(tmp_path, cells, **settings)
     assert str(refused.value).startswith(message)
+
+
+def test_numbers_with_a_type_have_a_decimal_point(tmp_path: Path) -> None:
+    """Protects Parquet beside CSV with decimal commas: the setting is for text."""
+    (tmp_path / "in").mkdir()
+    numbers = [n * 1.001 % 7 for n in range(ROWS)]
+    commas = [f"{n % 7},5" for n in range(ROWS)]
+    pl.DataFrame({"x": numbers, "c": commas, "y": HALVES}).write_parquet(tmp_path / "in/a.parquet")
+    prepare(Settings("y", reading=ReadingSettings(decimal="comma")), tmp_path / "in", tmp_path / "out")
+    schema = schema_of(tmp_path / "out")
+    assert [feature.number_format for feature in schema.features] == [None, NumberFormat(",")]
+    data = encode.read(tmp_path / "out/train", schema)
+    assert set(data.features[:, 0]) <= set(numbers)
+    assert set(data.features[:, 1]) == {n + 0.5 for n in range(7)}
 
 
 def test_a_column_can_be_excluded(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ def profiled(cells: list[str | None]) -> ColumnProfile:
         (["inf", "1"], "String"),
         (["1e400"], "String"),
         (["-nan"], "Unknown"),
+        (["+nan"], "String"),
         (["true", "false"], "String"),
         (["1_000"], "String"),
         (["", "NA"], "Unknown"),
