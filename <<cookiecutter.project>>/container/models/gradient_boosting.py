@@ -65,7 +65,7 @@ class GradientBoosting(Estimator):
     def _sets(self, features: FloatArray) -> list[int] | None:
         """Return the columns that trees split by sets of categories; others are split like numbers.
 
-        With few rows for each category scikit-learn's sets leave out those with fewer than ten rows in a node.
+        Where categories have few rows, scikit-learn's sets leave out those with fewer than ten in a node.
         Of one category and missing values scikit-learn 1.9 makes splits that its predictions do not follow.
         """
         least, most = np.fmin.reduce(features), np.fmax.reduce(features)
