@@ -425,7 +425,7 @@ def test_the_evaluation_adds_the_models_confidence_to_the_baseline(
     folders(tmp_path)
     out, given = prepared(tmp_path), tmp_path / "processing" / "input"
     archived(out, given / "model" / "model.tar.gz")
-    for split in ("train", "test"):
+    for split in ("train", "validation", "test"):
         (given / split).symlink_to(out / split)
     wanted = {"dataset_source": str(out / "baseline"), "output_path": str(given / "baseline")}
     place = ContainerPaths(tmp_path)
