@@ -24,11 +24,14 @@ def main(arguments: list[str]) -> int:
         return _fail(str(error), 2)
     except UserError as error:
         return _fail(str(error), 1)
-    except Exception as error:  # noqa: BLE001 - SageMaker needs a reason in one line for any error
+    except SystemExit:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SageMaker needs a reason in one line for any error
+        # A panic of polars is a BaseException (pyo3's PanicException).
         if is_full(error):
             return _fail(f"{error}; free some space, or give the job a larger volume", 1)
         traceback.print_exc()
-        return _fail(f"{type(error).__name__}: {error}", 1)
+        return _fail(f"{type(error).__name__}: {error}".removesuffix(": "), 1)
     return 0
 
 

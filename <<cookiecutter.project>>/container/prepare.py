@@ -5,17 +5,15 @@ The stages are inspect, infer, split and write, with a frozen value between each
 
 import json
 import os
-import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from container.data import infer, split, tables
-from container.data.infer import Column, InferredTable, InspectedTable, RowCounts, Source
+from container.data import assignment, columns, infer, missing_cells, split, table_files, tables
+from container.data.assignment import Assignment
+from container.data.infer import ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
@@ -76,133 +74,95 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
     Raises:
         UserError: the data can't be used.
     """
-    table = inspect(directory, settings.target)
-    inferred = infer.infer(table, settings.task)
-    splits = assign_splits(table, inferred, settings.split)
-    write(table, inferred, splits, output)
+    table = inspect(directory, settings)
+    named, numbering = assignment.find_identifiers(table, settings.split)
+    inferred = columns.infer_others(table, named, numbering)
+    write(table, inferred, assignment.assign(table, inferred, settings.split), output)
 
 
-def inspect(directory: Path, target: str) -> InspectedTable:
-    """Read every file of a directory once, and return its rows' counts and its columns' statistics.
+def inspect(directory: Path, settings: Settings) -> InspectedTable:
+    """Read every file of a directory once, and return how its target is read, and its columns' statistics.
 
     Raises:
-        UserError: a file is not a table, or the target is missing in the table or in too many rows.
+        UserError: a file is not a table, or the target is missing, can't be predicted, or is in too few rows.
     """
-    files = tables.find(directory, tables.CSV, tables.PARQUET)
-    source = infer.concat([tables.inspect(path, directory) for path in files])
-    log("read", files=len(source.tables), rows=sum(table.rows for table in source.tables))
-    position = infer.find_target(source, target)
-    rows = _count_rows(source, position)
-    _check_rows(source, position, rows)
-    without_stats = InspectedTable(source, position, rows, {})
+    source = _read_files(directory, settings.reading)
+    position = infer.find_target(source, settings.target)
+    rows, stats = _count_rows(source, position)
+    _check_rows(source, position, rows, source.missing(position), settings.reading)
+    target = columns.infer_target(source, position, stats, settings.task, settings.reading)
+    strays = stats.present - target.decision.fits if target.feature.strays else 0
+    rows = replace(rows, without_target=rows.without_target + strays)
+    without_stats = InspectedTable(source, settings.reading, target, rows, {})
+    _check_rows(source, position, rows, ~without_stats.has_target, settings.reading)
     positions = [str(number) for number in range(len(source.columns))]
-    return replace(without_stats, stats=infer.profile(without_stats.kept, positions))
+    return replace(without_stats, stats=infer.profile(without_stats.kept, positions, source.reading))
 
 
-def _count_rows(source: Source, target: str) -> RowCounts:
-    missing = tables.missing(pl.col(target))
-    counted = source.scan().select(
-        infer.blank().sum().alias("blank"),
-        (missing & ~infer.blank()).sum().alias("without_target"),
-        pl.len().alias("read"),
-    )
-    return RowCounts(**counted.collect(engine="streaming").row(0, named=True))
+def _read_files(directory: Path, reading: ReadingSettings) -> Source:
+    """Inspect the files of a directory, and say which are not read.
+
+    Raises:
+        UserError: a file is not a table, or too many files are not read.
+    """
+    paths = table_files.find(directory, table_files.CSV, table_files.PARQUET)
+    skipped = table_files.skipped(directory)
+    for file in skipped:
+        log("skipped_file", name=file.name, reason=file.reason)
+    table_files.check_skipped(skipped, len(paths), reading.max_skipped)
+    table_files.check_folders(path.relative_to(directory).as_posix() for path in paths)
+    found = [tables.inspect(path, directory, reading.delimiter) for path in paths]
+    source = infer.concat(found, reading.missing_words)
+    log("read", files=len(paths), skipped=len(skipped), rows=sum(table.rows for table in source.tables))
+    return replace(source, skipped=tuple(skipped))
 
 
-def _check_rows(source: Source, target: str, counts: RowCounts) -> None:
-    rows, without = counts.read - counts.blank, counts.without_target
+def _count_rows(source: Source, target: str) -> tuple[RowCounts, ColumnStats]:
+    """Return the rows' counts and the target's statistics, from one pass."""
+    cell = pl.struct(infer.statistics(pl.col(target), source.reading)).alias("cell")
+    counted = source.scan().select(source.is_blank().sum().alias("blank"), pl.len().alias("read"), cell)
+    blank, read, found = counted.collect(engine="streaming").row(0)
+    stats = ColumnStats(**found)
+    return RowCounts(blank, read - blank - stats.present, read), stats
+
+
+def _check_rows(
+    source: Source, target: str, counts: RowCounts, without: pl.Expr, settings: ReadingSettings
+) -> None:
+    rows, missing = counts.kept + counts.without_target, counts.without_target
     if rows == 0:
         raise UserError(f"{source.tables[0].name}: there are no rows below the header")
-    if without > rows * infer.MAX_WITHOUT_TARGET:
-        where, _ = source.first(target, tables.missing(pl.col(target)) & ~_blank_line())
+    if missing > rows * settings.max_missing_target:
+        where, text = source.first(target, without & ~source.is_blank())
+        cell = f" The first such cell is '{text}'." if text else ""
         raise UserError(
-            f"{where}: '{source.name(target)}' is missing, as in {without} of {rows} rows: "
-            f"more than {infer.MAX_WITHOUT_TARGET:.0%} of the rows have no target"
+            f"{where}: '{source.name(target)}' is missing, as in {missing} of {rows} rows: "
+            f"more than {settings.max_missing_target * 100:g}% of the rows have no target.{cell} "
+            "Complete the rows, or set max_missing_target of [data]"
         )
-    if rows - without < infer.MIN_ROWS:
+    if counts.kept < infer.MIN_ROWS:
         raise UserError(
-            f"{source.tables[0].name}: {rows - without} rows have a target, "
+            f"{source.tables[0].name}: {counts.kept} rows have a target, "
             f"and at least {infer.MIN_ROWS} are needed"
         )
 
 
-def _blank_line() -> pl.Expr:
-    """Return whether a row is a blank line, in a frame that has its number too."""
-    return pl.all_horizontal(pl.exclude(tables.ROW) == "")
-
-
-def assign_splits(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> pl.Series:
-    """Return the number of each kept row's split, which depends on its class and on a hash of its cells.
-
-    Raises:
-        UserError: a split would be empty.
-    """
-    classes, hashes = _classes_and_hashes(table, inferred.target)
-    result = split.assign(classes, hashes, settings.validation, settings.test, settings.seed)
-    for number, name in enumerate(split.NAMES):
-        if not (result == number).any():
-            raise UserError(f"{len(result)} rows are too few: none is left for {name}")
-    return pl.Series("split", result)
-
-
-def _classes_and_hashes(
-    table: InspectedTable, target: Column
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """Return the (n,) class codes, zero for a regression, and the (n,) hashes of the rows, batch by batch.
-
-    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
-    that it depends neither on the program that wrote the file nor on the order of rows and columns.
-    """
-    source, stats = table.source, table.stats
-    count = stats[table.target].present
-    classes, hashes = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
-    positions = [source.position(name) for name in sorted(filter(None, source.columns))]
-    cells = [tables.canonicalize(pl.col(at), text=not stats[at].is_numeric) for at in positions]
-    joined = pl.concat_str(cells, separator="\x1f").cast(pl.Binary)
-    frame, done = table.kept.select(_class_code(table.target, target), joined.alias("cells")), 0
-    for batch in frame.collect_batches(maintain_order=True):
-        rows = slice(done, done + batch.height)
-        classes[rows] = batch["class"].to_numpy()
-        hashes[rows] = np.fromiter(map(zlib.crc32, batch["cells"]), dtype=np.uint32, count=batch.height)
-        done += batch.height
-    return classes, hashes
-
-
-def _class_code(position: str, target: Column) -> pl.Expr:
-    """Return the code of a row's class, in a column named "class"."""
-    classes = target.feature.categories
-    if classes is None:
-        return pl.lit(0, dtype=pl.UInt8).alias("class")
-    codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
-    return _written(position, target).replace_strict(pl.Series(classes), codes).alias("class")
-
-
-def _written(position: str, column: Column) -> pl.Expr:
-    """Return a column as it is written: numbers in their shortest form, text stripped, missing as null."""
-    cell = pl.col(position)
-    if column.whole:
-        number = tables.whole(cell)
-        return number.cast(pl.String) if column.feature.categories else number
-    if column.feature.kind == "numeric":
-        return tables.number(cell)
-    text = cell.str.to_lowercase() if column.fold else cell
-    return pl.when(~tables.missing(cell)).then(text)
-
-
-def write(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
+def write(table: InspectedTable, inferred: InferredTable, assigned: Assignment, output: Path) -> None:
     """Write the splits and the baseline as CSV, the schema and the report."""
-    _write_tables(table, inferred, splits, output)
+    _write_tables(table, inferred, assigned.splits, output)
     inferred.schema.write(output / "schema" / "schema.json")
-    counts = {name: int((splits == number).sum()) for number, name in enumerate(split.NAMES)}
-    _log_result(table, inferred, counts)
-    _write_report(_report(table, inferred, counts), output / "report" / "report.json")
+    taken = [vars(found) for found in missing_cells.count(table, inferred)]
+    _log_result(table, inferred, assigned, taken)
+    _write_report(_report(table, inferred, assigned, taken), output / "report" / "report.json")
 
 
 def _write_tables(table: InspectedTable, inferred: InferredTable, splits: pl.Series, output: Path) -> None:
     """Write the four tables in one pass over the rows, batch by batch."""
-    columns = [inferred.target, *inferred.columns]
-    names = [column.feature.name for column in columns]
-    written = [_written(table.source.position(column.feature.name), column) for column in columns]
+    written_columns = [inferred.target, *inferred.columns]
+    names = [column.feature.name for column in written_columns]
+    written = [
+        column.written(pl.col(table.source.position(column.feature.name))) for column in written_columns
+    ]
     frame = table.kept.select(cell.alias(str(index)) for index, cell in enumerate(written))
     files = [_create(output / name / f"{name}.csv", names) for name in split.NAMES]
     baseline = _create(output / "baseline" / "baseline.csv", names[1:])
@@ -226,26 +186,45 @@ def _append(path: Path, batch: pl.DataFrame) -> None:
         batch.write_csv(file, include_header=False)
 
 
-def _log_result(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> None:
+def _log_result(
+    table: InspectedTable, inferred: InferredTable, assigned: Assignment, taken: list[dict[str, Any]]
+) -> None:
     for dropped in inferred.dropped_columns:
         log("left_out", **dropped)
-    for invalid in inferred.invalid_cells:
-        log("taken_as_missing", **invalid)
+    for found in taken:
+        log("taken_as_missing", **found)
+    for decided in inferred.kinds:
+        log("kind", **decided)
+    for guess in inferred.guesses:
+        log("guess", **guess)
+    for name, bound in (("groups", assigned.groups), ("time", assigned.time)):
+        if bound:
+            log(name, **bound)
+    counts = assigned.counts | {"duplicates": assigned.duplicates, "without_time": assigned.without_time}
     schema = inferred.schema
     log("prepared", task=schema.target.task, features=len(schema.features), **vars(table.rows), **counts)
 
 
-def _report(table: InspectedTable, inferred: InferredTable, counts: dict[str, int]) -> dict[str, Any]:
-    schema, rows = inferred.schema, table.rows
+def _report(
+    table: InspectedTable, inferred: InferredTable, assigned: Assignment, taken: list[dict[str, Any]]
+) -> dict[str, Any]:
+    schema, rows, counts = inferred.schema, table.rows, assigned.counts
+    dropped = {"blank": rows.blank, "without_target": rows.without_target}
     return {
-        "files": [{"name": file.name, "rows": file.rows} for file in table.source.tables],
+        "files": [file.to_json() for file in table.source.tables],
+        "skipped_files": [{"name": file.name, "reason": file.reason} for file in table.source.skipped],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
-        "dropped": {"blank": rows.blank, "without_target": rows.without_target},
+        "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
         "splits": counts,
+        "duplicates": assigned.duplicates,
+        "groups": assigned.groups,
+        "time": assigned.time,
         "target": schema.to_json()["target"],
         "features": {feature.name: feature.kind for feature in schema.features},
         "left_out": inferred.dropped_columns,
-        "taken_as_missing": inferred.invalid_cells,
+        "taken_as_missing": taken,
+        "kinds": inferred.kinds,
+        "guesses": inferred.guesses,
     }
 
 

@@ -101,7 +101,8 @@ def run(
             cloud = localcloud.start(project.cloud, speed)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
-        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings))
+        folder = data if data and data.is_dir() and not project.is_image else None
+        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings, folder=folder))
 
 
 @app.command()
@@ -255,13 +256,11 @@ def chosen_data(
     from local import sample as samples
     from local.run import data_files
 
-    if data is not None and project.is_image:
-        files, note = pictures.data_files(data, project.folder("data"))
-        if note:
-            console.print(f"Data: {note}", highlight=False)
-        return files, target
     if data is not None:
-        return data_files(data), target
+        found = pictures.data_files(data, project.folder("data")) if project.is_image else data_files(data)
+        if note := found[1]:
+            console.print(f"Data: {note}", highlight=False)
+        return found[0], target
     write = samples.write_pictures if project.is_image else samples.write_sample
     sample = write(project.folder("data"))
     console.print(f"Data: {sample.description}.", highlight=False)

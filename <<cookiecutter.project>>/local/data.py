@@ -23,15 +23,20 @@ DIGEST, CHUNK = "sha256", 1_048_576
 NOT_STOPPABLE = "PipelineExecutionNotStoppableException"
 
 
-def upload(cloud: Cloud, project: Project, files: tuple[Path, ...]) -> dict[str, str]:
+def upload(
+    cloud: Cloud, project: Project, files: tuple[Path, ...], folder: Path | None = None
+) -> dict[str, str]:
     """Put the files under the raw prefix, in place of an earlier run's, and return their versions.
+
+    With a folder, the files keep their paths in it.
 
     A file that is there already stays as it is: each upload is an event that the governor decides about.
     Raises LocalError where a file changes during its upload, and while an execution that has not ended its
     training may read what would change.
     """
     s3, bucket = cloud.client("s3"), _bucket(cloud, project)
-    wanted = {f"{project.data_prefix}{path.name}": path for path in files}
+    names = [path.relative_to(folder).as_posix() if folder else path.name for path in files]
+    wanted = {f"{project.data_prefix}{name}": path for name, path in zip(names, files, strict=True)}
     stored = _keys(s3, bucket, project.data_prefix)
     old = stored - wanted.keys()
     same = {key: _same_version(s3, bucket, key, _digest(wanted[key])) for key in stored & wanted.keys()}

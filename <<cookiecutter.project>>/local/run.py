@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from localcloud.files import explained, write_whole
 
+from container.data import table_files
 from local import approval, data, endpoint, history, pictures, prediction, source, stacks
 from local.history import RUN, Record
 from local.project import LocalError, Project
@@ -39,7 +40,7 @@ class Delivery:
     """One run: what it was given, its execution of the pipeline, and the steps that no service records.
 
     settings is the text of project.toml for this run. versions are those of the data files in the bucket, by
-    key, until the execution is known to have been trained on them.
+    key, until the execution is known to have been trained on them; keys are relative to the folder, if any.
     """
 
     cloud: Cloud
@@ -56,6 +57,7 @@ class Delivery:
     violations: list[str] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     failure: str = ""
+    folder: Path | None = None
 
     @property
     def pipeline(self) -> str:
@@ -162,7 +164,7 @@ def _settled_first(delivery: Delivery) -> bool:
 
 def upload_data(delivery: Delivery) -> None:
     """Put this run's data into the bucket, and keep their versions."""
-    delivery.versions = data.upload(delivery.cloud, delivery.project, delivery.data)
+    delivery.versions = data.upload(delivery.cloud, delivery.project, delivery.data, delivery.folder)
 
 
 def start(delivery: Delivery) -> str:
@@ -282,24 +284,35 @@ def resolve_settings(project: Project, target: str | None) -> tuple[Project, str
     return replace(project, target=target or project.target), source.settled(text, target)
 
 
-def data_files(path: Path) -> tuple[Path, ...]:
-    """List the CSV and Parquet files at the path: itself, or those in the folder.
+def data_files(path: Path) -> tuple[tuple[Path, ...], str]:
+    """Return the files to upload, and a sentence on those of a folder that are not tables.
 
-    As the pipeline does, it takes .csv and .parquet in either case for one, and no other name.
-    Raises LocalError when there are none, and for a name that S3 does not take.
+    They are the file at the path, or the folder's files at any depth that are not hidden: `prepare` decides
+    which are tables, here as on AWS, and reports the others.
+
+    Raises:
+        LocalError: there is no table, a link leads nowhere or to a folder, or S3 does not take a name.
     """
     if not path.exists():
         raise LocalError(f"{path} does not exist; name a CSV or Parquet file, or a folder of such files.")
-    if path.is_file() and not _is_table(path):
+    if path.is_file() and not table_files.suffix(path.name):
         raise LocalError(
-            f"{path} is called neither .csv nor .parquet, and only such files are data; rename it if it is."
+            f"{path} is not called .csv, .csv.gz or .parquet, and only such files are data: rename it if so."
         )
-    files = (path,) if path.is_file() else tuple(sorted(filter(_is_table, path.glob("*"))))
-    if not files:
+    everything = [path] if path.is_file() else sorted(path.rglob("*"))
+    if linked := [each for each in everything if each.is_symlink() and not each.is_file()]:
+        raise LocalError(f"{linked[0]} is a link to a folder, or to nothing: copy the files themselves.")
+    folder = path.parent if path.is_file() else path
+    found = [each for each in everything if each.is_file()]
+    files = tuple(each for each in found if not table_files.is_hidden(each.relative_to(folder).as_posix()))
+    tables = [each for each in files if table_files.suffix(each.name)]
+    if not tables:
         raise LocalError(f"{path} is neither a CSV or Parquet file nor a folder with such files.")
     for file in files:
         _check_name(file)
-    return files
+    hidden, others = len(found) - len(files), len(files) - len(tables)
+    left = f"{len(tables)} tables and {others} other files are uploaded, and {hidden} hidden files are not."
+    return files, left if hidden or others else ""
 
 
 def _check_name(file: Path) -> None:
@@ -308,7 +321,3 @@ def _check_name(file: Path) -> None:
         file.name.encode()
     except UnicodeEncodeError:
         raise LocalError(f"{file.name!r} is not UTF-8, as names in S3 have to be; rename the file.") from None
-
-
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in {".csv", ".parquet"} and path.is_file()

@@ -66,6 +66,10 @@ def check_reading(data: Data) -> None:
             raise SettingsError(
                 f"data.{entry} is {data.target}, but that is the target: name another column."
             )
+        if getattr(data, entry) and data.workload == "image":
+            raise SettingsError(f"data.{entry} names a column, and pictures have none: leave it empty.")
+    if data.group and data.time:
+        raise SettingsError("data.group and data.time are set, but only one can decide the split: empty one.")
     for entry, value in (("kinds", dict(data.kinds)), ("missing_words", list(data.missing_words))):
         length = len(json.dumps(value, ensure_ascii=False))
         if length > MAX_ENVIRONMENT_VALUE:

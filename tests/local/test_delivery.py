@@ -162,19 +162,32 @@ def test_the_next_run_replaces_an_abandoned_one(begin: Callable[..., Any]) -> No
 
 
 def test_data_files_are_those_that_the_pipeline_reads(tmp_path: Path) -> None:
-    """Other files are refused before any deployment."""
-    for name in ("a.csv", "B.CSV", "d.Parquet", "notes.txt", "c.csv/inner.csv"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("x\n1\n")
-    assert [path.name for path in runs.data_files(tmp_path)] == ["B.CSV", "a.csv", "d.Parquet"]
-    assert runs.data_files(tmp_path / "B.CSV") == (tmp_path / "B.CSV",)
-    with pytest.raises(projects.LocalError, match=r"notes\.txt is called neither \.csv nor \.parquet"):
+    """Files that `prepare` reports are uploaded too, and hidden files are counted."""
+    names = ["B.CSV", "a.csv.gz", "d.Parquet", "notes.txt", "year=2020/c.csv", ".git/x.csv", "._a.csv"]
+    for name in names:
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / "in" / name).write_text("x\n1\n")
+    files, note = runs.data_files(tmp_path / "in")
+    assert [path.relative_to(tmp_path / "in").as_posix() for path in files] == names[:5]
+    assert note == "4 tables and 1 other files are uploaded, and 2 hidden files are not."
+    assert runs.data_files(tmp_path / "in/B.CSV") == ((tmp_path / "in/B.CSV",), "")
+
+
+def test_what_holds_no_data_is_refused(tmp_path: Path) -> None:
+    """Such files are refused before any deployment."""
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(projects.LocalError, match=r"notes\.txt is not called \.csv, \.csv\.gz or \.parquet"):
         runs.data_files(tmp_path / "notes.txt")
     with pytest.raises(projects.LocalError, match=r"none\.csv does not exist; name a CSV or Parquet file"):
         runs.data_files(tmp_path / "none.csv")
-    (tmp_path / "empty").mkdir()
     with pytest.raises(projects.LocalError, match="neither a CSV or Parquet file nor a folder"):
-        runs.data_files(tmp_path / "empty")
+        runs.data_files(tmp_path)
+    (tmp_path / "more").symlink_to(tmp_path)
+    with pytest.raises(
+        projects.LocalError, match=r"more is a link to a folder, or to nothing: copy the files"
+    ):
+        runs.data_files(tmp_path)
+    (tmp_path / "more").unlink()
     Path(os.fsdecode(bytes(tmp_path) + b"/\xff.csv")).write_text("x\n1\n")
     with pytest.raises(projects.LocalError, match=r"'\\udcff\.csv' is not UTF-8"):
         runs.data_files(tmp_path)

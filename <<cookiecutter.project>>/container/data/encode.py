@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import tables
+from container.data import table_files, tables
 from container.data.schema import Feature, Schema, Target
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
@@ -23,11 +23,16 @@ class TabularDataset:
     features: FloatArray  # (n, n_features), NaN for missing
     target: FloatArray  # (n,) numbers or class codes
 
+    schema: Schema | None = None
+
     content_type: ClassVar[str] = "text/csv"
 
     def body(self, row: int) -> str:
-        """Return a row as the body of a request."""
-        return line(self.text.row(row)[1:])
+        """Return a row as the body of a request, in which numbers have the format of their column."""
+        cells = self.text.row(row)[1:]
+        if self.schema is None:
+            return line(cells)
+        return line(tuple(map(Feature.spell, self.schema.features, cells)))
 
     def features_for(self, ours: Schema, theirs: Schema) -> FloatArray:
         """Return the (n, n_features) that a model of another schema sees.
@@ -44,27 +49,27 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
     Raises:
         UserError: the file does not fit the schema, or has no rows.
     """
-    path = tables.find(directory, tables.CSV)[0]
-    table = tables.inspect(path, directory)
+    path = table_files.find(directory, table_files.CSV)[0]
+    table = tables.inspect(path, directory, "comma")
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:
         raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")
     if not table.rows:
         raise UserError(f"{table.name}: there are no rows below the header")
     text = tables.scan(table).collect()
-    return TabularDataset(
-        text, encode(text, schema, table.name), _encode_target(text["0"], schema.target, table.name)
-    )
+    target = _encode_target(text["0"], schema.target, table.name)
+    return TabularDataset(text, encode(text, schema, table.name), target, schema)
 
 
 def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
     """Return (n, n_features) for a frame whose columns are the target, then the features.
 
-    The result equals `Feature.encode` cell by cell, but is computed by columns.
+    The cells are those that `prepare` writes, with plain numbers. The result equals that of `Feature.encode`
+    for the cells in the format of their column, but is computed by columns.
     """
     features = np.empty((text.height, len(schema.features)), dtype=np.float64)
     for place, feature in enumerate(schema.features):
-        features[:, place] = _encode(text[str(place + 1)], feature, name)
+        features[:, place] = encode_column(text[str(place + 1)], feature, name)
     return features
 
 
@@ -74,7 +79,7 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
     Raises:
         UserError: the schemas differ in their targets, or a column is missing or of another kind.
     """
-    if wanted.target != schema.target:
+    if not wanted.target.predicts_as(schema.target):
         raise UserError(f"it predicts {_described(wanted)}, and the new model {_described(schema)}")
     places = {feature.name: place for place, feature in enumerate(schema.features, 1)}
     columns = [pl.col("0")]
@@ -110,9 +115,10 @@ def line(cells: tuple[str, ...]) -> str:
     return text.getvalue()
 
 
-def _encode(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
+def encode_column(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
+    """Return (n,) numbers of (n,) texts of a feature; `name` is that of the file, for messages."""
     if feature.kind == "numeric":
-        return _numbers(cells, feature.name, name)
+        return _numbers(cells, feature, name)
     distinct = cells.unique()
     codes = [feature.encode(text) for text in distinct]
     return cells.replace_strict(distinct, pl.Series(codes, dtype=pl.Float64)).to_numpy()
@@ -120,7 +126,7 @@ def _encode(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
 
 def _encode_target(cells: pl.Series, target: Target, name: str) -> FloatArray:
     if target.classes is None:
-        return _numbers(cells, target.name, name)
+        return _numbers(cells, target, name)
     distinct = cells.unique()
     try:
         codes = [target.encode(text) for text in distinct]
@@ -129,12 +135,16 @@ def _encode_target(cells: pl.Series, target: Target, name: str) -> FloatArray:
     return cells.replace_strict(distinct, pl.Series(codes, dtype=pl.Float64)).to_numpy()
 
 
-def _numbers(cells: pl.Series, column: str, name: str) -> FloatArray:
+def _numbers(cells: pl.Series, column: Feature | Target, name: str) -> FloatArray:
     frame = cells.alias("cell").to_frame()
     cell = pl.col("cell")
-    read = frame.select(tables.number(cell).alias("value"), (~tables.missing(cell)).alias("there"))
+    read = frame.select(
+        tables.number(cell).alias("value"), (~tables.missing(cell, column.reading.missing)).alias("there")
+    )
     wrong = (read["there"] & (read["value"].is_null() | read["value"].is_infinite())).arg_true()
     if len(wrong):
         row = int(wrong[0])
-        raise UserError(f"{name}: row {row + 1}: '{column}' is '{cells[row]}', which is not a finite number")
+        raise UserError(
+            f"{name}: row {row + 1}: '{column.name}' is '{cells[row]}', which is not a finite number"
+        )
     return read["value"].fill_null(np.nan).to_numpy()

@@ -1,23 +1,20 @@
-"""Inference of a table's schema: the target's task, the kind of each column, and the columns to drop."""
+"""Tables as one: their rows, the statistics of their columns, and what is inferred of each."""
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from container.data import tables, value_counts, values
-from container.data.schema import Feature, Schema, Target
+from container.data import kinds, tables
+from container.data.kinds import Decision
+from container.data.reading import ReadingSettings
+from container.data.schema import PRESENT, Feature, Schema, Target
+from container.data.table_files import SkippedFile
 from container.data.tables import Table
-from container.data.value_counts import ValueCounts
+from container.data.values import NumberFormat, Reading
 from container.runtime.errors import UserError
 
-MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
-MAX_INTEGER_CLASSES = 20
-MAX_CLASSES = 100
-MAX_WITHOUT_TARGET = 0.05  # share of the rows
-MAX_INVALID = 0.05  # share of a column's cells
 MIN_ROWS = 10
 TASKS = ("auto", "regression", "classification")
 _SHOWN = 20  # columns that a message lists
@@ -29,6 +26,8 @@ class Source:
 
     tables: tuple[Table, ...]
     columns: tuple[str, ...]
+    reading: Reading = PRESENT
+    skipped: tuple[SkippedFile, ...] = ()  # the files that are not read
 
     def scan(self) -> pl.LazyFrame:
         """Return all rows as stripped text, with columns named by position: "0", "1", …."""
@@ -41,6 +40,20 @@ class Source:
     def name(self, position: str) -> str:
         """Return the name of the column at a position."""
         return self.columns[int(position)]
+
+    def missing(self, position: str) -> pl.Expr:
+        """Return whether a column's cell is a missing value."""
+        return tables.missing(pl.col(position), self.reading.missing)
+
+    def is_blank(self) -> pl.Expr:
+        """Return whether every cell of a row is empty: a blank line. Folders name columns of every row."""
+        folders = {name for table in self.tables for name, _ in table.folders}
+        own = [str(at) for at, name in enumerate(self.columns) if name not in folders]
+        return pl.all_horizontal(pl.col(own) == "")
+
+    def is_typed(self, name: str) -> bool:
+        """Return whether a column's numbers have a type of their own, as in Parquet."""
+        return any(table.kind_of(name) == "numbers" for table in self.tables)
 
     def fault(self, name: str) -> str:
         """Return why no model can use a column, from the first file that has a reason, or nothing."""
@@ -59,11 +72,17 @@ class RowCounts:
     without_target: int
     read: int
 
+    @property
+    def kept(self) -> int:
+        """Return how many rows are left."""
+        return self.read - self.blank - self.without_target
+
 
 @dataclass(frozen=True)
 class ColumnStats:
     """Hold the statistics of a column's kept rows, from one pass over the table."""
 
+    filled: int  # not empty, but perhaps a word for "missing"
     present: int
     numbers: int
     integral: int
@@ -75,57 +94,70 @@ class ColumnStats:
 
     @property
     def is_numeric(self) -> bool:
-        """Return whether every present cell is a number."""
+        """Return whether every present cell is a plain number."""
         return self.numbers == self.present
-
-    @property
-    def is_nearly_numeric(self) -> bool:
-        """Return whether so few cells are not numbers that these count as invalid."""
-        return self.numbers >= self.present * (1 - MAX_INVALID)
-
-
-@dataclass(frozen=True)
-class InspectedTable:
-    """Hold a table with a target: its rows' counts, and the statistics of each column by its position."""
-
-    source: Source
-    target: str  # a position
-    rows: RowCounts
-    stats: Mapping[str, ColumnStats]
-
-    @property
-    def kept(self) -> pl.LazyFrame:
-        """Return the rows that are not blank and have a target, as text."""
-        return self.source.scan().filter(~blank(), ~tables.missing(pl.col(self.target)))
 
 
 @dataclass(frozen=True)
 class Column:
-    """Hold how a column is written: its kind for the model, and the format of its text."""
+    """Hold how a column is read and written: what it is for the model, and the spelling of its labels."""
 
     feature: Feature
+    decision: Decision = field(default_factory=lambda: Decision(kinds.LABEL, 0))
     whole: bool = False  # every number is a 64-bit integer, 41.0 as well as 41
-    fold: bool = False  # a boolean that is spelled in several ways
+    labels: Mapping[str, str] = field(default_factory=dict)  # of texts that are written otherwise
+
+    def is_stray(self, cell: pl.Expr) -> pl.Expr:
+        """Return whether a cell does not fit the column's kind, and therefore counts as missing."""
+        if not self.feature.strays:
+            return pl.lit(value=False)
+        return ~tables.missing(cell, self.feature.reading.missing) & self.decision.misfit(cell)
+
+    def written(self, cell: pl.Expr) -> pl.Expr:
+        """Return the cells as they are written: numbers in their shortest form, missing values as null."""
+        style = self.feature.number_format
+        if self.feature.kind == "numeric":
+            return tables.whole(cell, style) if self.whole else tables.number(cell, style)
+        text = cell.replace(dict(self.labels)) if self.labels else cell
+        return pl.when(~tables.missing(cell, self.feature.reading.missing) & ~self.is_stray(cell)).then(text)
 
 
 @dataclass(frozen=True)
-class InvalidCells:
-    """Hold how many cells of a numeric column are not numbers, and where the first is, with its text."""
+class InspectedTable:
+    """Hold a table, how its target is read, its rows' counts, and each column's statistics by position."""
 
-    column: str
-    cells: int
-    first: str
-    text: str
+    source: Source
+    settings: ReadingSettings
+    target: Column
+    rows: RowCounts
+    stats: Mapping[str, ColumnStats]
+
+    @property
+    def position(self) -> str:
+        """Return the position of the target."""
+        return self.source.position(self.target.feature.name)
+
+    @property
+    def kept(self) -> pl.LazyFrame:
+        """Return the rows that have a target, as text; a blank line has none."""
+        return self.source.scan().filter(self.has_target)
+
+    @property
+    def has_target(self) -> pl.Expr:
+        """Return whether a row has a target that the model can learn."""
+        cell = pl.col(self.position)
+        return ~self.source.missing(self.position) & ~self.target.is_stray(cell)
 
 
 @dataclass(frozen=True)
 class ColumnInference:
-    """Hold how a column is used, or the reason why it is dropped, and its invalid cells, if any."""
+    """Hold how a column is used, or the reason why it is dropped, and what the report says of its kind."""
 
     name: str
     column: Column | None = None
-    reason: str = ""
-    invalid_cells: InvalidCells | None = None
+    reason: str = ""  # why it is dropped
+    kind_reason: str = ""
+    guess: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,19 +178,35 @@ class InferredTable:
         return [{"column": each.name, "reason": each.reason} for each in self.inferences if each.reason]
 
     @property
-    def invalid_cells(self) -> list[dict[str, Any]]:
-        """Return the cells that are taken as missing, as the report lists them."""
-        return [vars(each.invalid_cells) for each in self.inferences if each.invalid_cells]
+    def kinds(self) -> list[dict[str, str]]:
+        """Return the columns whose kind needs a reason, as the report lists them."""
+        target = self.target.feature
+        decided: list[tuple[str, str, str]] = [(target.name, target.kind, self.target.decision.reason)]
+        decided += [
+            (each.name, each.column.feature.kind if each.column else "excluded", each.kind_reason)
+            for each in self.inferences
+        ]
+        return [{"column": name, "kind": kind, "reason": why} for name, kind, why in decided if why]
+
+    @property
+    def guesses(self) -> list[dict[str, str]]:
+        """Return what was guessed of columns, as the report lists it."""
+        found = [(self.target.feature.name, self.target.decision.guess)]
+        found += [(each.name, each.guess) for each in self.inferences]
+        return [{"column": name, "guess": guess} for name, guess in found if guess]
 
     @property
     def schema(self) -> Schema:
         """Return the schema of the target and of the columns that the model sees."""
-        name, classes = self.target.feature.name, self.target.feature.categories
-        target = Target(name, "regression") if classes is None else Target.of_classes(name, classes)
+        feature = self.target.feature
+        if feature.categories is None:
+            target = Target(feature.name, "regression", None, feature.number_format, feature.reading)
+        else:
+            target = Target.of_classes(feature.name, feature.categories, feature.reading)
         return Schema(target, tuple(column.feature for column in self.columns))
 
 
-def concat(found: list[Table]) -> Source:
+def concat(found: list[Table], words: tuple[str, ...] = ()) -> Source:
     """Return several files as one table.
 
     Raises:
@@ -176,7 +224,7 @@ def concat(found: list[Table]) -> Source:
         _check_kinds(found, column)
     if not sum(table.rows for table in found):
         raise UserError(f"{leader.name}: there are no rows{'' if leader.types else ' below the header'}")
-    return Source(tuple(found), leader.columns)
+    return Source(tuple(found), leader.columns, Reading(words=words))
 
 
 def _check_kinds(found: list[Table], column: str) -> None:
@@ -199,181 +247,44 @@ def find_target(source: Source, name: str) -> str:
         if reason := source.fault(name):
             raise UserError(f"{source.tables[0].name}: '{name}' can't be the target: {reason}")
         return source.position(name)
+    raise UserError(unknown(source, name))
+
+
+def unknown(source: Source, name: str, setting: str = "") -> str:
+    """Return the message that no column has a name that a setting has, with those that are like it."""
     folded = {column.lower(): column for column in source.columns}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(folded[text]) for text in near)}?" if near else ""
     shown = ", ".join(source.columns[:_SHOWN]) + (", …" if len(source.columns) > _SHOWN else "")
-    raise UserError(f"{source.tables[0].name}: no column is named '{name}'.{hint} The columns are: {shown}")
+    file = source.tables[0].name
+    return f"{file}: {setting}no column is named '{name}'.{hint} The columns are: {shown}"
 
 
-def blank() -> pl.Expr:
-    """Return whether a row is a blank line: every cell empty."""
-    return pl.all_horizontal(pl.all() == "")
-
-
-def profile(frame: pl.LazyFrame, positions: list[str]) -> dict[str, ColumnStats]:
+def profile(frame: pl.LazyFrame, positions: list[str], reading: Reading) -> dict[str, ColumnStats]:
     """Return the statistics of columns, by position, from one pass over the rows."""
-    counted = frame.select(pl.struct(_statistics(position)).alias(position) for position in positions)
+    counted = frame.select(
+        pl.struct(statistics(pl.col(position), reading)).alias(position) for position in positions
+    )
     row = counted.collect(engine="streaming").row(0, named=True)
     return {position: ColumnStats(**row[position]) for position in positions}
 
 
-def _statistics(position: str) -> list[pl.Expr]:
-    cell, value = pl.col(position), tables.number(pl.col(position))
+def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = None) -> list[pl.Expr]:
+    """Return the expressions of `ColumnStats`, for numbers in a format."""
+    value = tables.number(cell, style)
     integral = (value == value.floor()) & (value.abs() < tables.EXACT)
-    present = ~tables.missing(cell)
+    present = ~tables.missing(cell, reading.missing)
     text = pl.when(present).then(cell)
     return [
+        (cell != "").sum().alias("filled"),
         present.sum().alias("present"),
         value.is_not_null().sum().alias("numbers"),
         integral.sum().alias("integral"),
-        (integral | cell.cast(pl.Int64, strict=False).is_not_null()).sum().alias("whole"),
+        (integral | tables.plain(cell, style).cast(pl.Int64, strict=False).is_not_null())
+        .sum()
+        .alias("whole"),
         value.is_infinite().sum().alias("infinite"),
         text.approx_n_unique().alias("distinct"),
         text.min().alias("least"),
         text.max().alias("greatest"),
     ]
-
-
-def infer(table: InspectedTable, task: str) -> InferredTable:
-    """Infer the target's task and classes, and the kind of every other column.
-
-    Raises:
-        UserError: the target can't be predicted, a number is infinite, or no column can be used.
-    """
-    target = _infer_target(table, task)
-    positions = [position for position in table.stats if position != table.target]
-    inferred = InferredTable(target, tuple(_infer_column(table, position) for position in positions))
-    if not inferred.columns:
-        reasons = "".join(f" '{left['column']}': {left['reason']}." for left in inferred.dropped_columns)
-        raise UserError(f"{table.source.tables[0].name}: no column besides the target can be used.{reasons}")
-    return inferred
-
-
-def _infer_target(table: InspectedTable, task: str) -> Column:
-    position, stats = table.target, table.stats[table.target]
-    name = table.source.name(position)
-    if stats.least == stats.greatest:
-        where, text = table.source.first(position, ~tables.missing(pl.col(position)))
-        raise UserError(f"{where}: '{name}' is '{text}' in every row, so there is nothing to learn")
-    if task == "regression" and not stats.is_numeric:
-        _refuse_text(table, position, "TASK is regression")
-    integers = stats.is_numeric and stats.integral == stats.present
-    few = integers and stats.distinct <= 2 * MAX_INTEGER_CLASSES  # `distinct` is approximate
-    counted = few or not stats.is_numeric or task == "classification"
-    counts = _count_values(table, position, integers=integers) if counted else ValueCounts(0, {})
-    few = few and counts.distinct <= MAX_INTEGER_CLASSES
-    if task == "regression" or (task == "auto" and stats.is_numeric and not few):
-        _refuse_infinite(table, position)
-        return Column(Feature(name, "numeric"), whole=stats.whole == stats.present)
-    return _infer_classes(table, counts, integers=integers)
-
-
-def _infer_classes(table: InspectedTable, counts: ValueCounts, *, integers: bool) -> Column:
-    name, file, stats = (
-        table.source.name(table.target),
-        table.source.tables[0].name,
-        table.stats[table.target],
-    )
-    if counts.distinct > MAX_CLASSES:
-        if stats.is_nearly_numeric and not stats.is_numeric:
-            _refuse_text(table, table.target, "nearly every other value is a number")
-        raise UserError(
-            f"{file}: '{name}' has {counts.distinct} classes, and at most {MAX_CLASSES} can "
-            "be told apart: choose another target, or TASK = regression for a number"
-        )
-    texts, fold = _spelling(sorted(counts.commonest, key=int) if integers else sorted(counts.commonest))
-    if len(texts) == 1:
-        raise UserError(f"{file}: '{name}' has one class only, so there is nothing to learn")
-    return Column(Feature(name, "categorical", tuple(texts)), whole=integers, fold=fold)
-
-
-def _refuse_text(table: InspectedTable, position: str, why: str) -> None:
-    where, text = _first_text(table, position)
-    raise UserError(f"{where}: '{table.source.name(position)}' is '{text}', which is not a number, and {why}")
-
-
-def _first_text(table: InspectedTable, position: str) -> tuple[str, str]:
-    """Return where the first cell is that is neither missing nor a number, and its text."""
-    cell = pl.col(position)
-    return table.source.first(position, ~tables.missing(cell) & tables.number(cell).is_null())
-
-
-def _refuse_infinite(table: InspectedTable, position: str) -> None:
-    if table.stats[position].infinite:
-        where, text = table.source.first(position, tables.number(pl.col(position)).is_infinite())
-        raise UserError(
-            f"{where}: '{table.source.name(position)}' is '{text}', and numbers must be finite: "
-            "leave the cell empty for a missing value"
-        )
-
-
-def _count_values(table: InspectedTable, position: str, *, integers: bool = False) -> ValueCounts:
-    """Count each text of a column; integers are counted in one spelling."""
-    cell, stats = pl.col(position), table.stats[position]
-    text = tables.number(cell).cast(pl.Int64).cast(pl.String) if integers else cell
-    texts = table.kept.filter(~tables.missing(cell)).select(text.alias(value_counts.TEXT))
-    return value_counts.count(texts, stats.present, stats.distinct, MAX_LEVELS)
-
-
-def _spelling(texts: list[str]) -> tuple[list[str], bool]:
-    """Return the levels, those of a boolean in lower case, and whether that changed them."""
-    lower = sorted({text.lower() for text in texts})
-    fold = set(lower) <= values.BOOLEANS and len(lower) < len(texts)
-    return (lower if fold else texts), fold
-
-
-def _infer_column(table: InspectedTable, position: str) -> ColumnInference:
-    name, stats = table.source.name(position), table.stats[position]
-    if reason := table.source.fault(name) or _reason_to_drop(name, stats):
-        return ColumnInference(name, reason=reason)
-    if stats.is_numeric:
-        _refuse_infinite(table, position)
-        column = Column(Feature(name, "numeric"), whole=stats.whole == stats.present)
-        return ColumnInference(name, column)
-    if style := _date_format(table, position):
-        return ColumnInference(name, Column(Feature(name, "date", format=style)))
-    return _infer_text(table, position)
-
-
-def _reason_to_drop(name: str, stats: ColumnStats) -> str:
-    if not name:
-        return "it has no name"
-    if not stats.present:
-        return "every value is missing"
-    return "it has one value" if stats.least == stats.greatest else ""
-
-
-def _infer_text(table: InspectedTable, position: str) -> ColumnInference:
-    name, stats = table.source.name(position), table.stats[position]
-    counts = _count_values(table, position)
-    if counts.distinct > MAX_LEVELS and stats.is_nearly_numeric:
-        _refuse_infinite(table, position)
-        invalid = InvalidCells(name, stats.present - stats.numbers, *_first_text(table, position))
-        column = Column(Feature(name, "numeric"), whole=stats.whole == stats.numbers)
-        return ColumnInference(name, column, invalid_cells=invalid)
-    if counts.distinct == stats.present:
-        return ColumnInference(name, reason="it is text that differs in every row")
-    return ColumnInference(name, _categorical(name, counts))
-
-
-def _categorical(name: str, counts: ValueCounts) -> Column:
-    if counts.distinct <= MAX_LEVELS:
-        texts, fold = _spelling(list(counts.commonest))
-        return Column(Feature(name, "categorical", tuple(sorted(texts))), fold=fold)
-    commonest = list(counts.commonest)[: MAX_LEVELS - 1]
-    return Column(Feature(name, "categorical", tuple(sorted(commonest)), other=True))
-
-
-def _date_format(table: InspectedTable, position: str) -> str:
-    """Return the first format by which every text of a column is a date, or nothing."""
-    formats = list(values.DATE_FORMATS)
-    cells = table.kept.select(position).filter(~tables.missing(pl.col(position)))
-    for batch in cells.collect_batches(maintain_order=True):
-        texts = batch[position].unique(maintain_order=True).to_list()
-        for style in formats.copy():
-            if any(values.parse_timestamp(text, style) is None for text in texts):
-                formats.remove(style)
-        if not formats:
-            return ""
-    return formats[0]

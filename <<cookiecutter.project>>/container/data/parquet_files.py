@@ -1,15 +1,22 @@
 """Parquet files: inspected by their types, then scanned lazily as the text of the same table in CSV."""
 
+import datetime as dt
+import os
+import re
 from pathlib import Path
 
 import polars as pl
 from polars.datatypes.classes import NumericType
 
-from container.data import values
+from container.data import csv_blocks, values
 from container.runtime.errors import UserError
 
 # The name under which pandas stores the labels of a frame's rows. In CSV their column has none.
 _ROW_LABELS = "__index_level_"
+_ISO = "%Y-%m-%dT%H:%M:%S%.f"
+_OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)")
+# Polars refuses zones that are not in its database, also the fixed offsets that Arrow allows (+05:30).
+os.environ.setdefault("POLARS_IGNORE_TIMEZONE_PARSE_ERROR", "1")
 _KINDS: dict[str, tuple[type[pl.DataType], ...]] = {
     "numbers": (NumericType,),
     "booleans": (pl.Boolean,),
@@ -27,30 +34,31 @@ def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, 
     try:
         types = pl.read_parquet_schema(path)
         columns = _columns(list(types), name)
-        text = scan(path, columns, tuple(types.values()), list(range(len(columns))))
-        counted = text.select(pl.len().alias("rows"), pl.all().str.contains("\0", literal=True).sum())
+        cells = [text(place, *each) for place, each in enumerate(zip(columns, types.values(), strict=True))]
+        nul = [
+            cell.str.contains("\0", literal=True).sum().alias(str(place)) for place, cell in enumerate(cells)
+        ]
+        counted = scan(path).select(pl.len().alias("rows"), *nul)
         found = counted.collect(engine="streaming").row(0, named=True)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{name}: it can't be read as Parquet ({reason}): write the file again") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        what, remedy = csv_blocks.kind(path)
+        reason = f"it is {what}" if what and what != "Parquet" else (str(error).splitlines() or [""])[0]
+        remedy = remedy if what and what != "Parquet" else "write the file again"
+        raise UserError(f"{name}: it can't be read as Parquet ({reason}): {remedy}") from error
     for place, column in enumerate(columns):
         if found[str(place)]:
             raise UserError(f"{name}: the column '{column}' holds a NUL character: remove it from the text")
     return columns, tuple(types.values()), found["rows"]
 
 
-def scan(
-    path: Path, columns: tuple[str, ...], types: tuple[pl.DataType, ...], places: list[int]
-) -> pl.LazyFrame:
-    """Return the columns at some indices as stripped text, named "0", "1", … in that order.
+def scan(path: Path) -> pl.LazyFrame:
+    """Return the columns as the file holds them."""
+    return pl.scan_parquet(path, glob=False, hive_partitioning=False)
 
-    A column that has a `fault` is empty.
-    """
-    frame = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-    return frame.select(
-        _text(pl.nth(place), columns[place], types[place]).fill_null("").alias(str(number))
-        for number, place in enumerate(places)
-    )
+
+def text(place: int, column: str, kind: pl.DataType) -> pl.Expr:
+    """Return the column at an index as stripped text; one that has a `fault` is empty."""
+    return _text(pl.nth(place), column, kind).fill_null("")
 
 
 def fault(column: str, kind: pl.DataType) -> str:
@@ -85,6 +93,22 @@ def _text(cell: pl.Expr, column: str, kind: pl.DataType) -> pl.Expr:
     if fault(column, kind):
         return cell.is_null().cast(pl.String).str.head(0)
     if isinstance(kind, pl.Datetime):
-        offset = "%z" if kind.time_zone else ""
-        return cell.dt.cast_time_unit("us").dt.to_string(f"%Y-%m-%dT%H:%M:%S%.f{offset}")
+        return _moment(cell, kind.time_zone or "")
     return cell.cast(pl.String).str.strip_chars(values.BLANKS)
+
+
+def _moment(cell: pl.Expr, zone: str) -> pl.Expr:
+    """Return a time as ISO text; polars formats those of a fixed offset or of an unknown zone only in UTC."""
+    if not zone or _is_known(zone):
+        return cell.dt.cast_time_unit("us").dt.to_string(_ISO + ("%z" if zone else ""))
+    sign, hours, minutes = found.groups() if (found := _OFFSET.fullmatch(zone)) else ("+", "00", "00")
+    offset = dt.timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
+    return (cell.cast(pl.Datetime("us")) + offset).dt.to_string(f"{_ISO}{sign}{hours}{minutes}")
+
+
+def _is_known(zone: str) -> bool:
+    try:
+        pl.Series([0]).cast(pl.Datetime("us")).dt.replace_time_zone(zone)
+    except pl.exceptions.PolarsError:
+        return False
+    return True

@@ -118,6 +118,10 @@ class Feature:
             return float(code)
         return float(len(self.categories or ())) if self.other else math.nan
 
+    def spell(self, text: str) -> str:
+        """Return a cell that `prepare` wrote as `encode` reads it: a plain number has the column's format."""
+        return text if self.number_format is None else self.number_format.spell(text)
+
     @property
     def levels(self) -> int:
         """Return the number of values that a categorical feature can have, 0 for any other feature."""
@@ -161,7 +165,12 @@ class Schema:
         return tuple(index for index, feature in enumerate(self.features) if feature.kind == "categorical")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of schema.json."""
+        """Return the content of schema.json, of which version 1 has these keys.
+
+        `reading` and `missing_words`: the rules for cells; without them those of the first reading. `target`:
+        name, task, classes. `features`: name and kind; categories and other; format of dates. A target or a
+        feature may have number_format (decimal, group and sign) and strays. `image`: side, of images only.
+        """
         target, classes = self.target, self.target.classes
         content = {
             "version": VERSION,

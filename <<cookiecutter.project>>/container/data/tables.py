@@ -1,16 +1,17 @@
 """Tables in CSV and Parquet files: inspected once, then scanned lazily as columns of text."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from container.data import csv_files, parquet_files, values
+from container.data import csv_files, dialects, parquet_files, table_files, values
+from container.data.dialects import Dialect
+from container.data.table_files import PARQUET
 from container.data.values import NumberFormat
-from container.runtime.errors import UserError
 
-CSV, PARQUET = ".csv", ".parquet"
 ROW = "row"
 EXACT = 2.0**53  # below it every whole number has a float of its own
 _MOMENT = (
@@ -23,7 +24,9 @@ _MOMENT = (
 class Table:
     """Hold a well-formed file: its name in messages, its columns and its number of rows.
 
-    `types` are those of a Parquet file's columns, and empty for a CSV file.
+    `path` is what is scanned: the file, or its copy in plain text. `types` are those of a Parquet file's
+    columns, `dialect` is a CSV file's. `folders` are the last columns, which Hive's folders name, with the
+    value.
     """
 
     path: Path
@@ -31,48 +34,46 @@ class Table:
     columns: tuple[str, ...]
     rows: int
     types: tuple[pl.DataType, ...] = ()
+    dialect: Dialect | None = None
+    folders: tuple[tuple[str, str], ...] = ()
 
     def kind_of(self, column: str) -> str:
         """Return what a column of a Parquet file holds, in a word, or nothing."""
-        return parquet_files.kind_of(self.types[self.columns.index(column)]) if self.types else ""
+        place = self.columns.index(column)
+        return parquet_files.kind_of(self.types[place]) if place < len(self.types) else ""
 
     def fault(self, column: str) -> str:
         """Return why no model can use a column of this file, or nothing."""
-        return parquet_files.fault(column, self.types[self.columns.index(column)]) if self.types else ""
+        place = self.columns.index(column)
+        return parquet_files.fault(column, self.types[place]) if place < len(self.types) else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the file as the report lists it."""
+        content: dict[str, Any] = {"name": self.name, "rows": self.rows}
+        if self.dialect:
+            content |= {"dialect": self.dialect.to_json(), "compression": self.dialect.layout.compression}
+        if self.folders:
+            content["columns_of_folders"] = dict(self.folders)
+        return content
 
 
-def find(directory: Path, *suffixes: str) -> list[Path]:
-    """Return the files of a directory with one of the suffixes, as `present` does.
-
-    Raises:
-        UserError: there is none.
-    """
-    paths = present(directory, *suffixes)
-    if not paths:
-        names = " or ".join(suffixes)
-        kinds = "CSV or Parquet files" if PARQUET in suffixes else "CSV files"
-        raise UserError(
-            f"no {names} file in {directory}: the data must be {kinds}, with a name for each column"
-        )
-    return paths
-
-
-def present(directory: Path, *suffixes: str) -> list[Path]:
-    """Return the files of a directory with one of the suffixes, at any depth, sorted by path."""
-    return sorted(path for path in directory.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-
-
-def inspect(path: Path, root: Path) -> Table:
+def inspect(path: Path, root: Path, delimiter: str = dialects.AUTO, *, header: bool = True) -> Table:
     """Read a file once and return its columns and its number of rows.
+
+    `delimiter` is that of a CSV file: a name of `reading.DELIMITERS`, or auto.
 
     Raises:
         UserError: the file is not a well-formed table; the text names the file and the position.
     """
     name = path.relative_to(root).as_posix()
-    if _is_parquet(path):
+    if table_files.suffix(name) == PARQUET:
         columns, types, rows = parquet_files.inspect(path, name)
-        return Table(path, name, columns, rows, types)
-    return Table(path, name, *csv_files.inspect(path, name))
+        table = Table(path, name, columns, rows, types)
+    else:
+        found, plain = csv_files.inspect(path, name, delimiter, header=header)
+        table = Table(plain, name, found.columns, found.rows, dialect=found.dialect)
+    folders = tuple(each for each in table_files.columns_of_folders(name) if each[0] not in table.columns)
+    return replace(table, columns=(*table.columns, *(column for column, _ in folders)), folders=folders)
 
 
 def scan(table: Table, order: tuple[str, ...] | None = None) -> pl.LazyFrame:
@@ -82,13 +83,33 @@ def scan(table: Table, order: tuple[str, ...] | None = None) -> pl.LazyFrame:
     values of a Parquet file become the text that a CSV file would have, so that the same rules apply.
     """
     places = [table.columns.index(name) for name in order or table.columns]
-    if _is_parquet(table.path):
-        return parquet_files.scan(table.path, table.columns, table.types, places)
-    return csv_files.scan(table.path, table.columns, places)
+    frame, cells = _with_folders(table), _cells(table)
+    return frame.select(cells[place].alias(str(number)) for number, place in enumerate(places))
 
 
-def _is_parquet(path: Path) -> bool:
-    return path.suffix.lower() == PARQUET
+def scan_as_written(table: Table, columns: tuple[str, ...], *, header: bool = True) -> pl.LazyFrame:
+    """Return a lazy frame of a CSV file's text in some columns, under their names, as it is written."""
+    frame = _with_folders(table, header=header)
+    return frame.select(pl.nth(table.columns.index(name)).alias(name) for name in columns)
+
+
+def _with_folders(table: Table, *, header: bool = True) -> pl.LazyFrame:
+    """Return a lazy frame of a file's columns, and after them those that its folders name."""
+    width = len(table.columns) - len(table.folders)
+    if table.dialect:
+        frame = csv_files.scan(table.path, table.dialect, width, header=header)
+    else:
+        frame = parquet_files.scan(table.path)
+    named = {f"\0{place}": pl.lit(value) for place, (_, value) in enumerate(table.folders)}
+    return frame.with_columns(**named) if named else frame
+
+
+def _cells(table: Table) -> list[pl.Expr]:
+    """Return the expression of each column's stripped text."""
+    if table.dialect:
+        return [pl.nth(place).str.strip_chars(values.BLANKS) for place in range(len(table.columns))]
+    own = [parquet_files.text(place, *each) for place, each in enumerate(zip(table.columns, table.types))]  # noqa: B905 - folders' columns have no type
+    return [*own, *(pl.nth(place) for place in range(len(own), len(table.columns)))]
 
 
 def missing(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl.Expr:

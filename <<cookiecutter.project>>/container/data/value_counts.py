@@ -1,6 +1,7 @@
 """Exact counts of the texts of a column, in bounded memory for any number of texts."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -23,12 +24,27 @@ class ValueCounts:
     commonest: dict[str, int]
 
 
-def count(texts: pl.LazyFrame, present: int, distinct: int, wanted: int) -> ValueCounts:
-    """Count the texts of a column named TEXT, which has `present` rows and about `distinct` texts."""
-    if distinct > MAX_COUNTED:
-        return _count_many(texts, present, wanted)
-    counted = _counted(texts)
-    return ValueCounts(counted.height, _to_dict(_commonest(counted, wanted)))
+@dataclass(frozen=True)
+class Texts:
+    """Hold the texts of a column named TEXT, which has `present` rows and about `distinct` texts."""
+
+    frame: pl.LazyFrame
+    present: int
+    distinct: int
+
+    @cached_property
+    def weighted(self) -> pl.LazyFrame:
+        """Return the texts and how often each occurs, each text once if they are few enough to be held."""
+        if self.distinct > MAX_COUNTED:
+            return self.frame.with_columns(pl.lit(1, dtype=pl.Int64).alias(TIMES))
+        return _counted(self.frame).sort(TEXT).lazy()
+
+    def count(self, wanted: int) -> ValueCounts:
+        """Count the texts, and return the counts of the commonest."""
+        if self.distinct > MAX_COUNTED:
+            return _count_many(self.frame, self.present, wanted)
+        counted = self.weighted.collect()
+        return ValueCounts(counted.height, _to_dict(_commonest(counted, wanted)))
 
 
 def _count_many(texts: pl.LazyFrame, present: int, wanted: int) -> ValueCounts:

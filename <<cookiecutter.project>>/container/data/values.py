@@ -21,7 +21,8 @@ TRUTH: Mapping[str, bool] = MappingProxyType(
 )
 
 
-def _in_any_case(*words: str) -> frozenset[str]:
+def in_any_case(*words: str) -> frozenset[str]:
+    """Return every spelling of some words in upper and lower case."""
     # All spellings, since a lookup takes a tenth of the time of changing the case of every cell.
     return frozenset(
         "".join(spelling)
@@ -30,12 +31,10 @@ def _in_any_case(*words: str) -> frozenset[str]:
     )
 
 
-FIRST_MISSING = frozenset({"", "?", "NA", "N/A"}) | _in_any_case(
-    "nan", "null"
-)  # of schemas without "reading"
+FIRST_MISSING = frozenset({"", "?", "NA", "N/A"}) | in_any_case("nan", "null")  # of schemas without "reading"
 MISSING = (
     FIRST_MISSING
-    | _in_any_case("n/a", "<na>", "nat")
+    | in_any_case("n/a", "<na>", "nat")
     | {"None", "-NaN", "-nan", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"}  # pandas
     | {"#N/A", "#N/A N/A", "#NA", "#n/a", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"}  # Excel
     | {"#GETTING_DATA", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!"}  # Excel
@@ -70,7 +69,7 @@ class NumberFormat:
     """
 
     decimal: str = "."
-    group: str = ""  # ",", ".", "'" or " ", which stands for any space
+    group: str = ""  # ",", ".", "'" or " ", which is any space
     sign: str = ""
 
     @cached_property
@@ -154,8 +153,10 @@ DIGITS_ONLY = "yyyymmdd"  # the format whose dates are numbers too
 DATE_PATTERNS: Mapping[str, str] = {style: f"^{date}{_TIME}$" for style, date in _DATES.items()}
 DATE_FORMATS = tuple(style for style in _DATES if style != DIGITS_ONLY)
 _COMPILED = {style: re.compile(pattern) for style, pattern in DATE_PATTERNS.items()}
-_QUARTERS = ("january february march", "april may june", "july august september", "october november december")
-_NAMES = " ".join(_QUARTERS).split()
+_NAMES = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
 _MONTHS = {name[:size]: at for at, name in enumerate(_NAMES, 1) for size in (3, len(name))} | {"sept": 9}
 _NEXT_CENTURY = 69  # two digits from here on are a year of the twentieth century, as for POSIX and Python
 _NOON = 12
@@ -197,13 +198,18 @@ _WHOLE = re.compile("[+-]?[0-9]+")
 
 
 def label_key(text: str) -> str:
-    """Return the spelling by which labels are equal: 1 for 1, 1.0, 01 and 1e0, and any other text as it is."""
+    """Return the spelling by which labels are equal: 1 for 1, 1.0, 01 and 1e0; other texts as they are."""
     value = number(text)
     if value is None or math.isinf(value):
         return text
     if len(text) <= _MOST_DIGITS and _WHOLE.fullmatch(text):
         return str(int(text))  # a float would lose digits beyond its 53 bits
     return str(int(value)) if value.is_integer() else repr(value)
+
+
+def pairs_in(words: Collection[str]) -> list[tuple[str, str]]:
+    """Return the pairs of booleans of which both are among some words in lower case."""
+    return [pair for pair in BOOLEAN_PAIRS if set(pair) <= set(words)]
 
 
 class Labels:

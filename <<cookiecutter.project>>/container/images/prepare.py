@@ -213,7 +213,7 @@ def assign_splits(inspected: Inspection, schema: Schema, settings: SplitSettings
     assigned = split.assign(codes, hashes, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):
         if not (assigned == number).any():
-            raise UserError(f"{len(kept)} images are too few: none is left for {name}")
+            raise UserError(f"no image is left for {name}: {split.why_empty(hashes, 'images')}")
     return {
         name: tuple(kept[index] for index in np.flatnonzero(assigned == number))
         for number, name in enumerate(split.NAMES)

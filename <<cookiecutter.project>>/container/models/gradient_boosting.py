@@ -55,17 +55,23 @@ class GradientBoosting(Estimator):
     def fit(
         self, features: FloatArray, target: FloatArray, validation: tuple[FloatArray, FloatArray] | None
     ) -> None:
-        """Fit (n, n_features) to a (n,) target; stop early by the score of the validation rows.
-
-        A categorical feature with few rows for each category is split like a number, by the order of the
-        categories: scikit-learn's sets of categories leave out those with fewer than ten rows in a node.
-        """
+        """Fit (n, n_features) to a (n,) target; stop early by the score of the validation rows."""
         held_out = {} if validation is None else {"X_val": validation[0], "y_val": validation[1]}
-        self.fitted_rows, known = len(target), self.schema.features
-        sets = [each for each in self.schema.categorical if len(target) >= SET_ROWS * known[each].levels]
-        self.estimator.set_params(early_stopping=bool(held_out), categorical_features=sets or None)
+        self.fitted_rows = len(target)
+        self.estimator.set_params(early_stopping=bool(held_out), categorical_features=self._sets(features))
         with threads_for(features):
             self.estimator.fit(features, target, **held_out)
+
+    def _sets(self, features: FloatArray) -> list[int] | None:
+        """Return the columns that trees split by sets of categories; they split the others like numbers.
+
+        Of one category and missing values scikit-learn 1.9 makes splits that its predictions do not follow.
+        As a number such a column splits into present and missing. Sets leave out a category of fewer than ten
+        rows in a node, so a column with few rows for each category is split by the categories' order.
+        """
+        least, most = np.fmin.reduce(features), np.fmax.reduce(features)
+        enough = [len(features) >= SET_ROWS * feature.levels for feature in self.schema.features]
+        return [at for at in self.schema.categorical if least[at] < most[at] and enough[at]] or None
 
     def refit(self, features: FloatArray, target: FloatArray) -> dict[str, Any]:
         """Fit again, with the number of trees that `fit` has found for fewer rows."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from container.data import tables
+from container.data import table_files
 from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards, unusable
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import Baseline
@@ -58,7 +58,7 @@ def _profile_captured(settings: Settings, baseline: Baseline, pool: WorkerPool) 
 def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: bool) -> PartialProfile:
     """Profile the tables of this instance; one of several instances may have none."""
     profiled = PartialProfile(TableProfile(known_texts=baseline.known_texts if baseline else {}))
-    if is_alone or tables.present(settings.source, tables.CSV):
+    if is_alone or table_files.present(settings.source, table_files.CSV):
         for batch in batches(settings.source, header=settings.header):
             profiled.profile.update(batch)
     return profiled

@@ -1,12 +1,12 @@
 """CSV files read in batches, every cell as text."""
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from container.data import tables
+from container.data import table_files, tables
+from container.data.tables import Table
 from container.runtime.errors import UserError
 
 _BATCH_ROWS = 65536  # few enough that memory stays flat, enough that the work done once a batch is small
@@ -20,46 +20,27 @@ def batches(source: Path, *, header: bool) -> Iterator[pl.DataFrame]:
     Raises:
         UserError: there is not a CSV file, one can't be read, or two have different columns.
     """
-    files = [(path, _columns(path, source, header=header)) for path in tables.find(source, tables.CSV)]
-    first, columns = files[0]
-    for path, names in files:
-        if sorted(names) != sorted(columns):
-            raise UserError(_difference(path, first, set(names) ^ set(columns)))
-        for batch in _batches(path, names, header=header):
-            yield _rows(batch[list(columns)])
+    paths = table_files.find(source, table_files.CSV)
+    found = [tables.inspect(path, source, header=header) for path in paths]
+    for table in found:
+        if sorted(table.columns) != sorted(found[0].columns):
+            raise UserError(_difference(table, found[0]))
+        for batch in _batches(table, found[0].columns, header=header):
+            yield _rows(batch)
 
 
-def _columns(path: Path, source: Path, *, header: bool) -> tuple[str, ...]:
-    if header:
-        return tables.inspect(path, source).columns
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as lines:
-            first = next(csv.reader(lines), [])
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path.name} is not UTF-8: save the file as UTF-8") from error
-    if not first:
-        raise UserError(f"{path.name} begins with an empty line: it must begin with a row")
-    return tuple(f"_c{place}" for place in range(len(first)))
+def _difference(table: Table, first: Table) -> str:
+    differing = min(set(table.columns) ^ set(first.columns))
+    return f"{table.name} and {first.name} must have the same columns: one has no '{differing}'"
 
 
-def _difference(path: Path, first: Path, columns: set[str]) -> str:
-    return f"{path.name} and {first.name} must have the same columns: one has no '{min(columns)}'"
-
-
-def _batches(path: Path, names: tuple[str, ...], *, header: bool) -> Iterator[pl.DataFrame]:
-    lazy = pl.scan_csv(
-        path,
-        has_header=header,
-        infer_schema=False,
-        empty_string_is_null=False,
-        with_column_names=lambda _: list(names),
-        glob=False,
-    )
+def _batches(table: Table, columns: tuple[str, ...], *, header: bool) -> Iterator[pl.DataFrame]:
+    lazy = tables.scan_as_written(table, columns, header=header)
     try:
         yield from lazy.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
     except pl.exceptions.PolarsError as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{path.name} can't be read as CSV: {reason}") from error
+        raise UserError(f"{table.name} can't be read as CSV: {reason}") from error
 
 
 def _rows(batch: pl.DataFrame) -> pl.DataFrame:

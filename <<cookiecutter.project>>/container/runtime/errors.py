@@ -11,6 +11,6 @@ class UsageError(UserError):
     """A wrong call of the container; the process exits with code 2."""
 
 
-def is_full(error: Exception) -> bool:
+def is_full(error: BaseException) -> bool:
     """Return whether an error means that no space is left on the disk."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
+from container import __main__ as command_line
 from container import model_artifact
 from container.__main__ import main
 from container.data.schema import Feature, Schema, Target
@@ -340,6 +342,25 @@ def test_a_wrong_call_ends_in_2(
     )
 
 
+@pytest.mark.parametrize(
+    "fault", [pl.exceptions.PanicException("unwrap on None"), KeyboardInterrupt(), MemoryError()]
+)
+def test_no_kind_of_exception_ends_a_command_without_a_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    """A panic of polars is not an `Exception`."""
+
+    def fail() -> None:
+        raise fault
+
+    monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
+    monkeypatch.setattr(command_line, "drop_privileges", lambda: None)
+    monkeypatch.setitem(command_line.COMMANDS, "prepare", fail)
+    assert main(["prepare"]) == 1
+    reason = (tmp_path / "output/message").read_text()
+    assert reason == f"{type(fault).__name__}: {fault}".removesuffix(": ") + "\n"
+
+
 def test_a_stopped_training_leaves_no_half_of_a_model(jobs: Jobs) -> None:
     """Protects StopTrainingJob: SIGTERM ends it at once, with a reason."""
     jobs.prepare(make_table("regression"), "label")
@@ -373,7 +394,7 @@ def test_a_full_disk_is_reported_in_one_line(jobs: Jobs) -> None:
     report = jobs.output("prepare") / "report/report.json"
     report.parent.mkdir(parents=True)
     report.symlink_to("/dev/full")
-    done = jobs.prepare("x,y\n" + "1,2\n3,4\n5,6\n" * 40, "y")
+    done = jobs.prepare("x,y\n" + "1,2\n3,4\n5,6\n7,2\n8,2\n" * 40, "y")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     failure = (jobs.root / "prepare/output/failure").read_text(encoding="utf-8")

@@ -87,6 +87,19 @@ def test_unseen_categories_and_empty_rows_get_answers(name: str, task: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("other", [(), ("no",)])
+def test_a_tick_box_is_learned(name: str, other: tuple[str, ...]) -> None:
+    """Protects a category that is there or missing: one value, or another that no training row has."""
+    module, count = models.module(name), 300
+    features = (Feature("ticked", "categorical", (*other, "yes")), Feature("size", "numeric"))
+    model = module.create(Schema(TARGETS["regression"], features), module.Hyperparameters(), 0)
+    ticked = np.arange(count) % 3 == 0
+    inputs = np.column_stack([np.where(ticked, len(other), np.nan), np.random.default_rng(0).random(count)])
+    model.fit(inputs[:200], ticked[:200] * 5.0, (inputs[200:], ticked[200:] * 5.0))
+    assert np.abs(model.predict(inputs) - ticked * 5.0).max() < 0.5
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_seed_repeats_a_training(name: str) -> None:
     """Protects reproducibility: the same rows and seed give the same model."""
     first, _, features, _ = trained(name, "regression")

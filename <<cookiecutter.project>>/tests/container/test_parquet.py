@@ -1,7 +1,9 @@
 """A table in Parquet gives what it gives in CSV, or a refusal that names the file and the column."""
 
+import base64
 import datetime as dt
 import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,7 @@ def test_no_digit_is_lost(tmp_path: Path) -> None:
     long = 2**62 + 1
     frame = pl.DataFrame(
         {
-            "x": [long + n for n in range(ROWS)],
+            "x": [long + n * n for n in range(ROWS)],
             "z": [0.1] * 30 + [0.3] * 30,
             "y": [n / 7 for n in range(ROWS)],
         },
@@ -108,7 +110,7 @@ def test_no_digit_is_lost(tmp_path: Path) -> None:
     lines = [
         line.split(",") for name in split.NAMES for line in (out / name / f"{name}.csv").read_text().split()
     ]
-    assert {line[1] for line in lines} == {"x", *(str(long + n) for n in range(ROWS))}
+    assert {line[1] for line in lines} == {"x", *(str(long + n * n) for n in range(ROWS))}
     assert {line[2] for line in lines} == {"z", "0.1", "0.3"}
 
 
@@ -210,3 +212,56 @@ def test_what_cells_mean_has_one_spelling(spellings: list[str], meaning: str) ->
     """Protects the splits when another program writes the same table."""
     cells = pl.DataFrame({"cell": spellings})
     assert set(cells.select(tables.canonicalize(pl.col("cell"))).to_series()) == {meaning}
+
+
+@pytest.mark.parametrize("codec", ["uncompressed", "snappy", "gzip", "zstd", "brotli", "lz4"])
+def test_every_common_codec_is_read(tmp_path: Path, codec: Any) -> None:
+    """Protects files of Spark, pandas, DuckDB and BigQuery, whose defaults differ."""
+    path = tmp_path / "a.parquet"
+    good(c=["a", "b"] * 30).write_parquet(path, compression=codec)
+    assert tables.scan(tables.inspect(path, tmp_path)).collect().height == ROWS
+
+
+# Arrow's timestamps with a fixed offset, and with a zone that is not known, which polars can't write.
+OFFSET = (
+    "c-lo#!AiqG5S_%Z6!9XsVHXz3!32b~HliNHgR`Y-siiegq{mQ7RM5t>8t@zZC_l~FO^gqAXLvL3&9FPeG~vJ%S26b}VVo%da"
+    "OvzgaD6C_b{TL_#^)f|X8E*w&A3ZM=n7{W9^8NLs~8M?Pb#S*P}CeUkW}VG`r6k~XQap)NO*P3WaJumDtJ-H*C3VH!!(^fUe"
+    "@;F$2l=L%aQPaHO7b)>Ktzna~#+bYK=HC$pCR=iT_9#nrq%<bE6~uo$;~0x^c$g*mmlw6=AE_{l=f>EZR9WWmmhk%Y9)oeVJ"
+    "5$N)SPjmG2*`ZFgA|-K;FvRq(kgH_z+0;Pj%`?<G>1XI?k}Gx~vF9m`XB"
+)
+UNKNOWN = (
+    "c-lo#!AiqG5S_%Z6!9XsVHXz3!32b~rlNx4!P!!2ZN(ZW(qkwg^-!CpwfPA@%1?7P3Gu<s4sYhY8FptF_c?IIRmdGm7-tFqY"
+    "&u64Je`Y+V+P!j;VlTZTdvY|!fhgaTUdMlZ2EJmLNIV0siX=(QM1oLQkfI!YF7uHu_9|A;o~Kffo<HW-~=64gH+-K<M{34p|"
+    "%&l)|J6chJ<&lF+nU*XZVbm;h-v^)`+hr86b`;;{PTLO_(>?+~`O@GCq~BZk%yAsXBGpim=t|sPU&ci*`;;RjZ9mh}ZXrY4o"
+    "yM)_WlcFHef?ce?K`^SqlB#isNQX|em<e0kS*y{Olh$~^PJ0+`Vc`~fJ^Q>p"
+)
+
+
+@pytest.mark.parametrize(
+    ("packed", "text"), [(OFFSET, "2023-11-15T03:43:20+0530"), (UNKNOWN, "2023-11-14T22:13:20+0000")]
+)
+def test_a_time_of_any_zone_is_read(tmp_path: Path, packed: str, text: str) -> None:
+    """Polars panics at such a zone; the moment is the same in UTC."""
+    path = tmp_path / "a.parquet"
+    path.write_bytes(zlib.decompress(base64.b85decode(packed)))
+    table = tables.inspect(path, tmp_path)
+    assert tables.scan(table).collect().rows() == [(text,), ("",)]
+    assert table.kind_of("t") == "dates"
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_named_zone_is_read(tmp_path: Path, unit: Any) -> None:
+    """Protects the offset at each moment, in every unit."""
+    moments = pl.Series([dt.datetime(2024, 1, 1), dt.datetime(2024, 7, 1)], dtype=pl.Datetime(unit))  # noqa: DTZ001 - the zone follows
+    pl.DataFrame({"t": moments.dt.replace_time_zone("Europe/Rome")}).write_parquet(tmp_path / "a.parquet")
+    read = tables.scan(tables.inspect(tmp_path / "a.parquet", tmp_path)).collect()
+    assert read.rows() == [("2024-01-01T00:00:00+0100",), ("2024-07-01T00:00:00+0200",)]
+
+
+def test_another_file_that_is_named_parquet_is_named(tmp_path: Path) -> None:
+    """Protects the user's time: what the file is."""
+    (tmp_path / "a.parquet").write_bytes(b"ARROW1\0\0")
+    with pytest.raises(
+        UserError, match=r"can't be read as Parquet \(it is an Arrow \(Feather\) file\): write it as"
+    ):
+        tables.inspect(tmp_path / "a.parquet", tmp_path)

@@ -12,17 +12,19 @@ from hypothesis import strategies as st
 
 from container.data import encode
 from container.data.schema import Feature, Schema, Target
+from container.data.values import NumberFormat, Reading
 from container.runtime.errors import UserError
 
 names = st.text(min_size=1, max_size=8)
 levels = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=6, unique=True).map(tuple)
+formats = st.none() | st.builds(NumberFormat, st.sampled_from(".,"), st.just("'"), st.sampled_from(["", "$"]))
 features = st.one_of(
-    st.builds(Feature, names, st.just("numeric")),
+    st.builds(Feature, names, st.just("numeric"), number_format=formats, strays=st.booleans()),
     st.builds(Feature, names, st.just("categorical"), levels, st.booleans()),
     st.builds(Feature, names, st.just("date"), format=st.sampled_from(["iso8601", "dd/mm/yyyy"])),
 )
 targets = st.one_of(
-    st.builds(Target, names, st.just("regression")),
+    st.builds(Target, names, st.just("regression"), number_format=formats),
     st.builds(Target, names, st.just("multiclass"), levels),
 )
 COLOUR = Feature("colour", "categorical", ("blue", "red"))
@@ -50,6 +52,13 @@ def test_a_schema_survives_json(schema: Schema) -> None:
         (Feature("x", "numeric"), "null", math.nan),
         (Feature("d", "date", format="iso8601"), "1970-01-02", 86400.0),
         (Feature("d", "date", format="iso8601"), "yesterday", math.nan),
+        (Feature("x", "numeric"), "#N/A", math.nan),
+        (Feature("x", "numeric", strays=True), "unknown", math.nan),
+        (Feature("x", "numeric", number_format=NumberFormat(",", ".", "\u20ac")), "1.200,5 \u20ac", 1200.5),
+        (Feature("x", "numeric", reading=Reading(words=("unk",))), "unk", math.nan),
+        (FLAG, "1", 1.0),
+        (Feature("zip", "categorical", ("01", "02")), "2", 1.0),
+        (Feature("zip", "categorical", ("None", "x"), reading=Reading(1)), "None", 0.0),
     ],
 )
 def test_a_cell_becomes_a_number(feature: Feature, text: str, expected: float) -> None:
@@ -76,6 +85,44 @@ def test_a_column_is_encoded_as_its_cells_are(column: list[str], feature: Featur
     text = text.with_columns(pl.col("1").str.strip_chars(" \t\r\n\x0b\x0c"))
     made = encode.encode(text, Schema(Target("y", "regression"), (feature,)), "a.csv")[:, 0]
     assert np.array_equal(made, [feature.encode(cell) for cell in column], equal_nan=True)
+
+
+def test_a_schema_without_a_reading_is_read_as_before() -> None:
+    """Protects the champion that an earlier version trained: its words and categories keep their meaning."""
+    content = {
+        "version": 1,
+        "target": {"name": "y", "task": "binary", "classes": ["-", "1"]},
+        "features": [
+            {"name": "alley", "kind": "categorical", "categories": ["1", "None"], "other": False},
+            {"name": "x", "kind": "numeric"},
+        ],
+    }
+    schema = Schema.from_json(content)
+    assert schema.to_json() == content
+    assert schema.target.encode("-") == 0.0
+    alley, number = schema.features
+    assert (alley.encode("None"), alley.encode("1")) == (1.0, 0.0)
+    assert math.isnan(alley.encode("1.0"))
+    with pytest.raises(ValueError, match="'-' is not a number"):
+        number.encode("-")
+
+
+def test_a_schema_says_how_cells_are_read() -> None:
+    """Protects the keys that serving, the monitor and the ground truth read."""
+    reading = Reading(words=("unk",))
+    style = NumberFormat(",", ".", "\u20ac")
+    price = Feature("price", "numeric", number_format=style, strays=True, reading=reading)
+    schema = Schema(Target("y", "regression", number_format=style, reading=reading), (price,))
+    written = {"decimal": ",", "group": ".", "sign": "\u20ac"}
+    assert schema.to_json() == {
+        "version": 1,
+        "reading": 2,
+        "missing_words": ["unk"],
+        "target": {"name": "y", "task": "regression", "classes": None, "number_format": written},
+        "features": [{"name": "price", "kind": "numeric", "number_format": written, "strays": True}],
+    }
+    assert Schema.from_json(schema.to_json()).missing_words == ("unk",)
+    assert math.isnan(Schema.from_json(schema.to_json()).features[0].encode("unk"))
 
 
 def test_a_label_that_is_no_class_is_refused() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from container.data import tables, values
+from container.data.values import NumberFormat
 
 texts = st.one_of(
     st.floats(allow_nan=True).map(repr),
@@ -15,7 +16,7 @@ texts = st.one_of(
     st.text(alphabet="0123456789+-.eE_infaxNU?/ ", max_size=8),
     st.text(max_size=6).filter(lambda text: "\0" not in text),
     st.sampled_from(
-        ["inf", "-Infinity", "nan", "NaN", "NULL", "null", "NA", "N/A", "na", "?", "", "1e999", "+5"]
+        [*values.MISSING, "inf", "-Infinity", "NuLL", "na", "1e999", "+5", "None", "none", "<Na>"]
     ),
 ).map(lambda text: text.strip(values.BLANKS))
 
@@ -29,6 +30,66 @@ def test_columns_and_cells_read_numbers_and_gaps_alike(cells: list[str]) -> None
     )
     assert read["gap"].to_list() == [values.is_missing(cell) for cell in cells]
     assert read["value"].to_list() == [values.number(cell) for cell in cells]
+
+
+formats = st.builds(
+    NumberFormat,
+    st.sampled_from(".,"),
+    st.sampled_from(["", ",", ".", " ", "'"]),
+    st.sampled_from(["", "$", "%", "kr"]),
+).filter(lambda style: style.group != style.decimal)
+money = st.one_of(
+    st.from_regex(
+        "[(]?[+\u2212-]?[$]? ?[0-9]{0,3}([., '\u2019\u00a0][0-9]{3}){0,2}([.,][0-9]*)?( ?[%$]|kr)?[)]?",
+        fullmatch=True,
+    ),
+    texts,
+)
+
+
+@given(st.lists(money, min_size=1, max_size=20), formats)
+def test_columns_and_cells_read_a_number_format_alike(cells: list[str], style: NumberFormat) -> None:
+    """Protects money, percentages and decimal commas: prepare reads columns, and serving cells."""
+    cells = [cell.strip(values.BLANKS) for cell in cells]
+    frame = pl.DataFrame({"cell": cells}, schema={"cell": pl.String})
+    read = frame.select(tables.number(pl.col("cell"), style)).to_series().to_list()
+    assert read == [values.number(cell, style) for cell in cells]
+
+
+@pytest.mark.parametrize(
+    ("text", "style", "expected"),
+    [
+        ("$1,200", NumberFormat(group=",", sign="$"), 1200.0),
+        ("-$1,200.50", NumberFormat(group=",", sign="$"), -1200.5),
+        ("$-5", NumberFormat(sign="$"), -5.0),
+        ("1200", NumberFormat(group=",", sign="$"), 1200.0),
+        ("1e3", NumberFormat(group=",", sign="$"), 1000.0),
+        ("12 %", NumberFormat(sign="%"), 12.0),
+        ("1 234", NumberFormat(group=" "), 1234.0),
+        ("1\u202f234,5", NumberFormat(",", " "), 1234.5),
+        ("1\u2019234.5", NumberFormat(group="'"), 1234.5),
+        ("(12.5)", NumberFormat(), -12.5),
+        ("\u22125", NumberFormat(), -5.0),
+        ("1.234,5 \u20ac", NumberFormat(",", ".", "\u20ac"), 1234.5),
+        ("1.234", NumberFormat(",", "."), 1234.0),
+        ("1.234", NumberFormat(","), None),
+        ("12,34,567", NumberFormat(group=","), 1234567.0),
+        ("1,23", NumberFormat(group=","), None),
+        ("0,123", NumberFormat(group=","), None),
+        ("(-5)", NumberFormat(), None),
+        ("\u20ac5", NumberFormat(sign="$"), None),
+        ("$", NumberFormat(sign="$"), None),
+    ],
+)
+def test_a_number_is_read_in_its_format(text: str, style: NumberFormat, expected: float | None) -> None:
+    """Protects the value of each form of a number."""
+    assert values.number(text, style) == expected
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), formats)
+def test_a_written_number_is_read_in_its_format(value: float, style: NumberFormat) -> None:
+    """Protects requests that are made of prepared rows, as the golden requests are."""
+    assert values.number(style.spell(repr(value)), style) == value
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
@@ -47,9 +108,26 @@ def test_a_number_is_read_back_exactly(value: float) -> None:
         ("1/2/1970", "mm/dd/yyyy", 86400.0),
         ("2/1/1970", "dd/mm/yyyy", 86400.0),
         ("2.1.1970 00:00:01", "dd.mm.yyyy", 86401.0),
+        ("12/1/2010 8:26", "mm/dd/yyyy", 1291191960.0),
+        ("12/01/2010 08:26:00 AM", "mm/dd/yyyy", 1291191960.0),
+        ("12/01/2010 12:26 am", "mm/dd/yyyy", 1291163160.0),
+        ("12/01/2010 12:26 PM", "mm/dd/yyyy", 1291206360.0),
+        ("13:00 PM", "iso8601", None),
+        ("07-Jan-18", "dd-mmm-yy", 1515283200.0),
+        ("7 January 2018", "dd-mmm-yyyy", 1515283200.0),
+        ("Jan 7, 2018", "mmm dd, yyyy", 1515283200.0),
+        ("07-Foo-18", "dd-mmm-yy", None),
+        ("1/31/24", "mm/dd/yy", 1706659200.0),
+        ("1/31/69", "mm/dd/yy", -28944000.0),
+        ("1970-01-01T00:00:01.123456789", "iso8601", 1.123456),
+        ("1970-01-01 00:00:01 UTC", "iso8601", 1.0),
+        ("1970-01-01 00:00:01 -01:00", "iso8601", 3601.0),
+        ("1970-1-2", "yyyy-m-d", 86400.0),
+        ("19700102", "yyyymmdd", 86400.0),
+        ("0000-00-00", "iso8601", None),
     ],
 )
-def test_dates_become_seconds(text: str, style: str, expected: float) -> None:
+def test_dates_become_seconds(text: str, style: str, expected: float | None) -> None:
     """Protects the one meaning of each date format; a time without a zone is UTC."""
     assert values.parse_timestamp(text, style) == expected
 
@@ -58,6 +136,32 @@ def test_dates_become_seconds(text: str, style: str, expected: float) -> None:
 def test_what_is_no_date_is_none(text: str) -> None:
     """Protects columns of codes and text from being taken as dates."""
     assert values.parse_timestamp(text, "iso8601") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "same", "other"),
+    [
+        ("1", ["1.0", "01", "1e0", "+1"], ["10", "true", "one"]),
+        ("01", ["1", "1.0"], ["10"]),
+        (str(2**62 + 1), [f"0{2**62 + 1}"], [str(2**62 + 2)]),
+        ("cat", ["cat"], ["Cat", "dog"]),
+    ],
+)
+def test_a_label_is_found_by_what_equals_it(label: str, same: list[str], other: list[str]) -> None:
+    """Protects ground truth and requests that spell a class as another program does."""
+    labels = values.Labels(["zero", label])
+    assert [labels.find(text) for text in same] == [1] * len(same)
+    assert [labels.find(text) for text in other] == [None] * len(other)
+
+
+@pytest.mark.parametrize("pair", [*values.BOOLEAN_PAIRS, ("False", "True"), ("N", "Y")])
+def test_a_boolean_is_found_by_each_spelling_of_its_truth(pair: tuple[str, str]) -> None:
+    """Protects a column of booleans: true, TRUE, yes, y, 1 and 1.0 are one value."""
+    labels = values.Labels(pair)
+    assert {labels.find(text) for text in ("true", "TRUE", "Yes", "y", "T", "1", "1.0")} == {1}
+    assert {labels.find(text) for text in ("false", "No", "n", "f", "0", "0.0")} == {0}
+    assert labels.find("2") is None
+    assert values.Labels(["0", "1", "2"]).find("true") is None
 
 
 def test_other_alphabets_digits_are_text() -> None:

@@ -115,6 +115,7 @@ def test_spot_waits_at_least_as_long_as_it_runs(table: dict[str, Any]) -> None:
         ("kinds", {"price": "numeric"}, "data.kinds names the target price"),
         ("group", "price", "data.group is price, but that is the target"),
         ("time", "price", "data.time is price, but that is the target"),
+        ("time", "day", "data.group and data.time are set"),
         ("missing_words", [f"word {number}" for number in range(40)], "SageMaker takes at most 256"),
         ("kinds", {f"column {number}": "date" for number in range(20)}, "SageMaker takes at most 256"),
         ("kinds", {"zip": "text"}, "numeric, categorical, date, excluded"),
@@ -125,8 +126,14 @@ def test_entries_of_the_reading_that_no_job_can_take_are_refused(
     table: dict[str, Any], entry: str, value: object, named: str
 ) -> None:
     """A column with two roles, or a text that SageMaker refuses, is named before anything is built."""
-    table["data"][entry] = value
+    table["data"] |= {"group": "customer" if value == "day" else "", entry: value}
     assert named in refusal(table)
+
+
+def test_pictures_have_no_column_that_decides_the_split(table: dict[str, Any]) -> None:
+    """Protects from a setting that no job reads."""
+    table["data"] |= {"workload": "image", "group": "customer"}
+    assert "data.group names a column, and pictures have none" in refusal(table)
 
 
 def test_how_tables_are_read_reaches_the_job(table: dict[str, Any]) -> None:

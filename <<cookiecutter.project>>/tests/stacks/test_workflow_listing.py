@@ -33,16 +33,18 @@ def listed(
     ("objects", "files"),
     [
         ([], []),
-        ([an_object("raw/", size=0), an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], []),
+        ([an_object("raw/", size=0), an_object("raw/2024/", size=0)], []),
+        ([an_object("raw/empty.csv", size=0), an_object("raw/notes.txt")], ["empty.csv", "notes.txt"]),
         ([an_object("raw/a.csv")], ["a.csv"]),
-        ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV"]),
+        ([an_object("raw/2024/A b+ü.CSV"), an_object("raw/csv")], ["2024/A b+ü.CSV", "csv"]),
         ([an_object("raw/a.parquet"), an_object("raw/b.PARQUET")], ["a.parquet", "b.PARQUET"]),
-        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS")], []),
+        ([an_object("raw/a.parquet.crc"), an_object("raw/_SUCCESS", size=0)], ["a.parquet.crc", "_SUCCESS"]),
+        ([an_object("raw/year=2020/a.csv.gz")], ["year=2020/a.csv.gz"]),
         ([an_object(f"raw/{at}.csv") for at in range(7)], [f"{at}.csv" for at in range(7)]),
     ],
 )
-def test_takes_tables_with_content(objects: list[dict[str, Any]], files: list[str]) -> None:
-    """Folders, empty objects and other kinds of files are left out; one file is still a list."""
+def test_takes_every_file(objects: list[dict[str, Any]], files: list[str]) -> None:
+    """The container reports what it does not read; a folder is not a file, and one file is still a list."""
     assert listed(objects)["Files"] == files
 
 

@@ -157,15 +157,16 @@ def test_unusable_tables_are_refused(source: Path, run: Run, files: dict[str, st
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "begins with an empty line"),
+        (b"", "a.csv: it is empty"),
+        (b"\n1,2\n", "a.csv: line 1 is blank, and must be a row"),
         (b"1,\xff\n", "is not UTF-8"),
-        (b"1,2\n3,4,5\n", "can't be read as CSV"),
+        (b"1,2\n3,4,5\n", r"row 2 \(line 2\) has 3 cells"),
     ],
 )
 def test_unusable_rows_without_a_header_are_refused(
     source: Path, run: Run, content: bytes, reason: str
 ) -> None:
-    """Tables without a header are read by Polars alone; its errors are one line as well."""
+    """Tables without a header are checked as others are."""
     (source / "a.csv").write_bytes(content)
     with pytest.raises(UserError, match=reason):
         run(dataset_format='{"csv": {"header": false}}')

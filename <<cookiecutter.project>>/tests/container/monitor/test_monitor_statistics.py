@@ -26,7 +26,7 @@ def profiled(cells: list[str | None]) -> ColumnProfile:
         (["1", "2", "two"], "String"),
         (["inf", "1"], "String"),
         (["1e400"], "String"),
-        (["-nan"], "String"),
+        (["+nan"], "String"),
         (["true", "false"], "String"),
         (["1_000"], "String"),
         (["", "NA"], "Unknown"),

@@ -1,0 +1,232 @@
+"""The splits of a table's rows: by a hash of their cells or of their group, or by their time."""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from container.data import columns, encode, identifiers, infer, split, tables
+from container.data.infer import Column, InferredTable, InspectedTable
+from container.data.split import SplitSettings
+from container.runtime.errors import UserError
+from container.runtime.typing import FloatArray
+
+MAX_WITHOUT_TIME = 0.1  # share of the rows
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Hold each kept row's split, how many rows equal an earlier one, and the report of groups and time."""
+
+    splits: pl.Series
+    duplicates: int
+    groups: Mapping[str, Any] | None = None
+    time: Mapping[str, Any] | None = None
+
+    @property
+    def without_time(self) -> int:
+        """Return the number of rows that are in no split, since their time is missing."""
+        return int((self.splits == split.LEFT_OUT).sum())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Return the number of rows of each split."""
+        return {name: int((self.splits == number).sum()) for number, name in enumerate(split.NAMES)}
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Hold the class code of each of n kept rows, and its hashes.
+
+    A key decides the split. It is a checksum that is the same in every version, so rows keep their splits.
+    Groups have hashes of 64 bits, so equal ones can be counted; they are valid in this process only.
+    """
+
+    classes: NDArray[np.uint8]  # zero for a regression
+    keys: NDArray[np.uint32]  # of the row, or of its group
+    groups: NDArray[np.uint64]  # none where the split has no group
+    duplicates: int
+
+
+def find_identifiers(table: InspectedTable, settings: SplitSettings) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the columns that are not features, as `identifiers.find` does, and the group among them.
+
+    Raises:
+        UserError: a column of the settings is not in the table, or can't be used for the split.
+    """
+    for setting, name in (("group", settings.group), ("time", settings.time)):
+        if name and name not in table.source.columns:
+            raise UserError(infer.unknown(table.source, name, f"{setting} of [data] in project.toml: "))
+        if name and table.source.position(name) == table.position:
+            raise _refusal(table, f"'{name}' is the target, so it can't be the {setting} of the split")
+        if name and (reason := table.source.fault(name)):
+            raise _refusal(table, f"'{name}' can't be the {setting} of the split: {reason}")
+    kinds = table.settings.kinds
+    named, numbering = identifiers.find(table, {*kinds, settings.group, settings.time})
+    if settings.group and settings.group not in kinds:
+        named[settings.group] = "it is the group of the split; name it in kinds to learn from it too"
+    return named, numbering
+
+
+def _refusal(table: InspectedTable, reason: str) -> UserError:
+    return UserError(f"{table.source.tables[0].name}: {reason}")
+
+
+def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettings) -> Assignment:
+    """Return the split of each kept row.
+
+    Raises:
+        UserError: a split would be empty, or a class would be in no training row.
+    """
+    rows = _read(table, inferred, settings.group)
+    noun, groups, time = "rows", None, None
+    if settings.time:
+        splits, time = _assign_by_time(table, settings)
+    else:
+        strata: NDArray[np.integer] = rows.classes
+        if settings.group:
+            noun, strata = f"groups of '{settings.group}'", split.majorities(rows.classes, rows.keys)
+            _check_distinct(table, settings.group, len(np.unique(rows.groups)))
+        splits = split.assign(strata, rows.keys, settings.validation, settings.test, settings.seed)
+        if not set(range(len(split.NAMES))) <= set(np.unique(splits).tolist()):
+            raise _refusal(table, split.why_empty(rows.keys, noun))
+    if settings.group:
+        sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
+        groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
+    _check_classes(table.target, rows.classes, splits, settings)
+    return Assignment(pl.Series("split", splits), rows.duplicates, groups, time)
+
+
+def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
+    if distinct < len(split.NAMES):
+        raise _refusal(
+            table,
+            f"'{name}' has {distinct} different values, and train, validation and test need one each: "
+            "name another column in project.toml, or none",
+        )
+
+
+def _assign_by_time(
+    table: InspectedTable, settings: SplitSettings
+) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    """Return the (n,) splits of the rows, and the report of the first moment of each."""
+    name = settings.time
+    kinds = {
+        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
+    }
+    read = replace(table, settings=replace(table.settings, kinds=kinds))  # it may be excluded as a feature
+    column = columns.infer_column(read, table.source.position(name)).column
+    if column is None or column.feature.kind == "categorical":
+        raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
+    moments = _moments(table, column)
+    known = moments[~np.isnan(moments)]
+    without = len(moments) - len(known)
+    if without > len(moments) * MAX_WITHOUT_TIME:
+        raise _refusal(
+            table,
+            f"'{name}' is missing in {without} of {len(moments)} rows, and the time of the split may be "
+            f"missing in {MAX_WITHOUT_TIME:.0%}: fill it in, or name another column as the time",
+        )
+    _check_distinct(table, name, len(np.unique(known)))
+    splits = split.assign_by_time(moments, settings.validation, settings.test)
+    first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
+    return splits, {
+        "column": name,
+        **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
+    }
+
+
+def _moments(table: InspectedTable, column: Column) -> FloatArray:
+    """Return (n,) moments of the kept rows: numbers, or seconds since 1970; NaN where missing."""
+    name = column.feature.name
+    cell = column.written(pl.col(table.source.position(name))).cast(pl.String).fill_null("").alias("cell")
+    batches = table.kept.select(cell).collect_batches(maintain_order=True)
+    return np.concatenate(
+        [encode.encode_column(batch["cell"], column.feature, name) for batch in batches if batch.height]
+    )
+
+
+def _shown(moment: float, column: Column) -> str | float:
+    if column.feature.kind == "date":
+        return datetime.fromtimestamp(moment, UTC).replace(tzinfo=None).isoformat()
+    return int(moment) if column.whole else moment
+
+
+def _check_classes(
+    target: Column, classes: NDArray[np.uint8], splits: NDArray[np.uint8], settings: SplitSettings
+) -> None:
+    """Refuse a class that no training row has, which a group or the time may cause."""
+    for code, label in enumerate(target.feature.categories or ()):
+        mine = splits[classes == code]
+        if not (mine == split.TRAIN).any():
+            cause = f"time = '{settings.time}'" if settings.time else f"group = '{settings.group}'"
+            raise UserError(
+                f"'{target.feature.name}' is '{label}' in {len(mine)} rows, and {cause} leaves none of them "
+                "to train on: lower test_fraction and validation_fraction, or leave out these rows"
+            )
+
+
+def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
+    """Return the classes and the hashes of the kept rows, batch by batch.
+
+    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
+    that it depends neither on the program that wrote the file nor on the order of rows and columns. Columns
+    that are left out do not count, since rows that differ in nothing but their ids are equal. Columns of one
+    value count, so that the other rows keep their splits when such a column gets a second value.
+    """
+    count = table.rows.kept
+    classes, keys = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
+    contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count if group else 0, dtype=np.uint64)
+    done = 0
+    for batch in _hashed(table, inferred, group).collect_batches(maintain_order=True):
+        rows = slice(done, done + batch.height)
+        classes[rows] = batch["class"].to_numpy()
+        keys[rows] = np.fromiter(map(zlib.crc32, batch["key"]), dtype=np.uint32, count=batch.height)
+        contents[rows] = batch["contents"].to_numpy()
+        if group:
+            groups[rows] = batch["groups"].to_numpy()
+        done += batch.height
+    contents.sort()
+    return _Rows(classes, keys, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
+
+
+def _hashed(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
+    cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f")
+    value = _canonical(table, table.source.position(group)) if group else pl.lit("")
+    key = pl.when(value == "").then(cells).otherwise(value)
+    return table.kept.select(
+        _class_code(table),
+        key.cast(pl.Binary).alias("key"),
+        cells.hash().alias("contents"),
+        key.hash().alias("groups"),
+    )
+
+
+def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterator[pl.Expr]:
+    """Yield the cells by which rows are equal, in the order of their columns' names."""
+    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    for name in sorted(filter(None, table.source.columns)):
+        position = table.source.position(name)
+        stats = table.stats[position]
+        if name not in dropped or stats.least == stats.greatest:
+            yield _canonical(table, position)
+
+
+def _canonical(table: InspectedTable, position: str) -> pl.Expr:
+    words = table.source.reading.missing
+    return tables.canonicalize(pl.col(position), words, text=not table.stats[position].is_numeric)
+
+
+def _class_code(table: InspectedTable) -> pl.Expr:
+    """Return the code of a row's class, in a column named "class"."""
+    target = table.target
+    classes = target.feature.categories
+    if classes is None:
+        return pl.lit(0, dtype=pl.UInt8).alias("class")
+    codes = pl.Series(range(len(classes)), dtype=pl.UInt8)
+    return target.written(pl.col(table.position)).replace_strict(pl.Series(classes), codes).alias("class")

@@ -1,0 +1,350 @@
+"""Inference of how the target and every other column are read, or why a column is left out."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from container.data import infer, kinds, tables, values
+from container.data.infer import (
+    Column,
+    ColumnInference,
+    ColumnStats,
+    InferredTable,
+    InspectedTable,
+    Source,
+)
+from container.data.kinds import Decision
+from container.data.reading import ReadingSettings
+from container.data.schema import Feature, Kind
+from container.data.split import SMALLEST_SPREAD
+from container.data.value_counts import TEXT, Texts
+from container.runtime.errors import UserError
+
+MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
+MAX_INTEGER_CLASSES = 20
+MAX_CLASSES = 100
+_COUNTED = 1000  # texts that may be spellings of the levels
+_WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
+
+
+def infer_others(
+    table: InspectedTable, ids: Mapping[str, str], numbering: Mapping[str, str]
+) -> InferredTable:
+    """Infer the kind of every column but the target.
+
+    `ids` and `numbering` have the reasons to leave out columns, by their names. Those in `numbering` are used
+    where the table has no other column.
+
+    Raises:
+        UserError: a number is infinite, a kind of the settings does not fit, or no column can be used.
+    """
+    source = table.source
+    for name in table.settings.kinds:
+        if name not in source.columns:
+            raise UserError(f"[data.kinds] names a column that is not there: {infer.unknown(source, name)}")
+    positions = [position for position in table.stats if position != table.position]
+    doubtful = _doubtful(table)
+    inferences = [_infer_column(table, position, doubtful, {**ids, **numbering}) for position in positions]
+    if not any(each.column for each in inferences):
+        inferences = [_infer_column(table, position, doubtful, ids) for position in positions]
+    inferred = InferredTable(table.target, tuple(inferences))
+    if not inferred.columns:
+        reasons = "".join(f" '{left['column']}': {left['reason']}." for left in inferred.dropped_columns)
+        raise UserError(f"{source.tables[0].name}: no column besides the target can be used.{reasons}")
+    return inferred
+
+
+def infer_column(table: InspectedTable, position: str) -> ColumnInference:
+    """Infer the kind of one column, which may be left out as a feature.
+
+    Raises:
+        UserError: a number is infinite, or a kind of the settings does not fit.
+    """
+    return _infer_column(table, position, _doubtful(table), {})
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Hold a column's cells in the rows that count, and the settings by which they are read."""
+
+    source: Source
+    position: str
+    stats: ColumnStats
+    settings: ReadingSettings
+    kept: pl.Expr  # whether a row counts
+
+    @property
+    def name(self) -> str:
+        return self.source.name(self.position)
+
+    @property
+    def rows(self) -> pl.LazyFrame:
+        return self.source.scan().filter(self.kept)
+
+    @cached_property
+    def texts(self) -> Texts:
+        """Return the texts that are not missing."""
+        texts = self.rows.filter(~self.source.missing(self.position)).select(
+            pl.col(self.position).alias(TEXT)
+        )
+        return Texts(texts, self.stats.present, self.stats.distinct)
+
+    @property
+    def is_plain(self) -> bool:
+        """Return whether the cells are plain numbers and nothing else, and can be nothing but numbers."""
+        if self.source.is_typed(self.name) or not self.stats.is_numeric:
+            return self.stats.is_numeric
+        doubt = kinds.is_in_doubt(str(self.stats.least), str(self.stats.greatest))
+        return self.settings.decimal != "comma" and not doubt
+
+    def decide(self, forced: str = "") -> Decision:
+        """Return what the column is taken for; numbers with a type of their own have a decimal point."""
+        typed = self.source.is_typed(self.name)
+        return kinds.decide(
+            self.texts, replace(self.settings, decimal="point") if typed else self.settings, forced
+        )
+
+    def has_strays(self, decision: Decision) -> bool:
+        """Return whether some cells do not fit what the column is."""
+        return (
+            decision.kind in {kinds.NUMBER, kinds.DATE, kinds.BOOLEAN} and decision.fits < self.stats.present
+        )
+
+    def first_misfit(self, decision: Decision) -> tuple[str, str]:
+        """Return where the first cell is that does not fit what a column is, or nearly is, and its text."""
+        misfit = decision.misfit(pl.col(self.position)) & ~self.source.missing(self.position)
+        return self.source.first(self.position, self.kept & misfit)
+
+    def near(self, decision: Decision) -> str:
+        """Return what a column of text nearly is, and its first cell that does not fit, in parentheses."""
+        if not decision.near or not decision.reason:
+            return f" ({decision.reason})" if decision.reason else ""
+        where, text = self.first_misfit(decision)
+        return f" ({decision.reason}; the first other text is '{text}', {where})"
+
+    def levels(self, decision: Decision) -> tuple[dict[str, str], Counter[str], int]:
+        """Return the label of each text, how often the labels occur, and how many labels there are."""
+        texts = self.texts
+        if self.has_strays(decision):
+            fitting = texts.frame.filter(~decision.misfit(pl.col(TEXT)))
+            texts = replace(texts, frame=fitting, present=decision.fits)
+        counts = texts.count(_COUNTED)
+        labels, times = spell_labels(counts.commonest), Counter[str]()
+        for text, count in counts.commonest.items():
+            times[labels[text]] += count
+        return labels, times, counts.distinct - len(labels) + len(times)
+
+    def feature(self, kind: Kind, decision: Decision, **others: Any) -> Feature:
+        """Return a feature of this column."""
+        return Feature(
+            self.name, kind, strays=self.has_strays(decision), reading=self.source.reading, **others
+        )
+
+    def numeric(self, decision: Decision) -> Column:
+        """Return the column as numbers.
+
+        Raises:
+            UserError: one is infinite.
+        """
+        style, stats, cell = decision.number_format, self.stats, pl.col(self.position)
+        if style:
+            counted = self.rows.select(infer.statistics(cell, self.source.reading, style))
+            stats = ColumnStats(**counted.collect(engine="streaming").row(0, named=True))
+        if stats.infinite:
+            where, text = self.source.first(self.position, tables.number(cell, style).is_infinite())
+            raise UserError(
+                f"{where}: '{self.name}' is '{text}', and numbers must be finite: "
+                "leave the cell empty for a missing value"
+            )
+        feature = self.feature("numeric", decision, number_format=style)
+        return Column(feature, decision, whole=stats.whole == stats.numbers)
+
+
+def _doubtful(table: InspectedTable) -> set[str]:
+    source = table.source
+    positions = [position for position in table.stats if position != table.position]
+    untyped = [position for position in positions if not source.is_typed(source.name(position))]
+    return kinds.may_be_thousands(table.kept.select(untyped).head(kinds.SAMPLE).collect())
+
+
+def infer_target(
+    source: Source, position: str, stats: ColumnStats, task: str, settings: ReadingSettings
+) -> Column:
+    """Infer how the target is read, and its classes.
+
+    Raises:
+        UserError: the target can't be predicted.
+    """
+    cells = _Cells(source, position, stats, settings, ~source.missing(position))
+    if stats.least == stats.greatest:
+        where, text = source.first(position, cells.kept)
+        raise UserError(f"{where}: '{cells.name}' is '{text}' in every row, so there is nothing to learn")
+    forced = settings.kinds.get(cells.name, "")
+    if forced in {"date", "excluded"}:
+        raise UserError(f"[data.kinds] sets '{cells.name}' to {forced}, and it is the target")
+    if task == "auto":
+        task = {"numeric": "regression", "categorical": "classification"}.get(forced, task)
+    if task == "classification":
+        return _classes(cells, Decision(kinds.LABEL, stats.present))
+    decision = Decision(kinds.NUMBER, stats.present) if cells.is_plain else _decide_target(cells, task)
+    if decision.kind == kinds.NUMBER:
+        column = cells.numeric(decision)
+        if task == "regression" or not _has_few(cells, decision):
+            return column
+    return _classes(cells, decision)
+
+
+def _decide_target(cells: _Cells, task: str) -> Decision:
+    decision = cells.decide("numeric" if task == "regression" else "")
+    if task == "regression" and decision.fits < kinds.NOTABLE * cells.stats.present:
+        where, text = cells.first_misfit(decision)
+        raise UserError(
+            f"{where}: '{cells.name}' is '{text}', which is not a number, and TASK is regression: "
+            f"{kinds.share(decision.fits, cells.stats.present)} of its cells are numbers"
+        )
+    if decision.kind in {kinds.NUMBER, kinds.CODE}:
+        return decision
+    return replace(decision, kind=kinds.LABEL)  # a label is a name, so that none is a stray
+
+
+def _has_few(cells: _Cells, decision: Decision) -> bool:
+    """Return whether a column of numbers holds few whole ones, which are classes."""
+    stats, value = cells.stats, tables.number(pl.col(cells.position), decision.number_format)
+    if stats.is_numeric and stats.integral < stats.present:
+        return False
+    if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
+        return False
+    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
+    counted = cells.rows.select(
+        value.drop_nulls().n_unique().alias("distinct"), integral.all().alias("whole")
+    )
+    distinct, whole = counted.collect().row(0)
+    return bool(whole) and distinct <= MAX_INTEGER_CLASSES
+
+
+def _classes(cells: _Cells, decision: Decision) -> Column:
+    file = cells.source.tables[0].name
+    labels, times, distinct = cells.levels(decision)
+    problem, advice = "", "choose another target, or TASK = regression for a number"
+    if decision.near == kinds.NUMBER and decision.reason and distinct > MAX_INTEGER_CLASSES:
+        problem = "is neither numbers nor classes"
+        advice = "name a word for a missing value in missing_words of [data], or set task to classification"
+    elif distinct > MAX_CLASSES:
+        problem = f"has {distinct} classes, and at most {MAX_CLASSES} can be told apart"
+    elif distinct == 1:
+        raise UserError(f"{file}: '{cells.name}' has one class only, so there is nothing to learn")
+    elif max(times.values()) < SMALLEST_SPREAD:
+        rows = sum(times.values())
+        problem = f"has {distinct} classes in {rows} rows, and each in fewer than {SMALLEST_SPREAD}"
+    if problem:
+        raise UserError(f"{file}: '{cells.name}' {problem}{cells.near(decision)}: {advice}")
+    changed = {text: label for text, label in labels.items() if text != label}
+    return Column(cells.feature("categorical", decision, categories=_sorted(times)), decision, labels=changed)
+
+
+def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
+    """Return classes by their numbers, if all are numbers, else by their text."""
+    if all(values.number(label) is not None for label in labels):
+        return tuple(sorted(labels, key=lambda label: (values.number(label), label)))
+    return tuple(sorted(labels))
+
+
+def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the label of each text: of equal texts the commonest, of booleans spelled variously a pair.
+
+    A whole number is written without its fraction, as 1.0 is only how some programs write 1.
+    """
+    keys = {text: values.label_key(text) for text in counts}
+    numbers = [values.number(key) for key in keys.values() if values.number(key) is not None]
+    whole = all(number.is_integer() for number in numbers if number is not None)
+    spelled = {text: _WHOLE_NUMBER.sub(r"\1", text) if whole else text for text in counts}
+    folded = {text: key.lower() for text, key in keys.items()}
+    if pair := _pair(folded, counts):
+        return {text: pair[values.TRUTH[folded[text]]] for text in counts}
+    groups: dict[str, Counter[str]] = {}
+    for text, times in counts.items():
+        groups.setdefault(keys[text], Counter())[spelled[text]] += times
+    commonest = {
+        key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
+    }
+    return {text: commonest[key] for text, key in keys.items()}
+
+
+def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, str] | None:
+    """Return the commonest pair of booleans, where all texts are booleans and one has several spellings."""
+    words = set(folded.values())
+    pairs = values.pairs_in(words) or [pair for pair in values.BOOLEAN_PAIRS if words < set(pair)]
+    several = len(folded) > len({values.TRUTH.get(word) for word in words})
+    if not several or words <= {"0", "1"} or not words <= {word for pair in pairs for word in pair}:
+        return None
+    return max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
+
+
+def _infer_column(
+    table: InspectedTable, position: str, doubtful: set[str], left_out: Mapping[str, str]
+) -> ColumnInference:
+    cells = _Cells(table.source, position, table.stats[position], table.settings, table.has_target)
+    name, stats = cells.name, cells.stats
+    if reason := _reason_to_drop(table, cells) or left_out.get(name, ""):
+        return ColumnInference(name, reason=reason)
+    if stats.least == stats.greatest:
+        feature = Feature(name, "categorical", (str(stats.least),), reading=table.source.reading)
+        why = "it has one value, and is missing elsewhere"
+        return ColumnInference(name, Column(feature), kind_reason=why)
+    forced = table.settings.kinds.get(name, "")
+    decision = Decision(kinds.NUMBER, stats.present)
+    if forced == "categorical":
+        decision = Decision(kinds.LABEL, stats.present)
+    elif forced == "date" or position in doubtful or not cells.is_plain:
+        decision = cells.decide(forced)
+        _check_forced(cells, decision, forced)
+    if forced:
+        decision = replace(
+            decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
+        )
+    if decision.kind == kinds.NUMBER:
+        return ColumnInference(name, cells.numeric(decision), "", decision.reason, decision.guess)
+    if decision.kind == kinds.DATE:
+        feature = cells.feature("date", decision, format=decision.date_format)
+        return ColumnInference(name, Column(feature, decision), "", decision.reason, decision.guess)
+    return _infer_text(cells, decision)
+
+
+def _reason_to_drop(table: InspectedTable, cells: _Cells) -> str:
+    stats, name = cells.stats, cells.name
+    one = stats.least == stats.greatest and stats.present == table.rows.kept
+    reasons = {
+        "it has no name": not name,
+        "[data.kinds] excludes it": table.settings.kinds.get(name) == "excluded",
+        "every value is missing": not stats.present,
+        "it has one value": one,
+    }
+    return cells.source.fault(name) or next((reason for reason, holds in reasons.items() if holds), "")
+
+
+def _infer_text(cells: _Cells, decision: Decision) -> ColumnInference:
+    labels, times, distinct = cells.levels(decision)
+    near, is_set = cells.near(decision), cells.name in cells.settings.kinds and times
+    if distinct == cells.stats.present and not is_set:
+        return ColumnInference(cells.name, reason=f"it is text that differs in every row{near}")
+    other = distinct > MAX_LEVELS
+    commonest = sorted(times, key=lambda label: (-times[label], label))
+    kept = commonest[: MAX_LEVELS - 1] if other else commonest
+    changed = {text: label for text, label in labels.items() if text != label and label in kept}
+    feature = cells.feature("categorical", decision, categories=tuple(sorted(kept)), other=other)
+    return ColumnInference(cells.name, Column(feature, decision, labels=changed), "", near.strip(" ()"))
+
+
+def _check_forced(cells: _Cells, decision: Decision, forced: str) -> None:
+    if forced and decision.fits < kinds.NOTABLE * cells.stats.present:
+        where, text = cells.first_misfit(decision)
+        raise UserError(
+            f"{where}: [data.kinds] sets '{cells.name}' to {forced}, and only "
+            f"{kinds.share(decision.fits, cells.stats.present)} of its cells are {decision.kind}: "
+            f"this one is '{text}'"
+        )

@@ -1,0 +1,257 @@
+"""The kind of a column: what nearly all of its cells are that are not missing."""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from container.data import tables, values
+from container.data.reading import ReadingSettings
+from container.data.value_counts import TEXT, TIMES, Texts
+from container.data.values import NumberFormat
+
+NUMBER, DATE, BOOLEAN, CODE, LABEL = "numbers", "dates", "booleans", "codes", "text"
+NOTABLE = 0.5  # share of the cells from which the report says what a column nearly is, and a kind can be set
+_SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
+_CODES = (
+    "zł",
+    "Kč",
+    "Fr.",
+    "USD",
+    "EUR",
+    "GBP",
+    "JPY",
+    "CHF",
+    "CAD",
+    "AUD",
+    "INR",
+    "CNY",
+    "BRL",
+    "SEK",
+    "NOK",
+)
+_SIGN = "(" + "|".join(re.escape(sign) for sign in sorted(_SIGNS + _CODES, key=len, reverse=True)) + ")"
+_SPACE = "[ \u00a0\u2009\u202f]?"
+_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_SIGN}{_SPACE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}{_SIGN})?\)?$"
+_DATE_LIKE = r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$)"
+_PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
+_THOUSANDS = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
+_TRUTHS = sorted(values.in_any_case(*values.TRUTH))
+SAMPLE = 100  # rows that show whether the points of plain numbers could separate thousands
+_CELL = pl.col(TEXT)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Hold what a column is taken for, how many of its cells fit, and what the report says of that."""
+
+    kind: str
+    fits: int
+    number_format: NumberFormat | None = None
+    date_format: str = ""
+    others: frozenset[str] = frozenset()  # texts of a column of dates that are not dates
+    words: frozenset[str] = frozenset()  # of a column of booleans
+    near: str = ""  # the kind that most cells of a column of text have
+    reason: str = ""
+    guess: str = ""
+
+    def misfit(self, cell: pl.Expr) -> pl.Expr:
+        """Return whether a cell that is not missing does not fit the kind."""
+        kind = self.near or self.kind
+        if kind == NUMBER:
+            return tables.number(cell, self.number_format).is_null()
+        if kind == DATE:
+            return cell.is_in(sorted(self.others))
+        return ~cell.is_in(sorted(self.words)) if kind == BOOLEAN else pl.lit(value=False)
+
+
+def is_in_doubt(least: str, greatest: str) -> bool:
+    """Return whether plain numbers may be codes or dates, by the first and last of their texts."""
+    dates = all(re.search(_DAY_NUMBER, text) for text in (least, greatest))
+    return dates or re.search(_PADDED, least) is not None
+
+
+def may_be_thousands(sample: pl.DataFrame) -> set[str]:
+    """Return the columns of a sample whose points may separate thousands: 1.234 and 56.789."""
+    matching = sample.select((pl.all().str.contains(_THOUSANDS) | tables.missing(pl.all())).all())
+    return {column.name for column in matching if column[0]} if sample.height else set()
+
+
+def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decision:
+    """Return what a column is taken for: the kind that most of its present cells have, if nearly all have it.
+
+    `forced` is a kind of the settings, "numeric" or "date", and then the only one that is looked at.
+    """
+    if forced:
+        return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
+    if code := _code(texts, settings.kind_share):
+        return code
+    number, date = _number(texts, settings), _date(texts, settings)
+    found = [number, date, _boolean(texts)]
+    best = date if date.fits >= number.fits and date.date_format == values.DIGITS_ONLY else number
+    best = max([best, *found], key=lambda each: each.fits)
+    if best.fits >= settings.kind_share * texts.present:
+        return replace(best, reason=_describe(best, texts.present))
+    return replace(
+        best,
+        kind=LABEL,
+        near=best.kind,
+        guess="",
+        reason=_describe_near(best, texts.present, settings.kind_share),
+    )
+
+
+def share(fits: int, present: int) -> str:
+    """Return a share in per cent, rounded down so that less than a limit never looks like the limit."""
+    return f"{math.floor(1000 * fits / present) / 10:g}%"
+
+
+def _describe(decision: Decision, present: int) -> str:
+    style = decision.number_format
+    marks = [f"'{style.decimal}' before decimals"] if style else []
+    marks += [f"'{style.group}' between thousands"] if style and style.group else []
+    marks += [f"the sign '{style.sign}'"] if style and style.sign else []
+    if style == NumberFormat():
+        marks = ["negative ones in parentheses or with a minus sign of Unicode"]
+    written = f"numbers with {', '.join(marks)}" if marks else ""
+    if decision.fits == present:
+        return written
+    nearly = f"{share(decision.fits, present)} of its cells are {decision.kind}"
+    return f"{nearly}; {written}" if written else nearly
+
+
+def _describe_near(best: Decision, present: int, limit: float) -> str:
+    if best.fits < NOTABLE * present:
+        return ""
+    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit * 100:g}%"
+
+
+def _times(condition: pl.Expr) -> pl.Expr:
+    return pl.col(TIMES).filter(condition).sum()
+
+
+def _code(texts: Texts, limit: float) -> Decision | None:
+    """Return the decision for digits of one width of which some begin with 0, such as postal codes."""
+    digits = _CELL.str.contains(_DIGITS)
+    width = _CELL.filter(digits).str.len_bytes()
+    asked = {"padded": _times(_CELL.str.contains(_PADDED)), "digits": _times(digits)}
+    asked |= {"least": width.min(), "most": width.max()}
+    found = texts.weighted.select(**asked).collect(engine="streaming").row(0, named=True)
+    one_width = found["padded"] and found["least"] == found["most"]
+    if not one_width or found["digits"] < limit * texts.present:
+        return None
+    reason = "its cells are digits of one width, some with leading zeros: codes, and not numbers"
+    return Decision(CODE, texts.present, reason=reason)
+
+
+def _boolean(texts: Texts) -> Decision:
+    used = texts.weighted.filter(_CELL.is_in(_TRUTHS)).collect(engine="streaming")
+    pairs = values.pairs_in({text.lower() for text in used[TEXT]})
+    words = values.in_any_case(*(word for pair in pairs for word in pair))
+    return Decision(BOOLEAN, sum(times for text, times in used.rows() if text in words), words=words)
+
+
+def _number(texts: Texts, settings: ReadingSettings) -> Decision:
+    """Return the number format that most cells have; a sign counts where the plain numbers are too few."""
+    like = texts.weighted.filter(_CELL.str.contains(_NUMBER_LIKE))
+    best = _best_number(like, settings, "")
+    enough = settings.kind_share * texts.present
+    if best.fits < enough:
+        sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, 1), _CELL.str.extract(_NUMBER_LIKE, 2)).alias(
+            "sign"
+        )
+        signs = like.select(sign, TIMES).drop_nulls().group_by("sign").agg(pl.col(TIMES).sum())
+        commonest = signs.sort(TIMES, "sign", descending=[True, False]).head(1).collect()
+        if commonest.height:
+            best = max(best, _best_number(like, settings, commonest["sign"][0]), key=lambda each: each.fits)
+    if best.fits < enough and settings.decimal != "auto":
+        other = _number(texts, replace(settings, decimal="auto"))
+        guess = f"its numbers are read in another form than that of decimal = {settings.decimal}"
+        return replace(other, guess=guess) if other.fits >= enough else best
+    return best
+
+
+def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> Decision:
+    styles = [
+        NumberFormat(decimal, group, sign)
+        for decimal in {"auto": ".,", "point": ".", "comma": ","}[settings.decimal]
+        for group in ("", ",", " ", "'", ".")
+        if group != decimal
+    ]
+    plain = [] if sign or settings.decimal == "comma" else [None]
+    candidates: list[NumberFormat | None] = [*plain, *styles]
+    fits = like.select(
+        _times(tables.number(_CELL, style).is_not_null()).alias(str(at))
+        for at, style in enumerate(candidates)
+    )
+    counts = fits.collect(engine="streaming").row(0)
+    at = max(range(len(counts)), key=lambda each: (counts[each], -each))
+    rivals = [style for style, count in zip(candidates, counts, strict=True) if style and count == counts[at]]
+    guess = _guess_number(like, candidates[at], rivals, settings)
+    return Decision(NUMBER, counts[at], candidates[at], guess=guess)
+
+
+def _guess_number(
+    like: pl.LazyFrame, chosen: NumberFormat | None, rivals: list[NumberFormat], settings: ReadingSettings
+) -> str:
+    """Return what the report says where another decimal mark, or a missing sign, gives other numbers."""
+    mark = chosen.decimal if chosen else "."
+    other = next((style for style in rivals if style.decimal != mark), None)
+    if other and settings.decimal == "auto":
+        first, second = tables.number(_CELL, chosen), tables.number(_CELL, other)
+        differing = like.filter(first != second).select(_CELL, first.alias("a"), second.alias("b")).head(1)
+        for text, number, alternative in differing.collect().rows():
+            return f"'{text}' is read as {number:.12g} and could be {alternative:.12g}: set decimal"
+    if chosen and chosen.sign:
+        unsigned = like.filter(~_CELL.str.contains(chosen.sign, literal=True)).head(1).collect()
+        for text in unsigned[TEXT]:
+            return f"cells without '{chosen.sign}', such as '{text}', are read in the same unit"
+    return ""
+
+
+def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> Decision:
+    """Return the date format that most cells have, and whether month and day could change places."""
+    fits = dict.fromkeys(values.DATE_PATTERNS, 0)
+    for style, _, times in _dates(texts):
+        fits[style] += times
+    first = {"month-first": "mm", "day-first": "dd"}.get(settings.date_order, "")
+    enough = settings.kind_share * texts.present
+
+    def rank(style: str) -> tuple[bool, int]:
+        return bool(first) and style.startswith(first) and fits[style] >= enough, fits[style]
+
+    best = max(fits, key=rank)
+    rival = "dd" + best[2:].replace("dd", "mm", 1)
+    guess = ""
+    if (
+        settings.date_order == "auto"
+        and best.startswith("mm")
+        and fits[best]
+        and fits[best] == fits.get(rival)
+    ):
+        guess = "every day could be a month; the month is read first: set date_order"
+    elif best == values.DIGITS_ONLY:
+        guess = "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
+    others = _others(texts, best) if notable * texts.present <= fits[best] < texts.present else frozenset()
+    return Decision(DATE, fits[best], date_format=best, others=others, guess=guess)
+
+
+def _dates(texts: Texts) -> Iterator[tuple[str, str, int]]:
+    """Yield each format with a text that it reads and how often the text occurs; the likely texts only."""
+    like = texts.weighted.filter(_CELL.str.contains(_DATE_LIKE))
+    for batch in like.collect_batches(maintain_order=True):
+        for style, pattern in values.DATE_PATTERNS.items():
+            found = batch.filter(_CELL.str.contains(pattern))
+            read = [row for row in found.rows() if values.parse_timestamp(row[0], style) is not None]
+            yield from ((style, text, times) for text, times in read)
+            if style == values.DATE_FORMATS[0] and len(read) == batch.height:
+                break  # the formats that follow read some of the same texts
+
+
+def _others(texts: Texts, style: str) -> frozenset[str]:
+    """Return the texts that are not dates of a format."""
+    batches = texts.weighted.select(TEXT).collect_batches(maintain_order=False)
+    found = (text for batch in batches for text in batch[TEXT])
+    return frozenset(text for text in found if values.parse_timestamp(text, style) is None)

@@ -1,0 +1,153 @@
+"""Equal rows, the rows of a group and rows of one time are on one side of the split, and are counted."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from container.data.split import NAMES, SplitSettings
+from container.prepare import Settings, prepare
+from container.runtime.errors import UserError
+from tests.container.test_prepare import report_of, rows_of
+
+ROWS = 400
+
+
+def run(root: Path, row: Callable[[int], str], header: str = "g,x,y", **settings: Any) -> dict[str, Any]:
+    """Prepare a table, and return its report."""
+    rows = settings.pop("rows", range(ROWS))
+    (root / "in").mkdir()
+    (root / "in/a.csv").write_text("\n".join([header, *map(row, rows)]))
+    prepare(Settings("y", split=SplitSettings(**settings)), root / "in", root / "out")
+    return report_of(root / "out")
+
+
+def sides(root: Path, column: int = 1) -> dict[str, list[str]]:
+    """Return the values of a column of the prepared tables, by split; the target is column 0."""
+    return {name: [row[column] for row in rows_of(root / "out", name)[1:]] for name in NAMES}
+
+
+def apart(found: dict[str, list[str]]) -> bool:
+    """Return whether no value is in two splits."""
+    values = [set(values) for values in found.values()]
+    return sum(map(len, values)) == len(set.union(*values))
+
+
+def test_equal_rows_are_on_one_side_and_counted(tmp_path: Path) -> None:
+    """Protects the score of a table in which rows stand two to four times, in several spellings and ids."""
+    draw = random.Random(1)
+    lines = [f"{draw.random():.6f},{draw.choice('ab')}" for _ in range(200)]
+    copies = [line for line in lines for _ in range(draw.randint(2, 4))]
+    draw.shuffle(copies)
+    report = run(
+        tmp_path,
+        lambda n: f"k{n},{n},{copies[n]}0".replace("0,", ",", 1) if n % 2 else f"k{n},{n},{copies[n]}0",
+        "text,Id,x,y",
+        rows=range(len(copies)),
+    )
+    assert report["duplicates"] == len(copies) - 200
+    assert apart(sides(tmp_path))
+    assert [left["column"] for left in report["left_out"]] == ["text", "Id"]
+    assert report["splits"]["test"] == pytest.approx(len(copies) * 0.2, abs=6)
+
+
+@pytest.mark.parametrize("label", [lambda n: f"{n / 7}", lambda n: "ab"[n % 2], lambda n: "ab"[n // 9 % 2]])
+def test_the_rows_of_a_group_are_on_one_side(tmp_path: Path, label: Callable[[int], str]) -> None:
+    """Protects the score from customers whose other rows were learned from, with several classes or one."""
+    report = run(tmp_path, lambda n: f"{n // 9}.0,{n // 9 + n % 9 / 100},{label(n)}", group="g")
+    values = {name: [cell.split(".")[0] for cell in cells] for name, cells in sides(tmp_path).items()}
+    assert apart(values)
+    assert report["groups"] == {"column": "g", **{name: len(set(cells)) for name, cells in values.items()}}
+    assert report["splits"]["test"] == pytest.approx(ROWS * 0.2, abs=9)
+    assert report["features"] == {"x": "numeric"}
+    assert report["left_out"][0]["reason"].startswith("it is the group of the split")
+
+
+def test_rows_without_a_group_are_groups_of_their_own(tmp_path: Path) -> None:
+    """Protects a table in which few rows have a customer."""
+    report = run(tmp_path, lambda n: f"{n // 9 if n < 90 else ''},{n / 7},{n / 3}", group="g")
+    assert sum(report["groups"][name] for name in NAMES) == 10 + ROWS - 90
+
+
+def test_a_groups_split_depends_on_its_value_only(tmp_path: Path) -> None:
+    """Protects the comparison with a former model when the customers' rows change or increase."""
+    found = []
+    for name, count in (("before", 300), ("after", 400)):
+        (tmp_path / name).mkdir()
+        run(tmp_path / name, lambda n: f"{n % 40},{n % 40 + n / 1000},{n / 3}", group="g", rows=range(count))
+        cells = sides(tmp_path / name)
+        found.append({part: {cell.split(".")[0] for cell in values} for part, values in cells.items()})
+    assert not found[0]["train"] & found[1]["test"]
+
+
+@pytest.mark.parametrize(
+    ("moment", "first"),
+    [
+        (lambda n: f"2024-{n // 28 % 12 + 1:02}-{n % 28 + 1:02}", "2024-"),
+        (lambda n: str(2000 - n), ""),
+        (lambda n: str(n / 8), ""),
+    ],
+)
+@pytest.mark.parametrize("task", [lambda n: "ab"[n % 2], lambda n: str(n % 50 / 7)])
+def test_the_newest_rows_test(
+    tmp_path: Path, moment: Callable[[int], str], first: str, task: Callable[[int], str]
+) -> None:
+    """Protects an estimate for tomorrow, from dates or numbers, in any order of the rows."""
+    report = run(tmp_path, lambda n: f"{moment(n * 5 % 336)},{n % 9},{task(n)}", time="g", rows=range(336))
+    found = sides(tmp_path)
+    key: Callable[[str], Any] = str if first else float
+    keys = {name: [key(cell) for cell in cells] for name, cells in found.items()}
+    assert max(keys["train"]) < min(keys["validation"]) <= max(keys["validation"]) < min(keys["test"])
+    assert report["splits"]["test"] == pytest.approx(336 * 0.2, abs=1)
+    assert report["time"]["column"] == "g"
+    assert str(report["time"]["first_test"]).startswith(str(min(keys["test"])).removesuffix(".0"))
+
+
+def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path: Path) -> None:
+    """Protects from rows of the day that is tested, and from rows that may be newer."""
+    report = run(tmp_path, lambda n: f"{'' if n % 25 == 3 else n // 30},{n / 7},{n % 50}", time="g")
+    assert apart(sides(tmp_path))
+    assert report["dropped"] == {"blank": 0, "without_target": 0, "without_time": 16}
+    assert report["rows"] == {"read": ROWS, "kept": ROWS - 16}
+
+
+@pytest.mark.parametrize(
+    ("settings", "row", "message"),
+    [
+        (
+            {"group": "h"},
+            lambda n: f"{n},{n / 7},{n}",
+            "group of [data] in project.toml: no column is named 'h'",
+        ),
+        ({"time": "y"}, lambda n: f"{n},{n / 7},{n}", "'y' is the target, so it can't be the time"),
+        ({"group": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
+        ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
+        (
+            {"time": "g"},
+            lambda n: f"{'abc'[n % 3]},{n / 7},{n}",
+            "'g' is the time of the split, but holds neither",
+        ),
+        ({"time": "g"}, lambda n: f"{n if n % 3 else ''},{n / 7},{n}", "'g' is missing in 134 of 400 rows"),
+        (
+            {"time": "g"},
+            lambda n: f"{n},{n / 7},{'ab'[n > 390]}",
+            "'y' is 'b' in 9 rows, and time = 'g' leaves",
+        ),
+        ({}, lambda n: f"{n % 2},{n % 2},{'ab'[n % 2]}", "2 of 400 rows differ"),
+    ],
+)
+def test_what_cannot_be_split_is_refused_by_its_cause(
+    tmp_path: Path, settings: dict[str, Any], row: Callable[[int], str], message: str
+) -> None:
+    """Protects the user's time: the setting, the column and the cause, not the symptom."""
+    with pytest.raises(UserError) as refused:
+        run(tmp_path, row, **settings)
+    assert message in str(refused.value)
+
+
+def test_group_and_time_exclude_each_other() -> None:
+    """Protects from a split that keeps one of two promises."""
+    with pytest.raises(UserError, match="GROUP is 'a' and TIME is 'b'"):
+        SplitSettings(group="a", time="b")

@@ -1,0 +1,324 @@
+"""A column's kind is that of nearly all of its cells, and prepare and requests read each cell alike."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from container.data import columns, encode
+from container.data.reading import ReadingSettings
+from container.data.schema import Feature, Schema
+from container.data.values import NumberFormat
+from container.prepare import Settings, prepare
+from container.runtime.errors import UserError
+
+Cell = Callable[[int], str]
+ROWS = 240
+HALVES = [n / 2 for n in range(ROWS)]
+
+
+def run(root: Path, cells: dict[str, Cell], task: str = "auto", rows: int = ROWS, **reading: Any) -> Path:
+    cells = {"row": str, **cells} if "row" not in cells else cells
+    reading["kinds"] = {"row": "numeric"} | reading.get("kinds", {})
+    (root / "in").mkdir(parents=True)
+    with (root / "in/a.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(cells)
+        writer.writerows([cell(n) for cell in cells.values()] for n in range(rows))
+    prepare(Settings("y", task, reading=ReadingSettings(**reading)), root / "in", root / "out")
+    return root / "out"
+
+
+def report_of(out: Path) -> dict[str, Any]:
+    return json.loads((out / "report/report.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def schema_of(out: Path) -> Schema:
+    return Schema.read(out / "schema/schema.json")
+
+
+def once(text: str, others: Cell) -> Cell:
+    return lambda n: text if n == 50 else others(n)
+
+
+def sometimes(text: str, others: Cell, every: int = 12) -> Cell:
+    return lambda n: text if n % every == every - 1 else others(n)
+
+
+def spaced(n: int) -> str:
+    return f"{1000 + n * 7:,}".replace(",", " ")
+
+
+def comma(n: int) -> str:
+    return f"{n * 37.25:,.2f}".translate(str.maketrans(",.", ".,"))
+
+
+MONTHS = ("Jan", "Feb", "Mar", "Apr")
+# Each column's cells, and what its feature holds: how its numbers or dates are written, and its strays.
+FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
+    "words in money": (sometimes("None", lambda n: f"{n * 1.37}"), {}),
+    "one stray": (once("unknown", lambda n: str(20 + n % 60)), {"strays": True}),
+    **{
+        word: (sometimes(word, lambda n: str(n * 13 % 97), 24), {})
+        for word in ("#N/A", "n/a", "<NA>", "\\N", "-", ".", "#DIV/0!", "(null)")
+    },
+    **{
+        word: (sometimes(word, lambda n: str(n * 13 % 97), 24), {"strays": True})
+        for word in ("No data", "<5", "12O")
+    },
+    "dollars": (lambda n: f"${n * 37:,}", {"number_format": NumberFormat(group=",", sign="$")}),
+    "percent": (lambda n: f"{n % 90}%", {"number_format": NumberFormat(sign="%")}),
+    "percent at times": (lambda n: f"{n}{'%' * (n % 2)}", {"number_format": NumberFormat(sign="%")}),
+    "spaces": (spaced, {"number_format": NumberFormat(group=" ")}),
+    "parentheses": (lambda n: f"({n}.5)" if n % 3 else f"{n}.5", {"number_format": NumberFormat()}),
+    "minus": (lambda n: f"\u2212{n}", {"number_format": NumberFormat()}),
+    "comma": (comma, {"number_format": NumberFormat(",", ".")}),
+    "euros": (
+        once("?!", lambda n: f"{comma(n)} €"),
+        {"number_format": NumberFormat(",", ".", "€"), "strays": True},
+    ),
+    "large ones": (sometimes("1,234.5", lambda n: f"{n}.25", 40), {"number_format": NumberFormat(group=",")}),
+    "excel date": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2010 {n % 24}:26", {"format": "mm/dd/yyyy"}),
+    "noon": (
+        lambda n: f"12/{n % 28 + 1:02}/2010 {n % 12 + 1:02}:26:00 {'AP'[n % 2]}M",
+        {"format": "mm/dd/yyyy"},
+    ),
+    "month name": (lambda n: f"{n % 28 + 1:02}-{MONTHS[n % 4]}-18", {"format": "dd-mmm-yy"}),
+    "short year": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/24", {"format": "mm/dd/yy"}),
+    "day first": (lambda n: f"{n % 28 + 1}/{n % 12 + 1}/2024", {"format": "dd/mm/yyyy"}),
+    "nanoseconds": (lambda n: f"2020-01-{n % 28 + 1:02}T00:00:00.{n:09}", {"format": "iso8601"}),
+    "utc": (lambda n: f"2020-01-{n % 28 + 1:02} 10:00:00 UTC", {"format": "iso8601"}),
+    "zero date": (once("0000-00-00", lambda n: f"2020-01-{n % 28 + 1:02}"), {"format": "iso8601"}),
+    "no such day": (
+        once("2020-02-31", lambda n: f"2020-01-{n % 28 + 1:02}"),
+        {"format": "iso8601", "strays": True},
+    ),
+    "day number": (lambda n: f"202401{n % 28 + 1:02}", {"format": "yyyymmdd"}),
+    "boolean": (once("maybe", lambda n: ("yes", "no")[n % 2]), {"categories": ("no", "yes"), "strays": True}),
+    "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("n", "y")}),
+    "tick box": (lambda n: "yes" if n % 3 == 0 else "", {"categories": ("yes",)}),
+    "postal code": (
+        lambda n: f"{n % 90 * 13 + 5:05}",
+        {"categories": tuple(f"{n * 13 + 5:05}" for n in range(90))},
+    ),
+    "rating": (lambda n: "none" if n % 9 == 0 else str(n % 4), {"categories": ("0", "1", "2", "3", "none")}),
+    "grades": (lambda n: ("A", "1", "1.0", "01")[n % 4], {"categories": ("1", "A")}),
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    cells = {name: cell for name, (cell, _) in FEATURES.items()}
+    return run(tmp_path_factory.mktemp("columns"), {**cells, "y": lambda n: f"{n / 7}"})
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_column_is_what_nearly_all_of_its_cells_are(prepared: Path, name: str) -> None:
+    """Protects numbers, money, dates and booleans from a few other cells, and codes from being numbers."""
+    wanted = dict(FEATURES[name][1])
+    kind = "date" if "format" in wanted else "categorical" if "categories" in wanted else "numeric"
+    found = next(feature for feature in schema_of(prepared).features if feature.name == name)
+    assert found == Feature(name, kind, **wanted)  # type: ignore[arg-type]
+
+
+def test_a_request_with_the_cells_of_a_training_row_gives_its_features(prepared: Path) -> None:
+    """Protects every answer: each raw cell, and each prepared row as a request, gives the trained number."""
+    schema = schema_of(prepared)
+    data = encode.read(prepared / "train", schema)
+    rows = data.features[:, 0].astype(int)
+    for at, feature in enumerate(schema.features[1:], 1):
+        raw = [feature.encode(FEATURES[feature.name][0](row)) for row in rows]
+        assert np.array_equal(data.features[:, at], raw, equal_nan=True), feature.name
+    cells = next(csv.reader([data.body(9)]))
+    sent = [feature.encode(cell) for feature, cell in zip(schema.features, cells, strict=True)]
+    assert np.array_equal(data.features[9], sent, equal_nan=True)
+    assert data.features[list(rows).index(100), 1] == 137.0
+
+
+def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
+    """Protects the user from silence: the column, how many cells, the first row, its text and the reason."""
+    report = report_of(prepared)
+    taken = {found["column"]: found for found in report["taken_as_missing"]}
+    assert taken["words in money"] == {
+        "column": "words in money",
+        "cells": 20,
+        "first": "a.csv: row 12",
+        "text": "None",
+        "why": "a word for a missing value",
+    }
+    assert (taken["one stray"]["cells"], taken["one stray"]["first"]) == (1, "a.csv: row 51")
+    assert taken["one stray"]["text"] == "unknown"
+    assert taken["no such day"]["text"] == "2020-02-31"
+    assert taken["boolean"]["why"] == "does not fit the column's kind"
+    reasons = {decided["column"]: decided["reason"] for decided in report["kinds"]}
+    assert reasons["rating"] == (
+        "88.7% of its cells are numbers, fewer than 95%; the first other text is 'none', a.csv: row 1"
+    )
+    assert reasons["one stray"] == "99.5% of its cells are numbers"
+    assert reasons["euros"].endswith("numbers with ',' before decimals, '.' between thousands, the sign '€'")
+    assert reasons["tick box"] == "it has one value, and is missing elsewhere"
+    assert {guess["column"] for guess in report["guesses"]} == {
+        "dollars",
+        "percent at times",
+        "day number",
+    }
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings", "wanted", "guess"),
+    [
+        (lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2020", {}, "mm/dd/yyyy", "every day could be a month"),
+        (lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2020", {"date_order": "day-first"}, "dd/mm/yyyy", ""),
+        (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2020", {"date_order": "day-first"}, "mm/dd/yyyy", ""),
+        (lambda n: f"{n % 9 + 1}.{n + 100}", {}, None, "'1.100' is read as 1.1 and could be 1100"),
+        (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "point"}, None, ""),
+        (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "comma"}, NumberFormat(",", "."), ""),
+        (lambda n: f"{n}.25", {"decimal": "comma"}, None, "its numbers are read in another form"),
+        (lambda n: f"{n % 7}", {"kinds": {"x": "categorical"}}, tuple("0123456"), ""),
+        (lambda n: "low" if n % 5 else str(n), {"kind_share": 0.5}, ("low",), ""),
+        (sometimes("low", lambda n: str(n % 90), 5), {"kinds": {"x": "numeric"}}, None, ""),
+        (sometimes("unk", lambda n: str(n % 90), 3), {"missing_words": ("unk",)}, None, ""),
+    ],
+)
+def test_what_the_cells_leave_open_is_guessed_or_set(
+    tmp_path: Path, cell: Cell, settings: dict[str, Any], wanted: object, guess: str
+) -> None:
+    """Protects the user's say, and the report of each guess."""
+    out = run(tmp_path, {"x": cell, "y": lambda n: f"{n % 90}"}, **settings)
+    x = schema_of(out).features[1]
+    if wanted == ("low",):
+        assert x.kind == "categorical"
+    else:
+        assert wanted in {x.format, x.number_format, x.categories}
+    guesses = [found["guess"] for found in report_of(out)["guesses"] if found["column"] == "x"]
+    assert guesses[0].startswith(guess) if guess else not guesses
+
+
+@pytest.mark.parametrize(
+    ("cell", "task", "classes", "strays"),
+    [
+        (once("n/a", lambda n: f"{n / 2}"), "auto", None, 0),
+        (once("oops", lambda n: f"{n / 2}"), "auto", None, 1),
+        (sometimes("oops", lambda n: f"{n / 2}", 24), "regression", None, 10),
+        (once("oops", lambda n: f"{n % 3}"), "auto", ("0", "1", "2"), 1),
+        (once("oops", lambda n: f"{n % 3}"), "classification", ("0", "1", "2", "oops"), 0),
+        (lambda n: f"${n * 7:,}", "auto", None, 0),
+        (lambda n: f"0{n % 4 + 1}", "auto", ("01", "02", "03", "04"), 0),
+        (lambda n: ("1", "1.0", "2", "02")[n % 4], "auto", ("1", "2"), 0),
+        (lambda n: ("Yes", "NO", "yes")[n % 3], "auto", ("no", "yes"), 0),
+        (lambda n: ("N", "Y", "T")[n % 3], "auto", ("N", "T", "Y"), 0),
+        (sometimes("maybe", lambda n: ("yes", "no")[n % 2], 24), "auto", ("maybe", "no", "yes"), 0),
+    ],
+)
+def test_the_target_is_read_as_any_column(
+    tmp_path: Path, cell: Cell, task: str, classes: tuple[str, ...] | None, strays: int
+) -> None:
+    """Protects the task from a few cells, and classes from being numbers: a label stays as it is written."""
+    out = run(tmp_path, {"y": cell}, task)
+    target, report = schema_of(out).target, report_of(out)
+    assert target.classes == classes
+    assert report["dropped"]["without_target"] == strays + (cell(50) == "n/a")
+    data = encode.read(out / "train", schema_of(out))
+    raw = [target.encode(cell(int(row))) for row in data.features[:, 0]]
+    assert np.array_equal(data.target, raw)
+
+
+REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
+    (
+        {"y": sometimes("None", lambda n: str(n % 60))},
+        {},
+        (
+            "a.csv: row 12: 'y' is missing, as in 20 of 240 rows: more than 5% of the rows have no target. "
+            "The first such cell is 'None'. Complete the rows, or set max_missing_target of [data]"
+        ),
+    ),
+    (
+        {"y": once("oops", lambda n: str(n / 2))},
+        {"max_missing_target": 0.0},
+        "a.csv: row 51: 'y' is missing, as in 1 of 240 rows: more than 0% of the rows have no target",
+    ),
+    (
+        {"y": sometimes("oops", lambda n: str(n / 2))},
+        {},
+        (
+            "a.csv: 'y' is neither numbers nor classes (91.6% of its cells are numbers, fewer than 95%; "
+            "the first other text is 'oops', a.csv: row 12): name a word for a missing value in missing_words"
+        ),
+    ),
+    (
+        {"y": lambda n: f"name {n % 90}" if n < 180 else ""},
+        {"max_missing_target": 0.5},
+        "a.csv: 'y' has 90 classes in 180 rows, and each in fewer than 3",
+    ),
+    (
+        {"x": sometimes("7", lambda n: "abcd"[n % 4]), "y": str},
+        {"kinds": {"x": "numeric"}},
+        "a.csv: row 1: [data.kinds] sets 'x' to numeric, and only 8.3% of its cells are numbers: this",
+    ),
+    (
+        {"x": lambda n: "abcd"[n % 4], "y": str},
+        {"kinds": {"x": "date"}},
+        "a.csv: row 1: [data.kinds] sets 'x' to date, and only 0% of its cells are dates: this one is 'a'",
+    ),
+    (
+        {"x": lambda n: "abcd"[n % 4], "y": str},
+        {"kinds": {"X": "categorical"}},
+        "[data.kinds] names a column that is not there: a.csv: no column is named 'X'. Did you mean 'x'?",
+    ),
+    ({"y": str}, {"kinds": {"y": "date"}}, "[data.kinds] sets 'y' to date, and it is the target"),
+]
+
+
+@pytest.mark.parametrize(("cells", "settings", "message"), REFUSED)
+def test_a_refusal_names_the_cell(
+    tmp_path: Path, cells: dict[str, Cell], settings: dict[str, Any], message: str
+) -> None:
+    """Protects the user from a symptom where the cause is known."""
+    with pytest.raises(UserError) as refused:
+        run(tmp_path, cells, **settings)
+    assert str(refused.value).startswith(message)
+
+
+def test_numbers_with_a_type_have_a_decimal_point(tmp_path: Path) -> None:
+    """Protects Parquet beside CSV with decimal commas: the setting is for text."""
+    (tmp_path / "in").mkdir()
+    numbers = [n * 1.001 % 7 for n in range(ROWS)]
+    commas = [f"{n % 7},5" for n in range(ROWS)]
+    pl.DataFrame({"x": numbers, "c": commas, "y": HALVES}).write_parquet(tmp_path / "in/a.parquet")
+    prepare(Settings("y", reading=ReadingSettings(decimal="comma")), tmp_path / "in", tmp_path / "out")
+    schema = schema_of(tmp_path / "out")
+    assert [feature.number_format for feature in schema.features] == [None, NumberFormat(",")]
+    data = encode.read(tmp_path / "out/train", schema)
+    assert set(data.features[:, 0]) <= set(numbers)
+    assert set(data.features[:, 1]) == {n + 0.5 for n in range(7)}
+
+
+def test_a_column_can_be_excluded(tmp_path: Path) -> None:
+    """Protects against a column that the user knows to leak."""
+    out = run(tmp_path, {"x": str, "y": str}, kinds={"x": "excluded"})
+    assert report_of(out)["left_out"][-1] == {"column": "x", "reason": "[data.kinds] excludes it"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "labels"),
+    [
+        ({"1.0": 5, "2.0": 5}, {"1.0": "1", "2.0": "2"}),
+        ({"1.0": 5, "2.5": 5}, {"1.0": "1.0", "2.5": "2.5"}),
+        ({"v1.05": 5, "1": 5}, {"v1.05": "v1.05", "1": "1"}),
+        ({"01": 5, "1": 6, "2": 1}, {"01": "1", "1": "1", "2": "2"}),
+        (
+            {"true": 5, "True": 6, "0": 3, "1": 1, "FALSE": 2},
+            dict.fromkeys(["true", "True", "1"], "true") | dict.fromkeys(["0", "FALSE"], "false"),
+        ),
+        ({"yes": 1, "Yes": 2}, {"yes": "yes", "Yes": "yes"}),
+        ({"Yes": 1, "No": 2}, {"Yes": "Yes", "No": "No"}),
+    ],
+)
+def test_equal_texts_are_one_label(counts: dict[str, int], labels: dict[str, str]) -> None:
+    """Protects classes and categories: equal texts are one, spelled as it is written most often."""
+    assert columns.spell_labels(counts) == labels

@@ -1,0 +1,249 @@
+"""The dialect of a file is found, reported and read, or the file is named for what it is."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from container.data import tables
+from container.data.reading import ReadingSettings
+from container.prepare import Settings, prepare
+from container.runtime.errors import UserError
+from tests.container import dialect_files
+
+
+def read(
+    folder: Path, content: bytes, name: str = "a.csv", delimiter: str = "auto"
+) -> tuple[tables.Table, list[tuple[str, ...]]]:
+    (folder / name).write_bytes(content)
+    table = tables.inspect(folder / name, folder, delimiter)
+    return table, tables.scan(table).collect().rows()
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_generated_files_are_read_as_python_reads_them(tmp_path: Path, part: int) -> None:
+    """Protects every dialect; `make test-dialects` of the template takes 20,000 of these files."""
+    for number in range(part, 200, 4):
+        file = dialect_files.make(number)
+        table, rows = read(tmp_path, file.content, file.name)
+        assert table.dialect, file
+        found = [row for row in [table.columns, *rows] if any(row)]
+        assert found == dialect_files.python_rows(file, table.dialect), file
+        assert found == dialect_files.stripped(file.rows), file
+
+
+PLAIN = {"delimiter": "comma", "quoted": True, "line_end": "LF", "encoding": "utf-8"}
+AIR = (
+    "Date;Time;CO;AH;;,,,,\r\n10/03/2004;18.00.00;2,6;0,7578;;,,\r\n11/03/2004;19.00.00;1;0,7;;,,,\r\n"
+    "12/03/2004;19.00.00;;0,7;;,,,\r\n"
+)
+READ: dict[str, tuple[bytes, dict[str, Any], tuple[str, ...], tuple[str, ...]]] = {
+    "C1": (b'a,y\r\r\n1,"b"\r\r\n', {"line_end": "CRCRLF"}, ("a", "y"), ("1", "b")),
+    "C2": (b'"a";"y"\n"1";"2"\n', {"delimiter": "semicolon"}, ("a", "y"), ("1", "2")),
+    "C2 tabs": (b'a\ty\n"1\t2"\t3\n', {"delimiter": "tab"}, ("a", "y"), ("1\t2", "3")),
+    "C2 pipes": (b"a|y\n1|2\n", {"delimiter": "pipe"}, ("a", "y"), ("1", "2")),
+    "C3": (
+        AIR.encode(),
+        {
+            "delimiter": "semicolon",
+            "line_end": "CRLF",
+            "trailing_commas": "removed",
+            "may_also_be": ["comma"],
+        },
+        ("Date", "Time", "CO", "AH", "", ""),
+        ("10/03/2004", "18.00.00", "2,6", "0,7578", "", ""),
+    ),
+    "C4": (b"sep=,\r\na,y\r\n1,2\r\n", {"line_end": "CRLF", "skipped_lines": 1}, ("a", "y"), ("1", "2")),
+    "C4 other": (
+        b"sep=;\na;y\n1,5;2\n",
+        {"delimiter": "semicolon", "skipped_lines": 1},
+        ("a", "y"),
+        ("1,5", "2"),
+    ),
+    "returns": (b'a,y\r"1\n2",3\r', {"line_end": "CR"}, ("a", "y"), ("1\n2", "3")),
+    "Excel's text": (
+        "a\ty\r\nü\t2\r\n".encode("utf-16"),
+        {"delimiter": "tab", "line_end": "CRLF", "encoding": "utf-16"},
+        ("a", "y"),
+        ("ü", "2"),
+    ),
+    "big-endian": ("\ufeffa,y\n1,2\n".encode("utf-16-be"), {"encoding": "utf-16"}, ("a", "y"), ("1", "2")),
+    "inches": (
+        b"a;y\n5\" pipe;6'2\"\n",
+        {"delimiter": "semicolon", "quoted": False},
+        ("a", "y"),
+        ('5" pipe', "6'2\""),
+    ),
+    "decimal comma": (
+        b"Preis, EUR;Menge\n1,5;2\n",
+        {"delimiter": "semicolon", "may_also_be": ["comma"]},
+        ("Preis, EUR", "Menge"),
+        ("1,5", "2"),
+    ),
+    "lists in a cell": (
+        b"tags|x|y,value\na|b|c,5\n",
+        {"may_also_be": ["pipe"]},
+        ("tags|x|y", "value"),
+        ("a|b|c", "5"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", READ)
+def test_a_dialect_is_found_and_reported(tmp_path: Path, case: str) -> None:
+    """Protects the cells, and what the report says of the way in which they were read."""
+    content, differs, header, row = READ[case]
+    for name, stored in (("a.csv", content), ("A.CSV.gz", gzip.compress(content))):
+        table, rows = read(tmp_path, stored, name)
+        assert (table.columns, rows[0]) == (header, row)
+        report = table.to_json()
+        assert report == {
+            "name": name,
+            "rows": len(rows),
+            "dialect": PLAIN | differs,
+            "compression": "gzip" if name.endswith("gz") else "",
+        }
+
+
+REFUSED = {
+    "gzip": (gzip.compress(b"a,b\n"), "a.csv: it is compressed by gzip, and not CSV text: name it .csv.gz"),
+    "xlsx": (b"PK\x03\x04\x14\0", "a.csv: it is a zip archive, as Excel's .xlsx files are, and not CSV text"),
+    "Parquet": (b"PAR1\x15\0", "a.csv: it is Parquet, and not CSV text: name it .parquet"),
+    "page": (b"\n<!DOCTYPE html><html>", "a.csv: it is a page of HTML or XML, and not CSV text:"),
+    "UTF-16 alone": ("a,b\n1,2\n".encode("utf-16-le"), "a.csv: line 1 holds a NUL byte"),
+    "half a character": (b"\xff\xfea\0,", "a.csv: it is damaged UTF-16 text: save the file as UTF-8"),
+    "A7 footer": (
+        b'a,b\n1,2\n"Rows: 1"\n',
+        "a.csv: row 2 (line 3) has 1 cells, and the header has 2",
+    ),
+    "A7 header": (b"a,b\n1,2\na,b\n3,4\n", "a.csv: row 2 (line 3) is the header again: remove it"),
+    "mixed ends": (b"a,b\n1,2\r3,4\n", "a.csv: row 1 (line 2) has a carriage return inside"),
+    "two ends": (b"a,b\r1,2\r3,4\r\n", "a.csv: the header (line 1) has a carriage return inside"),
+    "short row of semicolons": (b"a;b\n1;2\n3\n", "a.csv: row 2 (line 3) has 1 cells, and the header"),
+    "unknown sep": (b"sep=^\na^b\n", "a.csv: line 1 states the delimiter '^': use comma, semicolon,"),
+    "wrong sep": (b"sep=;\na,b\n", "a.csv: the cells are separated by comma, and not by semicolon: correct"),
+    "quotes of both kinds": (b'a,b\n"1",5"\n', "a.csv: line 2 has a quote inside a cell"),
+    "quote after a blank": (b'a,b\n1, "2, 3"\n', "a.csv: line 2 has a quote inside a cell"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_another_kind_of_file_is_named(tmp_path: Path, case: str) -> None:
+    """Protects the user's time: what the file is, where, and the way out."""
+    content, message = REFUSED[case]
+    with pytest.raises(UserError) as refused:
+        read(tmp_path, content)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
+    """Protects against a library's exception, and against half a table."""
+    whole = gzip.compress(b"a,b\n" + b"1,2\n" * 5000)
+    for content, reason in (
+        (whole[:-9], r"^a\.csv\.gz: it can't be unpacked \(Compressed file ended"),
+        (whole[:-8] + b"00000000", r"^a\.csv\.gz: it can't be unpacked \(CRC check failed"),
+        (b"a,b\n1,2\n", r"^a\.csv\.gz: it is named \.gz, and is not compressed by gzip: name it \.csv"),
+    ):
+        with pytest.raises(UserError, match=reason):
+            read(tmp_path, content, "a.csv.gz")
+
+
+def test_a_delimiter_can_be_set(tmp_path: Path) -> None:
+    """Protects a table whose header would be read as several columns."""
+    content = b"a;b,c\n1;2,3\n"
+    assert read(tmp_path, content)[0].columns == ("a", "b,c")
+    assert read(tmp_path, content, delimiter="comma")[0].columns == ("a;b", "c")
+    with pytest.raises(UserError, match="separated by comma, and not by tab: correct delimiter"):
+        read(tmp_path, b"a,b\n1,2\n", delimiter="tab")
+
+
+def prepared(folder: Path, files: dict[str, bytes], **reading: Any) -> dict[str, Any]:
+    """Prepare files, and return the report."""
+    for name, content in files.items():
+        path = folder / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    prepare(Settings("y", reading=ReadingSettings(**reading)), folder / "in", folder / "out")
+    return json.loads((folder / "out/report/report.json").read_text())  # type: ignore[no-any-return]
+
+
+def rows(mark: str = ",", count: int = 40, shift: int = 0) -> bytes:
+    lines = [mark.join(("x", "y")), *(f"{at + shift * 0.37}{mark}{at % 7}" for at in range(count))]
+    return "\n".join(lines).encode()
+
+
+def test_files_that_are_not_tables_are_reported(tmp_path: Path) -> None:
+    """A3b: copies of notebooks, files of systems and of Spark are not rows, and are not passed over in silence."""
+    names = [".ipynb_checkpoints/train-checkpoint.csv", "._train.csv", "Thumbs.db", "_SUCCESS", "_metadata"]
+    names += ["README.md", "_temporary/0/part.csv", "manifest"]
+    report = prepared(tmp_path, {"train.csv": rows(), "b.csv": b"", **dict.fromkeys(names, rows())})
+    assert report["rows"]["read"] == 40
+    assert [file["name"] for file in report["files"]] == ["train.csv"]
+    skipped = {file["name"]: file["reason"] for file in report["skipped_files"]}
+    assert set(skipped) == {*names, "b.csv"}
+    assert skipped[names[0]] == skipped["._train.csv"] == "it is hidden, or in a hidden folder"
+    assert skipped["_SUCCESS"] == "it is a marker of the program that wrote the tables"
+    assert skipped["b.csv"] == "it is empty"
+
+
+def test_too_many_unread_files_are_refused(tmp_path: Path) -> None:
+    """Protects against data under another name."""
+    files = {"train.csv": rows(), "notes.xlsx": b"PK\x03\x04"}
+    with pytest.raises(
+        UserError, match=r"^notes\.xlsx: its name .* 1 of 2 files are not read: more than max_skip"
+    ):
+        prepared(tmp_path, files)
+    assert prepared(tmp_path, files, max_skipped=0.5)["skipped_files"][0]["name"] == "notes.xlsx"
+
+
+def test_a_lake_is_refused(tmp_path: Path) -> None:
+    """Its files hold rows that were deleted."""
+    with pytest.raises(UserError, match="'_delta_log' shows a Delta Lake or Hudi table"):
+        prepared(tmp_path, {"train.csv": rows(), "_delta_log/0.json": b"{}"})
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_columns_of_hive_folders_are_read(tmp_path: Path, kind: str) -> None:
+    """B4: a folder's name is a cell of each of its rows."""
+    frame = pl.DataFrame({"x": [at * 0.37 for at in range(40)], "y": [at % 7 for at in range(40)]})
+    for folder in ("year=2020/at=a%20b", "year=2021/at=__HIVE_DEFAULT_PARTITION__"):
+        path = tmp_path / "in" / folder / f"part.{kind}"
+        path.parent.mkdir(parents=True)
+        frame.write_csv(path) if kind == "csv" else frame.write_parquet(path)
+    tables_found = [
+        tables.inspect(path, tmp_path / "in") for path in sorted((tmp_path / "in").rglob("part.*"))
+    ]
+    assert [table.columns for table in tables_found] == [("x", "y", "year", "at")] * 2
+    lazy = [tables.scan(table, ("at", "year")) for table in tables_found]
+    assert [each.collect().unique().rows() for each in lazy] == [[("a b", "2020")], [("", "2021")]]
+    assert [each.select("1").collect().height for each in lazy] == [40, 40]
+    assert [each.select(pl.len()).collect().item() for each in lazy] == [40, 40]
+    report = prepared(tmp_path, {})
+    assert report["features"]["year"] == "numeric"
+    assert report["files"][0]["columns_of_folders"] == {"year": "2020", "at": "a b"}
+
+
+def test_a_column_of_a_folder_that_the_file_has_too_is_read_once(tmp_path: Path) -> None:
+    """Polars and others write such files."""
+    (tmp_path / "x=7").mkdir()
+    (tmp_path / "x=7/a.csv").write_bytes(rows())
+    assert tables.inspect(tmp_path / "x=7/a.csv", tmp_path).columns == ("x", "y")
+
+
+def test_hive_folders_of_some_files_are_refused(tmp_path: Path) -> None:
+    """Protects against a column that is lost in silence."""
+    with pytest.raises(UserError, match=r"^year=2020/a\.csv is in a folder 'year=…', and b\.csv is not: all"):
+        prepared(tmp_path, {"year=2020/a.csv": rows(), "b.csv": rows()})
+
+
+def test_files_of_several_dialects_are_one_table(tmp_path: Path) -> None:
+    """A dialect is that of a file, and a set delimiter holds for all."""
+    files = {f"{number}.csv": rows(mark, shift=number) for number, mark in enumerate(",;\t|")}
+    report = prepared(tmp_path, files)
+    found = [file["dialect"]["delimiter"] for file in report["files"]]
+    assert (report["rows"]["read"], found) == (160, ["comma", "semicolon", "tab", "pipe"])
+    with pytest.raises(UserError, match="separated by semicolon, and not by comma"):
+        prepared(tmp_path, {}, delimiter="comma")
