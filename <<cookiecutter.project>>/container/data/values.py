@@ -69,7 +69,7 @@ class NumberFormat:
     """
 
     decimal: str = "."
-    group: str = ""  # ",", ".", "'" or " ", which stands for any space
+    group: str = ""  # ",", ".", "'" or " ", which is any space
     sign: str = ""
 
     @cached_property

@@ -63,24 +63,21 @@ class GradientBoosting(Estimator):
             self.estimator.fit(features, target, **held_out)
 
     def _sets(self, features: FloatArray) -> list[int] | None:
-        """Return the columns that trees split by sets of categories; others are split like numbers.
+        """Return the columns that trees split by sets of categories; they split the others like numbers.
 
         Where categories have few rows, scikit-learn's sets leave out those with fewer than ten in a node.
         Of one category and missing values scikit-learn 1.9 makes splits that its predictions do not follow.
+        As a number such a column splits into present and missing. Sets leave out a category of fewer than ten
+        rows in a node, so a column with few rows for each category is split by the categories' order.
         """
         least, most = np.fmin.reduce(features), np.fmax.reduce(features)
-        levels = [feature.levels for feature in self.schema.features]
-        return [
-            at
-            for at in self.schema.categorical
-            if least[at] < most[at] and len(features) >= SET_ROWS * levels[at]
-        ] or None
+        enough = [len(features) >= SET_ROWS * feature.levels for feature in self.schema.features]
+        return [at for at in self.schema.categorical if least[at] < most[at] and enough[at]] or None
 
     def refit(self, features: FloatArray, target: FloatArray) -> dict[str, Any]:
         """Fit again, with the number of trees that `fit` has found for fewer rows."""
         iterations = self._iterations(len(target))
-        sets = self._sets(features)
-        self.estimator.set_params(early_stopping=False, max_iter=iterations, categorical_features=sets)
+        self.estimator.set_params(early_stopping=False, max_iter=iterations)
         with threads_for(features):
             self.estimator.fit(features, target)
         return {"iterations": iterations}
