@@ -65,7 +65,6 @@ class GradientBoosting(Estimator):
     def _sets(self, features: FloatArray) -> list[int] | None:
         """Return the columns that trees split by sets of categories; they split the others like numbers.
 
-        Where categories have few rows, scikit-learn's sets leave out those with fewer than ten in a node.
         Of one category and missing values scikit-learn 1.9 makes splits that its predictions do not follow.
         As a number such a column splits into present and missing. Sets leave out a category of fewer than ten
         rows in a node, so a column with few rows for each category is split by the categories' order.
