@@ -89,6 +89,8 @@ def _product(root: Path, table: Table, task: str, seed: int, metric: str) -> flo
             archive.add(path, path.name)
     _run("evaluate", root / "evaluate")
     gate = json.loads((root / "evaluate/processing/output/evaluation/gate.json").read_bytes())
+    if metric not in gate["metrics"]:
+        raise RuntimeError(f"the test split of {gate['rows']} rows has no {metric}: its labels are all equal")
     return float(gate["metrics"][metric])
 
 
