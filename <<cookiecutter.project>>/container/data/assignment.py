@@ -183,28 +183,27 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     classes, keys = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
     contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count if group else 0, dtype=np.uint64)
     done = 0
-    for batch in _hashed(table, inferred, group).collect_batches(maintain_order=True):
+    for batch in _texts(table, inferred, group).collect_batches(maintain_order=True):
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
-        keys[rows] = np.fromiter(map(zlib.crc32, batch["key"]), dtype=np.uint32, count=batch.height)
-        contents[rows] = batch["contents"].to_numpy()
+        contents[rows] = batch["cells"].hash().to_numpy()
+        keyed = batch["key" if group else "cells"]
+        keys[rows] = np.fromiter(map(zlib.crc32, keyed.cast(pl.Binary)), dtype=np.uint32, count=batch.height)
         if group:
-            groups[rows] = batch["groups"].to_numpy()
+            groups[rows] = keyed.hash().to_numpy()
         done += batch.height
     contents.sort()
     return _Rows(classes, keys, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
 
 
-def _hashed(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
-    cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f")
-    value = _canonical(table, table.source.position(group)) if group else pl.lit("")
-    key = pl.when(value == "").then(cells).otherwise(value)
-    return table.kept.select(
-        _class_code(table),
-        key.cast(pl.Binary).alias("key"),
-        cells.hash().alias("contents"),
-        key.hash().alias("groups"),
-    )
+def _texts(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
+    """Return the class of each kept row, the text of its cells, and with a group the text that binds rows."""
+    cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f").alias("cells")
+    if not group:
+        return table.kept.select(_class_code(table), cells)
+    value = _canonical(table, table.source.position(group)).alias("value")
+    bound = pl.when(pl.col("value") == "").then(pl.col("cells")).otherwise(pl.col("value"))
+    return table.kept.select(_class_code(table), cells, value).with_columns(bound.alias("key"))
 
 
 def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterator[pl.Expr]:

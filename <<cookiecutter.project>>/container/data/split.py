@@ -80,7 +80,8 @@ def assign(
         for code in np.flatnonzero(spread):
             among = (classes == code) & (result == TRAIN)
             wanted = int(min(shares[code], np.count_nonzero(among) - 1))
-            chosen = _smallest(keys, among, wanted + missed, largest)
+            # What a class has too many of, another gives up in part only, or it would have no row here.
+            chosen = _smallest(keys, among, wanted + max(missed, -(wanted // 2)), largest)
             missed += wanted - int(np.count_nonzero(chosen))
             result[chosen] = number
         if not (result == number).any():

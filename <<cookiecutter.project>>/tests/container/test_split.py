@@ -153,3 +153,13 @@ def test_another_seed_makes_another_split() -> None:
     assert not np.array_equal(
         split.assign(classes, rows, 0.15, 0.2, 1), split.assign(classes, rows, 0.15, 0.2, 2)
     )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_large_blocks_of_one_class_leave_another_its_share(seed: int) -> None:
+    """Protects a table of few different rows from a test split of one class."""
+    blocks = [(0, 250), *[(0, 90)] * 6, *[(1, 5)] * 100]
+    classes = np.repeat([code for code, _ in blocks], [size for _, size in blocks])
+    rows = np.repeat(np.arange(len(blocks), dtype=np.uint32), [size for _, size in blocks])
+    splits = split.assign(classes, rows, 0.15, 0.2, seed)
+    assert min(np.count_nonzero(splits[classes == 1] == number) for number in (1, 2)) >= 30
