@@ -34,8 +34,8 @@ def in_any_case(*words: str) -> frozenset[str]:
 FIRST_MISSING = frozenset({"", "?", "NA", "N/A"}) | in_any_case("nan", "null")  # of schemas without "reading"
 MISSING = (
     FIRST_MISSING
-    | in_any_case("n/a", "<na>", "nat")
-    | {"None", "-NaN", "-nan", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"}  # pandas
+    | in_any_case("n/a", "<na>")
+    | {"None", "NaT", "-NaN", "-nan", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"}  # pandas
     | {"#N/A", "#N/A N/A", "#NA", "#n/a", "#NULL!", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!"}  # Excel
     | {"#GETTING_DATA", "#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#UNKNOWN!", "#CONNECT!"}  # Excel
     | {"\\N", "(null)", "[NULL]", "0000-00-00", "0000-00-00 00:00:00"}  # MySQL, Hive and their clients
