@@ -197,6 +197,8 @@ def _log_result(
         log("kind", **decided)
     for guess in inferred.guesses:
         log("guess", **guess)
+    if assigned.apart:
+        log("equal_rows", message=assigned.equal_rows)
     for name, bound in (("groups", assigned.groups), ("time", assigned.time)):
         if bound:
             log(name, **bound)
@@ -217,6 +219,7 @@ def _report(
         "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
         "splits": counts,
         "duplicates": assigned.duplicates,
+        "equal_rows": assigned.equal_rows,
         "groups": assigned.groups,
         "time": assigned.time,
         "target": schema.to_json()["target"],

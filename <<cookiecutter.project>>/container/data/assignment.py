@@ -17,16 +17,31 @@ from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
 MAX_WITHOUT_TIME = 0.1  # share of the rows
+MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Hold each kept row's split, how many rows equal an earlier one, and the report of groups and time."""
+    """Hold each kept row's split, how many rows equal an earlier one, and the report of groups and time.
+
+    `apart` is the mean number of rows with the same features where equal rows are in several splits, else 0.
+    """
 
     splits: pl.Series
     duplicates: int
+    apart: int = 0
     groups: Mapping[str, Any] | None = None
     time: Mapping[str, Any] | None = None
+
+    @property
+    def equal_rows(self) -> str:
+        """Return where equal rows are, in a sentence of the report."""
+        if not self.apart:
+            return "equal rows are in one split"
+        return (
+            f"equal rows are in several splits: {self.apart} rows on average have the same features, "
+            "so they are taken for observations and not for copies"
+        )
 
     @property
     def without_time(self) -> int:
@@ -43,12 +58,15 @@ class Assignment:
 class _Rows:
     """Hold the class code of each of n kept rows, and its hashes.
 
-    A key decides the split. It is a checksum that is the same in every version, so rows keep their splits.
-    Groups have hashes of 64 bits, so equal ones can be counted; they are valid in this process only.
+    A key decides the split. It is a checksum that is the same in every version, so rows keep their splits. It
+    leaves out the target: where rows of the same features had their classes in different splits, a model
+    would be tested on the very rows for which it learned another answer. Groups have hashes of 64 bits, so
+    equal ones can be counted; they are valid in this process only.
     """
 
     classes: NDArray[np.uint8]  # zero for a regression
-    keys: NDArray[np.uint32]  # of the row, or of its group
+    keys: NDArray[np.uint32]  # of the row's features, or of its group
+    whole: NDArray[np.uint32]  # checksums of the rows with their targets
     groups: NDArray[np.uint64]  # none where the split has no group
     duplicates: int
 
@@ -84,22 +102,35 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or a class would be in no training row.
     """
     rows = _read(table, inferred, settings.group)
-    noun, groups, time = "rows", None, None
+    noun, apart, groups, time = "rows", 0, None, None
     if settings.time:
         splits, time = _assign_by_time(table, settings)
     else:
-        strata: NDArray[np.integer] = rows.classes
         if settings.group:
-            noun, strata = f"groups of '{settings.group}'", split.majorities(rows.classes, rows.keys)
+            noun = f"groups of '{settings.group}'"
             _check_distinct(table, settings.group, len(np.unique(rows.groups)))
-        splits = split.assign(strata, rows.keys, settings.validation, settings.test, settings.seed)
+        keys, apart = _keys(rows, bound=bool(settings.group))
+        strata = split.majorities(rows.classes, keys) if rows.classes.any() else rows.classes
+        splits = split.assign(strata, keys, settings.validation, settings.test, settings.seed)
         if not set(range(len(split.NAMES))) <= set(np.unique(splits).tolist()):
-            raise _refusal(table, split.why_empty(rows.keys, noun))
+            raise _refusal(table, split.why_empty(keys, noun))
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
     _check_classes(table.target, rows.classes, splits, settings)
-    return Assignment(pl.Series("split", splits), rows.duplicates, groups, time)
+    return Assignment(pl.Series("split", splits), rows.duplicates, apart, groups, time)
+
+
+def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:
+    """Return the (n,) keys of the split, and how many rows of the same features there are where these differ.
+
+    A table of few different rows, such as counts of survivors by class and sex, has the same row many times
+    without a copy. Bound together, each of its rows would be tested by a model that has never seen the like.
+    """
+    distinct = len(np.unique(rows.keys))
+    if bound or len(rows.keys) < MAX_COPIES * distinct or len(np.unique(rows.whole)) < len(split.NAMES):
+        return rows.keys, 0
+    return split.numbered(rows.whole), len(rows.keys) // distinct
 
 
 def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
@@ -174,45 +205,53 @@ def _check_classes(
 def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     """Return the classes and the hashes of the kept rows, batch by batch.
 
-    The hash is that of a row's cells in their canonical spelling and in the order of their columns' names, so
+    The hash is that of a row's features in their canonical spelling and in the order of their names, so
     that it depends neither on the program that wrote the file nor on the order of rows and columns. Columns
     that are left out do not count, since rows that differ in nothing but their ids are equal. Columns of one
     value count, so that the other rows keep their splits when such a column gets a second value.
     """
     count = table.rows.kept
-    classes, keys = np.zeros(count, dtype=np.uint8), np.zeros(count, dtype=np.uint32)
+    classes = np.zeros(count, dtype=np.uint8)
+    keys, whole = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=np.uint32)
     contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count if group else 0, dtype=np.uint64)
     done = 0
     for batch in _texts(table, inferred, group).collect_batches(maintain_order=True):
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
-        contents[rows] = batch["cells"].hash().to_numpy()
+        contents[rows] = batch["row"].hash().to_numpy()
         keyed = batch["key" if group else "cells"]
-        keys[rows] = np.fromiter(map(zlib.crc32, keyed.cast(pl.Binary)), dtype=np.uint32, count=batch.height)
+        keys[rows], whole[rows] = _checksums(keyed), _checksums(batch["row"])
         if group:
             groups[rows] = keyed.hash().to_numpy()
         done += batch.height
     contents.sort()
-    return _Rows(classes, keys, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
+    return _Rows(classes, keys, whole, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
+
+
+def _checksums(texts: pl.Series) -> NDArray[np.uint32]:
+    return np.fromiter(map(zlib.crc32, texts.cast(pl.Binary)), dtype=np.uint32, count=len(texts))
 
 
 def _texts(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
-    """Return the class of each kept row, the text of its cells, and with a group the text that binds rows."""
+    """Return the class of each kept row, the texts of its features and of the row, and of what binds rows."""
     cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f").alias("cells")
+    target = _canonical(table, table.position).alias("target")
+    row = pl.concat_str("cells", "target", separator="\x1f").alias("row")
     if not group:
-        return table.kept.select(_class_code(table), cells)
+        return table.kept.select(_class_code(table), cells, target).with_columns(row)
     value = _canonical(table, table.source.position(group)).alias("value")
-    bound = pl.when(pl.col("value") == "").then(pl.col("cells")).otherwise(pl.col("value"))
-    return table.kept.select(_class_code(table), cells, value).with_columns(bound.alias("key"))
+    bound = pl.when(pl.col("value") == "").then(pl.col("cells")).otherwise(pl.col("value")).alias("key")
+    return table.kept.select(_class_code(table), cells, target, value).with_columns(row, bound)
 
 
 def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterator[pl.Expr]:
-    """Yield the cells by which rows are equal, in the order of their columns' names."""
+    """Yield the cells besides the target by which rows are equal, in the order of their columns' names."""
     dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    target = table.source.name(table.position)
     for name in sorted(filter(None, table.source.columns)):
         position = table.source.position(name)
         stats = table.stats[position]
-        if name not in dropped or stats.least == stats.greatest:
+        if name != target and (name not in dropped or stats.least == stats.greatest):
             yield _canonical(table, position)
 
 

@@ -117,6 +117,15 @@ def majorities(classes: NDArray[np.integer], groups: NDArray[np.unsignedinteger]
     return np.asarray((pairs[order] % size)[first][numbers], dtype=np.int64)
 
 
+def numbered(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Return (n,) hashes that are different for equal rows, by (n,) hashes of the rows."""
+    order = np.argsort(rows, kind="stable")
+    _, begins, counts = np.unique(rows[order], return_index=True, return_counts=True)
+    hashes = rows.astype(np.uint64)
+    hashes[order] += (np.arange(len(rows)) - np.repeat(begins, counts)).astype(np.uint64) << np.uint64(32)
+    return hashes
+
+
 def why_empty(rows: NDArray[np.unsignedinteger], noun: str) -> str:
     """Return why `assign` left a split empty; `noun` is what has the hashes, such as "rows"."""
     differ = f"{len(np.unique(rows))} of {len(rows)} {noun} differ"

@@ -151,3 +151,27 @@ def test_group_and_time_exclude_each_other() -> None:
     """Protects from a split that keeps one of two promises."""
     with pytest.raises(UserError, match="GROUP is 'a' and TIME is 'b'"):
         SplitSettings(group="a", time="b")
+
+
+def test_counts_of_few_kinds_of_rows_are_observations(tmp_path: Path) -> None:
+    """Protects a table of counts: bound together, its rows would test a model on what it never saw."""
+    draw = random.Random(3)
+    kinds = [(sex, rank) for sex in "mf" for rank in "123"] * 150
+    alive = [draw.random() < 0.2 + 0.6 * (sex == "f") for sex, _ in kinds]
+    report = run(
+        tmp_path,
+        lambda n: f"{kinds[n][0]},{kinds[n][1]},{'yes' if alive[n] else 'no'}",
+        "sex,rank,y",
+        rows=range(len(kinds)),
+    )
+    assert report["equal_rows"].startswith("equal rows are in several splits: 150 rows on average")
+    test = rows_of(tmp_path / "out", "test")[1:]
+    assert (len(test), len({tuple(row[1:]) for row in test})) == (180, 6)
+
+
+def test_rows_that_differ_in_the_target_only_are_in_one_split(tmp_path: Path) -> None:
+    """Protects the test from rows whose features the model has learned with another answer."""
+    report = run(tmp_path, lambda n: f"{n // 2 % 5},{n // 2 / 7},{n % 2}")
+    assert report["equal_rows"] == "equal rows are in one split"
+    assert report["duplicates"] == 0
+    assert apart(sides(tmp_path, column=2))
