@@ -176,7 +176,7 @@ def read_settings(path: Path) -> Settings:
 def test_a_project_is_read_by_its_own_reader(tmp_path: Path) -> None:
     """Its folder, name and region are what the commands work on; what is wrong ends in a sentence."""
     path = tmp_path / "project.toml"
-    with pytest.raises(DeliveryError, match=r"project\.toml does not exist: name the folder of a generated"):
+    with pytest.raises(DeliveryError, match=r"project\.toml does not exist: restore it, or name the folder"):
         Project.read(tmp_path, read_settings)
     path.touch()
     with pytest.raises(DeliveryError, match=r"project\.toml: project\.name is missing\."):
