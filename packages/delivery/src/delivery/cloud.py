@@ -84,7 +84,7 @@ class Project:
         """
         path = root / "project.toml"
         if not path.is_file():
-            raise DeliveryError(f"{path} does not exist: restore it, or name the folder of a generated project.")
+            raise DeliveryError(f"{path} does not exist: restore it, or name the folder of a project.")
         try:
             settings = read_settings(path)
         except ValueError as error:
