@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from container.data.dialects import WRITTEN
 from container.data.schema import Feature, Schema, Target
 from container.data.values import NumberFormat, Reading
 from container.monitor import main, worker
@@ -18,6 +19,7 @@ from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import READING, read
 from container.monitor.capture import Shard
 from container.monitor.profile import TableProfile
+from container.monitor.tables import batches
 from container.monitor.window import Window
 from container.monitor.worker import Task
 from tests.container.monitor.captured import lines, record
@@ -141,3 +143,21 @@ def test_the_projects_words_are_missing_for_the_monitor(
     worker.main()
     columns = json.loads(capsysbinary.readouterr().out)["columns"]
     assert [(column["text"], column["missing"]) for column in columns] == [(0, 2)] * 6
+
+
+@pytest.mark.parametrize("name", ["a;b", "sep=;", "x"])
+def test_what_prepare_wrote_is_read_with_commas(name: str, tmp_path: Path) -> None:
+    """Protects a single column from being divided by what its name and its texts hold."""
+    table = pl.DataFrame({name: ["1;2", "3;4"]})
+    table.write_csv(tmp_path / "baseline.csv")
+    found = [*batches(tmp_path, header=True, delimiter=WRITTEN)]
+    assert [batch.to_dict(as_series=False) for batch in found] == [table.to_dict(as_series=False)]
+
+
+def test_a_baseline_of_prepare_is_read_with_commas(base: Path) -> None:
+    """Protects the command, which knows prepare's tables by the schema beside them."""
+    folder = base / "processing" / "input"
+    pl.DataFrame({"a;b": ["1;2", "3;4"] * 50}).write_csv(folder / "baseline_dataset_input" / "baseline.csv")
+    main()
+    statistics = json.loads((base / "processing" / "baseline" / "statistics.json").read_text())
+    assert [each["name"] for each in statistics["features"]] == ["a;b"]
