@@ -16,6 +16,7 @@ _LEFT_OUT = {
     "unparsable": ("broken", "broken lines"),
     "corrupt": ("damaged", "damaged compressed files"),
     "other_files": ("other_files", "files that are neither .jsonl nor .gz"),
+    "hidden_files": ("hidden_files", "hidden .jsonl or .gz files"),
     "synthetic": ("artificial", "golden or synthetic requests"),
     "out_of_window": ("outside", "requests outside the window"),
     "missing_body": ("without", "requests without a captured body"),

@@ -140,6 +140,7 @@ def test_what_was_left_out_is_reported(run: Run) -> None:
         "broken": 1,
         "damaged": 0,
         "other_files": 0,
+        "hidden_files": 0,
         "artificial": 1,
         "outside": 1,
         "without": 0,
