@@ -58,12 +58,12 @@ class Outcome:
 
     @property
     def _verdict(self) -> str:
-        number = len(self.violations) or "no"
-        found = f"{number} violation{'' if number == 1 else 's'}"
         if self.compared:
-            return f"Job completed successfully with {found}"
-        few = f"Nothing was compared: {self.rows} rows are too few, at least {self.minimum} are needed"
-        return f"{few}, {found} of what was left out" if self.violations else few
+            number = len(self.violations) or "no"
+            return f"Job completed successfully with {number} violation{'' if number == 1 else 's'}"
+        few = f"{self.rows} rows are too few, at least {self.minimum} are needed"
+        causes = [violation.description for violation in self.violations]
+        return f"Nothing was compared: {'; '.join([*causes, few])}"
 
 
 def left_out(counts: Counts, names: Iterable[str]) -> list[str]:
