@@ -30,16 +30,18 @@ SCHEMA = Schema(
         Feature("price", "numeric", number_format=NumberFormat(".", ",", "$")),
         Feature("age", "numeric", strays=True),
         Feature("plain", "numeric"),
+        Feature("bit", "numeric", boolean=True),
         Feature("code", "categorical", ("1", "2")),
         Feature("day", "date", format="iso8601"),
         Feature("kind", "categorical", ("a", "b")),
     ),
 )
-NEEDED = ["price", "age", "code", "day"]
+NEEDED = ["price", "age", "bit", "code", "day"]
 BASELINE = {
     "price": [*map(str, range(1000, 1800))],
     "age": ["30", ""] * 400,
     "plain": [f"{n}.5" for n in range(800)],
+    "bit": ["0", "1"] * 400,
     "code": ["1", "2"] * 400,
     "day": [f"2020-{1 + n % 12:02}-01" for n in range(800)],
     "kind": ["a", "b"] * 400,
@@ -50,13 +52,22 @@ def request(row: int) -> tuple[str, str, str]:
     """Return a row of the baseline, spelled as callers spell it: as CSV, or as JSON with its numbers."""
     price, plain = 1000 + row, f"{row}.5"
     age, code, kind = ("30", "unknown")[row % 2], ("01", "2.0")[row % 2], "ab"[row % 2]
+    bit = ("no", "True")[row % 2]
     if row % 3:
         seconds = Feature("day", "date", format="iso8601").encode(BASELINE["day"][row])
-        cells = [price, (30, True)[row % 2], float(plain), (1, 2.0)[row % 2], seconds * 1000, kind]
+        cells = [
+            price,
+            (30, True)[row % 2],
+            float(plain),
+            bool(row % 2),
+            (1, 2.0)[row % 2],
+            seconds * 1000,
+            kind,
+        ]
         return json.dumps(cells), "JSON", "application/json"
     sink = io.StringIO()
     day = BASELINE["day"][row]
-    csv.writer(sink, lineterminator="").writerow([f"${price:,}.00", age, plain, code, day, kind])
+    csv.writer(sink, lineterminator="").writerow([f"${price:,}.00", age, plain, bit, code, day, kind])
     return sink.getvalue(), "CSV", "text/csv"
 
 
@@ -132,17 +143,22 @@ def test_the_projects_words_are_missing_for_the_monitor(
         Window(),
         Schema(replace(SCHEMA.target, reading=reading), features),
     )
-    for kind, body in (("CSV", ",".join(["-999"] * 6)), ("JSON", json.dumps([-999, "not asked"] * 3))):
+    for kind, body in (
+        ("CSV", ",".join(["-999"] * len(features))),
+        ("JSON", json.dumps(([-999, "not asked"] * len(features))[: len(features)])),
+    ):
         (tmp_path / f"{kind}.jsonl").write_bytes(lines([record(body, kind, f"text/{kind}".lower())]))
     shards = Shard(tmp_path / "CSV.jsonl", 0, None), Shard(tmp_path / "JSON.jsonl", 0, None)
     profiled = worker.profile(shards, task).profile
-    assert [(column.present, column.missing) for column in profiled.columns.values()] == [(0, 2)] * 6
+    assert [(column.present, column.missing) for column in profiled.columns.values()] == [(0, 2)] * len(
+        features
+    )
     line = io.TextIOWrapper(io.BytesIO(f"{task.to_json(shards)}\n".encode()))
     monkeypatch.setattr(sys, "stdin", line)
     monkeypatch.setattr("select.select", lambda *_: ([], [], []))
     worker.main()
     columns = json.loads(capsysbinary.readouterr().out)["columns"]
-    assert [(column["text"], column["missing"]) for column in columns] == [(0, 2)] * 6
+    assert [(column["text"], column["missing"]) for column in columns] == [(0, 2)] * len(features)
 
 
 @pytest.mark.parametrize("name", ["a;b", "sep=;", "x"])
