@@ -137,12 +137,14 @@ class Feature:
 class Schema:
     """Hold a table's target and features, in the order of the model's input.
 
-    Images have no features, and `side` is that of the square, in pixels, that the model sees.
+    Images have no features, and `side` is that of the square, in pixels, that the model sees. `left_out` are
+    the table's columns that the model does not see, such as ids.
     """
 
     target: Target
     features: tuple[Feature, ...]
     side: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def workload(self) -> str:
@@ -174,8 +176,8 @@ class Schema:
 
         `reading` and `missing_words`: the rules for cells; without them those of the first reading. `target`:
         name, task, classes. `features`: name and kind; categories and other; format of dates. A target or a
-        feature may have number_format (decimal, group and sign), strays and boolean. `image`: side, of images
-        only.
+        feature may have number_format (decimal, group and sign) and strays, a feature also boolean.
+        `left_out`: names. `image`: side, of images only.
         """
         target, classes = self.target, self.target.classes
         content = {
@@ -188,6 +190,7 @@ class Schema:
                 **_format_to_json(target.number_format),
             },
             "features": [_feature_to_json(feature) for feature in self.features],
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
         }
         return content if self.side is None else {**content, "image": {"side": self.side}}
 
@@ -215,6 +218,7 @@ class Schema:
             ),
             tuple(_feature_from_json(feature, reading) for feature in content["features"]),
             int(content["image"]["side"]) if "image" in content else None,
+            tuple(content.get("left_out", ())),
         )
 
     def write(self, path: Path) -> None:

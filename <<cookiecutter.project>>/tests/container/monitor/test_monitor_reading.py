@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import random
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,15 @@ from container.monitor import main, worker
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import READING, read
 from container.monitor.capture import Shard
+from container.monitor.checks import compare
+from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
+from container.monitor.reading import readers
+from container.monitor.request_rows import RequestRows
 from container.monitor.tables import batches
 from container.monitor.window import Window
 from container.monitor.worker import Task
+from container.prepare import Settings, prepare
 from tests.container.monitor.captured import lines, record
 
 SCHEMA = Schema(
@@ -177,3 +183,32 @@ def test_a_baseline_of_prepare_is_read_with_commas(base: Path) -> None:
     main()
     statistics = json.loads((base / "processing" / "baseline" / "statistics.json").read_text())
     assert [each["name"] for each in statistics["features"]] == ["a;b"]
+
+
+def test_later_ids_neither_drift_nor_violate(tmp_path: Path) -> None:
+    """Protects from alarms for columns that the training left out and that callers still send by name."""
+    chance = random.Random(3)
+    (tmp_path / "in").mkdir()
+    rows = [(n, f"C{n:05}", n + 1, chance.gauss(0, 1), chance.gauss(0, 1)) for n in range(1200)]
+    names = ["Unnamed: 0", "code", "loan_id", "x", "y"]
+    pl.DataFrame(rows[:600], schema=names, orient="row").write_csv(tmp_path / "in" / "a.csv")
+    prepare(Settings("y"), tmp_path / "in", tmp_path)
+    profile = TableProfile()
+    for batch in batches(tmp_path / "baseline", header=True, delimiter=WRITTEN):
+        profile.update(batch)
+    write_baseline(profile, tmp_path, schema=tmp_path / "schema")
+    baseline = read(tmp_path / "statistics.json", tmp_path / "constraints.json")
+    current = PartialProfile()
+    requests = RequestRows(current.profile, baseline.names, current.counts, readers(baseline.schema))
+    sent = [dict(zip(names[:4], row, strict=False)) for row in rows[600:]]
+    requests.collect(
+        (f"e{n}", record(json.dumps(row), "JSON", "application/json")["captureData"], {})
+        for n, row in enumerate(sent)
+    )
+    requests.flush()
+    current.profile.finalize()
+    comparison = compare(current, baseline, 100)
+    assert (comparison.violations, [*comparison.drift]) == ([], ["x"])
+    current.profile.update_column("other", pl.Series(["1"] * 600))
+    (violation,) = compare(current, baseline, 100).violations
+    assert violation.description.endswith("Extra: other.")
