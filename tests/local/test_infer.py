@@ -277,3 +277,13 @@ def test_infer_names_the_columns_that_a_file_lacks(
 def test_infer_names_the_columns_of_another_table(infer: Callable[[str, Schema], None]) -> None:
     with pytest.raises(LocalError, match=r"the header names none of the model's columns \(x, kind, year\)"):
         infer("z,w\n1,2\n", SCHEMA)
+
+
+def test_infer_scores_a_file_whose_header_has_blanks(
+    infer: Callable[[str, Schema], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(Target("Species", "regression"), (Feature("Id", "numeric"),))
+    infer("Id, Species\n1, 1\n2,4\n", schema)
+    said = capsys.readouterr()
+    assert said.out == "label,prediction\n1,1.0\n4,2.0\n"
+    assert {"rows", "rmse", "1.41421"}.issubset(said.err.split())
