@@ -322,9 +322,9 @@ def show_cells(table: Table, schema: Schema) -> None:
     from local import prediction as inference
 
     for remark in inference.describe_cells(table, schema):
-        errors.print(remark, markup=False, highlight=False)
+        errors.print(remark, markup=False, highlight=False, soft_wrap=True)
     if absent := inference.absent_columns(table, schema):
-        errors.print(f"warning: {absent}", style="red", markup=False, highlight=False)
+        errors.print(f"warning: {absent}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], target: Target) -> None:
