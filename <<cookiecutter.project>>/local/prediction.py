@@ -118,16 +118,19 @@ def absent_columns(table: Table, schema: Schema) -> str:
 
 def describe_cells(table: Table, schema: Schema) -> list[str]:
     """Return how many cells are missing or unknown to the model, and which columns it does not have."""
+    from container.payload.errors import RequestError  # noqa: PLC0415 - as polars above
     from container.payload.feature_decoder import FeatureDecoder  # noqa: PLC0415 - as polars above
 
     cells = dict(zip(table.columns, zip(*table.rows, strict=True), strict=True))
-    missing, unknown = {}, {}
+    missing, unknown, refused = {}, {}, []
     for feature in schema.features:
-        if feature.name in cells:
-            _, missing[feature.name], unknown[feature.name] = FeatureDecoder(feature).decode(
-                cells.pop(feature.name)
-            )
+        name, column = feature.name, cells.pop(feature.name, ())
+        try:
+            _, missing[name], unknown[name] = FeatureDecoder(feature).decode(column)
+        except RequestError as error:  # an endpoint of another version of this code has taken it
+            refused.append(f"this project would refuse what the endpoint took: {error.message}")
     return [
+        *refused,
         *_counted("missing values", missing),
         *_counted("values that the training did not have", unknown),
         *([f"columns that the model does not use: {', '.join(map(repr, cells))}"] if cells else []),

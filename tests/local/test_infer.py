@@ -248,7 +248,7 @@ def infer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Sch
             try:
                 return RequestDecoder(schema).decode(body.encode(), "text/csv", "present").rows[:, 0].tolist()
             except RequestError as error:
-                raise LocalError(str(error)) from None
+                raise LocalError(error.message) from None
 
         monkeypatch.setattr(endpoint, "serving", lambda *_: nullcontext((ask, schema)))
         (tmp_path / "new.csv").write_text(text)
@@ -287,3 +287,10 @@ def test_infer_scores_a_file_whose_header_has_blanks(
     said = capsys.readouterr()
     assert said.out == "label,prediction\n1,1.0\n4,2.0\n"
     assert {"rows", "rmse", "1.41421"}.issubset(said.err.split())
+
+
+def test_what_only_an_older_endpoint_takes_is_named() -> None:
+    """Protects the predictions that were shown from a traceback after them."""
+    remarks = prediction.describe_cells(prediction.Table(("x",), (("many",),), None), SCHEMA)
+    expected = "this project would refuse what the endpoint took: row 1, column 'x': 'many' is not a number"
+    assert remarks == [expected]
