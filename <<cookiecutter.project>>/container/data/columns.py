@@ -28,6 +28,7 @@ from container.runtime.errors import UserError
 MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
 MAX_INTEGER_CLASSES = 20
 MAX_CLASSES = 100
+_SPELLINGS = 20  # of 0 and 1, such as 1.0 and 01
 _USUAL = 0.95  # share of the cells that have a pair of booleans, where others are spellings of it
 _COUNTED = 1000  # texts that may be spellings of the levels
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
@@ -162,8 +163,23 @@ class _Cells:
                 f"{where}: '{self.name}' is '{text}', and numbers must be finite: "
                 "leave the cell empty for a missing value"
             )
-        feature = self.feature("numeric", decision, number_format=style)
-        return Column(feature, decision, whole=stats.whole == stats.numbers)
+        whole = stats.whole == stats.numbers
+        feature = self.feature(
+            "numeric", decision, number_format=style, boolean=whole and self._is_boolean(decision)
+        )
+        return Column(feature, decision, whole=whole)
+
+    def _is_boolean(self, decision: Decision) -> bool:
+        """Return whether all numbers are 0 or 1, and no stray is a word that requests would read as one."""
+        style, cell = decision.number_format, pl.col(self.position)
+        strays = self.stats.present - decision.fits
+        if self.stats.distinct - strays > _SPELLINGS or (style and style.sign):  # it is approximate
+            return False
+        value = tables.number(cell, style)
+        other = value.is_null() & ~cell.str.to_lowercase().is_in(sorted(values.TRUTH))
+        present = self.rows.filter(~self.source.missing(self.position))
+        counted = present.select((value.is_in([0.0, 1.0]).fill_null(value=False) | other).all())
+        return bool(counted.collect(engine="streaming").item())
 
 
 def _doubtful(table: InspectedTable) -> set[str]:

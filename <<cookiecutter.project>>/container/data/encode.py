@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import table_files, tables
+from container.data import dialects, table_files, tables
 from container.data.schema import Feature, Schema, Target
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
@@ -50,7 +50,7 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
         UserError: the file does not fit the schema, or has no rows.
     """
     path = table_files.find(directory, table_files.CSV)[0]
-    table = tables.inspect(path, directory, "comma")
+    table = tables.inspect(path, directory, dialects.WRITTEN)
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:
         raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")

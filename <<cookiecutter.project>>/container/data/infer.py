@@ -205,7 +205,8 @@ class InferredTable:
             target = Target(feature.name, "regression", None, feature.number_format, feature.reading)
         else:
             target = Target.of_classes(feature.name, feature.categories, feature.reading)
-        return Schema(target, tuple(column.feature for column in self.columns))
+        left_out = tuple(each.name for each in self.inferences if each.reason and each.name)
+        return Schema(target, tuple(column.feature for column in self.columns), left_out=left_out)
 
 
 def concat(found: list[Table], words: tuple[str, ...] = ()) -> Source:

@@ -60,7 +60,7 @@ class Table:
 def inspect(path: Path, root: Path, delimiter: str = dialects.AUTO, *, header: bool = True) -> Table:
     """Read a file once and return its columns and its number of rows.
 
-    `delimiter` is that of a CSV file: a name of `reading.DELIMITERS`, or auto.
+    `delimiter` is that of a CSV file: a name of `reading.DELIMITERS`, auto, or `dialects.WRITTEN`.
 
     Raises:
         UserError: the file is not a well-formed table; the text names the file and the position.

@@ -21,7 +21,8 @@ def write_baseline(
     """Write statistics.json and constraints.json; return the outcome in one line.
 
     `threshold` is the distance, from 0 to 1, above which later data has drifted. `schema` is the directory of
-    the schema by which requests are read; constraints.json keeps it for columns that need it.
+    the schema by which requests are read; constraints.json keeps it for columns that need it, and the names
+    of those that the model does not see.
 
     Raises:
         UserError: the data has no rows, or the schema cannot be read.
@@ -30,7 +31,7 @@ def write_baseline(
         raise UserError("the data has no rows: a baseline needs at least one")
     documents = _documents(profile, threshold)
     read_by = of_baseline(Schema.read(schema / "schema.json")) if schema else None
-    if read_by and read_by.features:
+    if read_by and (read_by.features or read_by.left_out):
         documents["constraints.json"][READING] = read_by.to_json()
     for name, document in documents.items():
         write(output / name, document)

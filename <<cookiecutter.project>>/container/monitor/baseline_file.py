@@ -59,12 +59,17 @@ class Baseline:
     rows: int
     columns: dict[str, BaselineColumn]
     expectations: dict[str, Expectation]
-    schema: Schema | None = None  # of the columns whose requests are read by it
+    schema: Schema | None = None  # of the columns whose requests are read by it, and of those left out
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the columns in the order in which a request by position has them."""
         return tuple(self.columns)
+
+    @property
+    def known_columns(self) -> frozenset[str]:
+        """Return the columns that data may have: the baseline's, and those that the training left out."""
+        return frozenset((*self.columns, *self.expectations, *(self.schema.left_out if self.schema else ())))
 
     @property
     def known_texts(self) -> dict[str, frozenset[str]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from container.data import table_files
+from container.data import dialects, table_files
 from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards, unusable
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import Baseline
@@ -61,7 +61,9 @@ def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: 
     profiled = PartialProfile(TableProfile(known_texts=baseline.known_texts if baseline else {}))
     read = readers(baseline.schema if baseline else None)
     if is_alone or table_files.present(settings.source, table_files.CSV):
-        for batch in batches(settings.source, header=settings.header):
+        # A schema says that `prepare` wrote the tables.
+        delimiter = dialects.WRITTEN if settings.schema else dialects.AUTO
+        for batch in batches(settings.source, header=settings.header, delimiter=delimiter):
             profiled.profile.update(
                 batch.with_columns(read[name].texts(batch[name]) for name in batch.columns if name in read)
             )

@@ -119,6 +119,7 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     ]
     counts.corrupt += truth.corrupt
     counts.other_files += truth.other_files
+    counts.hidden_files += truth.hidden_files
     outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum, unmeasured)
     report.write_outcome(settings.output, outcome)
     return outcome.message

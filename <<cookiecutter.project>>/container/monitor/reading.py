@@ -10,6 +10,7 @@ from container.data import tables, values
 from container.data.schema import Feature, Schema
 from container.payload.feature_decoder import FeatureDecoder
 
+_TRUTH = {word: str(int(value)) for word, value in values.TRUTH.items()}
 Readers = Mapping[str, "ColumnReader"]
 
 
@@ -24,7 +25,9 @@ def readers(schema: Schema | None) -> Readers:
 
 
 def _is_spelled_in_several_ways(feature: Feature) -> bool:
-    if feature.kind == "date" or feature.strays or feature.number_format or feature.reading.words:
+    if feature.kind == "date" or feature.strays or feature.boolean:
+        return True
+    if feature.number_format or feature.reading.words:
         return True
     return any(
         values.number(text) is not None or text.lower() in values.TRUTH for text in feature.categories or ()
@@ -63,6 +66,8 @@ class ColumnReader:
         number = pl.coalesce(
             tables.whole(cell, style).cast(pl.String), tables.number(cell, style).cast(pl.String)
         )
+        if self.feature.boolean:
+            number = pl.coalesce(number, cell.str.to_lowercase().replace_strict(_TRUTH, default=None))
         read = number if self.feature.strays else pl.coalesce(number, cell)
         present = pl.when(~tables.missing(cell, self.feature.reading.missing)).then(read)
         return cells.to_frame().select(present).to_series()

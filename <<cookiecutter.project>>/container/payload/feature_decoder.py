@@ -69,6 +69,7 @@ class FeatureDecoder:
         self.is_numeric = feature.kind == "numeric"
         self.has_words = any(values.number(word) is not None for word in feature.reading.words)
         self.keeps_texts = feature.kind == "date" and not feature.strays
+        self.takes_booleans = feature.kind == "categorical" or feature.strays or feature.boolean
         style = feature.number_format
         self.is_plain = self.is_numeric and not self.has_words and (style is None or style.decimal == ".")
 
@@ -153,7 +154,7 @@ class FeatureDecoder:
             return cell
         if cell is None:
             return ""
-        if isinstance(cell, bool) and (self.feature.kind == "categorical" or self.feature.strays):
+        if isinstance(cell, bool) and self.takes_booleans:
             return "true" if cell else "false"
         if isinstance(cell, int | float) and not isinstance(cell, bool):
             whole = isinstance(cell, float) and cell.is_integer() and repr(cell) not in self.codes

@@ -14,6 +14,10 @@ from container.data import columns, encode
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
 from container.data.values import NumberFormat
+from container.payload import number_parser
+from container.payload.errors import RequestError
+from container.payload.negotiation import CSV, JSON
+from container.payload.requests import RequestDecoder
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 
@@ -322,3 +326,41 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
 def test_equal_texts_are_one_label(counts: dict[str, int], labels: dict[str, str]) -> None:
     """Protects classes and categories: equal texts are one, spelled as it is written most often."""
     assert columns.spell_labels(counts) == labels
+
+
+def bit(n: int) -> str:
+    return ("0", "1", "1.0")[n % 3]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (bit, {"boolean": True}),
+        (once("", bit), {"boolean": True}),
+        (once("unknown", bit), {"strays": True, "boolean": True}),
+        (once("yes", lambda n: f"{n % 2}.0"), {"strays": True}),  # it was missing for the model
+        (once("2", bit), {}),
+        (once("0.5", bit), {}),
+    ],
+)
+def test_a_number_of_only_0_and_1_is_boolean_in_requests(
+    tmp_path: Path, cell: Cell, expected: dict[str, bool]
+) -> None:
+    """Protects a program that reads the same column as booleans; other numbers refuse booleans."""
+    out = run(tmp_path, {"x": cell, "y": lambda n: f"{n}.5"})
+    content = json.loads((out / "schema/schema.json").read_text())["features"][1]
+    assert content == {"name": "x", "kind": "numeric"} | expected
+    decoder = RequestDecoder(schema_of(out), number_parser.create(2))
+    texts = ["true", "False", "YES", "no", "T", "1", "0.0"]
+    rows = "\n".join(f"1,{text}" for text in texts).encode()
+    objects = json.dumps(
+        [{"row": 1, "x": value} for value in [True, False, "Yes", "no", "t", 1, 0.0]]
+    ).encode()
+    for body, kind in ((rows, CSV), (objects, JSON), (b"1,true", CSV), (b"[[1, true]]", JSON)):
+        if expected.get("boolean"):
+            batch = decoder.decode(body, kind)
+            assert (batch.missing, batch.unknown) == (0, 0)
+            assert batch.rows[:, 1].tolist() == [1, 0, 1, 0, 1, 1, 0][: len(batch.rows)]
+        elif not expected:
+            with pytest.raises(RequestError, match=r"boolean|'true' is not a number"):
+                decoder.decode(body, kind)

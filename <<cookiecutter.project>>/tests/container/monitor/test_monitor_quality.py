@@ -214,7 +214,9 @@ def test_ground_truth_that_is_all_unusable_is_a_violation(usable: int, run: Run)
         each["groundTruthData"]["data"] = "n/a"
     share, checks = share_and_checks(found := run(sent, truths, evaluation(REGRESSION, labelled(1000, 0.1))))
     assert (share, checks) == (1 - usable / 100, ["unusable_ground_truth_check"])
-    assert "Nothing was compared" in found["summary"]["message"]
+    assert found["summary"]["message"].startswith(
+        f"CompletedWithViolations: Nothing was compared: {100 - usable}% of the ground truth can't be used, "
+    )
 
 
 def test_ground_truth_of_no_captured_request_is_a_violation(run: Run) -> None:
