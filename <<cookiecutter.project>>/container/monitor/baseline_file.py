@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class Baseline:
     def names(self) -> tuple[str, ...]:
         """Return the columns in the order in which a request by position has them."""
         return tuple(self.columns)
+
+    @cached_property
+    def dates(self) -> frozenset[str]:
+        """Return the columns that the model reads as dates, as far as the baseline says so."""
+        features = self.schema.features if self.schema else ()
+        return frozenset(feature.name for feature in features if feature.kind == "date")
 
     @property
     def known_texts(self) -> dict[str, frozenset[str]]:

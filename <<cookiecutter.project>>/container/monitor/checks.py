@@ -8,7 +8,7 @@ from typing import Literal
 
 from container.data.values import Labels
 from container.monitor import distances
-from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation
+from container.monitor.baseline_file import Baseline, Expectation
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import ColumnProfile
 
@@ -38,9 +38,9 @@ class Violation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold the violations, the distance of each column that could be compared, and the other columns' names.
+    """Hold the violations, the distance of each column that could be compared, and the other columns.
 
-    These columns have a distribution in the baseline, and too few values in the data.
+    Each of these is named, with the reason; those without a reason have too few values in the data.
     """
 
     violations: list[Violation]
@@ -54,17 +54,18 @@ def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Compar
     unmeasured: list[str] = []
     violations = list(_column_violations(current, baseline))
     for name, expectation in baseline.expectations.items():
-        column, expected = current.profile.columns.get(name), baseline.columns.get(name)
-        if column is None or not column.present + column.missing:
-            continue
-        distance = _drift(column, expected, expectation, minimum) if expected else None
+        column = current.profile.columns.get(name) or ColumnProfile(name)
+        distance = _drift(column, baseline, expectation, minimum)
         if distance is not None:
             drift[name] = distance
-        elif expected and (expected.levels or expected.texts) and expectation.config.compare:
-            unmeasured.append(name)
-        if expectation.config.evaluate:
+        elif expectation.config.compare:
+            unmeasured.append(name + _obstacle(name, baseline))
+        if expectation.config.evaluate and column.present + column.missing:
             found = _cell_violations(column, expectation, baseline.rows, distance)
             violations += [Violation(name, check, description) for check, description in found]
+    unmeasured += [
+        f"{name} (no constraint)" for name in baseline.columns if name not in baseline.expectations
+    ]
     return Comparison(violations, drift, tuple(unmeasured))
 
 
@@ -164,12 +165,22 @@ def _domain_match(column: ColumnProfile, domain: tuple[str, ...] | None) -> tupl
     return inside / column.present, [text for text, _ in others.most_common()]
 
 
-def _drift(
-    column: ColumnProfile, expected: BaselineColumn, expectation: Expectation, minimum: int
-) -> float | None:
+def _obstacle(name: str, baseline: Baseline) -> str:
+    """Return why no data could be compared with the baseline of a column, or nothing."""
+    expected = baseline.columns.get(name)
+    if expected is None:
+        return " (no statistics)"
+    if name in baseline.dates:
+        return " (dates move on)"
+    if not expected.count:
+        return " (no value in the baseline)"
+    return "" if expected.levels or expected.texts else " (too many texts, or dates)"
+
+
+def _drift(column: ColumnProfile, baseline: Baseline, expectation: Expectation, minimum: int) -> float | None:
     """Return the distance of a column from its baseline, None where the two can't be compared."""
-    config = expectation.config
-    if not config.compare:
+    config, expected = expectation.config, baseline.columns.get(column.name)
+    if expected is None or not config.compare or column.name in baseline.dates:
         return None
     if expected.levels and column.moments.count >= minimum:
         return distances.kolmogorov_smirnov(expected.levels, column.quantiles.levels(), robust=config.robust)

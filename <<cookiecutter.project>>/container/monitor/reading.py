@@ -8,6 +8,7 @@ import polars as pl
 
 from container.data import tables, values
 from container.data.schema import Feature, Schema
+from container.payload.errors import RequestError
 from container.payload.feature_decoder import FeatureDecoder
 
 Readers = Mapping[str, "ColumnReader"]
@@ -34,7 +35,8 @@ def _is_spelled_in_several_ways(feature: Feature) -> bool:
 class ColumnReader:
     """Spell a column's cells as `prepare` writes them.
 
-    A missing value is null, as is a stray where training had some. Other texts stay as they are.
+    A missing value is null, as is a date that the model can't read, and a stray where training had some.
+    Other texts stay as they are.
     """
 
     def __init__(self, feature: Feature) -> None:
@@ -53,10 +55,18 @@ class ColumnReader:
         """Return values of JSON as the baseline has them, or None where they are its numbers already."""
         kinds = set(map(type, cells)) - {type(None)}
         if self.feature.kind != "numeric":
-            return pl.Series(values=[self.decoder.spell(cell) for cell in cells], dtype=pl.String)
+            return pl.Series(values=[self._spell(cell) for cell in cells], dtype=pl.String)
         if kinds <= {int, float} and not self.decoder.has_words:
             return None
         return self._numbers(pl.Series(values=[self.decoder.text(cell) for cell in cells], dtype=pl.String))
+
+    def _spell(self, cell: Any) -> str | None:
+        try:
+            return self.decoder.spell(cell)
+        except RequestError:  # the endpoint refuses the cell
+            if self.feature.kind == "date":
+                return None
+            raise
 
     def _numbers(self, cells: pl.Series) -> pl.Series:
         cell, style = pl.first().str.strip_chars(values.BLANKS), self.feature.number_format
