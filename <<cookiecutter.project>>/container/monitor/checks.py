@@ -8,9 +8,10 @@ from typing import Literal
 
 from container.data.values import Labels
 from container.monitor import distances
-from container.monitor.baseline_file import Baseline, Expectation
+from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation, MonitoringConfig
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import ColumnProfile
+from container.monitor.settings import DRIFT_THRESHOLD
 
 Check = Literal[
     "data_type_check",
@@ -24,6 +25,7 @@ Check = Literal[
 # Missing cells above a baseline's share that chance explains: standard deviations, and cells besides.
 _DEVIATIONS, _CELLS = 4.0, 4
 _CHANCE = 1e-6  # the probability below which chance does not explain that no row has a value
+_OTHERS = ""  # the text of all texts that a baseline does not list: no value is empty
 _SHOWN_NAMES, _SHOWN_CHARACTERS = 5, 40
 
 
@@ -40,7 +42,8 @@ class Violation:
 class Comparison:
     """Hold the violations, the distance of each column that could be compared, and the other columns.
 
-    Each of these is named, with the reason; those without a reason have too few values in the data.
+    Each of these is named, with the reason; those without a reason have too few values in the data. Columns
+    in which new texts are usual are named too.
     """
 
     violations: list[Violation]
@@ -58,8 +61,8 @@ def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Compar
         distance = _drift(column, baseline, expectation, minimum)
         if distance is not None:
             drift[name] = distance
-        elif expectation.config.compare:
-            unmeasured.append(name + _obstacle(name, baseline))
+        if expectation.config.compare:
+            unmeasured += _unmeasured(column, baseline, expectation, distance)
         if expectation.config.evaluate and column.present + column.missing:
             found = _cell_violations(column, expectation, baseline.rows, distance)
             violations += [Violation(name, check, description) for check, description in found]
@@ -165,6 +168,20 @@ def _domain_match(column: ColumnProfile, domain: tuple[str, ...] | None) -> tupl
     return inside / column.present, [text for text, _ in others.most_common()]
 
 
+def _unmeasured(
+    column: ColumnProfile, baseline: Baseline, expectation: Expectation, distance: float | None
+) -> Iterator[str]:
+    """Name a column that was not compared, or whose distance does not tell new texts from those expected."""
+    if distance is None:
+        yield column.name + _obstacle(column.name, baseline)
+        return
+    expected, config = baseline.columns[column.name], expectation.config
+    if expected.texts and not expected.levels:
+        of_new = _text_distance(expected, {}, column.present, config)
+        if of_new <= min(config.categorical_threshold, DRIFT_THRESHOLD):
+            yield f"{column.name} (new texts are usual)"
+
+
 def _obstacle(name: str, baseline: Baseline) -> str:
     """Return why no data could be compared with the baseline of a column, or nothing."""
     expected = baseline.columns.get(name)
@@ -187,8 +204,42 @@ def _drift(column: ColumnProfile, baseline: Baseline, expectation: Expectation, 
     if not expected.texts or column.present < minimum:
         return None
     texts = _fold_spellings(column.texts, expected.texts)
+    return _text_distance(expected, texts, column.present, config)
+
+
+def _text_distance(
+    expected: BaselineColumn, texts: dict[str, int], present: int, config: MonitoringConfig
+) -> float:
     distance = distances.CATEGORICAL[config.categorical_method]
-    return distance(expected.texts, texts, column.present, robust=config.robust)
+    return max(
+        distance(before, now, present, robust=config.robust)
+        for before, now in _listed_texts(expected, texts, present)
+    )
+
+
+def _listed_texts(
+    expected: BaselineColumn, texts: dict[str, int], present: int
+) -> Iterator[tuple[dict[str, int], dict[str, int]]]:
+    """Return counted texts of the baseline and of the data, those that the baseline does not list as one.
+
+    Its other texts are at most as frequent as the rarest that it lists: a second pair shows one that is more.
+    """
+    unlisted = expected.count - sum(expected.texts.values())
+    if unlisted <= 0:
+        yield expected.texts, texts
+        return
+    listed = {text: texts.get(text, 0) for text in expected.texts}
+    yield (
+        expected.texts | {_OTHERS: unlisted},
+        listed | {_OTHERS: present - sum(listed.values())},
+    )
+    rarest = min(expected.texts.values())
+    commonest = max((count for text, count in texts.items() if text not in listed), default=0)
+    if commonest * expected.count > rarest * present:
+        yield (
+            {"new": rarest, _OTHERS: expected.count - rarest},
+            {"new": commonest, _OTHERS: present - commonest},
+        )
 
 
 def _fold_spellings(texts: dict[str, int], known: Collection[str]) -> dict[str, int]:

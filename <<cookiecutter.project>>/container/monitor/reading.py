@@ -19,6 +19,18 @@ def of_baseline(schema: Schema) -> Schema:
     return replace(schema, features=tuple(filter(_is_spelled_in_several_ways, schema.features)))
 
 
+def counted_texts(schema: Schema) -> dict[str, frozenset[str]]:
+    """Return the texts of each feature that a baseline counts however many others there are.
+
+    They are the categories that the model knows of a column with more of them, if there is such a column.
+    """
+    texts = {
+        feature.name: frozenset(feature.categories or ()) if feature.other else frozenset[str]()
+        for feature in schema.features
+    }
+    return texts if any(texts.values()) else {}
+
+
 def readers(schema: Schema | None) -> Readers:
     """Return a reader for each feature of a baseline's schema."""
     return {feature.name: ColumnReader(feature) for feature in (schema.features if schema else ())}
