@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from container.monitor.constraints import Constraint
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
-READING = "reading"  # the key of constraints.json that the analyzer does not have
+# The keys of constraints.json that the analyzer does not have: the schema of columns that need it, and the
+# counted texts of columns that have others.
+READING, LISTED = "reading", "listed_texts"
 _METHODS = {"Simple": False, "linf_simple": False, "Robust": True, "linf_robust": True}
 _SWITCH = {"Enabled": True, "Disabled": False}
 _TYPES = ("Integral", "Fractional", "String", "Unknown")
@@ -91,6 +93,9 @@ def read(statistics: Path, constraints: Path) -> Baseline:
     """
     rows, columns = _read(statistics, _columns)
     expectations = _read(constraints, _expectations)
+    for name, texts in _read(constraints, _listed).items():
+        if name in columns:
+            columns[name] = replace(columns[name], texts=texts)
     if not columns:
         raise UserError(f"{statistics.name} names no column: a baseline has at least one")
     return Baseline(rows, columns, expectations, _read(constraints, _schema))
@@ -124,6 +129,13 @@ def _read(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
 
 def _schema(content: dict[str, Any]) -> Schema | None:
     return Schema.from_json(content[READING]) if READING in content else None
+
+
+def _listed(content: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {
+        str(name): {str(text): int(count) for text, count in texts.items()}
+        for name, texts in content.get(LISTED, {}).items()
+    }
 
 
 def _columns(content: dict[str, Any]) -> tuple[int, dict[str, BaselineColumn]]:

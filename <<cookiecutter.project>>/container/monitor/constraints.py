@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from container.monitor.profile import MAX_TEXTS, ColumnProfile, InferredType
+from container.monitor.profile import ColumnProfile, InferredType
 
 # The share of texts that may occur once in a column with a domain, as in the analyzer: where more do, such as
 # names, later data has new ones.
@@ -44,6 +44,6 @@ def by_frequency(texts: dict[str, int]) -> list[tuple[str, int]]:
 def _domain(column: ColumnProfile) -> tuple[str, ...] | None:
     texts = column.categories
     single = sum(count == 1 for count in texts.values())
-    if not texts or column.truncated or len(texts) > MAX_TEXTS or single > _MAX_SINGLE * len(texts):
+    if not texts or single > _MAX_SINGLE * len(texts):
         return None
     return tuple(text for text, _ in by_frequency(texts))

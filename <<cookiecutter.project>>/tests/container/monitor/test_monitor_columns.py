@@ -1,5 +1,6 @@
 """Each column of a baseline is compared, or named as not compared, whatever its cells are."""
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -92,6 +93,23 @@ def suggest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Suggest:
     return suggest
 
 
+def test_the_analyzers_files_list_no_part_of_a_columns_texts(suggest: Suggest, tmp_path: Path) -> None:
+    """Model Monitor would take the listed texts for all."""
+    suggest(schema=True)
+    output = tmp_path / "processing" / "output"
+    statistics, constraints = (
+        json.loads((output / f"{name}.json").read_text()) for name in ("statistics", "constraints")
+    )
+    described = {
+        each["name"]: each["string_statistics"]
+        for each in statistics["features"]
+        if each["inferred_type"] == "String"
+    }
+    assert {name for name, each in described.items() if "distribution" in each} == {"word", "kind", "boolean"}
+    constrained = {each["name"] for each in constraints["features"] if "string_constraints" in each}
+    assert constrained == {"word", "kind", "boolean"}
+
+
 def compared(baseline: Baseline, cells: dict[str, list[Any]]) -> Comparison:
     """Compare requests of JSON."""
     profile = TableProfile(known_texts=baseline.known_texts)
@@ -135,6 +153,7 @@ def test_each_column_is_compared_or_named(suggest: Suggest, schema: bool) -> Non
 def test_new_texts_of_a_long_column_are_a_drift(suggest: Suggest) -> None:
     """The baseline has the texts that the model knows, and the share of all others."""
     baseline, rows = suggest(schema=True), table(1)
+    assert set(baseline.columns["long"].texts) == set(table(0)["long"]) & set(COMMON)
     for window, share in (("one new", 1.0), ("all new", 0.3), ("all new", 1.0)):
         new = WINDOWS[window]
         changed = [new(n) if n < share * ROWS else text for n, text in enumerate(rows["long"])]
