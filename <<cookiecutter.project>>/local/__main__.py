@@ -178,6 +178,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
         path = leave_report(delivery)
     content = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
+    console.print(view.data(content["data"]))
     console.print(view.scores(content["metrics"], content["evaluation"]["intervals"]))
     console.print(view.importances(content["evaluation"]["importances"]))
     console.print(view.warnings(content["evaluation"]["warnings"]))

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from container.data.schema import Target
@@ -15,8 +15,10 @@ from container.runtime.errors import UserError
 from local.project import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from container.data.values import NumberFormat
 
 Answer: TypeAlias = float | str
 
@@ -31,16 +33,25 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...] | None
+    formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
 
     at_once: ClassVar[int] = 500  # rows of a request
 
     def body(self, start: int, stop: int) -> str:
         """Write the rows from start to stop as CSV with a header."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text)  # its line break, "\\r\\n", is what it quotes within a cell
         writer.writerow(self.columns)
-        writer.writerows(self.rows[start:stop])
+        writer.writerows(self.spelled(self.rows[start:stop]))
         return text.getvalue()
+
+    def spelled(self, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Return rows whose plain numbers have the formats of their columns, as requests have them."""
+        styles = [self.formats.get(name) for name in self.columns]
+        return [
+            [cell if style is None else style.spell(cell) for style, cell in zip(styles, row, strict=True)]
+            for row in rows
+        ]
 
 
 def read_table(text: str, target: str) -> Table:

@@ -7,13 +7,16 @@ import io
 import json
 import math
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from container.data import encode
 from container.data.schema import Target
+from container.data.values import NumberFormat
 from hypothesis import given
 from hypothesis import strategies as st
-from local import endpoint, prediction
+from local import drift, endpoint, prediction
 from local.project import LocalError, Project
 
 if TYPE_CHECKING:
@@ -27,7 +30,24 @@ def test_the_target_column_is_not_sent_to_the_model() -> None:
     table = prediction.read_table(CSV, "label")
     assert table.columns == ("a", "b")
     assert table.labels == ("2.5", "")
-    assert table.body(0, 2) == 'a,b\n1,"x, y"\n3,z\n'
+    assert table.body(0, 2) == 'a,b\r\n1,"x, y"\r\n3,z\r\n'
+
+
+def test_plain_numbers_are_sent_in_the_format_of_the_data() -> None:
+    """Protects a model of data with decimal commas from the project's own requests and rows of drift."""
+    table = prediction.read_table("a,b,y\n1.5,1.5,2.25\n", "y")
+    euro = NumberFormat(",", ".")
+    table = replace(table, formats={"a": euro, "y": euro})
+    assert table.body(0, 1) == 'a,b\r\n"1,5",1.5\r\n'
+    assert drift.to_csv(table, "y") == 'a,b,y\r\n"1,5",1.5,"2,25"\r\n'
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\r\nb"])
+def test_a_line_break_within_a_cell_is_quoted(text: str) -> None:
+    """Protects golden requests and others: without quotes a cell would be two rows."""
+    assert next(csv.reader(io.StringIO(encode.line((text, "c")), newline=""))) == [text, "c"]
+    table = prediction.Table(("a",), ((text,),), None)
+    assert list(csv.reader(io.StringIO(table.body(0, 1), newline=""))) == [["a"], [text]]
 
 
 def test_file_without_labels_is_predicted_whole() -> None:

@@ -111,8 +111,10 @@ def _kind(feature: Feature) -> str:
 def line(cells: tuple[str, ...]) -> str:
     """Return a row as a line of CSV, without the line break."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text).writerow(
+        cells
+    )  # it quotes what its line break has: with none, a break within a cell is bare
+    return text.getvalue().removesuffix("\r\n")
 
 
 def encode_column(cells: pl.Series, feature: Feature, name: str) -> FloatArray:

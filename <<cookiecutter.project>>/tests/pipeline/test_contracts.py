@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery.templates.read import expressions, machines_in, read_template
 
 from pipeline.checks import check_consistency
 from pipeline.inputs import AUTOMATIC_REASONS
@@ -17,7 +18,6 @@ from pipeline.paths import IMAGES
 from pipeline.reader import read_section, read_settings
 from pipeline.run import Run
 from pipeline.settings import Settings
-from scripts.templates.read import expressions, machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scripts.delivery.cloud import pages, tags_of
+from delivery.cloud import pages, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from scripts.delivery.cloud import Cloud, Project
+    from delivery.cloud import Cloud, Project
 
 EXECUTION_ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # of CodePipeline
 

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from scripts.delivery.cloud import DeliveryError
-from scripts.templates.read import ROOT, read_template
+from delivery.cloud import DeliveryError
+from delivery.templates.read import read_template
 
 if TYPE_CHECKING:
-    from scripts.delivery.cloud import Cloud
+    from delivery.cloud import Cloud, Project
 
 MAX_BODY = 51_200  # bytes of a template in a request to CloudFormation
 LINTER = "cfn-lint"
+LINTER_SETTINGS = ".cfnlintrc.yaml"  # in the project's folder
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ class Template:
             raise DeliveryError(f"{self.path.name}: {error.response['Error']['Message']}") from None
 
 
-def load_template(name: str) -> Template:
-    """Return a template of pipeline/."""
-    return Template(ROOT / "pipeline" / name)
+def load_template(project: Project, name: str) -> Template:
+    """Return a template of the project's folder pipeline/."""
+    return Template(project.root / "pipeline" / name)
 
 
 def lint(path: Path) -> None:
@@ -94,14 +95,15 @@ def lint(path: Path) -> None:
 
 @cache
 def remarks(path: Path, content: bytes) -> str | None:  # noqa: ARG001 - a part of the cache's key
-    """Return the remarks of cfn-lint, with the project's settings, about one file; None where it has none.
+    """Return the remarks of cfn-lint, with the nearest settings above the file; None where it has none.
 
     Raises:
         DeliveryError: cfn-lint is not installed.
 
     """
     command = str(Path(sys.executable).with_name(LINTER))
-    settings = ["--config-file", str(ROOT / ".cfnlintrc.yaml")] if path.is_relative_to(ROOT) else []
+    above = (folder / LINTER_SETTINGS for folder in path.absolute().parents)
+    settings = next((["--config-file", str(file)] for file in above if file.is_file()), [])
     try:
         done = subprocess.run(
             [command, *settings, "--template", str(path)],

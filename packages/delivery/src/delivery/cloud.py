@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import ClientError
 
-from pipeline.errors import SettingsError
-from pipeline.reader import read_settings
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MISSING = frozenset(
@@ -71,24 +68,28 @@ class Account:
 
 @dataclass(frozen=True)
 class Project:
-    """The name and region of the project in project.toml."""
+    """The name and region of the project in project.toml, and the folder of that file."""
 
     name: str
     region: str
+    root: Path
 
     @classmethod
-    def read(cls, path: Path) -> Project:
-        """Read and check the file.
+    def read(cls, root: Path, read_settings: Callable[[Path], Any]) -> Project:
+        """Read a project's folder; `read_settings` checks project.toml, and returns what has `project.name`.
 
         Raises:
-            DeliveryError: A setting is wrong, with its name and the values that are accepted.
+            DeliveryError: The file is missing, or a setting is wrong, with its name and the accepted values.
 
         """
+        path = root / "project.toml"
+        if not path.is_file():
+            raise DeliveryError(f"{path} does not exist: restore it, or name the folder of a project.")
         try:
             settings = read_settings(path)
-        except SettingsError as error:
+        except ValueError as error:
             raise DeliveryError(f"{path}: {error}") from None
-        return cls(settings.project.name, settings.project.region)
+        return cls(settings.project.name, settings.project.region, root)
 
     def stack(self, kind: str) -> str:
         """Name one of the project's stacks."""

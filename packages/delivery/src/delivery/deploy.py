@@ -6,19 +6,20 @@ Each command may be repeated: it changes what differs, and deletes nothing first
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from scripts.delivery import endpoints, projects, studio, view
-from scripts.delivery.cloud import Account, Cloud, DeliveryError, Project
-from scripts.delivery.cloudformation import outputs
-from scripts.delivery.stacks import Outcome, Stack, deploy, find, recover
-from scripts.templates.read import ROOT
-from scripts.templates.template import load_template
+from delivery import endpoints, projects, studio, view
+from delivery.cloud import Account, Cloud, DeliveryError, Project
+from delivery.cloudformation import outputs
+from delivery.stacks import Outcome, Stack, deploy, find, recover
+from delivery.templates.template import load_template
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
@@ -62,21 +63,22 @@ def pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 @app.command()
-def network(parameter: Parameters = NONE, tag: Tags = NONE) -> None:
+def network(context: typer.Context, parameter: Parameters = NONE, tag: Tags = NONE) -> None:
     """Deploy pipeline/network.yml: a VPC without internet access, its endpoints, and a file system."""
-    project, cloud = begin()
+    project, cloud = begin(context)
     view.print_outcome(deploy_network(cloud, project, Choices.read(parameter, tag)))
 
 
 @app.command()
-def pipeline(parameter: Parameters = NONE, tag: Tags = NONE) -> None:
+def pipeline(context: typer.Context, parameter: Parameters = NONE, tag: Tags = NONE) -> None:
     """Deploy pipeline/pipeline.yml, in the project's network if that is deployed."""
-    project, cloud = begin()
+    project, cloud = begin(context)
     view.print_outcome(deploy_pipeline(cloud, project, Choices.read(parameter, tag)))
 
 
 @app.command(name="studio")
 def studio_template(
+    context: typer.Context,
     role: Annotated[str, typer.Option("--studio-role", help="Name of Studio's execution role.")],
     domain: Annotated[
         str | None, typer.Option("--domain-id", help="The domain that lists the templates.")
@@ -85,7 +87,7 @@ def studio_template(
     tag: Tags = NONE,
 ) -> None:
     """Deploy pipeline/studio.yml: Studio offers the pipeline by Service Catalog and from S3."""
-    project, cloud = begin()
+    project, cloud = begin(context)
     choices = Choices.read(parameter, tag)
     outcome, uploaded = deploy_studio(cloud, project, role, choices)
     view.print_outcome(outcome)
@@ -97,9 +99,9 @@ def studio_template(
 
 
 @app.command(name="recover")
-def recover_production() -> None:
+def recover_production(context: typer.Context) -> None:
     """Delete the production stack if its first creation failed, since no pipeline can update it then."""
-    project, cloud = begin()
+    project, cloud = begin(context)
     name = project.stack("deploy-prd")
     if delete_failed_creation(cloud, project):
         view.print_line(f"{name} failed to create and was deleted; the next pipeline execution recreates it.")
@@ -107,9 +109,9 @@ def recover_production() -> None:
         view.print_line(f"{name} needs no recovery; nothing was done.")
 
 
-def begin() -> tuple[Project, Cloud]:
-    """Read the project's file, and use the account of the environment's credentials."""
-    project = Project.read(ROOT / "project.toml")
+def begin(context: typer.Context) -> tuple[Project, Cloud]:
+    """Read the project as `main` says, and use the account of the environment's credentials."""
+    project: Project = context.obj()
     return project, Account(project.region)
 
 
@@ -136,7 +138,7 @@ def deploy_pipeline(cloud: Cloud, project: Project, choices: Choices) -> Outcome
 
 def pipeline_parameters(cloud: Cloud, project: Project, choices: Choices) -> dict[str, str]:
     """Return the chosen parameters; the network's outputs and the tags fill others of the template."""
-    declared = load_template("pipeline.yml").parameters
+    declared = load_template(project, "pipeline.yml").parameters
     network = outputs(find(cloud, project.stack("network")))
     parameters = {name: value for name, value in network.items() if name in declared}
     if choices.tags:
@@ -149,7 +151,7 @@ def deploy_studio(cloud: Cloud, project: Project, role: str, choices: Choices) -
 
     Returns the outcome, and the addresses of the uploaded objects.
     """
-    template = load_template("pipeline.yml")
+    template = load_template(project, "pipeline.yml")
     template.check(cloud)
     roles = {"StudioRoleName": role, "StudioRoleArn": studio.role_arn(cloud, role)}
     with_roles = replace(choices, parameters=roles | dict(choices.parameters))
@@ -174,7 +176,7 @@ def deploy_stack(cloud: Cloud, project: Project, kind: str, choices: Choices) ->
             raise DeliveryError(
                 f"project.toml names the project {project.name}, and its stacks take no other: not {name}."
             )
-    template = load_template(f"{kind}.yml")
+    template = load_template(project, f"{kind}.yml")
     template.check(cloud)
     stack = Stack(
         project.stack(kind),
@@ -198,6 +200,6 @@ def delete_failed_creation(cloud: Cloud, project: Project) -> bool:
     return recover(cloud, project.stack("deploy-prd"))
 
 
-def main() -> None:
-    """Run the command; an expected error ends in one sentence and exit code 1."""
-    view.run(app, "python scripts/deploy")
+def main(root: Path, read_settings: Callable[[Path], Any]) -> None:
+    """Run the command for the project in that folder; an expected error ends in one sentence and code 1."""
+    view.run(app, "python scripts/deploy", partial(Project.read, root, read_settings))

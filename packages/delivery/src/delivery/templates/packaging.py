@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 from botocore.exceptions import ClientError
 
-from scripts.templates.read import LOOP, TemplateLoader
+from delivery.templates.read import LOOP, TemplateLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from scripts.delivery import cloudformation, endpoints, projects, stacks, studio
-from scripts.delivery.cloud import DeliveryError, is_missing, pages, tags_of
-from scripts.templates.read import ROOT, read_template
+from delivery import cloudformation, endpoints, projects, stacks, studio
+from delivery.cloud import DeliveryError, is_missing, pages, tags_of
+from delivery.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from scripts.delivery.cloud import Cloud, Project
+    from delivery.cloud import Cloud, Project
 
 DELIVERED = (
     "dashboard",
@@ -32,6 +32,7 @@ DELIVERED = (
     "verify",
     "workflow",
 )
+RETRY = "look-again"  # the governor's schedule
 STACK_NAME = "aws:cloudformation:stack-name"
 BUCKET, KEY, FILE_SYSTEM = "AWS::S3::Bucket", "AWS::KMS::Key", "AWS::EFS::FileSystem"
 GROUP, REPOSITORY, PIPELINE, BUILD, MACHINE = (
@@ -164,7 +165,7 @@ class Inventory:
 
     def schedule_items(self) -> Iterator[Item]:
         """Yield the governor's schedule to retry a refused request, which belongs to no stack."""
-        name = self.project.stack("look-again")
+        name = self.project.stack(RETRY)
         try:
             due = self.cloud.client("scheduler").get_schedule(Name=name)["ScheduleExpression"]
         except ClientError as error:
@@ -269,8 +270,8 @@ def key_tags(kms: Any, key: str) -> Any:
 
 
 def log_group_names(project: Project) -> set[str]:
-    """List the log groups that the templates name."""
-    paths = (*(ROOT / "stacks").glob("*.yml"), ROOT / "pipeline" / "pipeline.yml")
+    """List the log groups that the project's templates name."""
+    paths = (*(project.root / "stacks").glob("*.yml"), project.root / "pipeline" / "pipeline.yml")
     names = {
         resource["Properties"]["LogGroupName"]["Fn::Sub"]
         for path in paths

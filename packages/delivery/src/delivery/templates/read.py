@@ -1,9 +1,8 @@
-"""Reading of the project's templates and state machines."""
+"""Reading of a project's templates and state machines."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,8 +14,8 @@ except ImportError:  # PyYAML was built without libyaml, as it may be in a build
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 EXPRESSION = re.compile(r"\s*\{%(.*)%\}\s*", re.DOTALL)
 LOOP = "Fn::ForEach::"  # begins the name of a loop of AWS::LanguageExtensions
 
@@ -41,9 +40,9 @@ def long_form(loader: SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any
 TemplateLoader.add_multi_constructor("!", long_form)
 
 
-def template_paths() -> list[Path]:
-    """List the project's templates."""
-    paths = sorted([*(ROOT / "pipeline").glob("*.yml"), *(ROOT / "stacks").glob("*.yml")])
+def template_paths(root: Path) -> list[Path]:
+    """List the templates of the project in that folder."""
+    paths = sorted([*(root / "pipeline").glob("*.yml"), *(root / "stacks").glob("*.yml")])
     return [path for path in paths if path.name != "buildspec.yml"]
 
 

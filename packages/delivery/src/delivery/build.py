@@ -1,6 +1,6 @@
 """Package the stage templates, and keep the variables that the pipeline's execution was started with.
 
-`pipeline/build.mk` runs this as `python -m scripts.delivery.build`, so one process makes all calls to AWS.
+`pipeline/build.mk` runs this as `python -m delivery.build`, so one process makes all calls to AWS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import get_session
 
-from scripts.templates.packaging import PackagingError, Uploads, package
+from delivery.templates.packaging import PackagingError, Uploads, package
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from scripts.delivery import cloudformation, stacks
-from scripts.delivery.cloud import DeliveryError, pages
+from delivery import cloudformation, stacks
+from delivery.cloud import DeliveryError, pages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.delivery.cloud import Cloud, Project
+    from delivery.cloud import Cloud, Project
 
 STUDIO_PREFIXES = ("SC-", "SP-")
 STACK_ID = "aws:cloudformation:stack-id"

@@ -7,14 +7,14 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from scripts.delivery import cloudformation
-from scripts.delivery.cloud import DeliveryError, pages, tags_of
+from delivery import cloudformation
+from delivery.cloud import DeliveryError, pages, tags_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from scripts.delivery.cloud import Cloud
-    from scripts.templates.template import Template
+    from delivery.cloud import Cloud
+    from delivery.templates.template import Template
 
 POLL_SECONDS = 2.0
 TIMEOUT_SECONDS = 3600.0

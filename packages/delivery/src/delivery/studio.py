@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from scripts.delivery.cloud import DeliveryError, is_missing
-from scripts.delivery.cloudformation import outputs
-from scripts.delivery.stacks import find
+from delivery.cloud import DeliveryError, is_missing
+from delivery.cloudformation import outputs
+from delivery.stacks import find
 
 if TYPE_CHECKING:
-    from scripts.delivery.cloud import Cloud, Project
-    from scripts.templates.template import Template
+    from delivery.cloud import Cloud, Project
+    from delivery.templates.template import Template
 
 VISIBLE = "sagemaker:studio-visibility=true"
 LOCATION = "sagemaker:projectS3TemplatesLocation"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from botocore.exceptions import ClientError
 
-from scripts.delivery import cloudformation, projects, stacks, studio, view
-from scripts.delivery.cloud import Account, DeliveryError, Project, is_missing, pages
-from scripts.delivery.inventory import Inventory, Item
-from scripts.templates.read import ROOT
+from delivery import cloudformation, projects, stacks, studio, view
+from delivery.cloud import Account, DeliveryError, Project, is_missing, pages
+from delivery.inventory import Inventory, Item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
-    from scripts.delivery.cloud import Cloud
+    from delivery.cloud import Cloud
 
 app = typer.Typer(help=__doc__, add_completion=False, pretty_exceptions_enable=False)
 MAX_OBJECTS, MAX_IMAGES, MAX_BUILDS = 1000, 100, 100  # in one call
@@ -25,6 +26,7 @@ HOLD_REASON = "Removed by the teardown script"  # AWS takes no slash here
 
 @app.command(help=__doc__)
 def teardown(
+    context: typer.Context,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what there is.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the project's name.")] = False,
@@ -38,7 +40,7 @@ def teardown(
         DeliveryError: The answer is not the project's name, or something could not be removed.
 
     """
-    project = Project.read(ROOT / "project.toml")
+    project: Project = context.obj()
     cloud = Account(project.region)
     items = Inventory(cloud, project, with_studio).items()
     if not items:
@@ -242,6 +244,6 @@ DONE = {
 }
 
 
-def main() -> None:
-    """Run the command; an expected error ends in one sentence and exit code 1."""
-    view.run(app, "python scripts/teardown")
+def main(root: Path, read_settings: Callable[[Path], Any]) -> None:
+    """Run the command for the project in that folder; an expected error ends in one sentence and code 1."""
+    view.run(app, "python scripts/teardown", partial(Project.read, root, read_settings))

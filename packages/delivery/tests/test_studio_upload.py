@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from scripts.delivery import studio
-from scripts.delivery.cloud import DeliveryError, Project
-from scripts.templates.template import Template
+from delivery import studio
+from delivery.cloud import DeliveryError, Project
+from delivery.templates.template import Template
 
 if TYPE_CHECKING:
     from pathlib import Path

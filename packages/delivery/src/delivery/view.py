@@ -10,15 +10,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scripts.delivery.cloud import DeliveryError
+from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import typer
 
-    from scripts.delivery.inventory import Item
-    from scripts.delivery.stacks import Outcome
+    from delivery.cloud import Project
+    from delivery.inventory import Item
+    from delivery.stacks import Outcome
 
 STYLE = {"Add": "green", "Modify": "yellow", "Replace": "bold red", "Remove": "red"}
 WIDE = 200  # columns of a file or pipe, in which names are not broken and can be searched for
@@ -55,10 +56,10 @@ def print_items(items: Sequence[Item]) -> None:
     console.print(table)
 
 
-def run(app: typer.Typer, name: str) -> None:
-    """Run a command; an expected error ends in one sentence and exit code 1."""
+def run(app: typer.Typer, name: str, open_project: Callable[[], Project]) -> None:
+    """Run a command, which reads its project by that function; an expected error ends in code 1."""
     try:
-        app(prog_name=name)
+        app(prog_name=name, obj=open_project)
     except (BotoCoreError, ClientError, DeliveryError, OSError) as error:
         errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from scripts.delivery import cloudformation
+from delivery import cloudformation
 
 STACK = "AWS::CloudFormation::Stack"
 
