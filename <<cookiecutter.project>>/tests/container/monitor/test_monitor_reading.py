@@ -15,14 +15,14 @@ import pytest
 from container.data.dialects import WRITTEN
 from container.data.schema import Feature, Schema, Target
 from container.data.values import NumberFormat, Reading
-from container.monitor import main, worker
+from container.monitor import checks, main, worker
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import READING, read
-from container.monitor.capture import Shard
+from container.monitor.capture import Counts, Shard
 from container.monitor.checks import compare
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
-from container.monitor.reading import readers
+from container.monitor.reading import ColumnReader, readers
 from container.monitor.request_rows import RequestRows
 from container.monitor.tables import batches
 from container.monitor.window import Window
@@ -116,6 +116,43 @@ def test_requests_in_the_callers_spelling_violate_nothing(
         for feature in features:
             feature.get("numerical_statistics", {}).pop("distribution", None)  # a sample, by the rows' order
     assert second == first
+
+
+def compared(base: Path, **cells: Any) -> tuple[list[tuple[str, str]], list[str]]:
+    """Compare requests as the baseline's with it, some cells of them changed; return what was found."""
+    folder = base / "processing" / "baseline"
+    baseline = read(folder / "statistics.json", folder / "constraints.json")
+    profile = TableProfile(known_texts=baseline.known_texts)
+    rows = RequestRows(profile, baseline.names, Counts(), readers(baseline.schema))
+    rows.named = [
+        {name: cells.get(name, given)[n] for name, given in BASELINE.items()}
+        for n in range(len(BASELINE["day"]))
+    ]
+    rows.flush()
+    profile.finalize()
+    found = checks.compare(PartialProfile(profile), baseline, minimum=400)
+    return [(each.feature_name, each.constraint_check_type) for each in found.violations], [*found.unmeasured]
+
+
+@pytest.mark.parametrize("unreadable", ["31.12.2018", "garbage17", "2020-02-30", True, [1], 20])
+def test_a_date_that_the_model_cannot_read_is_missing(base: Path, unreadable: Any) -> None:
+    """Its cells would be texts of a column that is compared with nothing."""
+    days = [unreadable, *BASELINE["day"][1:]]
+    assert compared(base, day=days)[0] == [("day", "completeness_check")]
+    assert compared(base, day=[unreadable] * 800)[0] == [("day", "completeness_check")]
+
+
+def test_dates_move_on(base: Path) -> None:
+    """They are not compared, which the outcome says, in each form of a date that the model reads."""
+    for later in ("2026-11-30", 1_795_996_800_000, "2026-11-30T12:00:00Z"):
+        assert compared(base, day=[later] * 800) == ([], ["day (dates move on)"])
+
+
+def test_numbers_are_spelled_as_dates_of_digits() -> None:
+    reader = ColumnReader(Feature("day", "date", format="yyyymmdd"))
+    read = reader.values([1_795_996_800, 20261130, "20261130", "30.11.2026", None])
+    assert read is not None
+    assert read.to_list() == ["20261130"] * 3 + [None] * 2
 
 
 def test_constraints_keep_the_columns_that_need_it(base: Path) -> None:
