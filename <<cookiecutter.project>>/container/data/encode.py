@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import table_files, tables
+from container.data import comparable, table_files, tables
 from container.data.schema import Feature, Schema, Target
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
@@ -77,9 +77,13 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
     """Return a table of one schema as a table of another; columns that only the first has are dropped.
 
     Raises:
-        UserError: the schemas differ in their targets, or a column is missing or of another kind.
+        UserError: the schemas differ in their targets, or a column is missing, of another kind, or read
+            otherwise.
     """
-    if not wanted.target.predicts_as(schema.target):
+    if not wanted.target.predicts_as(schema.target) or (
+        wanted.target.classes is None
+        and not comparable.same_numbers(table["0"], schema.target, wanted.target)
+    ):
         raise UserError(f"it predicts {_described(wanted)}, and the new model {_described(schema)}")
     places = {feature.name: place for place, feature in enumerate(schema.features, 1)}
     columns = [pl.col("0")]
@@ -92,6 +96,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
             raise UserError(
                 f"its column '{feature.name}' is {_kind(feature)}, and the new model's is {_kind(existing)}"
             )
+        if different := comparable.difference(table[str(place)], existing, feature):
+            raise UserError(different)
         columns.append(pl.col(str(place)).alias(str(number)))
     return table.select(columns)
 
@@ -99,7 +105,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
 def _described(schema: Schema) -> str:
     target = schema.target
     if target.classes is None:
-        return f"'{target.name}', a number"
+        written = f" with the decimal mark '{target.number_format.decimal}'" if target.number_format else ""
+        return f"'{target.name}', a number{written}"
     shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004 - enough to recognise
     return f"'{target.name}', one of {shown}"
 
