@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import polars as pl
 
-from container.data import assignment, columns, infer, missing_cells, split, table_files, tables
+from container.data import assignment, columns, infer, missing_cells, split, split_keys, table_files, tables
 from container.data.assignment import Assignment
 from container.data.infer import ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
+from container.data.split_keys import SplitKeys
 from container.images import MISSING as MISSING_IMAGES
 from container.runtime import environment
 from container.runtime.environment import Variable
@@ -148,8 +149,11 @@ def _check_rows(
 
 
 def write(table: InspectedTable, inferred: InferredTable, assigned: Assignment, output: Path) -> None:
-    """Write the splits and the baseline as CSV, the schema and the report."""
+    """Write the splits and the baseline as CSV, the keys of the rows, the schema and the report."""
     _write_tables(table, inferred, assigned.splits, output)
+    for number, name in enumerate(split.NAMES):
+        rows = assigned.keys.rows[assigned.splits.to_numpy() == number]
+        split_keys.write(output / name / split_keys.FILE, SplitKeys(assigned.keys.kind, rows))
     inferred.schema.write(output / "schema" / "schema.json")
     taken = [vars(found) for found in missing_cells.count(table, inferred)]
     _log_result(table, inferred, assigned, taken)

@@ -1,5 +1,7 @@
 """The splits of a table's rows: by a hash of their cells or of their group, or by their time."""
 
+import hashlib
+import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,21 +15,24 @@ from numpy.typing import NDArray
 from container.data import columns, encode, identifiers, infer, split, tables
 from container.data.infer import Column, InferredTable, InspectedTable
 from container.data.split import SplitSettings
+from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
+KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
 MAX_WITHOUT_TIME = 0.1  # share of the rows
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Hold each kept row's split, how many rows equal an earlier one, and the report of groups and time.
+    """Hold each kept row's split and key, how many equal an earlier row, and the report of groups and time.
 
     `apart` is the mean number of rows with the same features where equal rows are in several splits, else 0.
     """
 
     splits: pl.Series
+    keys: SplitKeys
     duplicates: int
     apart: int = 0
     groups: Mapping[str, Any] | None = None
@@ -104,6 +109,7 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
     rows = _read(table, inferred, settings.group)
     noun, apart, groups, time = "rows", 0, None, None
     if settings.time:
+        keys: NDArray[np.unsignedinteger] = split.numbered(rows.whole)
         splits, time = _assign_by_time(table, settings)
     else:
         if settings.group:
@@ -118,7 +124,30 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
     _check_classes(table.target, rows.classes, splits, settings)
-    return Assignment(pl.Series("split", splits), rows.duplicates, apart, groups, time)
+    kind = _kind_of_keys(table, inferred, settings.group, numbered=bool(settings.time or apart))
+    known = SplitKeys(kind, keys.astype(np.uint64))
+    return Assignment(pl.Series("split", splits), known, rows.duplicates, apart, groups, time)
+
+
+def _kind_of_keys(table: InspectedTable, inferred: InferredTable, group: str, *, numbered: bool) -> int:
+    """Return a hash of all on which the keys of the rows depend besides the cells.
+
+    A pair of categories may be booleans, which are equal in other spellings.
+    """
+    columns = [inferred.target, *inferred.columns]
+    read = {column.feature.name: column.feature for column in columns}
+    dropped = {left["column"] for left in inferred.dropped_columns}
+    details = []
+    for name in sorted(filter(None, table.source.columns)):
+        stats, feature = table.stats[table.source.position(name)], read.get(name)
+        if name in dropped and name != group and stats.least != stats.greatest:
+            continue
+        pair = feature and feature.categories and len(feature.categories) <= 2 and sorted(feature.categories)  # noqa: PLR2004 - a pair
+        style = feature and (feature.kind, feature.format, repr(feature.number_format), pair)
+        details.append((name, style, stats.is_numeric))
+    reading = table.source.reading
+    content = (KEYS, reading.version, sorted(reading.words), group, numbered, details)
+    return int.from_bytes(hashlib.sha256(json.dumps(content).encode()).digest()[:8], "big")
 
 
 def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import comparable, table_files, tables
+from container.data import comparable, split_keys, table_files, tables
 from container.data.schema import Feature, Schema, Target
+from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
@@ -24,6 +25,7 @@ class TabularDataset:
     target: FloatArray  # (n,) numbers or class codes
 
     schema: Schema | None = None
+    keys: SplitKeys | None = None  # by which its rows were split
 
     content_type: ClassVar[str] = "text/csv"
 
@@ -58,7 +60,10 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
         raise UserError(f"{table.name}: there are no rows below the header")
     text = tables.scan(table).collect()
     target = _encode_target(text["0"], schema.target, table.name)
-    return TabularDataset(text, encode(text, schema, table.name), target, schema)
+    keys = split_keys.read(directory / split_keys.FILE)
+    if keys and len(keys.rows) != len(target):
+        raise UserError(f"{table.name}: {split_keys.FILE} has {len(keys.rows)} keys: 'prepare' writes both")
+    return TabularDataset(text, encode(text, schema, table.name), target, schema, keys)
 
 
 def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
