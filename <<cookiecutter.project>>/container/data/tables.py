@@ -150,15 +150,17 @@ def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 
-def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING, *, text: bool = True) -> pl.Expr:
-    """Return a stripped cell in the canonical spelling of its value.
+def spell(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
+    """Return the number of a stripped cell in one spelling, 1 for 1, 1.0 and 1e0, else null."""
+    return pl.coalesce(whole(column, style).cast(pl.String), number(column, style).cast(pl.String))
 
-    1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros. For a column with
-    only numbers and missing values, `text=False` gives the same in less time.
+
+def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl.Expr:
+    """Return a stripped cell in the canonical spelling of its value, whatever its column is read as.
+
+    1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros.
     """
-    spelled = pl.coalesce(whole(column).cast(pl.String), number(column).cast(pl.String))
-    if not text:
-        return spelled.fill_null("")
+    spelled = spell(column)
     short = column.str.replace(_MOMENT, "${1}T${2}${3}${4}${5}").str.replace("T00:00:00$", "")
     return pl.coalesce(spelled, pl.when(~missing(column, words)).then(short), pl.lit(""))
 
