@@ -20,11 +20,15 @@ _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Hold a well-formed file's dialect, its columns, and its number of rows, blank lines included."""
+    """Hold a well-formed file's dialect, its columns, and its number of rows, blank lines included.
+
+    `last` has the stripped cells of the last line that is not blank, unless it ends a cell of several lines.
+    """
 
     dialect: Dialect
     columns: tuple[str, ...]
     rows: int
+    last: tuple[str, ...] = ()
 
 
 def inspect(path: Path, name: str, delimiter: str = dialects.AUTO, *, header: bool = True) -> CsvTable:
@@ -74,7 +78,15 @@ def _inspect(path: Path, name: str, dialect: Dialect, *, header: bool) -> CsvTab
         check.read(plain, block)
     if check is None:
         raise UserError(f"{name}: the file is empty, and must begin with a header line")
-    return CsvTable(dialect, check.columns, check.rows)
+    return CsvTable(dialect, check.columns, check.rows, _last(block, dialect, len(check.columns)))
+
+
+def _last(block: bytes, dialect: Dialect, width: int) -> tuple[str, ...]:
+    ends = f'{values.BLANKS}{dialect.delimiter}"'.encode()
+    end = len(block.rstrip(ends))
+    begin, stop = block.rfind(b"\n", 0, end) + 1, block.find(b"\n", end)
+    cells = next(_reader(block[begin:stop], dialect), [])
+    return tuple(cell.strip(values.BLANKS) for cell in cells) if len(cells) == width else ()
 
 
 def _columns(cells: list[str], name: str, line: int, *, header: bool) -> tuple[str, ...]:
@@ -150,8 +162,8 @@ class _Check:
             line = self.line + place
             if block.split(b"\n", place + 1)[place].startswith(csv_blocks.BOM):
                 raise UserError(
-                    f"{self.name}: line {line} begins with the mark that begins a file (BOM), so it may be the "
-                    "header again: remove the line, or keep joined files apart"
+                    f"{self.name}: line {line} begins with the mark that begins a file (BOM), so it may be "
+                    "the header again: remove the line, or keep joined files apart"
                 )
             text = f"{self.name}: line {line} has a quote inside a cell, or one that is never closed: "
             raise NotInDialectError(

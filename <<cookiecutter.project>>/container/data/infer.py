@@ -20,6 +20,7 @@ from container.runtime.errors import UserError
 MIN_ROWS = 10
 TASKS = ("auto", "regression", "classification")
 _SHOWN = 20  # columns that a message lists
+_LONGEST = 200  # characters of a row in a message
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ class Source:
     def first(self, position: str, condition: pl.Expr) -> tuple[str, str]:
         """Return where the first row that fulfils a condition is, and its cell in a column."""
         return tables.first(list(self.tables), self.columns, position, condition)
+
+    def first_row(self, condition: pl.Expr) -> str:
+        """Return where the first row that fulfils a condition is, and its cells, for messages."""
+        cells = pl.concat_str([str(at) for at in range(len(self.columns))], separator=",").alias("cells")
+        where, text = tables.first(list(self.tables), self.columns, cells, condition)
+        return f"{where}: {text[:_LONGEST]}{'…' * (len(text) > _LONGEST)}"
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ class Table:
     """Hold a well-formed file: its name in messages, its columns and its number of rows.
 
     `path` is what is scanned: the file, or its copy in plain text. `types` are those of a Parquet file's
-    columns, `dialect` is a CSV file's. `folders` are the last columns, which Hive's folders name, with the
-    value.
+    columns, `dialect` is a CSV file's, as is `last`, the cells of its last line. `folders` are the last
+    columns, which Hive's folders name, with the value.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Table:
     types: tuple[pl.DataType, ...] = ()
     dialect: Dialect | None = None
     folders: tuple[tuple[str, str], ...] = ()
+    last: tuple[str, ...] = ()
 
     def kind_of(self, column: str) -> str:
         """Return what a column of a Parquet file holds, in a word, or nothing."""
@@ -71,7 +72,7 @@ def inspect(path: Path, root: Path, delimiter: str = dialects.AUTO, *, header: b
         table = Table(path, name, columns, rows, types)
     else:
         found, plain = csv_files.inspect(path, name, delimiter, header=header)
-        table = Table(plain, name, found.columns, found.rows, dialect=found.dialect)
+        table = Table(plain, name, found.columns, found.rows, dialect=found.dialect, last=found.last)
     folders = tuple(each for each in table_files.columns_of_folders(name) if each[0] not in table.columns)
     return replace(table, columns=(*table.columns, *(column for column, _ in folders)), folders=folders)
 
@@ -165,14 +166,16 @@ def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl
     return pl.coalesce(spelled, pl.when(~missing(column, words)).then(short), pl.lit(""))
 
 
-def first(tables: list[Table], columns: tuple[str, ...], column: str, condition: pl.Expr) -> tuple[str, str]:
+def first(
+    tables: list[Table], columns: tuple[str, ...], cell: str | pl.Expr, condition: pl.Expr
+) -> tuple[str, str]:
     """Return the position of the first row that fulfils a condition ("a.csv: row 3"), and its cell."""
     for table in tables:
         found = (
             scan(table, columns)
             .with_row_index(ROW, 1)
             .filter(condition)
-            .select(ROW, column)
+            .select(ROW, cell)
             .head(1)
             .collect(engine="streaming")
         )
