@@ -2,9 +2,10 @@
 
 A name with a word such as id, uuid or key, or an index's name, marks a column in which most values differ.
 The values alone mark whole numbers, none of them missing, that all differ although they lie close together,
-in any order of the rows, over all files or within each. Of n values drawn from a range of s, all differ
-with a probability of about exp(-n² / 2s), so measured values repeat long before they are that dense. Evenly
-spaced values in the order of the rows are marked too. Years, other moments, ages, ranks and counts are
+in any order of the rows, over all files or within each. Where some are missing, the others must follow
+their rows: the third after a number is larger or smaller by three. Of n values drawn from a range of s, all
+differ with a probability of about exp(-n² / 2s), so measured values repeat long before they are that dense.
+Evenly spaced values in the order of the rows are marked too. Years, other moments, ages, ranks and counts are
 dense as well: their names, or the form of a date or of seconds since 1970, tell them from row numbers.
 """
 
@@ -16,8 +17,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container.data import tables
+from container.data import columns, tables
 from container.data.infer import InspectedTable
+from container.data.values import NumberFormat
 
 NEARLY_ALL = 0.95
 MOST = 0.5  # share of an id's values that differ at least; two rows may belong to one order or customer
@@ -27,6 +29,7 @@ NAMED = "its name is that of an id or an index, and most of its values differ; n
 NUMBERING = "its whole numbers lie close together and all differ, as row numbers; name it in kinds to keep it"
 _EPOCH = (631_152_000, 4_102_444_800)  # 1990 and 2100, in seconds since 1970
 _DAYS = (18_000_000, 22_000_000)  # as in 20260131
+_DIGITS = re.compile("[+-]?[0-9][0-9.,' \u00a0\u2009\u202f\u2019]*")  # as in 1,000
 _WORD = re.compile(r"[A-Z]+(?![a-zà-ÿ])|[A-Z]?[a-zà-ÿ]+|\d+")
 _ID = re.compile("ids?|u?uid|guid|pk|key|identifier|idx|rownum")
 _LAST_OF_ID = re.compile(  # order_no, userid; but not paid
@@ -55,7 +58,7 @@ def find(table: InspectedTable, kept: Collection[str]) -> tuple[dict[str, str], 
             continue
         if stats.whole >= stats.numbers * NEARLY_ALL and _is_named(table, position):
             named[name] = NAMED
-        elif stats.whole == table.rows.kept and _is_numbering(table, position):
+        elif stats.present >= table.rows.kept * MOST and _is_numbering(table, position):
             numbering[name] = NUMBERING
     return named, numbering
 
@@ -93,7 +96,7 @@ def _is_named(table: InspectedTable, position: str) -> bool:
     if (unnamed and stats.numbers) or stats.distinct >= stats.present * MOST:
         return True
     if index and stats.whole == stats.present:
-        steps = np.diff(np.concatenate(list(_numbers(table, position))))
+        steps = np.diff(np.concatenate([numbers for _, numbers in _numbers(table, position)]))
         return bool(np.count_nonzero(steps == 1) >= len(steps) * NEARLY_ALL)  # one index after the other
     cells = pl.concat_str(pl.all(), separator="\x1f").hash().approx_n_unique()
     rows = table.kept.select(cells).collect(engine="streaming").item() if stats.distinct >= MIN_NUMBERS else 0
@@ -109,13 +112,38 @@ def _is_numbering(table: InspectedTable, position: str) -> bool:
         return False
     if stats.distinct * (files + 0.1) < stats.present:  # approximate
         return False
-    parts = list(_numbers(table, position))
+    style = _number_format(table, position)
+    if style is None and stats.whole < stats.present:
+        return False
+    found = list(_numbers(table, position, style))
+    if stats.present < table.rows.kept and not all(_follow(*each) for each in found):
+        return False
+    parts = [numbers for _, numbers in found]
     return is_numbering(np.concatenate(parts)) or (files > 1 and all(map(is_numbering, parts)))
 
 
-def _numbers(table: InspectedTable, position: str) -> Iterator[Numbers]:
-    """Yield the whole numbers of a column, file by file."""
+def _number_format(table: InspectedTable, position: str) -> NumberFormat | None:
+    """Return how a column of whole numbers is written, as in 1,000, or None for plain and other numbers."""
+    stats = table.stats[position]
+    if stats.numbers == stats.present or not all(
+        map(_DIGITS.fullmatch, (str(stats.least), str(stats.greatest)))
+    ):
+        return None
+    column = columns.infer_column(table, position).column
+    return column.feature.number_format if column and column.whole and not column.feature.strays else None
+
+
+def _follow(rows: Numbers, numbers: Numbers) -> bool:
+    """Return whether numbers differ as the places of their rows do."""
+    return bool((np.diff(numbers) == np.diff(rows)).all() or (np.diff(numbers) == -np.diff(rows)).all())
+
+
+def _numbers(
+    table: InspectedTable, position: str, style: NumberFormat | None = None
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield the places of a column's whole numbers and these, file by file."""
+    number = tables.whole(pl.col(position), style).alias("number")
     for file in table.source.tables:
         rows = replace(table, source=replace(table.source, tables=(file,))).kept
-        numbers = rows.select(tables.whole(pl.col(position)).alias("number")).drop_nulls()
-        yield numbers.collect(engine="streaming").to_series().to_numpy()
+        numbers = rows.select(number).collect(engine="streaming").to_series()
+        yield numbers.is_not_null().arg_true().to_numpy().astype(np.int64), numbers.drop_nulls().to_numpy()
