@@ -11,7 +11,17 @@ from typing import Annotated, Any
 
 import polars as pl
 
-from container.data import assignment, columns, infer, missing_cells, split, split_keys, table_files, tables
+from container.data import (
+    assignment,
+    columns,
+    footers,
+    infer,
+    missing_cells,
+    split,
+    split_keys,
+    table_files,
+    tables,
+)
 from container.data.assignment import Assignment
 from container.data.infer import ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
@@ -76,6 +86,7 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
         UserError: the data can't be used.
     """
     table = inspect(directory, settings)
+    footers.check(table)
     named, numbering = assignment.find_identifiers(table, settings.split)
     inferred = columns.infer_others(table, named, numbering)
     write(table, inferred, assignment.assign(table, inferred, settings.split), output)
@@ -220,6 +231,7 @@ def _report(
         "files": [file.to_json() for file in table.source.tables],
         "skipped_files": [{"name": file.name, "reason": file.reason} for file in table.source.skipped],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
+        "first_without_target": _first_without_target(table),
         "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
         "splits": counts,
         "duplicates": assigned.duplicates,
@@ -233,6 +245,13 @@ def _report(
         "kinds": inferred.kinds,
         "guesses": inferred.guesses,
     }
+
+
+def _first_without_target(table: InspectedTable) -> str | None:
+    """Return where the first row without a target is, and what it holds, or None if there is none."""
+    if not table.rows.without_target:
+        return None
+    return table.source.first_row(~table.has_target & ~table.source.is_blank())
 
 
 def _write_report(report: dict[str, Any], path: Path) -> None:

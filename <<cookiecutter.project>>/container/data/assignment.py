@@ -176,11 +176,7 @@ def _assign_by_time(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Return the (n,) splits of the rows, and the report of the first moment of each."""
     name = settings.time
-    kinds = {
-        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
-    }
-    read = replace(table, settings=replace(table.settings, kinds=kinds))  # it may be excluded as a feature
-    column = columns.infer_column(read, table.source.position(name)).column
+    column = columns.infer_column(_included(table, name), table.source.position(name)).column
     if column is None or column.feature.kind == "categorical":
         raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
     moments = _moments(table, column)
@@ -234,8 +230,8 @@ def _check_classes(
 def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     """Return the classes and the hashes of the kept rows, batch by batch.
 
-    The hash is that of a row's features in their canonical spelling and in the order of their names, so
-    that it depends neither on the program that wrote the file nor on the order of rows and columns. Columns
+    The hash is that of what the model sees of a row's features, in one spelling and in the order of their
+    names, so that it depends neither on how a cell is written nor on the order of rows and columns. Columns
     that are left out do not count, since rows that differ in nothing but their ids are equal. Columns of one
     value count, so that the other rows keep their splits when such a column gets a second value.
     """
@@ -263,30 +259,54 @@ def _checksums(texts: pl.Series) -> NDArray[np.uint32]:
 
 def _texts(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
     """Return the class of each kept row, the texts of its features and of the row, and of what binds rows."""
-    cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f").alias("cells")
-    target = _canonical(table, table.position).alias("target")
+    value = _group(table, group).alias("value") if group else pl.lit("")
+    own = {group: value} if group else {}
+    cells = pl.concat_str(list(_cells(table, inferred, own)), separator="\x1f").alias("cells")
+    target = table.target.canonical(pl.col(table.position)).alias("target")
     row = pl.concat_str("cells", "target", separator="\x1f").alias("row")
     if not group:
         return table.kept.select(_class_code(table), cells, target).with_columns(row)
-    value = _canonical(table, table.source.position(group)).alias("value")
     bound = pl.when(pl.col("value") == "").then(pl.col("cells")).otherwise(pl.col("value")).alias("key")
     return table.kept.select(_class_code(table), cells, target, value).with_columns(row, bound)
 
 
-def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterator[pl.Expr]:
-    """Yield the cells besides the target by which rows are equal, in the order of their columns' names."""
-    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+def _cells(table: InspectedTable, inferred: InferredTable, own: Mapping[str, pl.Expr]) -> Iterator[pl.Expr]:
+    """Yield the cells besides the target by which rows are equal, in the order of their columns' names.
+
+    `own` has the cells of a column that is perhaps no feature, and counts nevertheless.
+    """
+    dropped = {left["column"] for left in inferred.dropped_columns}
     target = table.source.name(table.position)
+    read = {column.feature.name: column for column in inferred.columns}
     for name in sorted(filter(None, table.source.columns)):
         position = table.source.position(name)
         stats = table.stats[position]
-        if name != target and (name not in dropped or stats.least == stats.greatest):
-            yield _canonical(table, position)
+        if name in read:
+            yield read[name].canonical(pl.col(position))
+        elif name in own:
+            yield own[name]
+        elif name != target and (name not in dropped or stats.least == stats.greatest):
+            yield tables.canonicalize(pl.col(position), table.source.reading.missing)
 
 
-def _canonical(table: InspectedTable, position: str) -> pl.Expr:
-    words = table.source.reading.missing
-    return tables.canonicalize(pl.col(position), words, text=not table.stats[position].is_numeric)
+def _group(table: InspectedTable, name: str) -> pl.Expr:
+    """Return the canonical cells of the group; one that does not fit its column's kind is a group too."""
+    position = table.source.position(name)
+    cell, column = pl.col(position), columns.infer_column(_included(table, name), position).column
+    text = tables.canonicalize(cell, table.source.reading.missing)
+    return (
+        text
+        if column is None
+        else pl.when(column.is_stray(cell)).then(text).otherwise(column.canonical(cell))
+    )
+
+
+def _included(table: InspectedTable, name: str) -> InspectedTable:
+    """Return a table with the settings by which a column is read that may be excluded as a feature."""
+    kinds = {
+        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
+    }
+    return replace(table, settings=replace(table.settings, kinds=kinds))
 
 
 def _class_code(table: InspectedTable) -> pl.Expr:

@@ -2,11 +2,12 @@
 
 A name with a word such as id, uuid or pk, or an index's name, marks a column in which most values differ.
 Words such as no and key, which measurements have too, mark one in which nearly all differ. The values alone
-mark whole numbers, none of them missing, that count the rows: that go up or down by one from row to row, over
-all files or within each, or that begin at 0 or 1, all differ, and leave out fewer numbers than they have, in
-any order of the rows. Rows that stand several times count once. Measured values may all differ as well, be
-sorted, or evenly spaced: they stay, and the evaluation warns of one that carries nearly all importance.
-Years, other moments, sweeps, ages, ranks and counts may go up by one too: their names tell them from these.
+mark whole numbers that count the rows: that go up or down by one from row to row, over all files or within
+each, also where some are missing, or that begin at 0 or 1, all differ, and leave out fewer numbers than they
+have, in any order of the rows. Rows that stand several times count once. Measured values may all differ as
+well, be sorted, or evenly spaced: they stay, and the evaluation warns of one that carries nearly all
+importance. Years, other moments, sweeps, ages, ranks and counts may go up by one too: their names tell them
+from these.
 """
 
 import functools
@@ -18,8 +19,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container.data import tables
+from container.data import columns, tables
 from container.data.infer import InspectedTable
+from container.data.values import NumberFormat
 
 NEARLY_ALL = 0.95
 MOST = 0.5  # share of an id's values that differ at least; two rows may belong to one order or customer
@@ -29,6 +31,7 @@ MAX_RANGE = 2  # times the numbers that differ, for row numbers of which some ar
 ALL = 0.99
 NAMED = "its name is that of an id or an index, and most of its values differ; name it in kinds to keep it"
 NUMBERING = "its whole numbers count the rows; name it in kinds to keep it"
+_DIGITS = re.compile("[+-]?[0-9][0-9.,' \u00a0\u2009\u202f\u2019]*")  # as in 1,000
 _WORD = re.compile(r"[A-Z]+(?![a-zà-ÿ])|[A-Z]?[a-zà-ÿ]+|\d+")
 _ID = re.compile(  # userid, but not any word that ends in id, such as lipid or Kohlendioxid
     "ids?|u?uid|guid|pk|identifier|idx|rownum|(account|asset|case|client|cust|customer|device|doc|document|"
@@ -62,7 +65,7 @@ def find(table: InspectedTable, kept: Collection[str]) -> tuple[dict[str, str], 
             continue
         if stats.whole >= stats.numbers * NEARLY_ALL and _is_named(table, position, rows):
             named[name] = NAMED
-        elif stats.whole == table.rows.kept and _is_numbering(table, position, rows):
+        elif stats.present >= table.rows.kept * MOST and _is_numbering(table, position, rows):
             numbering[name] = NUMBERING
     return named, numbering
 
@@ -107,7 +110,7 @@ def _is_named(table: InspectedTable, position: str, rows: Callable[[], int]) -> 
     if strong and ((unnamed and stats.numbers) or stats.distinct >= stats.present * MOST):
         return True
     if index and stats.whole == stats.present:
-        steps = np.diff(np.concatenate(list(_numbers(table, position))))
+        steps = np.diff(np.concatenate([numbers for _, numbers in _numbers(table, position)]))
         if np.count_nonzero(steps == 1) >= len(steps) * NEARLY_ALL:
             return True  # one index after the other
     if stats.distinct * MAX_COPIES < stats.present * NEARLY_ALL:  # approximate
@@ -132,7 +135,13 @@ def _is_numbering(table: InspectedTable, position: str, rows: Callable[[], int])
         return False
     if stats.distinct * (max(files, MAX_COPIES) + 0.1) < stats.present:  # approximate
         return False
-    parts = list(_numbers(table, position))
+    style = _number_format(table, position)
+    if style is None and stats.whole < stats.present:
+        return False
+    found = list(_numbers(table, position, style))
+    if stats.present < table.rows.kept:
+        return stats.present >= MIN_NUMBERS and all(_follow(*each) for each in found)
+    parts = [numbers for _, numbers in found]
     values = np.concatenate(parts)
     if is_numbering(values) or (files > 1 and all(map(is_numbering, parts))):
         return True
@@ -144,9 +153,28 @@ def _is_numbering(table: InspectedTable, position: str, rows: Callable[[], int])
     )
 
 
-def _numbers(table: InspectedTable, position: str) -> Iterator[Numbers]:
-    """Yield the whole numbers of a column, file by file."""
+def _number_format(table: InspectedTable, position: str) -> NumberFormat | None:
+    """Return how a column of whole numbers is written, as in 1,000, or None for plain and other numbers."""
+    stats = table.stats[position]
+    if stats.numbers == stats.present or not all(
+        map(_DIGITS.fullmatch, (str(stats.least), str(stats.greatest)))
+    ):
+        return None
+    column = columns.infer_column(table, position).column
+    return column.feature.number_format if column and column.whole and not column.feature.strays else None
+
+
+def _follow(rows: Numbers, numbers: Numbers) -> bool:
+    """Return whether numbers differ as the places of their rows do."""
+    return bool((np.diff(numbers) == np.diff(rows)).all() or (np.diff(numbers) == -np.diff(rows)).all())
+
+
+def _numbers(
+    table: InspectedTable, position: str, style: NumberFormat | None = None
+) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield the places of a column's whole numbers and these, file by file."""
+    number = tables.whole(pl.col(position), style).alias("number")
     for file in table.source.tables:
         rows = replace(table, source=replace(table.source, tables=(file,))).kept
-        numbers = rows.select(tables.whole(pl.col(position)).alias("number")).drop_nulls()
-        yield numbers.collect(engine="streaming").to_series().to_numpy()
+        numbers = rows.select(number).collect(engine="streaming").to_series()
+        yield numbers.is_not_null().arg_true().to_numpy().astype(np.int64), numbers.drop_nulls().to_numpy()

@@ -60,6 +60,9 @@ def sorted_by_class(**columns: list[Any]) -> dict[str, list[Any]]:
         ("Kunden-ID", [f"K{number % 140}" for number in range(ROWS)]),
         ("custid", random.Random(1).sample(range(10**9), ROWS)),
         ("v", [1_000_000_001 + number for number in range(ROWS)]),
+        ("v", [f"{number:,}" for number in range(950, 950 + ROWS)]),
+        ("v", [str(number) if number % 16 else "" for number in range(ROWS)]),
+        ("v", [f"{5000 - number:,}" if number % 50 else "NA" for number in range(ROWS)]),
     ],
 )
 def test_row_numbers_and_ids_are_left_out(tmp_path: Path, name: str, values: list[Any]) -> None:
@@ -95,7 +98,9 @@ def test_row_numbers_and_ids_are_left_out(tmp_path: Path, name: str, values: lis
         ("number_of_rooms", random.Random(1).sample(range(10**6), ROWS)),
         ("store_id", [number % 9 for number in range(ROWS)]),
         ("Unnamed: 3", [number / 7 for number in range(ROWS)]),
-        ("v", [str(number) if number % 50 else "NA" for number in range(ROWS)]),
+        ("v", [str(number) if at % 50 else "NA" for at, number in enumerate(SHUFFLED)]),
+        ("v", [str(at - at // 50) if at % 50 else "NA" for at in range(ROWS)]),
+        ("v", [f"{number:,}" for number in random.Random(1).sample(range(10**6), ROWS)]),
     ],
 )
 def test_what_was_measured_is_kept(tmp_path: Path, name: str, values: list[Any]) -> None:
