@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from container.data import columns, encode, identifiers, infer, split, tables
 from container.data.infer import Column, InferredTable, InspectedTable
+from container.data.schema import Feature
 from container.data.split import SplitSettings
 from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
 KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
-MAX_WITHOUT_TIME = 0.1  # share of the rows
+MAX_WITHOUT = 0.1  # share of the rows
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
 
 
@@ -73,6 +74,7 @@ class _Rows:
     keys: NDArray[np.uint32]  # of the row's features, or of its group
     whole: NDArray[np.uint32]  # checksums of the rows with their targets
     groups: NDArray[np.uint64]  # none where the split has no group
+    without_group: int  # of the rows
     duplicates: int
 
 
@@ -107,47 +109,65 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or a class would be in no training row.
     """
     rows = _read(table, inferred, settings.group)
-    noun, apart, groups, time = "rows", 0, None, None
+    apart, groups, time = 0, None, None
     if settings.time:
         keys: NDArray[np.unsignedinteger] = split.numbered(rows.whole)
         splits, time = _assign_by_time(table, settings)
     else:
         if settings.group:
-            noun = f"groups of '{settings.group}'"
-            _check_distinct(table, settings.group, len(np.unique(rows.groups)))
+            _check_groups(table, settings.group, rows)
         keys, apart = _keys(rows, bound=bool(settings.group))
         strata = split.majorities(rows.classes, keys) if rows.classes.any() else rows.classes
         splits = split.assign(strata, keys, settings.validation, settings.test, settings.seed)
-        if not set(range(len(split.NAMES))) <= set(np.unique(splits).tolist()):
-            raise _refusal(table, split.why_empty(keys, noun))
+        if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
+            none = np.zeros_like(rows.classes)
+            splits = split.assign(none, keys, settings.validation, settings.test, settings.seed)
+        if not _has_all(splits):
+            raise _refusal(table, split.why_empty(keys, "rows"))
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
-        groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
+        groups = {
+            "column": settings.group,
+            **dict(zip(split.NAMES, sides, strict=True)),
+            "rows_without": rows.without_group,
+        }
     _check_classes(table.target, rows.classes, splits, settings)
-    kind = _kind_of_keys(table, inferred, settings.group, numbered=bool(settings.time or apart))
+    kind = _kind_of_keys(table, inferred, settings.group, rows, numbered=bool(settings.time or apart))
     known = SplitKeys(kind, keys.astype(np.uint64))
     return Assignment(pl.Series("split", splits), known, rows.duplicates, apart, groups, time)
 
 
-def _kind_of_keys(table: InspectedTable, inferred: InferredTable, group: str, *, numbered: bool) -> int:
-    """Return a hash of all on which the keys of the rows depend besides the cells.
+def _has_all(splits: NDArray[np.uint8]) -> bool:
+    return set(range(len(split.NAMES))) <= set(np.unique(splits).tolist())
 
-    A pair of categories may be booleans, which are equal in other spellings.
-    """
-    columns = [inferred.target, *inferred.columns]
-    read = {column.feature.name: column.feature for column in columns}
-    dropped = {left["column"] for left in inferred.dropped_columns}
+
+def _kind_of_keys(
+    table: InspectedTable, inferred: InferredTable, group: str, rows: _Rows, *, numbered: bool
+) -> int:
+    """Return a hash of all on which the keys of the rows depend besides the cells."""
+    read = {column.feature.name: column.feature for column in (inferred.target, *inferred.columns)}
+    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    names = [group] if group and not rows.without_group else sorted(filter(None, table.source.columns))
     details = []
-    for name in sorted(filter(None, table.source.columns)):
-        stats, feature = table.stats[table.source.position(name)], read.get(name)
-        if name in dropped and name != group and stats.least != stats.greatest:
-            continue
-        pair = feature and feature.categories and len(feature.categories) <= 2 and sorted(feature.categories)  # noqa: PLR2004 - a pair
-        style = feature and (feature.kind, feature.format, repr(feature.number_format), pair)
-        details.append((name, style, stats.is_numeric))
+    for name in names:
+        stats = table.stats[table.source.position(name)]
+        column = read.get(name) or (_read_group(table, group) if name == group else None)
+        if name not in dropped or stats.least == stats.greatest:
+            details.append((name, _spelling(column) if column else None))
     reading = table.source.reading
     content = (KEYS, reading.version, sorted(reading.words), group, numbered, details)
     return int.from_bytes(hashlib.sha256(json.dumps(content).encode()).digest()[:8], "big")
+
+
+def _spelling(feature: Feature) -> tuple[Any, ...]:
+    """Return how the cells of a feature are spelled for its keys; a pair of categories may be booleans."""
+    pair = feature.labels.are_booleans and sorted(feature.categories or ())
+    return feature.kind, feature.format, repr(feature.number_format), pair
+
+
+def _read_group(table: InspectedTable, name: str) -> Feature | None:
+    column = columns.infer_column(_included(table, name), table.source.position(name)).column
+    return column.feature if column else None
 
 
 def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:
@@ -160,6 +180,17 @@ def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int
     if bound or len(rows.keys) < MAX_COPIES * distinct or len(np.unique(rows.whole)) < len(split.NAMES):
         return rows.keys, 0
     return split.numbered(rows.whole), len(rows.keys) // distinct
+
+
+def _check_groups(table: InspectedTable, name: str, rows: _Rows) -> None:
+    without, count = rows.without_group, len(rows.keys)
+    if without > count * MAX_WITHOUT:
+        raise _refusal(
+            table,
+            f"'{name}' is missing in {without} of {count} rows, and the group of the split may be missing in "
+            f"{MAX_WITHOUT:.0%}, as each such row is a group of its own: fill it in, or name another column",
+        )
+    _check_distinct(table, name, len(np.unique(rows.groups)))
 
 
 def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
@@ -182,11 +213,11 @@ def _assign_by_time(
     moments = _moments(table, column)
     known = moments[~np.isnan(moments)]
     without = len(moments) - len(known)
-    if without > len(moments) * MAX_WITHOUT_TIME:
+    if without > len(moments) * MAX_WITHOUT:
         raise _refusal(
             table,
             f"'{name}' is missing in {without} of {len(moments)} rows, and the time of the split may be "
-            f"missing in {MAX_WITHOUT_TIME:.0%}: fill it in, or name another column as the time",
+            f"missing in {MAX_WITHOUT:.0%}: fill it in, or name another column as the time",
         )
     _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
@@ -239,7 +270,7 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     classes = np.zeros(count, dtype=np.uint8)
     keys, whole = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=np.uint32)
     contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count if group else 0, dtype=np.uint64)
-    done = 0
+    done = without = 0
     for batch in _texts(table, inferred, group).collect_batches(maintain_order=True):
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
@@ -248,9 +279,11 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
         keys[rows], whole[rows] = _checksums(keyed), _checksums(batch["row"])
         if group:
             groups[rows] = keyed.hash().to_numpy()
+            without += int((batch["value"] == "").sum())
         done += batch.height
     contents.sort()
-    return _Rows(classes, keys, whole, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
+    equal = int(np.count_nonzero(contents[1:] == contents[:-1]))
+    return _Rows(classes, keys, whole, groups, without, equal)
 
 
 def _checksums(texts: pl.Series) -> NDArray[np.uint32]:

@@ -153,7 +153,12 @@ def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
 
 def spell(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     """Return the number of a stripped cell in one spelling, 1 for 1, 1.0 and 1e0, else null."""
-    return pl.coalesce(whole(column, style).cast(pl.String), number(column, style).cast(pl.String))
+    text, value = plain(column, style), number(column, style)
+    long = text.cast(pl.Int128, strict=False)  # a float would take two codes of 20 digits for one
+    integral = pl.when(value == value.floor()).then(value).cast(pl.Int128, strict=False)
+    longest = pl.when(text.str.contains("^[0-9]{39,}$")).then(text)
+    exact = (each.cast(pl.String) for each in (whole(column, style), long))
+    return pl.coalesce(*exact, longest, integral.cast(pl.String), value.cast(pl.String))
 
 
 def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl.Expr:

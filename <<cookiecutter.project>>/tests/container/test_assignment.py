@@ -20,7 +20,7 @@ ROWS = 400
 def run(root: Path, row: Callable[[int], str], header: str = "g,x,y", **settings: Any) -> dict[str, Any]:
     """Prepare a table, and return its report."""
     rows, reading = settings.pop("rows", range(ROWS)), ReadingSettings(**settings.pop("reading", {}))
-    (root / "in").mkdir()
+    (root / "in").mkdir(parents=True)
     (root / "in/a.csv").write_text("\n".join([header, *map(row, rows)]))
     prepare(Settings("y", split=SplitSettings(**settings), reading=reading), root / "in", root / "out")
     return report_of(root / "out")
@@ -61,7 +61,8 @@ def test_the_rows_of_a_group_are_on_one_side(tmp_path: Path, label: Callable[[in
     report = run(tmp_path, lambda n: f"{n // 9}.0,{n // 9 + n % 9 / 100},{label(n)}", group="g")
     values = {name: [cell.split(".")[0] for cell in cells] for name, cells in sides(tmp_path).items()}
     assert apart(values)
-    assert report["groups"] == {"column": "g", **{name: len(set(cells)) for name, cells in values.items()}}
+    counts = {name: len(set(cells)) for name, cells in values.items()}
+    assert report["groups"] == {"column": "g", **counts, "rows_without": 0}
     assert report["splits"]["test"] == pytest.approx(ROWS * 0.2, abs=9)
     assert report["features"] == {"x": "numeric"}
     assert report["left_out"][0]["reason"].startswith("it is the group of the split")
@@ -69,8 +70,29 @@ def test_the_rows_of_a_group_are_on_one_side(tmp_path: Path, label: Callable[[in
 
 def test_rows_without_a_group_are_groups_of_their_own(tmp_path: Path) -> None:
     """Protects a table in which few rows have a customer."""
-    report = run(tmp_path, lambda n: f"{n // 9 if n < 90 else ''},{n / 7},{n / 3}", group="g")
-    assert sum(report["groups"][name] for name in NAMES) == 10 + ROWS - 90
+    report = run(tmp_path, lambda n: f"{n // 9 if n % 10 else ''},{n / 7},{n / 3}", group="g")
+    assert sum(report["groups"][name] for name in NAMES) == 45 + ROWS // 10
+    assert report["groups"]["rows_without"] == ROWS // 10
+
+
+@pytest.mark.parametrize("label", [lambda n: "ab"[n * 7 % 5 % 2], lambda n: str(n / 3)])
+def test_three_groups_are_enough(tmp_path: Path, label: Callable[[int], str]) -> None:
+    """Protects the study of three clinics: each split has one."""
+    report = run(tmp_path, lambda n: f"{'pqr'[n % 3]},{n / 7},{label(n)}", group="g")
+    assert [report["groups"][name] for name in NAMES] == [1, 1, 1]
+
+
+def test_groups_of_many_digits_differ(tmp_path: Path) -> None:
+    """Protects cards of 20 digits: as numbers they would be one group."""
+    numbers = (89490200001234500000 + at for at in range(100))
+    codes = [str(number) for number in numbers]
+    report = run(tmp_path, lambda n: f"{codes[n // 4]},{n / 7},{n / 3}", group="g")
+    assert sum(report["groups"][name] for name in NAMES) == 100
+    assert report["guesses"] == []
+    report = run(tmp_path / "feature", lambda n: f"{codes[n // 4]},{n / 7},{n / 3}")
+    (guess,) = report["guesses"]
+    assert guess["column"] == "g"
+    assert "has more digits than a number keeps, as codes have" in guess["guess"]
 
 
 def test_a_groups_split_depends_on_its_value_only(tmp_path: Path) -> None:
@@ -125,6 +147,11 @@ def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path
         ),
         ({"time": "y"}, lambda n: f"{n},{n / 7},{n}", "'y' is the target, so it can't be the time"),
         ({"group": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
+        (
+            {"group": "g"},
+            lambda n: f"{n // 5 if n % 5 else '-'},{n / 7},{n}",
+            "'g' is missing in 80 of 400 rows, and the group of the split may be missing in 10%",
+        ),
         ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
         (
             {"time": "g"},
