@@ -31,6 +31,7 @@ MAX_CLASSES = 100
 _SPELLINGS = 20  # of 0 and 1, such as 1.0 and 01
 _USUAL = 0.95  # share of the cells that have a pair of booleans, where others are spellings of it
 _COUNTED = 1000  # texts that may be spellings of the levels
+_LONG = re.compile("[0-9]{16,300}")
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
 
 
@@ -328,11 +329,23 @@ def _infer_column(
             decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
         )
     if decision.kind == kinds.NUMBER:
-        return ColumnInference(name, cells.numeric(decision), "", decision.reason, decision.guess)
+        guess = decision.guess or _guess_code(stats)
+        return ColumnInference(name, cells.numeric(decision), "", decision.reason, guess)
     if decision.kind == kinds.DATE:
         feature = cells.feature("date", decision, format=decision.date_format)
         return ColumnInference(name, Column(feature, decision), "", decision.reason, decision.guess)
     return _infer_text(cells, decision)
+
+
+def _guess_code(stats: ColumnStats) -> str:
+    """Return what numbers of many digits are taken for, or nothing."""
+    for text in (str(stats.least), str(stats.greatest)):
+        if _LONG.fullmatch(text) and int(text) > tables.EXACT:
+            return (
+                f"'{text}' has more digits than a number keeps, as codes have: set its kind to categorical, "
+                "or to excluded"
+            )
+    return ""
 
 
 def _reason_to_drop(table: InspectedTable, cells: _Cells) -> str:

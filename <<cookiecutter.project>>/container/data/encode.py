@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import dialects, table_files, tables
+from container.data import comparable, dialects, split_keys, table_files, tables
 from container.data.schema import Feature, Schema, Target
+from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
@@ -24,6 +25,7 @@ class TabularDataset:
     target: FloatArray  # (n,) numbers or class codes
 
     schema: Schema | None = None
+    keys: SplitKeys | None = None  # by which its rows were split
 
     content_type: ClassVar[str] = "text/csv"
 
@@ -58,7 +60,10 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
         raise UserError(f"{table.name}: there are no rows below the header")
     text = tables.scan(table).collect()
     target = _encode_target(text["0"], schema.target, table.name)
-    return TabularDataset(text, encode(text, schema, table.name), target, schema)
+    keys = split_keys.read(directory / split_keys.FILE)
+    if keys and len(keys.rows) != len(target):
+        raise UserError(f"{table.name}: {split_keys.FILE} has {len(keys.rows)} keys: 'prepare' writes both")
+    return TabularDataset(text, encode(text, schema, table.name), target, schema, keys)
 
 
 def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
@@ -77,9 +82,13 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
     """Return a table of one schema as a table of another; columns that only the first has are dropped.
 
     Raises:
-        UserError: the schemas differ in their targets, or a column is missing or of another kind.
+        UserError: the schemas differ in their targets, or a column is missing, of another kind, or read
+            otherwise.
     """
-    if not wanted.target.predicts_as(schema.target):
+    if not wanted.target.predicts_as(schema.target) or (
+        wanted.target.classes is None
+        and not comparable.same_numbers(table["0"], schema.target, wanted.target)
+    ):
         raise UserError(f"it predicts {_described(wanted)}, and the new model {_described(schema)}")
     places = {feature.name: place for place, feature in enumerate(schema.features, 1)}
     columns = [pl.col("0")]
@@ -92,6 +101,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
             raise UserError(
                 f"its column '{feature.name}' is {_kind(feature)}, and the new model's is {_kind(existing)}"
             )
+        if different := comparable.difference(table[str(place)], existing, feature):
+            raise UserError(different)
         columns.append(pl.col(str(place)).alias(str(number)))
     return table.select(columns)
 
@@ -99,7 +110,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
 def _described(schema: Schema) -> str:
     target = schema.target
     if target.classes is None:
-        return f"'{target.name}', a number"
+        written = f" with the decimal mark '{target.number_format.decimal}'" if target.number_format else ""
+        return f"'{target.name}', a number{written}"
     shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004 - enough to recognise
     return f"'{target.name}', one of {shown}"
 

@@ -224,6 +224,11 @@ class Labels:
         pair = len(folded) == len(self.codes) and tuple(sorted(folded)) in BOOLEAN_PAIRS
         self._truth = {TRUTH[text]: code for text, code in folded.items()} if pair else {}
 
+    @property
+    def are_booleans(self) -> bool:
+        """Return whether the labels are a pair of booleans, which any other pair's words find too."""
+        return bool(self._truth)
+
     def find(self, text: str) -> int | None:
         """Return the code of a stripped text, or None."""
         code = self.codes.get(text)

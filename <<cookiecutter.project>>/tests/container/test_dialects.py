@@ -120,6 +120,18 @@ REFUSED = {
         "a.csv: row 2 (line 3) has 1 cells, and the header has 2",
     ),
     "A7 header": (b"a,b\n1,2\na,b\n3,4\n", "a.csv: row 2 (line 3) is the header again: remove it"),
+    "A7 header in quotes": (b'a,b\n1,2\n"a","b"\n', "a.csv: row 2 (line 3) is the header again"),
+    "A7 header without quotes": (b'"a","b"\n"1",2\na,b\n', "a.csv: row 2 (line 3) is the header again"),
+    "A7 header with blanks": (b"a;b\n1;2\n a ; b\r\n", "a.csv: row 2 (line 3) is the header again"),
+    "A7 header in capitals": (b"age,b\n1,2\nAge,B\n3,4\n", "a.csv: row 2 (line 3) is the header again"),
+    "A7 joined files": (
+        b"\xef\xbb\xbfa,b\n1,2\n\xef\xbb\xbfa,b\n3,4\n",
+        "a.csv: row 2 (line 3) is the header again",
+    ),
+    "A7 joined files in quotes": (
+        b'\xef\xbb\xbf"a","b"\n1,2\n\xef\xbb\xbf"a","b"\n3,4\n',
+        "a.csv: line 3 begins with the mark that begins a file (BOM), so it may be the header again",
+    ),
     "mixed ends": (b"a,b\n1,2\r3,4\n", "a.csv: row 1 (line 2) has a carriage return inside"),
     "two ends": (b"a,b\r1,2\r3,4\r\n", "a.csv: the header (line 1) has a carriage return inside"),
     "short row of semicolons": (b"a;b\n1;2\n3\n", "a.csv: row 2 (line 3) has 1 cells, and the header"),
@@ -137,6 +149,36 @@ def test_another_kind_of_file_is_named(tmp_path: Path, case: str) -> None:
     with pytest.raises(UserError) as refused:
         read(tmp_path, content)
     assert str(refused.value).startswith(message)
+
+
+FOOTERS = (
+    "Rows: 3,,",
+    '"Rows: 3",,',
+    "Total,,150.2",
+    "Grand total:,3,",
+    "(3 rows affected),,",
+    "Source: a bank,,",
+)
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+def test_a_padded_footer_is_no_class(tmp_path: Path, footer: str) -> None:
+    """A7: with the target first it is refused, and with the target last it is dropped and named."""
+    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
+    with pytest.raises(UserError, match=r"^a\.csv: the last line \(.*\) looks like a footer"):
+        prepared(tmp_path, {"a.csv": "\n".join(["y,a,b", *lines, footer, ",,", ""]).encode()})
+    if footer.endswith(","):
+        report = prepared(tmp_path, {"a.csv": "\n".join(["a,b,y", *lines, footer]).encode()})
+        assert report["first_without_target"] == "a.csv: row 41: " + footer.replace('"', "")
+        assert report["dropped"] == {"blank": 0, "without_target": 1}
+
+
+@pytest.mark.parametrize("last", ["total,1,2.5", "p,,3.5", "Total,b,", ",,p", "total,,2.5\ntotal,,2.5"])
+def test_a_last_row_that_may_be_one_is_kept(tmp_path: Path, last: str) -> None:
+    """Protects rows: a footer has a word of its own, once, and nothing but numbers and empty cells."""
+    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
+    report = prepared(tmp_path, {"a.csv": "\n".join(["x,a,y", *lines, last]).encode()})
+    assert report["rows"]["read"] == 41 + last.count("\n")
 
 
 def test_a_row_that_equals_a_header_of_numbers_is_a_row(tmp_path: Path) -> None:
