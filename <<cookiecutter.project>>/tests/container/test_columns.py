@@ -234,7 +234,8 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
         {},
         (
             "a.csv: row 12: 'y' is missing, as in 20 of 240 rows: more than 5% of the rows have no target. "
-            "The first such cell is 'None'. Complete the rows, or set max_missing_target of [data]"
+            "'None' is a word for a missing value; where it is a class, write another in the data. "
+            "Complete the rows, or set max_missing_target of [data]"
         ),
     ),
     (
