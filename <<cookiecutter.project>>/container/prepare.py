@@ -147,6 +147,8 @@ def _check_rows(
     if missing > rows * settings.max_missing_target:
         where, text = source.first(target, without & ~source.is_blank())
         cell = f" The first such cell is '{text}'." if text else ""
+        if text in source.reading.missing and text:
+            cell = f" '{text}' is a word for a missing value; where it is a class, write another in the data."
         raise UserError(
             f"{where}: '{source.name(target)}' is missing, as in {missing} of {rows} rows: "
             f"more than {settings.max_missing_target * 100:g}% of the rows have no target.{cell} "

@@ -219,7 +219,7 @@ def infer_target(
 
 def _decide_target(cells: _Cells, task: str) -> Decision:
     decision = cells.decide("numeric" if task == "regression" else "")
-    if task == "regression" and decision.fits < kinds.NOTABLE * cells.stats.present:
+    if task == "regression" and decision.fits < kinds.MOST * cells.stats.present:
         where, text = cells.first_misfit(decision)
         raise UserError(
             f"{where}: '{cells.name}' is '{text}', which is not a number, and TASK is regression: "
@@ -249,7 +249,8 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     file = cells.source.tables[0].name
     labels, times, distinct = cells.levels(decision)
     problem, advice = "", "choose another target, or TASK = regression for a number"
-    if decision.near == kinds.NUMBER and decision.reason and distinct > MAX_INTEGER_CLASSES:
+    mostly = decision.near == kinds.NUMBER and decision.fits >= kinds.MOST * cells.stats.present
+    if mostly and distinct > MAX_INTEGER_CLASSES:
         problem = "is neither numbers nor classes"
         advice = "name a word for a missing value in missing_words of [data], or set task to classification"
     elif distinct > MAX_CLASSES:
@@ -374,7 +375,7 @@ def _infer_text(cells: _Cells, decision: Decision) -> ColumnInference:
 
 
 def _check_forced(cells: _Cells, decision: Decision, forced: str) -> None:
-    if forced and decision.fits < kinds.NOTABLE * cells.stats.present:
+    if forced and decision.fits < kinds.MOST * cells.stats.present:
         where, text = cells.first_misfit(decision)
         raise UserError(
             f"{where}: [data.kinds] sets '{cells.name}' to {forced}, and only "

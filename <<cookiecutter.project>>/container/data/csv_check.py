@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -214,7 +215,11 @@ class _Check:
         for place, text in enumerate(lines):
             cells = text.count(self._mark) + 1
             if cells != width and text.strip(blanks):
-                self._refuse(place, block, f"has {cells} cells, and the {self._first} has {width}")
+                problem = f"has {cells} cells, and the {self._first} has {width}"
+                whole = next(itertools.islice(_reader(block, self.dialect), place, None))
+                if len(whole) == 1 and self.dialect.delimiter in whole[0]:
+                    problem += ": remove the quotation marks around the whole line"
+                self._refuse(place, block, problem)
         return len(lines)
 
     def _may_hold_header(self, block: bytes) -> bool:

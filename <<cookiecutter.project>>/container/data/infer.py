@@ -3,6 +3,7 @@
 import difflib
 import functools
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from container.data.reading import ReadingSettings
 from container.data.schema import PRESENT, Feature, Schema, Target
 from container.data.table_files import SkippedFile
 from container.data.tables import Table
-from container.data.values import TRUTH, NumberFormat, Reading
+from container.data.values import BLANKS, TRUTH, NumberFormat, Reading
 from container.runtime.errors import UserError
 
 MIN_ROWS = 10
@@ -289,7 +290,18 @@ def find_target(source: Source, name: str) -> str:
         if reason := source.fault(name):
             raise UserError(f"{source.tables[0].name}: '{name}' can't be the target: {reason}")
         return source.position(name)
+    _check_lines(source, name)
     raise UserError(unknown(source, name))
+
+
+def _check_lines(source: Source, target: str) -> None:
+    """Refuse a table of which each line is one cell, which holds the cells of a row."""
+    names = [column for column in source.columns if column]
+    if len(names) == 1 and target in (part.strip(f'{BLANKS}"') for part in re.split("[,;|\t]", names[0])):
+        raise UserError(
+            f"{source.tables[0].name}: the header is one cell, '{names[0]}', since quotation marks are "
+            "around whole lines, or a delimiter is after them: remove these from each line"
+        )
 
 
 def unknown(source: Source, name: str, setting: str = "") -> str:

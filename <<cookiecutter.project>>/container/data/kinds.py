@@ -13,7 +13,8 @@ from container.data.value_counts import TEXT, TIMES, Texts
 from container.data.values import NumberFormat
 
 NUMBER, DATE, BOOLEAN, CODE, LABEL = "numbers", "dates", "booleans", "codes", "text"
-NOTABLE = 0.5  # share of the cells from which the report says what a column nearly is, and a kind can be set
+NOTABLE = 0.1  # share of the cells from which the report says what else a column could be
+MOST = 0.5  # share from which a kind can be set
 _SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
 _CODES = (
     "zł",
@@ -94,12 +95,10 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     best = max([best, *found], key=lambda each: each.fits)
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
+    if hidden := _hidden(texts, settings, best):
+        return replace(hidden, kind=LABEL, near=NUMBER, guess="")
     return replace(
-        best,
-        kind=LABEL,
-        near=best.kind,
-        guess="",
-        reason=_describe_near(best, texts.present, settings.kind_share),
+        best, kind=LABEL, near=best.kind, guess="", reason=_describe_near(best, texts.present, settings)
     )
 
 
@@ -122,10 +121,30 @@ def _describe(decision: Decision, present: int) -> str:
     return f"{nearly}; {written}" if written else nearly
 
 
-def _describe_near(best: Decision, present: int, limit: float) -> str:
-    if best.fits < NOTABLE * present:
+def _describe_near(best: Decision, present: int, settings: ReadingSettings) -> str:
+    least = MOST if best.kind == BOOLEAN else NOTABLE  # t and f are letters too, and 0 and 1 numbers
+    if best.fits < least * present:
         return ""
-    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit * 100:g}%"
+    limit = settings.kind_share * 100
+    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit:g}%"
+
+
+def _hidden(texts: Texts, settings: ReadingSettings, best: Decision) -> Decision | None:
+    """Return the decision for numbers without the setting of their decimal mark, if more cells fit then."""
+    if settings.decimal == "auto":
+        return None
+    other = _number(texts, replace(settings, decimal="auto"))
+    if other.fits <= best.fits or other.fits < NOTABLE * texts.present:
+        return None
+    least = f"fewer than {settings.kind_share * 100:g}%"
+    found = (
+        f"{share(other.fits, texts.present)} of its cells are numbers with '{_mark(other)}' before decimals"
+    )
+    return replace(other, reason=f"decimal is {settings.decimal}, and {found}, {least}")
+
+
+def _mark(decision: Decision) -> str:
+    return decision.number_format.decimal if decision.number_format else "."
 
 
 def _times(condition: pl.Expr) -> pl.Expr:

@@ -55,7 +55,7 @@ def sometimes(text: str, others: Cell, every: int = 12) -> Cell:
 
 
 def spaced(n: int) -> str:
-    return f"{1000 + n * 7:,}".replace(",", " ")
+    return f"{1000 + n // 2 * 7:,}".replace(",", " ")
 
 
 def comma(n: int) -> str:
@@ -238,7 +238,8 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
         {},
         (
             "a.csv: row 12: 'y' is missing, as in 20 of 240 rows: more than 5% of the rows have no target. "
-            "The first such cell is 'None'. Complete the rows, or set max_missing_target of [data]"
+            "'None' is a word for a missing value; where it is a class, write another in the data. "
+            "Complete the rows, or set max_missing_target of [data]"
         ),
     ),
     (
@@ -276,6 +277,42 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
     ),
     ({"y": str}, {"kinds": {"y": "date"}}, "[data.kinds] sets 'y' to date, and it is the target"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings", "reason"),
+    [
+        (
+            lambda n: str(n * 37 % 60) if n % 5 < 2 else "abcdefg"[n % 7],
+            {},
+            "40% of its cells are numbers, fewer than 95%; the first other text is 'c', a.csv: row 3",
+        ),
+        (
+            lambda n: f"2024-01-{n % 28 + 1:02}" if n % 8 == 0 else "abcdefg"[n % 7],
+            {},
+            "12.5% of its cells are dates, fewer than 95%; the first other text is 'b', a.csv: row 2",
+        ),
+        (
+            sometimes("low", lambda n: f"{n % 9},5"),
+            {"decimal": "point"},
+            (
+                "decimal is point, and 91.6% of its cells are numbers with ',' before decimals, fewer than "
+                "95%; the first other text is 'low', a.csv: row 12"
+            ),
+        ),
+        (lambda n: "x" if n % 24 else "7", {}, ""),
+        (lambda n: "tfabcdenmq"[n % 10], {}, ""),
+    ],
+)
+def test_text_that_is_something_else_in_part_is_reported(
+    tmp_path: Path, cell: Cell, settings: dict[str, Any], reason: str
+) -> None:
+    """Protects the user from a column of text that was meant for numbers, and from noise."""
+    out = run(tmp_path, {"x": cell, "y": lambda n: f"{n / 2}"}, **settings)
+    assert schema_of(out).features[1].kind == "categorical"
+    assert [each["reason"] for each in report_of(out)["kinds"] if each["column"] == "x"] == [reason] * bool(
+        reason
+    )
 
 
 @pytest.mark.parametrize(("cells", "settings", "message"), REFUSED)

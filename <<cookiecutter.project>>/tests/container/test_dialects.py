@@ -113,7 +113,23 @@ REFUSED = {
     "xlsx": (b"PK\x03\x04\x14\0", "a.csv: it is a zip archive, as Excel's .xlsx files are, and not CSV text"),
     "Parquet": (b"PAR1\x15\0", "a.csv: it is Parquet, and not CSV text: name it .parquet"),
     "page": (b"\n<!DOCTYPE html><html>", "a.csv: it is a page of HTML or XML, and not CSV text:"),
-    "UTF-16 alone": ("a,b\n1,2\n".encode("utf-16-le"), "a.csv: line 1 holds a NUL byte"),
+    "UTF-16 alone": (
+        "a,b\n1,2\n".encode("utf-16-le"),
+        "a.csv: it is UTF-16 text without the mark of its byte order, and not CSV text: save the",
+    ),
+    "big-endian alone": ("a,b\n1,2\n".encode("utf-16-be"), "a.csv: it is UTF-16 text without"),
+    "JSON": (b'[{"a": 1, "b": 2},\n{"a": 3, "b": 4}]', "a.csv: it is JSON, and not CSV text: write"),
+    "JSON of rows": (b"[[1, 2],\n[3, 4]]", "a.csv: it is JSON, and not CSV text"),
+    "JSON lines": (b'{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n', "a.csv: it is JSON, and not CSV text"),
+    "PDF": (b"%PDF-1.4\nx\n", "a.csv: it is a PDF document, and not CSV text: save its table as CSV"),
+    "Git LFS": (
+        b"version https://git-lfs/spec/v1\noid sha256:ab\nsize 12\n",
+        "a.csv: it is a pointer of Git LFS, and not CSV text: run git lfs pull",
+    ),
+    "quoted lines": (
+        b'a;b\n"1,5;2"\n',
+        "a.csv: row 1 (line 2) has 1 cells, and the header has 2: remove the quotation marks",
+    ),
     "half a character": (b"\xff\xfea\0,", "a.csv: it is damaged UTF-16 text: save the file as UTF-8"),
     "A7 footer": (
         b'a,b\n1,2\n"Rows: 1"\n',
@@ -184,6 +200,39 @@ def test_a_last_row_that_may_be_one_is_kept(tmp_path: Path, last: str) -> None:
 def test_a_row_that_equals_a_header_of_numbers_is_a_row(tmp_path: Path) -> None:
     """Pandas names columns so that have no name."""
     assert read(tmp_path, b"0,1\n0,1\n0,1\n")[1] == [("0", "1")] * 2
+
+
+@pytest.mark.parametrize("header", ["a;b;y,,", '"a;b;y",,', '"a;b;y"'])
+def test_lines_in_quotes_are_named(tmp_path: Path, header: str) -> None:
+    """C3: Excel has saved a file again whose lines it had read as one cell."""
+    padding = ",," * header.endswith(",,")
+    lines = [header, *(f'"{at % 9},5;{at};{"pn"[at % 2]}"{padding}' for at in range(40))]
+    with pytest.raises(
+        UserError, match=r"^a\.csv: the header is one cell, 'a;b;y', since quotation marks are"
+    ):
+        prepared(tmp_path, {"a.csv": "\n".join(lines).encode()})
+
+
+def test_another_kind_of_file_inside_gzip_is_named(tmp_path: Path) -> None:
+    """Protects the user's time as without compression."""
+    with pytest.raises(UserError, match=r"^a\.csv\.gz: it holds JSON, and not CSV text"):
+        read(tmp_path, gzip.compress(b'{"a": 1}\n{"a": 2}\n'), "a.csv.gz")
+
+
+@pytest.mark.parametrize("header", [b"[a],[b]", b"{a},b", b'"{""a"":1}",b'])
+def test_a_header_in_brackets_is_no_json(tmp_path: Path, header: bytes) -> None:
+    """Protects the names of columns that a database writes in brackets."""
+    assert len(read(tmp_path, header + b"\n1,2\n")[0].columns) == 2
+
+
+def test_text_that_is_named_parquet_is_named(tmp_path: Path) -> None:
+    """Protects the user from the words of a library."""
+    for content, what in (
+        (b"a,b\n1,2\n", r"text, such as CSV\): name it \.csv"),
+        (b'[{"a": 1}]', r"JSON\): "),
+    ):
+        with pytest.raises(UserError, match=rf"^a\.parquet: it can't be read as Parquet \(it is {what}"):
+            read(tmp_path, content, "a.parquet")
 
 
 def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
