@@ -28,7 +28,7 @@ from container.runtime.errors import UserError
 MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
 MAX_INTEGER_CLASSES = 20
 MAX_CLASSES = 100
-_USUAL = 0.95  # share of the cells that have a pair of booleans, where others are spellings of it
+_LETTERS = {"y", "n", "t", "f"}
 _COUNTED = 1000  # texts that may be spellings of the levels
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
 
@@ -249,44 +249,49 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
 
 
 def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
-    """Return classes by their numbers, if all are numbers, else by their text."""
+    """Return classes by their numbers or truth values, if all have them, else by their text."""
     if all(values.number(label) is not None for label in labels):
         return tuple(sorted(labels, key=lambda label: (values.number(label), label)))
+    if tuple(sorted(label.lower() for label in labels)) in values.BOOLEAN_PAIRS:
+        return tuple(sorted(labels, key=lambda label: values.TRUTH[label.lower()]))
     return tuple(sorted(labels))
 
 
 def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the label of each text: of equal texts the commonest, of booleans spelled variously a pair.
+    """Return the label of each text: of equal texts, such as booleans in upper and lower case, the commonest.
 
     A whole number is written without its fraction, as 1.0 is only how some programs write 1.
     """
     keys = {text: values.label_key(text) for text in counts}
     numbers = [values.number(key) for key in keys.values() if values.number(key) is not None]
     whole = all(number.is_integer() for number in numbers if number is not None)
-    spelled = {text: _WHOLE_NUMBER.sub(r"\1", text) if whole else text for text in counts}
     folded = {text: key.lower() for text, key in keys.items()}
-    if pair := _pair(folded, counts):
-        return {text: pair[values.TRUTH[folded[text]]] for text in counts}
+    merged = _merged(folded, counts)
+    keys = {text: merged.get(folded[text], key) for text, key in keys.items()}
     groups: dict[str, Counter[str]] = {}
     for text, times in counts.items():
-        groups.setdefault(keys[text], Counter())[spelled[text]] += times
+        if merged.get(folded[text], folded[text]) == folded[text]:
+            spelled = _WHOLE_NUMBER.sub(r"\1", text) if whole else text
+            groups.setdefault(keys[text], Counter())[spelled] += times
     commonest = {
         key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
     }
     return {text: commonest[key] for text, key in keys.items()}
 
 
-def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, str] | None:
-    """Return the commonest pair of booleans, where all texts are booleans and one has several spellings."""
+def _merged(folded: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the boolean in lower case for which each word stands: itself, or that of the commonest pair.
+
+    Several pairs are one where each is complete, except Y and N beside T and F. A word without its pair is a
+    label of its own: T beside Y and N.
+    """
     words = set(folded.values())
-    pairs = values.pairs_in(words) or [pair for pair in values.BOOLEAN_PAIRS if words < set(pair)]
-    several = len(folded) > len({values.TRUTH.get(word) for word in words})
-    if not several or not pairs or words <= {"0", "1"} or not words <= values.TRUTH.keys():
-        return None
-    usual = {word for pair in pairs for word in pair}
-    if sum(times for text, times in counts.items() if folded[text] in usual) < _USUAL * sum(counts.values()):
-        return None  # N, Y and T are three labels
-    return max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
+    pairs = values.pairs_in(words)
+    several = len(pairs) > 1 and words == {word for pair in pairs for word in pair}
+    if not several or words >= _LETTERS:
+        return {word: word for word in values.spelled_pair(words)}
+    usual = max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
+    return {word: usual[values.TRUTH[word]] for word in words}
 
 
 def _infer_column(

@@ -212,17 +212,34 @@ def pairs_in(words: Collection[str]) -> list[tuple[str, str]]:
     return [pair for pair in BOOLEAN_PAIRS if set(pair) <= set(words)]
 
 
+def spelled_pair(words: Collection[str]) -> tuple[str, ...]:
+    """Return the words in lower case that may be written in any case: of the only pair, or the only word.
+
+    Where other words than booleans are there too, or two pairs, there are none.
+    """
+    pairs = pairs_in(words)
+    if not TRUTH.keys() >= set(words) or len(pairs) > 1:
+        return ()
+    return pairs[0] if pairs else tuple(words) * (len(words) == 1)
+
+
 class Labels:
-    """Find a class or category by a text: as written, of the same number, or of the same truth value."""
+    """Find a class or category by a text: as written, of the same number, or of the same truth value.
+
+    Words of other pairs of booleans are found only where the labels are a pair and nothing else.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.codes = {text: code for code, text in enumerate(texts)}
         self._keys: dict[str, int] = {}
         for text, code in self.codes.items():
             self._keys.setdefault(label_key(text), code)
-        folded = {text.lower(): code for text, code in self.codes.items()}
-        pair = len(folded) == len(self.codes) and tuple(sorted(folded)) in BOOLEAN_PAIRS
-        self._truth = {TRUTH[text]: code for text, code in folded.items()} if pair else {}
+        folded = [text.lower() for text in self.codes]
+        once = [word for word in spelled_pair(set(folded)) if folded.count(word) == 1]
+        self._words = {word: folded.index(word) for word in once}
+        if len(once) == len(folded) == 2:  # noqa: PLR2004 - a pair
+            truths = {TRUTH[word]: code for word, code in self._words.items()}
+            self._words = {word: truths[truth] for word, truth in TRUTH.items()}
 
     def find(self, text: str) -> int | None:
         """Return the code of a stripped text, or None."""
@@ -231,5 +248,4 @@ class Labels:
             return code
         key = label_key(text)
         code = self._keys.get(key)
-        truth = TRUTH.get(key.lower()) if code is None and self._truth else None
-        return code if truth is None else self._truth[truth]
+        return self._words.get(key.lower()) if code is None and self._words else code

@@ -100,7 +100,10 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     ),
     "day number": (lambda n: f"202401{n % 28 + 1:02}", {"format": "yyyymmdd"}),
     "boolean": (once("maybe", lambda n: ("yes", "no")[n % 2]), {"categories": ("no", "yes"), "strays": True}),
-    "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("n", "y")}),
+    "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("N", "Y")}),
+    "letters": (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], {"categories": ("N", "T", "Y")}),
+    "letter pairs": (lambda n: "YNTF"[n % 4 if n % 30 < 4 else n % 2], {"categories": tuple("FNTY")}),
+    "ticked": (lambda n: ("yes", "", "Yes", "Yes")[n % 4], {"categories": ("Yes",)}),
     "tick box": (lambda n: "yes" if n % 3 == 0 else "", {"categories": ("yes",)}),
     "postal code": (
         lambda n: f"{n % 90 * 13 + 5:05}",
@@ -137,7 +140,7 @@ def test_a_request_with_the_cells_of_a_training_row_gives_its_features(prepared:
     cells = next(csv.reader([data.body(9)]))
     sent = [feature.encode(cell) for feature, cell in zip(schema.features, cells, strict=True)]
     assert np.array_equal(data.features[9], sent, equal_nan=True)
-    assert data.features[list(rows).index(100), 1] == 137.0
+    assert all(cell == float(f"{row * 1.37}") for row, cell in data.features[:, :2] if row % 12 < 11)
 
 
 def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
@@ -210,7 +213,10 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         (lambda n: f"${n * 7:,}", "auto", None, 0),
         (lambda n: f"0{n % 4 + 1}", "auto", ("01", "02", "03", "04"), 0),
         (lambda n: ("1", "1.0", "2", "02")[n % 4], "auto", ("1", "2"), 0),
-        (lambda n: ("Yes", "NO", "yes")[n % 3], "auto", ("no", "yes"), 0),
+        (lambda n: ("Yes", "no", "yes")[n % 3], "auto", ("no", "Yes"), 0),
+        (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], "auto", ("N", "T", "Y"), 0),
+        (lambda n: "f" if n % 30 == 0 else "yYnN"[n % 4], "auto", ("N", "Y", "f"), 0),
+        (once("yes", lambda n: ("Yes", "No")[n % 2]), "auto", ("No", "Yes"), 0),
         (lambda n: ("N", "Y", "T")[n % 3], "auto", ("N", "T", "Y"), 0),
         (sometimes("maybe", lambda n: ("yes", "no")[n % 2], 24), "auto", ("maybe", "no", "yes"), 0),
     ],
@@ -313,9 +319,9 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
         ({"01": 5, "1": 6, "2": 1}, {"01": "1", "1": "1", "2": "2"}),
         (
             {"true": 5, "True": 6, "0": 3, "1": 1, "FALSE": 2},
-            dict.fromkeys(["true", "True", "1"], "true") | dict.fromkeys(["0", "FALSE"], "false"),
+            dict.fromkeys(["true", "True", "1"], "True") | dict.fromkeys(["0", "FALSE"], "FALSE"),
         ),
-        ({"yes": 1, "Yes": 2}, {"yes": "yes", "Yes": "yes"}),
+        ({"yes": 1, "Yes": 2}, {"yes": "Yes", "Yes": "Yes"}),
         ({"Yes": 1, "No": 2}, {"Yes": "Yes", "No": "No"}),
     ],
 )

@@ -69,6 +69,7 @@ KINDS: dict[str, Callable[[Random], str]] = {
     "minus": lambda random: repr(random.gauss(0, 9)).replace("-", "\u2212"),
     "yes": lambda random: random.choice(["yes", "no", "Yes", "NO", "no "]),
     "truth": lambda random: random.choice(["True", "False", "true", "FALSE"]),
+    "letters": lambda random: random.choice(["Y", "N", "Y", "n", random.choice("YNTF")]),
     "tick": lambda random: random.choice(["x", ""]),
     "text": lambda random: random.choice(["red", "Red", " green", "blue, or so", 'a "quoted" one', "Straße"]),
     "code": lambda random: random.choice(["01", "2", "3.0", "3", "A1", "x"]),
@@ -103,7 +104,8 @@ LABELS: dict[str, Callable[[Random], str]] = {
     "number": lambda random: repr(random.gauss(0, 1)),
     "price": money,
     "label": lambda random: random.choice(["01", "02", "03"]),
-    "truth": lambda random: random.choice(["yes", "no"]),
+    "truth": lambda random: random.choice(["yes", "no", "Yes"]),
+    "letters": lambda random: random.choice(["Y", "N", "n", random.choice("YNT")]),
 }
 
 

@@ -164,6 +164,15 @@ def test_a_boolean_is_found_by_each_spelling_of_its_truth(pair: tuple[str, str])
     assert values.Labels(["0", "1", "2"]).find("true") is None
 
 
+def test_a_boolean_of_another_pair_is_no_label_beside_a_third() -> None:
+    """Protects a third class from being Y: only the spellings of the labels' own pair are found."""
+    labels = values.Labels(["N", "T", "Y"])
+    assert [labels.find(text) for text in ("n", "y", "T")] == [0, 2, 1]
+    assert [labels.find(text) for text in ("t", "true", "yes", "1", "f")] == [None] * 5
+    assert [values.Labels("YNTF").find(text) for text in ("y", "T")] == [None, 2]
+    assert [values.Labels(["Yes"]).find(text) for text in ("yes", "true", "no")] == [0, None, None]
+
+
 def test_other_alphabets_digits_are_text() -> None:
     """Protects against numbers that Python alone can read."""
     assert values.number("١٢") is None
