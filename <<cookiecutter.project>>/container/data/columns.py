@@ -167,10 +167,15 @@ class _Cells:
 
 
 def _doubtful(table: InspectedTable) -> set[str]:
-    source = table.source
-    positions = [position for position in table.stats if position != table.position]
-    untyped = [position for position in positions if not source.is_typed(source.name(position))]
-    return kinds.may_be_thousands(table.kept.select(untyped).head(kinds.SAMPLE).collect())
+    stats = {position: stats for position, stats in table.stats.items() if position != table.position}
+    return _may_be_thousands(table.source, table.kept, stats)
+
+
+def _may_be_thousands(source: Source, rows: pl.LazyFrame, stats: Mapping[str, ColumnStats]) -> set[str]:
+    untyped = [position for position in stats if not source.is_typed(source.name(position))]
+    fractions = {position for position in untyped if stats[position].integral < stats[position].numbers}
+    sample = rows.select(untyped).head(kinds.SAMPLE).collect()
+    return kinds.may_be_thousands(sample, source.reading.missing, fractions)
 
 
 def infer_target(
@@ -192,7 +197,8 @@ def infer_target(
         task = {"numeric": "regression", "categorical": "classification"}.get(forced, task)
     if task == "classification":
         return _classes(cells, Decision(kinds.LABEL, stats.present))
-    decision = Decision(kinds.NUMBER, stats.present) if cells.is_plain else _decide_target(cells, task)
+    is_plain = cells.is_plain and not _may_be_thousands(source, cells.rows, {position: stats})
+    decision = Decision(kinds.NUMBER, stats.present) if is_plain else _decide_target(cells, task)
     if decision.kind == kinds.NUMBER:
         column = cells.numeric(decision)
         if task == "regression" or not _has_few(cells, decision):
@@ -216,7 +222,7 @@ def _decide_target(cells: _Cells, task: str) -> Decision:
 def _has_few(cells: _Cells, decision: Decision) -> bool:
     """Return whether a column of numbers holds few whole ones, which are classes."""
     stats, value = cells.stats, tables.number(pl.col(cells.position), decision.number_format)
-    if stats.is_numeric and stats.integral < stats.present:
+    if stats.is_numeric and stats.integral < stats.present and not decision.number_format:
         return False
     if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
         return False

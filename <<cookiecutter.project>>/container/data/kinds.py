@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -37,10 +37,13 @@ _SPACE = "[ \u00a0\u2009\u202f]?"
 _NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_SIGN}{_SPACE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}{_SIGN})?\)?$"
 _DATE_LIKE = r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$)"
 _PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
-_THOUSANDS = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
+_THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
+_DOTS = NumberFormat(",", ".")
 _TRUTHS = sorted(values.in_any_case(*values.TRUTH))
 SAMPLE = 100  # rows that show whether the points of plain numbers could separate thousands
+_NEARLY = 0.95  # share of the rows of the sample that have this form
 _CELL = pl.col(TEXT)
+_POINTED = _CELL.str.contains(".", literal=True)
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,20 @@ def is_in_doubt(least: str, greatest: str) -> bool:
     return dates or re.search(_PADDED, least) is not None
 
 
-def may_be_thousands(sample: pl.DataFrame) -> set[str]:
-    """Return the columns of a sample whose points may separate thousands: 1.234 and 56.789."""
-    matching = sample.select((pl.all().str.contains(_THOUSANDS) | tables.missing(pl.all())).all())
-    return {column.name for column in matching if column[0]} if sample.height else set()
+def may_be_thousands(sample: pl.DataFrame, missing: Collection[str], fractions: Collection[str]) -> set[str]:
+    """Return the columns of a sample whose points may separate thousands: 998 and 1.234.
+
+    `fractions` are the columns that have points below the sample, as sorted numbers have.
+    """
+    if not sample.height:
+        return set()
+    matching = sample.select((pl.all().str.contains(_THOUSANDS) | tables.missing(pl.all(), missing)).mean())
+    pointed = sample.select(pl.all().str.contains(".", literal=True).any())
+    return {
+        column.name
+        for column in matching
+        if column[0] >= _NEARLY and (pointed[column.name][0] or column.name in fractions)
+    }
 
 
 def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decision:
@@ -188,17 +201,37 @@ def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> De
     )
     counts = fits.collect(engine="streaming").row(0)
     at = max(range(len(counts)), key=lambda each: (counts[each], -each))
-    rivals = [style for style, count in zip(candidates, counts, strict=True) if style and count == counts[at]]
+    if candidates[at] is None and _DOTS in styles and counts[candidates.index(_DOTS)] == counts[at]:
+        at = candidates.index(_DOTS) if _are_thousands(like) else at
+    least = {_DOTS: _NEARLY * counts[at]}  # of a rival, for whose numbers a cell such as 1234.5 is a stray
+    rivals = [
+        style
+        for style, count in zip(candidates, counts, strict=True)
+        if style and count >= least.get(style, counts[at])
+    ]
     guess = _guess_number(like, candidates[at], rivals, settings)
     return Decision(NUMBER, counts[at], candidates[at], guess=guess)
+
+
+def _are_thousands(like: pl.LazyFrame) -> bool:
+    """Return whether each point is before three digits, and numbers below 1,000, and no others, have none."""
+    number = tables.number(_CELL).is_not_null()
+    asked = {
+        "all": _CELL.str.contains(_THOUSANDS).all(),
+        "pointed": _POINTED.any(),
+        "below": (~_POINTED).any(),
+    }
+    return all(like.filter(number).select(**asked).collect(engine="streaming").row(0))
 
 
 def _guess_number(
     like: pl.LazyFrame, chosen: NumberFormat | None, rivals: list[NumberFormat], settings: ReadingSettings
 ) -> str:
     """Return what the report says where another decimal mark, or a missing sign, gives other numbers."""
-    mark = chosen.decimal if chosen else "."
-    other = next((style for style in rivals if style.decimal != mark), None)
+    other: NumberFormat | None = NumberFormat()
+    if chosen != _DOTS or not _are_thousands(like):
+        mark = chosen.decimal if chosen else "."
+        other = next((style for style in rivals if style.decimal != mark), None)
     if other and settings.decimal == "auto":
         first, second = tables.number(_CELL, chosen), tables.number(_CELL, other)
         differing = like.filter(first != second).select(_CELL, first.alias("a"), second.alias("b")).head(1)

@@ -58,6 +58,10 @@ def comma(n: int) -> str:
     return f"{n * 37.25:,.2f}".translate(str.maketrans(",.", ".,"))
 
 
+def dots(n: int) -> str:
+    return f"{200 + n * 7:,}".replace(",", ".")
+
+
 MONTHS = ("Jan", "Feb", "Mar", "Apr")
 # Each column's cells, and what its feature holds: how its numbers or dates are written, and its strays.
 FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
@@ -181,6 +185,11 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         (lambda n: f"{n % 9 + 1}.{n + 100}", {}, None, "'1.100' is read as 1.1 and could be 1100"),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "point"}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "comma"}, NumberFormat(",", "."), ""),
+        (dots, {}, NumberFormat(",", "."), "'1.005' is read as 1005 and could be 1.005: set decimal"),
+        (once("1.005", lambda n: str(n + 100)), {}, NumberFormat(",", "."), "'1.005' is read as 1005"),
+        (once("1.005", lambda n: str(n * 9)), {}, None, "'1.005' is read as 1.005 and could be 1005"),
+        (dots, {"decimal": "point"}, None, ""),
+        (sometimes("0.5", dots, 60), {}, None, "'1.005' is read as 1.005 and could be 1005"),
         (lambda n: f"{n}.25", {"decimal": "comma"}, None, "its numbers are read in another form"),
         (lambda n: f"{n % 7}", {"kinds": {"x": "categorical"}}, tuple("0123456"), ""),
         (lambda n: "low" if n % 5 else str(n), {"kind_share": 0.5}, ("low",), ""),
@@ -302,6 +311,14 @@ def test_numbers_with_a_type_have_a_decimal_point(tmp_path: Path) -> None:
     data = encode.read(tmp_path / "out/train", schema)
     assert set(data.features[:, 0]) <= set(numbers)
     assert set(data.features[:, 1]) == {n + 0.5 for n in range(7)}
+
+
+def test_points_between_thousands_of_the_target_are_no_decimals(tmp_path: Path) -> None:
+    """Protects prices of a German export, below and above 1.000."""
+    out = run(tmp_path, {"y": dots})
+    data = encode.read(out / "train", schema_of(out))
+    assert np.array_equal(data.target, 200 + 7 * data.features[:, 0])
+    assert report_of(out)["guesses"][0]["column"] == "y"
 
 
 def test_a_column_can_be_excluded(tmp_path: Path) -> None:
