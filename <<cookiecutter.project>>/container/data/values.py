@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 BLANKS = " \t\r\n\x0b\x0c"
@@ -58,6 +58,15 @@ class Reading:
     def missing(self) -> frozenset[str]:
         """Return every text that means a missing value."""
         return FIRST_MISSING if self.version == 1 else MISSING.union(self.words)
+
+    @cached_property
+    def numbers(self) -> frozenset[float]:
+        """Return the numbers that mean a missing value, in every spelling."""
+        return numbers_in(self.missing)
+
+    def is_missing(self, text: str, style: "NumberFormat | None" = None) -> bool:
+        """Return whether a stripped cell of a column with a number format is a missing value."""
+        return text in self.missing or (bool(self.numbers) and number(text, style) in self.numbers)
 
 
 @dataclass(frozen=True)
@@ -123,6 +132,12 @@ def number(text: str, style: NumberFormat | None = None) -> float | None:
         return None
     # Python also reads 1_000 and other alphabets' digits, which no other reader of the same table does.
     return None if math.isnan(value) or "_" in text or not text.isascii() else value
+
+
+@lru_cache(maxsize=8)
+def numbers_in(words: frozenset[str]) -> frozenset[float]:
+    """Return the numbers among some words."""
+    return frozenset(value for value in map(number, words) if value is not None)
 
 
 # Of equal formats the first decides: the American one for a column whose days could all be months.

@@ -64,5 +64,5 @@ class ColumnReader:
             tables.whole(cell, style).cast(pl.String), tables.number(cell, style).cast(pl.String)
         )
         read = number if self.feature.strays else pl.coalesce(number, cell)
-        present = pl.when(~tables.missing(cell, self.feature.reading.missing)).then(read)
+        present = pl.when(~tables.missing(cell, self.feature.reading.missing, style)).then(read)
         return cells.to_frame().select(present).to_series()

@@ -14,6 +14,8 @@ from container.data import columns, encode
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
 from container.data.values import NumberFormat
+from container.monitor.reading import ColumnReader
+from container.payload.feature_decoder import FeatureDecoder
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 
@@ -319,6 +321,41 @@ def test_points_between_thousands_of_the_target_are_no_decimals(tmp_path: Path) 
     data = encode.read(out / "train", schema_of(out))
     assert np.array_equal(data.target, 200 + 7 * data.features[:, 0])
     assert report_of(out)["guesses"][0]["column"] == "y"
+
+
+@pytest.mark.parametrize(
+    ("cell", "missing"),
+    [
+        (sometimes("-999.0", lambda n: f"{n % 90}.5"), ["-999", "-999.0", "-9.99e2"]),
+        (sometimes("-999,00", lambda n: f"{n % 90},5"), ["-999", "-999,0"]),
+        (sometimes("$-999.00", lambda n: f"${n % 90}"), ["-999", "$-999"]),
+        (sometimes("-999.0", lambda n: str(n % 3)), ["-999", "-999.0"]),
+        (sometimes("-999.0", lambda n: "abc"[n % 3]), ["-999", "-999.00"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_number_that_means_missing_does_so_in_every_spelling(
+    tmp_path: Path, cell: Cell, missing: list[str], name: str
+) -> None:
+    """Protects training, requests and labels from -999.0, which programs write for the word -999."""
+    target = name == "y"
+    others: dict[str, Cell] = {"y": cell} if target else {"x": cell, "y": lambda n: f"{n / 7}"}
+    out = run(tmp_path, others, missing_words=("-999",), max_missing_target=0.1)
+    schema, report = schema_of(out), report_of(out)
+    column: Any = schema.target if target else schema.features[1]
+    assert all(np.isnan(column.encode(text)) for text in missing)
+    data = encode.read(out / "train", schema)
+    cells = data.target if target else data.features[:, 1]
+    raw = [column.encode(cell(int(row))) for row in data.features[:, 0]]
+    assert np.array_equal(cells, raw, equal_nan=True)
+    assert np.isnan(raw).any() != target
+    assert [found["cells"] for found in report["taken_as_missing"]] == [20]
+    assert report["dropped"]["without_target"] == 20 * target
+    if not target:
+        decoder = FeatureDecoder(column)
+        sent, *_ = decoder.decode([-999, -999.0, *missing])
+        assert np.isnan(sent).all()
+        assert ColumnReader(column).texts(pl.Series(missing)).null_count() == len(missing)
 
 
 def test_a_column_can_be_excluded(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ STRAYS = [
     "12 %",
     "0000-13-45",
 ]
-WORDS = ["", "NA", "n/a", "-", ".", "None", "\\N", "#N/A", "<NA>", "?", "not asked", "-999"]
+WORDS = ["", "NA", "n/a", "-", ".", "None", "\\N", "#N/A", "<NA>", "?", "not asked", "-999", "-999.0"]
 OWN_WORDS = ("not asked", "-999")
 LABELS: dict[str, Callable[[Random], str]] = {
     "number": lambda random: repr(random.gauss(0, 1)),
