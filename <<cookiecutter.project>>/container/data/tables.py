@@ -120,7 +120,8 @@ def missing(
     numbers = values.numbers_in(frozenset(words))
     if not numbers:
         return is_word
-    return is_word | number(column, style).is_in(sorted(numbers)).fill_null(value=False)
+    read = [number(column), *([number(column, style)] if style else [])]
+    return pl.any_horizontal(is_word, *(each.is_in(sorted(numbers)).fill_null(value=False) for each in read))
 
 
 def plain(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:

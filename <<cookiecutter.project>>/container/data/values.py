@@ -66,7 +66,9 @@ class Reading:
 
     def is_missing(self, text: str, style: "NumberFormat | None" = None) -> bool:
         """Return whether a stripped cell of a column with a number format is a missing value."""
-        return text in self.missing or (bool(self.numbers) and number(text, style) in self.numbers)
+        if text in self.missing or not self.numbers:
+            return text in self.missing
+        return number(text) in self.numbers or number(text, style) in self.numbers
 
 
 @dataclass(frozen=True)
