@@ -123,6 +123,9 @@ class _Cells:
 
     def near(self, decision: Decision) -> str:
         """Return what a column of text nearly is, and its first cell that does not fit, in parentheses."""
+        if decision.is_measured:
+            where, text = self.source.first(self.position, self.kept & ~self.source.missing(self.position))
+            return f" ({decision.reason}; the first is '{text}', {where})"
         if not decision.near or not decision.reason:
             return f" ({decision.reason})" if decision.reason else ""
         where, text = self.first_misfit(decision)
@@ -238,7 +241,12 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     file = cells.source.tables[0].name
     labels, times, distinct = cells.levels(decision)
     problem, advice = "", "choose another target, or TASK = regression for a number"
-    if decision.near == kinds.NUMBER and decision.reason and distinct > MAX_INTEGER_CLASSES:
+    if decision.is_measured and distinct > MAX_INTEGER_CLASSES:
+        problem = "is neither numbers nor classes"
+        advice = (
+            "write it as plain numbers of one unit, or set task to classification or its kind to categorical"
+        )
+    elif decision.near == kinds.NUMBER and decision.reason and distinct > MAX_INTEGER_CLASSES:
         problem = "is neither numbers nor classes"
         advice = "name a word for a missing value in missing_words of [data], or set task to classification"
     elif distinct > MAX_CLASSES:

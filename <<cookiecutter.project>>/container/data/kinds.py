@@ -15,26 +15,16 @@ from container.data.values import NumberFormat
 NUMBER, DATE, BOOLEAN, CODE, LABEL = "numbers", "dates", "booleans", "codes", "text"
 NOTABLE = 0.5  # share of the cells from which the report says what a column nearly is, and a kind can be set
 _SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
-_CODES = (
-    "zł",
-    "Kč",
-    "Fr.",
-    "USD",
-    "EUR",
-    "GBP",
-    "JPY",
-    "CHF",
-    "CAD",
-    "AUD",
-    "INR",
-    "CNY",
-    "BRL",
-    "SEK",
-    "NOK",
-)
-_SIGN = "(" + "|".join(re.escape(sign) for sign in sorted(_SIGNS + _CODES, key=len, reverse=True)) + ")"
+_CODES = r"zł|Kč|Fr\.|USD|EUR|GBP|JPY|CHF|CAD|AUD|INR|CNY|BRL|SEK|NOK"
+_SIGN = f"({'|'.join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))}|{_CODES})"
 _SPACE = "[ \u00a0\u2009\u202f]?"
-_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_SIGN}{_SPACE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}{_SIGN})?\)?$"
+_UNIT = r"((?:\p{L}|[°²³/])+\.?(?: \p{L}+)?)"  # kg, m², km/h, sq ft
+_BEFORE = rf"{_SIGN}{_SPACE}|(\p{{L}}{{1,3}}\.){_SPACE}|(\p{{L}}{{1,3}})[ \u00a0\u2009\u202f]"
+_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?$"
+_NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
+_MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
+_DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
+_QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$)"
 _PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
@@ -59,6 +49,7 @@ class Decision:
     near: str = ""  # the kind that most cells of a column of text have
     reason: str = ""
     guess: str = ""
+    is_measured: bool = False  # text of numbers with several units, or of durations
 
     def misfit(self, cell: pl.Expr) -> pl.Expr:
         """Return whether a cell that is not missing does not fit the kind."""
@@ -107,6 +98,8 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     best = max([best, *found], key=lambda each: each.fits)
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
+    if reason := _measured(texts, settings.kind_share):
+        return Decision(LABEL, texts.present, reason=reason, is_measured=True)
     return replace(
         best,
         kind=LABEL,
@@ -172,18 +165,36 @@ def _number(texts: Texts, settings: ReadingSettings) -> Decision:
     best = _best_number(like, settings, "")
     enough = settings.kind_share * texts.present
     if best.fits < enough:
-        sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, 1), _CELL.str.extract(_NUMBER_LIKE, 2)).alias(
-            "sign"
-        )
-        signs = like.select(sign, TIMES).drop_nulls().group_by("sign").agg(pl.col(TIMES).sum())
-        commonest = signs.sort(TIMES, "sign", descending=[True, False]).head(1).collect()
-        if commonest.height:
-            best = max(best, _best_number(like, settings, commonest["sign"][0]), key=lambda each: each.fits)
+        best = max([best, *_signed(like, settings)], key=lambda each: each.fits)
     if best.fits < enough and settings.decimal != "auto":
         other = _number(texts, replace(settings, decimal="auto"))
         guess = f"its numbers are read in another form than that of decimal = {settings.decimal}"
         return replace(other, guess=guess) if other.fits >= enough else best
     return best
+
+
+def _signed(like: pl.LazyFrame, settings: ReadingSettings) -> Iterator[Decision]:
+    """Yield the best number format with the commonest currency or unit before or after the numbers."""
+    sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, group) for group in range(1, 6)).alias("sign")
+    signs = like.select(sign, TIMES).drop_nulls().filter(~pl.col("sign").str.to_lowercase().is_in(_NAMES))
+    counted = signs.group_by("sign").agg(pl.col(TIMES).sum())
+    for text, times in counted.sort(TIMES, "sign", descending=[True, False]).head(1).collect().rows():
+        best = _best_number(like, settings, text)
+        if text.rstrip(".") not in _MULTIPLIERS or best.fits <= times:  # 12k beside 500 are not in one unit
+            yield best
+
+
+def _measured(texts: Texts, limit: float) -> str:
+    """Return what the report says of text that looks like durations or quantities, or nothing."""
+    looks = {
+        "durations or times of day": _CELL.str.contains(_DURATION),
+        "numbers with several units": _CELL.str.contains(_QUANTITY),
+    }
+    counts = texts.weighted.select(_times(each).alias(name) for name, each in looks.items())
+    for name, times in counts.collect(engine="streaming").row(0, named=True).items():
+        if times >= limit * texts.present:
+            return f"its cells look like {name}, which are not read as numbers"
+    return ""
 
 
 def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> Decision:

@@ -75,7 +75,7 @@ class Reading:
 class NumberFormat:
     """Hold how the numbers of a column are written: the decimal mark, the grouping mark and the sign.
 
-    The sign is a currency or "%", before or after the number, and may be absent: 12% is the number 12.
+    The sign is a currency, a unit or "%", before or after the number, and may be absent: 12% is 12.
     A number in parentheses is negative. A plain number is read too, where its decimal mark is the column's.
     """
 
@@ -86,7 +86,7 @@ class NumberFormat:
     @cached_property
     def affix(self) -> str:
         """Return the pattern of the sign, whose first group is what stays."""
-        sign = re.escape(self.sign)
+        sign = re.escape(self.sign).replace(r"\ ", " ")
         return f"^([+-]?){sign}{_SPACES}?|{_SPACES}?{sign}$"
 
     @cached_property

@@ -88,6 +88,23 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
         once("?!", lambda n: f"{comma(n)} €"),
         {"number_format": NumberFormat(",", ".", "€"), "strays": True},
     ),
+    "unit": (lambda n: f"{n}.5 kg", {"number_format": NumberFormat(sign="kg")}),
+    "two words": (lambda n: f"{n * 50:,} sq ft", {"number_format": NumberFormat(group=",", sign="sq ft")}),
+    "unit before": (lambda n: f"Rs. {n}", {"number_format": NumberFormat(sign="Rs.")}),
+    "speed": (
+        once("fast", lambda n: f"{n},5km/h"),
+        {"number_format": NumberFormat(",", "", "km/h"), "strays": True},
+    ),
+    "thousands": (lambda n: f"{n}k", {"number_format": NumberFormat(sign="k")}),
+    "clocks": (lambda n: f"0:{n % 60:02}", {"categories": tuple(f"0:{n:02}" for n in range(60))}),
+    "multipliers": (
+        lambda n: f"{n % 9}k" if n % 9 else "1.2M",
+        {"categories": tuple(sorted(["1.2M", *(f"{n}k" for n in range(1, 9))]))},
+    ),
+    "some thousands": (
+        lambda n: f"{n % 9}k" if n % 9 else "500",
+        {"categories": ("1k", "2k", "3k", "4k", "500", "5k", "6k", "7k", "8k")},
+    ),
     "large ones": (sometimes("1,234.5", lambda n: f"{n}.25", 40), {"number_format": NumberFormat(group=",")}),
     "excel date": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2010 {n % 24}:26", {"format": "mm/dd/yyyy"}),
     "noon": (
@@ -170,10 +187,17 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     )
     assert reasons["one stray"] == "99.5% of its cells are numbers"
     assert reasons["euros"].endswith("numbers with ',' before decimals, '.' between thousands, the sign '€'")
+    assert reasons["clocks"] == (
+        "its cells look like durations or times of day, which are not read as numbers; "
+        "the first is '0:00', a.csv: row 1"
+    )
+    assert reasons["multipliers"].startswith("its cells look like numbers with several units, which are not")
+    assert reasons["unit"] == "numbers with '.' before decimals, the sign 'kg'"
     assert reasons["tick box"] == "it has one value, and is missing elsewhere"
     assert {guess["column"] for guess in report["guesses"]} == {
         "dollars",
         "percent at times",
+        "two words",
         "day number",
     }
 
@@ -222,6 +246,9 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         (once("oops", lambda n: f"{n % 3}"), "auto", ("0", "1", "2"), 1),
         (once("oops", lambda n: f"{n % 3}"), "classification", ("0", "1", "2", "oops"), 0),
         (lambda n: f"${n * 7:,}", "auto", None, 0),
+        (lambda n: f"{n % 90} kg", "auto", None, 0),
+        (lambda n: f"0:{n % 20:02}", "auto", tuple(f"0:{n:02}" for n in range(20)), 0),
+        (lambda n: f"0:{n % 30:02}", "classification", tuple(f"0:{n:02}" for n in range(30)), 0),
         (lambda n: f"0{n % 4 + 1}", "auto", ("01", "02", "03", "04"), 0),
         (lambda n: ("1", "1.0", "2", "02")[n % 4], "auto", ("1", "2"), 0),
         (lambda n: ("Yes", "no", "yes")[n % 3], "auto", ("no", "Yes"), 0),
@@ -266,6 +293,19 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
             "a.csv: 'y' is neither numbers nor classes (91.6% of its cells are numbers, fewer than 95%; "
             "the first other text is 'oops', a.csv: row 12): name a word for a missing value in missing_words"
         ),
+    ),
+    (
+        {"y": lambda n: f"0:{n % 60:02}"},
+        {},
+        (
+            "a.csv: 'y' is neither numbers nor classes (its cells look like durations or times of day, which "
+            "are not read as numbers; the first is '0:00', a.csv: row 1): write it as plain"
+        ),
+    ),
+    (
+        {"y": lambda n: f"{n % 60 + 1}{'kM'[n % 2]}"},
+        {},
+        "a.csv: 'y' is neither numbers nor classes (its cells look like numbers with several units, which",
     ),
     (
         {"y": lambda n: f"name {n % 90}" if n < 180 else ""},
