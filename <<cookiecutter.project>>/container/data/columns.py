@@ -100,7 +100,7 @@ class _Cells:
         """Return whether the cells are plain numbers and nothing else, and can be nothing but numbers."""
         if self.source.is_typed(self.name) or not self.stats.is_numeric:
             return self.stats.is_numeric
-        doubt = kinds.is_in_doubt(str(self.stats.least), str(self.stats.greatest))
+        doubt = self.stats.padded or kinds.may_be_dates(str(self.stats.least), str(self.stats.greatest))
         return self.settings.decimal != "comma" and not doubt
 
     def decide(self, forced: str = "") -> Decision:

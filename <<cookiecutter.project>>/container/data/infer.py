@@ -88,6 +88,7 @@ class ColumnStats:
     integral: int
     whole: int
     infinite: int
+    padded: int  # digits that begin with 0, such as 01
     distinct: int  # approximate
     least: str | None
     greatest: str | None
@@ -291,6 +292,7 @@ def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = Non
         .sum()
         .alias("whole"),
         value.is_infinite().sum().alias("infinite"),
+        text.str.contains(kinds.PADDED).sum().alias("padded"),
         text.approx_n_unique().alias("distinct"),
         text.min().alias("least"),
         text.max().alias("greatest"),

@@ -26,10 +26,11 @@ _MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "tho
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
 _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$)"
-_PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
+PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
 _DOTS = NumberFormat(",", ".")
 _TRUTHS = sorted(values.in_any_case(*values.TRUTH))
+_PADDED_CELLS, _PADDED_SHARE = 2, 0.01  # that begin with 0, from which digits of several widths are codes
 SAMPLE = 100  # rows that show whether the points of plain numbers could separate thousands
 _NEARLY = 0.95  # share of the rows of the sample that have this form
 _CELL = pl.col(TEXT)
@@ -61,10 +62,9 @@ class Decision:
         return ~cell.is_in(sorted(self.words)) if kind == BOOLEAN else pl.lit(value=False)
 
 
-def is_in_doubt(least: str, greatest: str) -> bool:
-    """Return whether plain numbers may be codes or dates, by the first and last of their texts."""
-    dates = all(re.search(_DAY_NUMBER, text) for text in (least, greatest))
-    return dates or re.search(_PADDED, least) is not None
+def may_be_dates(least: str, greatest: str) -> bool:
+    """Return whether plain numbers may be dates, by the first and last of their texts."""
+    return all(re.search(_DAY_NUMBER, text) for text in (least, greatest))
 
 
 def may_be_thousands(sample: pl.DataFrame, missing: Collection[str], fractions: Collection[str]) -> set[str]:
@@ -139,16 +139,18 @@ def _times(condition: pl.Expr) -> pl.Expr:
 
 
 def _code(texts: Texts, limit: float) -> Decision | None:
-    """Return the decision for digits of one width of which some begin with 0, such as postal codes."""
+    """Return the decision for digits of which some begin with 0, such as postal codes and area codes."""
     digits = _CELL.str.contains(_DIGITS)
     width = _CELL.filter(digits).str.len_bytes()
-    asked = {"padded": _times(_CELL.str.contains(_PADDED)), "digits": _times(digits)}
+    asked = {"padded": _times(_CELL.str.contains(PADDED)), "digits": _times(digits)}
     asked |= {"least": width.min(), "most": width.max()}
     found = texts.weighted.select(**asked).collect(engine="streaming").row(0, named=True)
-    one_width = found["padded"] and found["least"] == found["most"]
-    if not one_width or found["digits"] < limit * texts.present:
+    one_width = found["least"] == found["most"]
+    enough = 1 if one_width else min(_PADDED_CELLS, _PADDED_SHARE * texts.present)
+    if found["padded"] < max(1, enough) or found["digits"] < limit * texts.present:
         return None
-    reason = "its cells are digits of one width, some with leading zeros: codes, and not numbers"
+    digits_of = "digits of one width" if one_width else "digits"
+    reason = f"its cells are {digits_of}, some with leading zeros: codes, and not numbers"
     return Decision(CODE, texts.present, reason=reason)
 
 

@@ -64,6 +64,7 @@ def dots(n: int) -> str:
     return f"{200 + n * 7:,}".replace(",", ".")
 
 
+TWO_DIGITS = tuple(f"{n:02}" for n in range(1, 14))
 MONTHS = ("Jan", "Feb", "Mar", "Apr")
 # Each column's cells, and what its feature holds: how its numbers or dates are written, and its strays.
 FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
@@ -132,6 +133,13 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
         lambda n: f"{n % 90 * 13 + 5:05}",
         {"categories": tuple(f"{n * 13 + 5:05}" for n in range(90))},
     ),
+    "area code": (
+        lambda n: ("030", "089", "0341", "07621", "6221")[n % 5],
+        {"categories": ("030", "0341", "07621", "089", "6221")},
+    ),
+    "code or -1": (sometimes("-1", lambda n: f"{n % 13 + 1:02}", 60), {"categories": ("-1", *TWO_DIGITS)}),
+    "padded": (lambda n: f"{n % 50:03}.5", {}),
+    "padded once": (once("07", lambda n: str(n % 90)), {}),
     "rating": (lambda n: "none" if n % 9 == 0 else str(n % 4), {"categories": ("0", "1", "2", "3", "none")}),
     "grades": (lambda n: ("A", "1", "1.0", "01")[n % 4], {"categories": ("1", "A")}),
 }
@@ -193,6 +201,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     )
     assert reasons["multipliers"].startswith("its cells look like numbers with several units, which are not")
     assert reasons["unit"] == "numbers with '.' before decimals, the sign 'kg'"
+    assert reasons["area code"] == "its cells are digits, some with leading zeros: codes, and not numbers"
     assert reasons["tick box"] == "it has one value, and is missing elsewhere"
     assert {guess["column"] for guess in report["guesses"]} == {
         "dollars",
@@ -249,6 +258,7 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         (lambda n: f"{n % 90} kg", "auto", None, 0),
         (lambda n: f"0:{n % 20:02}", "auto", tuple(f"0:{n:02}" for n in range(20)), 0),
         (lambda n: f"0:{n % 30:02}", "classification", tuple(f"0:{n:02}" for n in range(30)), 0),
+        (lambda n: ("030", "0341", "07621", "6221")[n % 4], "auto", ("030", "0341", "6221", "07621"), 0),
         (lambda n: f"0{n % 4 + 1}", "auto", ("01", "02", "03", "04"), 0),
         (lambda n: ("1", "1.0", "2", "02")[n % 4], "auto", ("1", "2"), 0),
         (lambda n: ("Yes", "no", "yes")[n % 3], "auto", ("no", "Yes"), 0),
