@@ -259,6 +259,7 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     if problem:
         raise UserError(f"{file}: '{cells.name}' {problem}{cells.near(decision)}: {advice}")
     changed = {text: label for text, label in labels.items() if text != label}
+    decision = replace(decision, guess=decision.guess or _guess_labels(labels))
     return Column(cells.feature("categorical", decision, categories=_sorted(times)), decision, labels=changed)
 
 
@@ -274,11 +275,14 @@ def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
 def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
     """Return the label of each text: of equal texts, such as booleans in upper and lower case, the commonest.
 
-    A whole number is written without its fraction, as 1.0 is only how some programs write 1.
+    A whole number is written without its fraction, as 1.0 is only how some programs write 1. Where a fraction
+    is spelled in two ways, the numbers are names, such as the versions 1.1 and 1.10: each text is a label.
     """
     keys = {text: values.label_key(text) for text in counts}
     numbers = [values.number(key) for key in keys.values() if values.number(key) is not None]
     whole = all(number.is_integer() for number in numbers if number is not None)
+    if any(_is_fraction(key) for key, times in Counter(keys.values()).items() if times > 1):
+        keys = {text: text for text in counts}
     folded = {text: key.lower() for text, key in keys.items()}
     merged = _merged(folded, counts)
     keys = {text: merged.get(folded[text], key) for text, key in keys.items()}
@@ -291,6 +295,22 @@ def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
         key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
     }
     return {text: commonest[key] for text, key in keys.items()}
+
+
+def _is_fraction(text: str) -> bool:
+    value = values.number(text)
+    return value is not None and not value.is_integer()
+
+
+def _guess_labels(labels: Mapping[str, str]) -> str:
+    """Return what the report says where two texts are the same number, unless they are such as 1 and 1.0."""
+    seen: dict[str, str] = {}
+    for text, label in labels.items():
+        first = seen.setdefault(values.label_key(text), text)
+        if values.number(text) is not None and first.removesuffix(".0") != text.removesuffix(".0"):
+            kept = "one" if labels[first] == label else "two"
+            return f"'{first}' and '{text}' are the same number, and {kept} of the labels"
+    return ""
 
 
 def _merged(folded: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
@@ -360,7 +380,8 @@ def _infer_text(cells: _Cells, decision: Decision) -> ColumnInference:
     kept = commonest[: MAX_LEVELS - 1] if other else commonest
     changed = {text: label for text, label in labels.items() if text != label and label in kept}
     feature = cells.feature("categorical", decision, categories=tuple(sorted(kept)), other=other)
-    return ColumnInference(cells.name, Column(feature, decision, labels=changed), "", near.strip(" ()"))
+    column, guess = Column(feature, decision, labels=changed), decision.guess or _guess_labels(labels)
+    return ColumnInference(cells.name, column, "", near.strip(" ()"), guess)
 
 
 def _check_forced(cells: _Cells, decision: Decision, forced: str) -> None:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
@@ -210,8 +211,7 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if "-" in text else offset)
 
 
-_MOST_DIGITS = 309  # of a finite number, and fewer than Python converts
-_WHOLE = re.compile("[+-]?[0-9]+")
+_EXACT = 2.0**53  # below it every whole number has a float of its own
 
 
 def label_key(text: str) -> str:
@@ -219,9 +219,10 @@ def label_key(text: str) -> str:
     value = number(text)
     if value is None or math.isinf(value):
         return text
-    if len(text) <= _MOST_DIGITS and _WHOLE.fullmatch(text):
-        return str(int(text))  # a float would lose digits beyond its 53 bits
-    return str(int(value)) if value.is_integer() else repr(value)
+    if abs(value) < _EXACT:
+        return str(int(value)) if value.is_integer() else repr(value)
+    exact = Decimal(text)  # a float would lose digits beyond its 53 bits
+    return str(int(exact)) if exact == exact.to_integral_value() else str(exact)
 
 
 def pairs_in(words: Collection[str]) -> list[tuple[str, str]]:

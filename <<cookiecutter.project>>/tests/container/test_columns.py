@@ -207,6 +207,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "dollars",
         "percent at times",
         "two words",
+        "grades",
         "day number",
     }
 
@@ -227,6 +228,18 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         (sometimes("0.5", dots, 60), {}, None, "'1.005' is read as 1.005 and could be 1005"),
         (lambda n: f"{n}.25", {"decimal": "comma"}, None, "its numbers are read in another form"),
         (lambda n: f"{n % 7}", {"kinds": {"x": "categorical"}}, tuple("0123456"), ""),
+        (
+            lambda n: ("1.1", "1.10", "1.9", "2.0")[n % 4],
+            {"kinds": {"x": "categorical"}},
+            ("1.1", "1.10", "1.9", "2.0"),
+            "'1.1' and '1.10' are the same number, and two of the labels",
+        ),
+        (
+            lambda n: ("2E1", "20", "A1")[n % 3],
+            {},
+            ("20", "A1"),
+            "'20' and '2E1' are the same number, and one of the labels",
+        ),
         (lambda n: "low" if n % 5 else str(n), {"kind_share": 0.5}, ("low",), ""),
         (sometimes("low", lambda n: str(n % 90), 5), {"kinds": {"x": "numeric"}}, None, ""),
         (sometimes("unk", lambda n: str(n % 90), 3), {"missing_words": ("unk",)}, None, ""),
@@ -420,6 +433,9 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
         ({"1.0": 5, "2.0": 5}, {"1.0": "1", "2.0": "2"}),
         ({"1.0": 5, "2.5": 5}, {"1.0": "1.0", "2.5": "2.5"}),
         ({"v1.05": 5, "1": 5}, {"v1.05": "v1.05", "1": "1"}),
+        ({"1.1": 5, "1.10": 5, "2.0": 1, "2.00": 1}, {text: text for text in ("1.1", "1.10", "2.0", "2.00")}),
+        ({"2.0": 2, "2.00": 1}, {"2.0": "2", "2.00": "2"}),
+        ({f"{2**53}": 2, f"{2**53 + 1}.0": 1}, {f"{2**53}": f"{2**53}", f"{2**53 + 1}.0": f"{2**53 + 1}"}),
         ({"01": 5, "1": 6, "2": 1}, {"01": "1", "1": "1", "2": "2"}),
         (
             {"true": 5, "True": 6, "0": 3, "1": 1, "FALSE": 2},

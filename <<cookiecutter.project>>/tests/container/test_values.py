@@ -145,6 +145,8 @@ def test_what_is_no_date_is_none(text: str) -> None:
         ("01", ["1", "1.0"], ["10"]),
         (str(2**62 + 1), [f"0{2**62 + 1}"], [str(2**62 + 2)]),
         ("cat", ["cat"], ["Cat", "dog"]),
+        (str(2**53), [f"{2**53}.0"], [f"{2**53 + 1}.0", f"{2**53}.5"]),
+        ("1e22", ["10000000000000000000000"], ["10000000000000000000001"]),
     ],
 )
 def test_a_label_is_found_by_what_equals_it(label: str, same: list[str], other: list[str]) -> None:
