@@ -103,10 +103,13 @@ def inspect(directory: Path, settings: Settings) -> InspectedTable:
     rows, stats = _count_rows(source, position)
     _check_rows(source, position, rows, source.missing(position), settings.reading)
     target = columns.infer_target(source, position, stats, settings.task, settings.reading)
-    strays = stats.present - target.decision.fits if target.feature.strays else 0
-    rows = replace(rows, without_target=rows.without_target + strays)
     without_stats = InspectedTable(source, settings.reading, target, rows, {})
-    _check_rows(source, position, rows, ~without_stats.has_target, settings.reading)
+    if target.feature.strays or target.feature.number_format:
+        kept = without_stats.kept.select(pl.len()).collect(engine="streaming").item()
+        without_stats = replace(
+            without_stats, rows=replace(rows, without_target=rows.read - rows.blank - kept)
+        )
+    _check_rows(source, position, without_stats.rows, ~without_stats.has_target, settings.reading)
     positions = [str(number) for number in range(len(source.columns))]
     return replace(without_stats, stats=infer.profile(without_stats.kept, positions, source.reading))
 

@@ -29,7 +29,7 @@ MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept 
 MAX_INTEGER_CLASSES = 20
 MAX_CLASSES = 100
 _SPELLINGS = 20  # of 0 and 1, such as 1.0 and 01
-_USUAL = 0.95  # share of the cells that have a pair of booleans, where others are spellings of it
+_LETTERS = {"y", "n", "t", "f"}
 _COUNTED = 1000  # texts that may be spellings of the levels
 _LONG = re.compile("[0-9]{16,300}")
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
@@ -102,7 +102,7 @@ class _Cells:
         """Return whether the cells are plain numbers and nothing else, and can be nothing but numbers."""
         if self.source.is_typed(self.name) or not self.stats.is_numeric:
             return self.stats.is_numeric
-        doubt = kinds.is_in_doubt(str(self.stats.least), str(self.stats.greatest))
+        doubt = self.stats.padded or kinds.may_be_dates(str(self.stats.least), str(self.stats.greatest))
         return self.settings.decimal != "comma" and not doubt
 
     def decide(self, forced: str = "") -> Decision:
@@ -125,6 +125,9 @@ class _Cells:
 
     def near(self, decision: Decision) -> str:
         """Return what a column of text nearly is, and its first cell that does not fit, in parentheses."""
+        if decision.is_measured:
+            where, text = self.source.first(self.position, self.kept & ~self.source.missing(self.position))
+            return f" ({decision.reason}; the first is '{text}', {where})"
         if not decision.near or not decision.reason:
             return f" ({decision.reason})" if decision.reason else ""
         where, text = self.first_misfit(decision)
@@ -184,10 +187,15 @@ class _Cells:
 
 
 def _doubtful(table: InspectedTable) -> set[str]:
-    source = table.source
-    positions = [position for position in table.stats if position != table.position]
-    untyped = [position for position in positions if not source.is_typed(source.name(position))]
-    return kinds.may_be_thousands(table.kept.select(untyped).head(kinds.SAMPLE).collect())
+    stats = {position: stats for position, stats in table.stats.items() if position != table.position}
+    return _may_be_thousands(table.source, table.kept, stats)
+
+
+def _may_be_thousands(source: Source, rows: pl.LazyFrame, stats: Mapping[str, ColumnStats]) -> set[str]:
+    untyped = [position for position in stats if not source.is_typed(source.name(position))]
+    fractions = {position for position in untyped if stats[position].integral < stats[position].numbers}
+    sample = rows.select(untyped).head(kinds.SAMPLE).collect()
+    return kinds.may_be_thousands(sample, source.reading.missing, fractions)
 
 
 def infer_target(
@@ -209,7 +217,8 @@ def infer_target(
         task = {"numeric": "regression", "categorical": "classification"}.get(forced, task)
     if task == "classification":
         return _classes(cells, Decision(kinds.LABEL, stats.present))
-    decision = Decision(kinds.NUMBER, stats.present) if cells.is_plain else _decide_target(cells, task)
+    is_plain = cells.is_plain and not _may_be_thousands(source, cells.rows, {position: stats})
+    decision = Decision(kinds.NUMBER, stats.present) if is_plain else _decide_target(cells, task)
     if decision.kind == kinds.NUMBER:
         column = cells.numeric(decision)
         if task == "regression" or not _has_few(cells, decision):
@@ -233,7 +242,7 @@ def _decide_target(cells: _Cells, task: str) -> Decision:
 def _has_few(cells: _Cells, decision: Decision) -> bool:
     """Return whether a column of numbers holds few whole ones, which are classes."""
     stats, value = cells.stats, tables.number(pl.col(cells.position), decision.number_format)
-    if stats.is_numeric and stats.integral < stats.present:
+    if stats.is_numeric and stats.integral < stats.present and not decision.number_format:
         return False
     if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
         return False
@@ -250,7 +259,12 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     labels, times, distinct = cells.levels(decision)
     problem, advice = "", "choose another target, or TASK = regression for a number"
     mostly = decision.near == kinds.NUMBER and decision.fits >= kinds.MOST * cells.stats.present
-    if mostly and distinct > MAX_INTEGER_CLASSES:
+    if decision.is_measured and distinct > MAX_INTEGER_CLASSES:
+        problem = "is neither numbers nor classes"
+        advice = (
+            "write it as plain numbers of one unit, or set task to classification or its kind to categorical"
+        )
+    elif mostly and distinct > MAX_INTEGER_CLASSES:
         problem = "is neither numbers nor classes"
         advice = "name a word for a missing value in missing_words of [data], or set task to classification"
     elif distinct > MAX_CLASSES:
@@ -263,48 +277,73 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     if problem:
         raise UserError(f"{file}: '{cells.name}' {problem}{cells.near(decision)}: {advice}")
     changed = {text: label for text, label in labels.items() if text != label}
+    decision = replace(decision, guess=decision.guess or _guess_labels(labels))
     return Column(cells.feature("categorical", decision, categories=_sorted(times)), decision, labels=changed)
 
 
 def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
-    """Return classes by their numbers, if all are numbers, else by their text."""
+    """Return classes by their numbers or truth values, if all have them, else by their text."""
     if all(values.number(label) is not None for label in labels):
         return tuple(sorted(labels, key=lambda label: (values.number(label), label)))
+    if tuple(sorted(label.lower() for label in labels)) in values.BOOLEAN_PAIRS:
+        return tuple(sorted(labels, key=lambda label: values.TRUTH[label.lower()]))
     return tuple(sorted(labels))
 
 
 def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the label of each text: of equal texts the commonest, of booleans spelled variously a pair.
+    """Return the label of each text: of equal texts, such as booleans in upper and lower case, the commonest.
 
-    A whole number is written without its fraction, as 1.0 is only how some programs write 1.
+    A whole number is written without its fraction, as 1.0 is only how some programs write 1. Where a fraction
+    is spelled in two ways, the numbers are names, such as the versions 1.1 and 1.10: each text is a label.
     """
     keys = {text: values.label_key(text) for text in counts}
     numbers = [values.number(key) for key in keys.values() if values.number(key) is not None]
     whole = all(number.is_integer() for number in numbers if number is not None)
-    spelled = {text: _WHOLE_NUMBER.sub(r"\1", text) if whole else text for text in counts}
+    if any(_is_fraction(key) for key, times in Counter(keys.values()).items() if times > 1):
+        keys = {text: text for text in counts}
     folded = {text: key.lower() for text, key in keys.items()}
-    if pair := _pair(folded, counts):
-        return {text: pair[values.TRUTH[folded[text]]] for text in counts}
+    merged = _merged(folded, counts)
+    keys = {text: merged.get(folded[text], key) for text, key in keys.items()}
     groups: dict[str, Counter[str]] = {}
     for text, times in counts.items():
-        groups.setdefault(keys[text], Counter())[spelled[text]] += times
+        if merged.get(folded[text], folded[text]) == folded[text]:
+            spelled = _WHOLE_NUMBER.sub(r"\1", text) if whole else text
+            groups.setdefault(keys[text], Counter())[spelled] += times
     commonest = {
         key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
     }
     return {text: commonest[key] for text, key in keys.items()}
 
 
-def _pair(folded: Mapping[str, str], counts: Mapping[str, int]) -> tuple[str, str] | None:
-    """Return the commonest pair of booleans, where all texts are booleans and one has several spellings."""
+def _is_fraction(text: str) -> bool:
+    value = values.number(text)
+    return value is not None and not value.is_integer()
+
+
+def _guess_labels(labels: Mapping[str, str]) -> str:
+    """Return what the report says where two texts are the same number, unless they are such as 1 and 1.0."""
+    seen: dict[str, str] = {}
+    for text, label in labels.items():
+        first = seen.setdefault(values.label_key(text), text)
+        if values.number(text) is not None and first.removesuffix(".0") != text.removesuffix(".0"):
+            kept = "one" if labels[first] == label else "two"
+            return f"'{first}' and '{text}' are the same number, and {kept} of the labels"
+    return ""
+
+
+def _merged(folded: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the boolean in lower case for which each word stands: itself, or that of the commonest pair.
+
+    Several pairs are one where each is complete, except Y and N beside T and F. A word without its pair is a
+    label of its own: T beside Y and N.
+    """
     words = set(folded.values())
-    pairs = values.pairs_in(words) or [pair for pair in values.BOOLEAN_PAIRS if words < set(pair)]
-    several = len(folded) > len({values.TRUTH.get(word) for word in words})
-    if not several or not pairs or words <= {"0", "1"} or not words <= values.TRUTH.keys():
-        return None
-    usual = {word for pair in pairs for word in pair}
-    if sum(times for text, times in counts.items() if folded[text] in usual) < _USUAL * sum(counts.values()):
-        return None  # N, Y and T are three labels
-    return max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
+    pairs = values.pairs_in(words)
+    several = len(pairs) > 1 and words == {word for pair in pairs for word in pair}
+    if not several or words >= _LETTERS:
+        return {word: word for word in values.spelled_pair(words)}
+    usual = max(pairs, key=lambda pair: sum(times for text, times in counts.items() if folded[text] in pair))
+    return {word: usual[values.TRUTH[word]] for word in words}
 
 
 def _infer_column(
@@ -371,7 +410,8 @@ def _infer_text(cells: _Cells, decision: Decision) -> ColumnInference:
     kept = commonest[: MAX_LEVELS - 1] if other else commonest
     changed = {text: label for text, label in labels.items() if text != label and label in kept}
     feature = cells.feature("categorical", decision, categories=tuple(sorted(kept)), other=other)
-    return ColumnInference(cells.name, Column(feature, decision, labels=changed), "", near.strip(" ()"))
+    column, guess = Column(feature, decision, labels=changed), decision.guess or _guess_labels(labels)
+    return ColumnInference(cells.name, column, "", near.strip(" ()"), guess)
 
 
 def _check_forced(cells: _Cells, decision: Decision, forced: str) -> None:

@@ -98,6 +98,7 @@ class ColumnStats:
     integral: int
     whole: int
     infinite: int
+    padded: int  # digits that begin with 0, such as 01
     distinct: int  # approximate
     least: str | None
     greatest: str | None
@@ -117,16 +118,20 @@ class Column:
     whole: bool = False  # every number is a 64-bit integer, 41.0 as well as 41
     labels: Mapping[str, str] = field(default_factory=dict)  # of texts that are written otherwise
 
+    def is_missing(self, cell: pl.Expr) -> pl.Expr:
+        """Return whether a cell is a missing value."""
+        return tables.missing(cell, self.feature.reading.missing, self.feature.number_format)
+
     def is_stray(self, cell: pl.Expr) -> pl.Expr:
         """Return whether a cell does not fit the column's kind, and therefore counts as missing."""
         if not self.feature.strays:
             return pl.lit(value=False)
-        return ~tables.missing(cell, self.feature.reading.missing) & self.decision.misfit(cell)
+        return ~self.is_missing(cell) & self.decision.misfit(cell)
 
     def written(self, cell: pl.Expr) -> pl.Expr:
         """Return the cells as they are written: numbers in their shortest form, missing values as null."""
         style = self.feature.number_format
-        present = ~tables.missing(cell, self.feature.reading.missing)
+        present = ~self.is_missing(cell)
         if self.feature.kind == "numeric":
             number = tables.whole(cell, style) if self.whole else tables.number(cell, style)
             return pl.when(present).then(number) if self.feature.reading.words else number
@@ -188,7 +193,7 @@ class InspectedTable:
     def has_target(self) -> pl.Expr:
         """Return whether a row has a target that the model can learn."""
         cell = pl.col(self.position)
-        return ~self.source.missing(self.position) & ~self.target.is_stray(cell)
+        return ~self.target.is_missing(cell) & ~self.target.is_stray(cell)
 
 
 @dataclass(frozen=True)
@@ -325,7 +330,7 @@ def profile(frame: pl.LazyFrame, positions: list[str], reading: Reading) -> dict
 
 def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = None) -> list[pl.Expr]:
     """Return the expressions of `ColumnStats`, for numbers in a format."""
-    present = ~tables.missing(cell, reading.missing)
+    present = ~tables.missing(cell, reading.missing, style)
     text = pl.when(present).then(cell)
     written = text if reading.words else cell  # a word of the project's own may be a number
     value = tables.number(written, style)
@@ -339,6 +344,7 @@ def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = Non
         .sum()
         .alias("whole"),
         value.is_infinite().sum().alias("infinite"),
+        text.str.contains(kinds.PADDED).sum().alias("padded"),
         text.approx_n_unique().alias("distinct"),
         text.min().alias("least"),
         text.max().alias("greatest"),

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -16,32 +16,26 @@ NUMBER, DATE, BOOLEAN, CODE, LABEL = "numbers", "dates", "booleans", "codes", "t
 NOTABLE = 0.1  # share of the cells from which the report says what else a column could be
 MOST = 0.5  # share from which a kind can be set
 _SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
-_CODES = (
-    "zł",
-    "Kč",
-    "Fr.",
-    "USD",
-    "EUR",
-    "GBP",
-    "JPY",
-    "CHF",
-    "CAD",
-    "AUD",
-    "INR",
-    "CNY",
-    "BRL",
-    "SEK",
-    "NOK",
-)
-_SIGN = "(" + "|".join(re.escape(sign) for sign in sorted(_SIGNS + _CODES, key=len, reverse=True)) + ")"
+_CODES = r"zł|Kč|Fr\.|USD|EUR|GBP|JPY|CHF|CAD|AUD|INR|CNY|BRL|SEK|NOK"
+_SIGN = f"({'|'.join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))}|{_CODES})"
 _SPACE = "[ \u00a0\u2009\u202f]?"
-_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_SIGN}{_SPACE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}{_SIGN})?\)?$"
+_UNIT = r"((?:\p{L}|[°²³/])+\.?(?: \p{L}+)?)"  # kg, m², km/h, sq ft
+_BEFORE = rf"{_SIGN}{_SPACE}|(\p{{L}}{{1,3}}\.){_SPACE}|(\p{{L}}{{1,3}})[ \u00a0\u2009\u202f]"
+_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?$"
+_NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
+_MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
+_DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
+_QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$)"
-_PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
-_THOUSANDS = r"^[+-]?[1-9][0-9]{0,2}\.[0-9]{3}$"
+PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
+_THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
+_DOTS = NumberFormat(",", ".")
 _TRUTHS = sorted(values.in_any_case(*values.TRUTH))
+_PADDED_CELLS, _PADDED_SHARE = 2, 0.01  # that begin with 0, from which digits of several widths are codes
 SAMPLE = 100  # rows that show whether the points of plain numbers could separate thousands
+_NEARLY = 0.95  # share of the rows of the sample that have this form
 _CELL = pl.col(TEXT)
+_POINTED = _CELL.str.contains(".", literal=True)
 
 
 @dataclass(frozen=True)
@@ -57,6 +51,7 @@ class Decision:
     near: str = ""  # the kind that most cells of a column of text have
     reason: str = ""
     guess: str = ""
+    is_measured: bool = False  # text of numbers with several units, or of durations
 
     def misfit(self, cell: pl.Expr) -> pl.Expr:
         """Return whether a cell that is not missing does not fit the kind."""
@@ -68,16 +63,25 @@ class Decision:
         return ~cell.is_in(sorted(self.words)) if kind == BOOLEAN else pl.lit(value=False)
 
 
-def is_in_doubt(least: str, greatest: str) -> bool:
-    """Return whether plain numbers may be codes or dates, by the first and last of their texts."""
-    dates = all(re.search(_DAY_NUMBER, text) for text in (least, greatest))
-    return dates or re.search(_PADDED, least) is not None
+def may_be_dates(least: str, greatest: str) -> bool:
+    """Return whether plain numbers may be dates, by the first and last of their texts."""
+    return all(re.search(_DAY_NUMBER, text) for text in (least, greatest))
 
 
-def may_be_thousands(sample: pl.DataFrame) -> set[str]:
-    """Return the columns of a sample whose points may separate thousands: 1.234 and 56.789."""
-    matching = sample.select((pl.all().str.contains(_THOUSANDS) | tables.missing(pl.all())).all())
-    return {column.name for column in matching if column[0]} if sample.height else set()
+def may_be_thousands(sample: pl.DataFrame, missing: Collection[str], fractions: Collection[str]) -> set[str]:
+    """Return the columns of a sample whose points may separate thousands: 998 and 1.234.
+
+    `fractions` are the columns that have points below the sample, as sorted numbers have.
+    """
+    if not sample.height:
+        return set()
+    matching = sample.select((pl.all().str.contains(_THOUSANDS) | tables.missing(pl.all(), missing)).mean())
+    pointed = sample.select(pl.all().str.contains(".", literal=True).any())
+    return {
+        column.name
+        for column in matching
+        if column[0] >= _NEARLY and (pointed[column.name][0] or column.name in fractions)
+    }
 
 
 def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decision:
@@ -95,6 +99,8 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     best = max([best, *found], key=lambda each: each.fits)
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
+    if reason := _measured(texts, settings.kind_share):
+        return Decision(LABEL, texts.present, reason=reason, is_measured=True)
     if hidden := _hidden(texts, settings, best):
         return replace(hidden, kind=LABEL, near=NUMBER, guess="")
     return replace(
@@ -152,16 +158,18 @@ def _times(condition: pl.Expr) -> pl.Expr:
 
 
 def _code(texts: Texts, limit: float) -> Decision | None:
-    """Return the decision for digits of one width of which some begin with 0, such as postal codes."""
+    """Return the decision for digits of which some begin with 0, such as postal codes and area codes."""
     digits = _CELL.str.contains(_DIGITS)
     width = _CELL.filter(digits).str.len_bytes()
-    asked = {"padded": _times(_CELL.str.contains(_PADDED)), "digits": _times(digits)}
+    asked = {"padded": _times(_CELL.str.contains(PADDED)), "digits": _times(digits)}
     asked |= {"least": width.min(), "most": width.max()}
     found = texts.weighted.select(**asked).collect(engine="streaming").row(0, named=True)
-    one_width = found["padded"] and found["least"] == found["most"]
-    if not one_width or found["digits"] < limit * texts.present:
+    one_width = found["least"] == found["most"]
+    enough = 1 if one_width else min(_PADDED_CELLS, _PADDED_SHARE * texts.present)
+    if found["padded"] < max(1, enough) or found["digits"] < limit * texts.present:
         return None
-    reason = "its cells are digits of one width, some with leading zeros: codes, and not numbers"
+    digits_of = "digits of one width" if one_width else "digits"
+    reason = f"its cells are {digits_of}, some with leading zeros: codes, and not numbers"
     return Decision(CODE, texts.present, reason=reason)
 
 
@@ -178,18 +186,36 @@ def _number(texts: Texts, settings: ReadingSettings) -> Decision:
     best = _best_number(like, settings, "")
     enough = settings.kind_share * texts.present
     if best.fits < enough:
-        sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, 1), _CELL.str.extract(_NUMBER_LIKE, 2)).alias(
-            "sign"
-        )
-        signs = like.select(sign, TIMES).drop_nulls().group_by("sign").agg(pl.col(TIMES).sum())
-        commonest = signs.sort(TIMES, "sign", descending=[True, False]).head(1).collect()
-        if commonest.height:
-            best = max(best, _best_number(like, settings, commonest["sign"][0]), key=lambda each: each.fits)
+        best = max([best, *_signed(like, settings)], key=lambda each: each.fits)
     if best.fits < enough and settings.decimal != "auto":
         other = _number(texts, replace(settings, decimal="auto"))
         guess = f"its numbers are read in another form than that of decimal = {settings.decimal}"
         return replace(other, guess=guess) if other.fits >= enough else best
     return best
+
+
+def _signed(like: pl.LazyFrame, settings: ReadingSettings) -> Iterator[Decision]:
+    """Yield the best number format with the commonest currency or unit before or after the numbers."""
+    sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, group) for group in range(1, 6)).alias("sign")
+    signs = like.select(sign, TIMES).drop_nulls().filter(~pl.col("sign").str.to_lowercase().is_in(_NAMES))
+    counted = signs.group_by("sign").agg(pl.col(TIMES).sum())
+    for text, times in counted.sort(TIMES, "sign", descending=[True, False]).head(1).collect().rows():
+        best = _best_number(like, settings, text)
+        if text.rstrip(".") not in _MULTIPLIERS or best.fits <= times:  # 12k beside 500 are not in one unit
+            yield best
+
+
+def _measured(texts: Texts, limit: float) -> str:
+    """Return what the report says of text that looks like durations or quantities, or nothing."""
+    looks = {
+        "durations or times of day": _CELL.str.contains(_DURATION),
+        "numbers with several units": _CELL.str.contains(_QUANTITY),
+    }
+    counts = texts.weighted.select(_times(each).alias(name) for name, each in looks.items())
+    for name, times in counts.collect(engine="streaming").row(0, named=True).items():
+        if times >= limit * texts.present:
+            return f"its cells look like {name}, which are not read as numbers"
+    return ""
 
 
 def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> Decision:
@@ -207,17 +233,37 @@ def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> De
     )
     counts = fits.collect(engine="streaming").row(0)
     at = max(range(len(counts)), key=lambda each: (counts[each], -each))
-    rivals = [style for style, count in zip(candidates, counts, strict=True) if style and count == counts[at]]
+    if candidates[at] is None and _DOTS in styles and counts[candidates.index(_DOTS)] == counts[at]:
+        at = candidates.index(_DOTS) if _are_thousands(like) else at
+    least = {_DOTS: _NEARLY * counts[at]}  # of a rival, for whose numbers a cell such as 1234.5 is a stray
+    rivals = [
+        style
+        for style, count in zip(candidates, counts, strict=True)
+        if style and count >= least.get(style, counts[at])
+    ]
     guess = _guess_number(like, candidates[at], rivals, settings)
     return Decision(NUMBER, counts[at], candidates[at], guess=guess)
+
+
+def _are_thousands(like: pl.LazyFrame) -> bool:
+    """Return whether each point is before three digits, and numbers below 1,000, and no others, have none."""
+    number = tables.number(_CELL).is_not_null()
+    asked = {
+        "all": _CELL.str.contains(_THOUSANDS).all(),
+        "pointed": _POINTED.any(),
+        "below": (~_POINTED).any(),
+    }
+    return all(like.filter(number).select(**asked).collect(engine="streaming").row(0))
 
 
 def _guess_number(
     like: pl.LazyFrame, chosen: NumberFormat | None, rivals: list[NumberFormat], settings: ReadingSettings
 ) -> str:
     """Return what the report says where another decimal mark, or a missing sign, gives other numbers."""
-    mark = chosen.decimal if chosen else "."
-    other = next((style for style in rivals if style.decimal != mark), None)
+    other: NumberFormat | None = NumberFormat()
+    if chosen != _DOTS or not _are_thousands(like):
+        mark = chosen.decimal if chosen else "."
+        other = next((style for style in rivals if style.decimal != mark), None)
     if other and settings.decimal == "auto":
         first, second = tables.number(_CELL, chosen), tables.number(_CELL, other)
         differing = like.filter(first != second).select(_CELL, first.alias("a"), second.alias("b")).head(1)

@@ -55,7 +55,8 @@ def count(table: InspectedTable, inferred: InferredTable) -> list[Found]:
             for position, column in asked:
                 body = batch if position == target else batch.filter("kept")
                 name, cell = table.source.name(position), pl.col(position)
-                word = table.source.missing(position) & (cell != "")
+                missing = column.is_missing(cell) if column else table.source.missing(position)
+                word = missing & (cell != "")
                 texts = pl.col(tables.ROW), cell.alias("text")
                 counts.add(name, WORD, body.filter(word).select(*texts), part.name)
                 if column and column.feature.strays:
@@ -70,5 +71,11 @@ def _asked(table: InspectedTable, inferred: InferredTable) -> Iterator[tuple[str
         name = table.source.name(position)
         column = columns.get(name)
         lacking = position == table.position and table.rows.without_target
-        if name and (lacking or stats.filled > stats.present or (column and column.feature.strays)):
+        if name and (lacking or stats.filled > stats.present or _may_hold_any(column)):
             yield position, column
+
+
+def _may_hold_any(column: Column | None) -> bool:
+    """Return whether a column has strays, or a number format in which a number may be a word for missing."""
+    feature = column.feature if column else None
+    return bool(feature and (feature.strays or (feature.number_format and feature.reading.numbers)))

@@ -59,7 +59,7 @@ class Target:
             ValueError: the text is not one of the classes, or not a finite number.
         """
         text = text.strip(values.BLANKS)
-        if text in self.reading.missing:
+        if self.reading.is_missing(text, self.number_format):
             return math.nan
         if self.classes is None:
             return _finite(text, self)
@@ -108,7 +108,7 @@ class Feature:
                 only numbers.
         """
         text = text.strip(values.BLANKS)
-        if text in self.reading.missing:
+        if self.reading.is_missing(text, self.number_format):
             return math.nan
         if self.kind == "numeric":
             truth = values.TRUTH.get(text.lower()) if self.boolean else None

@@ -113,9 +113,16 @@ def _cells(table: Table) -> list[pl.Expr]:
     return [*own, *(pl.nth(place) for place in range(len(own), len(table.columns)))]
 
 
-def missing(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl.Expr:
-    """Return whether a stripped cell is a missing value: one of the words of `Reading.missing`."""
-    return column.is_in(sorted(words))
+def missing(
+    column: pl.Expr, words: Collection[str] = values.MISSING, style: NumberFormat | None = None
+) -> pl.Expr:
+    """Return whether a stripped cell is missing: a word of `Reading.missing`, or a number that is a word."""
+    is_word = column.is_in(sorted(words))
+    numbers = values.numbers_in(frozenset(words))
+    if not numbers:
+        return is_word
+    read = [number(column), *([number(column, style)] if style else [])]
+    return pl.any_horizontal(is_word, *(each.is_in(sorted(numbers)).fill_null(value=False) for each in read))
 
 
 def plain(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:

@@ -10,7 +10,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from functools import cached_property
+from decimal import Decimal
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 
 BLANKS = " \t\r\n\x0b\x0c"
@@ -59,12 +60,23 @@ class Reading:
         """Return every text that means a missing value."""
         return FIRST_MISSING if self.version == 1 else MISSING.union(self.words)
 
+    @cached_property
+    def numbers(self) -> frozenset[float]:
+        """Return the numbers that mean a missing value, in every spelling."""
+        return numbers_in(self.missing)
+
+    def is_missing(self, text: str, style: "NumberFormat | None" = None) -> bool:
+        """Return whether a stripped cell of a column with a number format is a missing value."""
+        if text in self.missing or not self.numbers:
+            return text in self.missing
+        return number(text) in self.numbers or number(text, style) in self.numbers
+
 
 @dataclass(frozen=True)
 class NumberFormat:
     """Hold how the numbers of a column are written: the decimal mark, the grouping mark and the sign.
 
-    The sign is a currency or "%", before or after the number, and may be absent: 12% is the number 12.
+    The sign is a currency, a unit or "%", before or after the number, and may be absent: 12% is 12.
     A number in parentheses is negative. A plain number is read too, where its decimal mark is the column's.
     """
 
@@ -75,7 +87,7 @@ class NumberFormat:
     @cached_property
     def affix(self) -> str:
         """Return the pattern of the sign, whose first group is what stays."""
-        sign = re.escape(self.sign)
+        sign = re.escape(self.sign).replace(r"\ ", " ")
         return f"^([+-]?){sign}{_SPACES}?|{_SPACES}?{sign}$"
 
     @cached_property
@@ -123,6 +135,12 @@ def number(text: str, style: NumberFormat | None = None) -> float | None:
         return None
     # Python also reads 1_000 and other alphabets' digits, which no other reader of the same table does.
     return None if math.isnan(value) or "_" in text or not text.isascii() else value
+
+
+@lru_cache(maxsize=8)
+def numbers_in(words: frozenset[str]) -> frozenset[float]:
+    """Return the numbers among some words."""
+    return frozenset(value for value in map(number, words) if value is not None)
 
 
 # Of equal formats the first decides: the American one for a column whose days could all be months.
@@ -193,8 +211,7 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if "-" in text else offset)
 
 
-_MOST_DIGITS = 309  # of a finite number, and fewer than Python converts
-_WHOLE = re.compile("[+-]?[0-9]+")
+_EXACT = 2.0**53  # below it every whole number has a float of its own
 
 
 def label_key(text: str) -> str:
@@ -202,9 +219,10 @@ def label_key(text: str) -> str:
     value = number(text)
     if value is None or math.isinf(value):
         return text
-    if len(text) <= _MOST_DIGITS and _WHOLE.fullmatch(text):
-        return str(int(text))  # a float would lose digits beyond its 53 bits
-    return str(int(value)) if value.is_integer() else repr(value)
+    if abs(value) < _EXACT:
+        return str(int(value)) if value.is_integer() else repr(value)
+    exact = Decimal(text)  # a float would lose digits beyond its 53 bits
+    return str(int(exact)) if exact == exact.to_integral_value() else str(exact)
 
 
 def pairs_in(words: Collection[str]) -> list[tuple[str, str]]:
@@ -212,22 +230,39 @@ def pairs_in(words: Collection[str]) -> list[tuple[str, str]]:
     return [pair for pair in BOOLEAN_PAIRS if set(pair) <= set(words)]
 
 
+def spelled_pair(words: Collection[str]) -> tuple[str, ...]:
+    """Return the words in lower case that may be written in any case: of the only pair, or the only word.
+
+    Where other words than booleans are there too, or two pairs, there are none.
+    """
+    pairs = pairs_in(words)
+    if not TRUTH.keys() >= set(words) or len(pairs) > 1:
+        return ()
+    return pairs[0] if pairs else tuple(words) * (len(words) == 1)
+
+
 class Labels:
-    """Find a class or category by a text: as written, of the same number, or of the same truth value."""
+    """Find a class or category by a text: as written, of the same number, or of the same truth value.
+
+    Words of other pairs of booleans are found only where the labels are a pair and nothing else.
+    """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.codes = {text: code for code, text in enumerate(texts)}
         self._keys: dict[str, int] = {}
         for text, code in self.codes.items():
             self._keys.setdefault(label_key(text), code)
-        folded = {text.lower(): code for text, code in self.codes.items()}
-        pair = len(folded) == len(self.codes) and tuple(sorted(folded)) in BOOLEAN_PAIRS
-        self._truth = {TRUTH[text]: code for text, code in folded.items()} if pair else {}
+        folded = [text.lower() for text in self.codes]
+        once = [word for word in spelled_pair(set(folded)) if folded.count(word) == 1]
+        self._words = {word: folded.index(word) for word in once}
+        if len(once) == len(folded) == 2:  # noqa: PLR2004 - a pair
+            truths = {TRUTH[word]: code for word, code in self._words.items()}
+            self._words = {word: truths[truth] for word, truth in TRUTH.items()}
 
     @property
     def are_booleans(self) -> bool:
         """Return whether the labels are a pair of booleans, which any other pair's words find too."""
-        return bool(self._truth)
+        return len(self._words) == len(TRUTH)
 
     def find(self, text: str) -> int | None:
         """Return the code of a stripped text, or None."""
@@ -236,5 +271,4 @@ class Labels:
             return code
         key = label_key(text)
         code = self._keys.get(key)
-        truth = TRUTH.get(key.lower()) if code is None and self._truth else None
-        return code if truth is None else self._truth[truth]
+        return self._words.get(key.lower()) if code is None and self._words else code

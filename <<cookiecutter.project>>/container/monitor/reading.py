@@ -91,5 +91,5 @@ class ColumnReader:
         if self.feature.boolean:
             number = pl.coalesce(number, cell.str.to_lowercase().replace_strict(_TRUTH, default=None))
         read = number if self.feature.strays else pl.coalesce(number, cell)
-        present = pl.when(~tables.missing(cell, self.feature.reading.missing)).then(read)
+        present = pl.when(~tables.missing(cell, self.feature.reading.missing, style)).then(read)
         return cells.to_frame().select(present).to_series()

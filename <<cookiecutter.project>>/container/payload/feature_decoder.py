@@ -67,7 +67,7 @@ class FeatureDecoder:
             text: code for text in _frequent(feature) if not math.isnan(code := feature.encode(text))
         }
         self.is_numeric = feature.kind == "numeric"
-        self.has_words = any(values.number(word) is not None for word in feature.reading.words)
+        self.has_words = bool(feature.reading.numbers)
         self.takes_booleans = feature.kind == "categorical" or feature.strays or feature.boolean
         style = feature.number_format
         self.is_plain = self.is_numeric and not self.has_words and (style is None or style.decimal == ".")
@@ -104,7 +104,7 @@ class FeatureDecoder:
         if self.is_numeric and cell.__class__ in NUMBER_TYPES and not self.has_words:
             return float(cell), False, False  # type: ignore[arg-type]
         text = self.text(cell, row).strip(values.BLANKS)
-        if text in self.feature.reading.missing:
+        if self.feature.reading.is_missing(text, self.feature.number_format):
             return math.nan, True, False
         try:
             number = self.feature.encode(text)
@@ -130,7 +130,7 @@ class FeatureDecoder:
             RequestError: with status 400, the cell is not a value of this feature.
         """
         text = self.text(cell).strip(values.BLANKS)
-        if text in self.feature.reading.missing:
+        if self.feature.reading.is_missing(text, self.feature.number_format):
             return None
         number = self.feature.encode(text)
         if math.isnan(number) and self.feature.kind == "date":

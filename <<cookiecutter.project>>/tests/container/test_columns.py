@@ -14,8 +14,10 @@ from container.data import columns, encode
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
 from container.data.values import NumberFormat
+from container.monitor.reading import ColumnReader
 from container.payload import number_parser
 from container.payload.errors import RequestError
+from container.payload.feature_decoder import FeatureDecoder
 from container.payload.negotiation import CSV, JSON
 from container.payload.requests import RequestDecoder
 from container.prepare import Settings, prepare
@@ -62,6 +64,11 @@ def comma(n: int) -> str:
     return f"{n * 37.25:,.2f}".translate(str.maketrans(",.", ".,"))
 
 
+def dots(n: int) -> str:
+    return f"{200 + n * 7:,}".replace(",", ".")
+
+
+TWO_DIGITS = tuple(f"{n:02}" for n in range(1, 14))
 MONTHS = ("Jan", "Feb", "Mar", "Apr")
 # Each column's cells, and what its feature holds: how its numbers or dates are written, and its strays.
 FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
@@ -86,6 +93,23 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
         once("?!", lambda n: f"{comma(n)} €"),
         {"number_format": NumberFormat(",", ".", "€"), "strays": True},
     ),
+    "unit": (lambda n: f"{n}.5 kg", {"number_format": NumberFormat(sign="kg")}),
+    "two words": (lambda n: f"{n * 50:,} sq ft", {"number_format": NumberFormat(group=",", sign="sq ft")}),
+    "unit before": (lambda n: f"Rs. {n}", {"number_format": NumberFormat(sign="Rs.")}),
+    "speed": (
+        once("fast", lambda n: f"{n},5km/h"),
+        {"number_format": NumberFormat(",", "", "km/h"), "strays": True},
+    ),
+    "thousands": (lambda n: f"{n}k", {"number_format": NumberFormat(sign="k")}),
+    "clocks": (lambda n: f"0:{n % 60:02}", {"categories": tuple(f"0:{n:02}" for n in range(60))}),
+    "multipliers": (
+        lambda n: f"{n % 9}k" if n % 9 else "1.2M",
+        {"categories": tuple(sorted(["1.2M", *(f"{n}k" for n in range(1, 9))]))},
+    ),
+    "some thousands": (
+        lambda n: f"{n % 9}k" if n % 9 else "500",
+        {"categories": ("1k", "2k", "3k", "4k", "500", "5k", "6k", "7k", "8k")},
+    ),
     "large ones": (sometimes("1,234.5", lambda n: f"{n}.25", 40), {"number_format": NumberFormat(group=",")}),
     "excel date": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2010 {n % 24}:26", {"format": "mm/dd/yyyy"}),
     "noon": (
@@ -104,12 +128,22 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     ),
     "day number": (lambda n: f"202401{n % 28 + 1:02}", {"format": "yyyymmdd"}),
     "boolean": (once("maybe", lambda n: ("yes", "no")[n % 2]), {"categories": ("no", "yes"), "strays": True}),
-    "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("n", "y")}),
+    "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("N", "Y")}),
+    "letters": (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], {"categories": ("N", "T", "Y")}),
+    "letter pairs": (lambda n: "YNTF"[n % 4 if n % 30 < 4 else n % 2], {"categories": tuple("FNTY")}),
+    "ticked": (lambda n: ("yes", "", "Yes", "Yes")[n % 4], {"categories": ("Yes",)}),
     "tick box": (lambda n: "yes" if n % 3 == 0 else "", {"categories": ("yes",)}),
     "postal code": (
         lambda n: f"{n % 90 * 13 + 5:05}",
         {"categories": tuple(f"{n * 13 + 5:05}" for n in range(90))},
     ),
+    "area code": (
+        lambda n: ("030", "089", "0341", "07621", "6221")[n % 5],
+        {"categories": ("030", "0341", "07621", "089", "6221")},
+    ),
+    "code or -1": (sometimes("-1", lambda n: f"{n % 13 + 1:02}", 60), {"categories": ("-1", *TWO_DIGITS)}),
+    "padded": (lambda n: f"{n % 50:03}.5", {}),
+    "padded once": (once("07", lambda n: str(n % 90)), {}),
     "rating": (lambda n: "none" if n % 9 == 0 else str(n % 4), {"categories": ("0", "1", "2", "3", "none")}),
     "grades": (lambda n: ("A", "1", "1.0", "01")[n % 4], {"categories": ("1", "A")}),
 }
@@ -141,7 +175,7 @@ def test_a_request_with_the_cells_of_a_training_row_gives_its_features(prepared:
     cells = next(csv.reader([data.body(9)]))
     sent = [feature.encode(cell) for feature, cell in zip(schema.features, cells, strict=True)]
     assert np.array_equal(data.features[9], sent, equal_nan=True)
-    assert data.features[list(rows).index(100), 1] == 137.0
+    assert all(cell == float(f"{row * 1.37}") for row, cell in data.features[:, :2] if row % 12 < 11)
 
 
 def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
@@ -165,10 +199,19 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     )
     assert reasons["one stray"] == "99.5% of its cells are numbers"
     assert reasons["euros"].endswith("numbers with ',' before decimals, '.' between thousands, the sign '€'")
+    assert reasons["clocks"] == (
+        "its cells look like durations or times of day, which are not read as numbers; "
+        "the first is '0:00', a.csv: row 1"
+    )
+    assert reasons["multipliers"].startswith("its cells look like numbers with several units, which are not")
+    assert reasons["unit"] == "numbers with '.' before decimals, the sign 'kg'"
+    assert reasons["area code"] == "its cells are digits, some with leading zeros: codes, and not numbers"
     assert reasons["tick box"] == "it has one value, and is missing elsewhere"
     assert {guess["column"] for guess in report["guesses"]} == {
         "dollars",
         "percent at times",
+        "two words",
+        "grades",
         "day number",
     }
 
@@ -182,8 +225,25 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         (lambda n: f"{n % 9 + 1}.{n + 100}", {}, None, "'1.100' is read as 1.1 and could be 1100"),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "point"}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "comma"}, NumberFormat(",", "."), ""),
+        (dots, {}, NumberFormat(",", "."), "'1.005' is read as 1005 and could be 1.005: set decimal"),
+        (once("1.005", lambda n: str(n + 100)), {}, NumberFormat(",", "."), "'1.005' is read as 1005"),
+        (once("1.005", lambda n: str(n * 9)), {}, None, "'1.005' is read as 1.005 and could be 1005"),
+        (dots, {"decimal": "point"}, None, ""),
+        (sometimes("0.5", dots, 60), {}, None, "'1.005' is read as 1.005 and could be 1005"),
         (lambda n: f"{n}.25", {"decimal": "comma"}, None, "its numbers are read in another form"),
         (lambda n: f"{n % 7}", {"kinds": {"x": "categorical"}}, tuple("0123456"), ""),
+        (
+            lambda n: ("1.1", "1.10", "1.9", "2.0")[n % 4],
+            {"kinds": {"x": "categorical"}},
+            ("1.1", "1.10", "1.9", "2.0"),
+            "'1.1' and '1.10' are the same number, and two of the labels",
+        ),
+        (
+            lambda n: ("2E1", "20", "A1")[n % 3],
+            {},
+            ("20", "A1"),
+            "'20' and '2E1' are the same number, and one of the labels",
+        ),
         (lambda n: "low" if n % 5 else str(n), {"kind_share": 0.5}, ("low",), ""),
         (sometimes("low", lambda n: str(n % 90), 5), {"kinds": {"x": "numeric"}}, None, ""),
         (sometimes("unk", lambda n: str(n % 90), 3), {"missing_words": ("unk",)}, None, ""),
@@ -212,9 +272,16 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         (once("oops", lambda n: f"{n % 3}"), "auto", ("0", "1", "2"), 1),
         (once("oops", lambda n: f"{n % 3}"), "classification", ("0", "1", "2", "oops"), 0),
         (lambda n: f"${n * 7:,}", "auto", None, 0),
+        (lambda n: f"{n % 90} kg", "auto", None, 0),
+        (lambda n: f"0:{n % 20:02}", "auto", tuple(f"0:{n:02}" for n in range(20)), 0),
+        (lambda n: f"0:{n % 30:02}", "classification", tuple(f"0:{n:02}" for n in range(30)), 0),
+        (lambda n: ("030", "0341", "07621", "6221")[n % 4], "auto", ("030", "0341", "6221", "07621"), 0),
         (lambda n: f"0{n % 4 + 1}", "auto", ("01", "02", "03", "04"), 0),
         (lambda n: ("1", "1.0", "2", "02")[n % 4], "auto", ("1", "2"), 0),
-        (lambda n: ("Yes", "NO", "yes")[n % 3], "auto", ("no", "yes"), 0),
+        (lambda n: ("Yes", "no", "yes")[n % 3], "auto", ("no", "Yes"), 0),
+        (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], "auto", ("N", "T", "Y"), 0),
+        (lambda n: "f" if n % 30 == 0 else "yYnN"[n % 4], "auto", ("N", "Y", "f"), 0),
+        (once("yes", lambda n: ("Yes", "No")[n % 2]), "auto", ("No", "Yes"), 0),
         (lambda n: ("N", "Y", "T")[n % 3], "auto", ("N", "T", "Y"), 0),
         (sometimes("maybe", lambda n: ("yes", "no")[n % 2], 24), "auto", ("maybe", "no", "yes"), 0),
     ],
@@ -254,6 +321,19 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
             "a.csv: 'y' is neither numbers nor classes (91.6% of its cells are numbers, fewer than 95%; "
             "the first other text is 'oops', a.csv: row 12): name a word for a missing value in missing_words"
         ),
+    ),
+    (
+        {"y": lambda n: f"0:{n % 60:02}"},
+        {},
+        (
+            "a.csv: 'y' is neither numbers nor classes (its cells look like durations or times of day, which "
+            "are not read as numbers; the first is '0:00', a.csv: row 1): write it as plain"
+        ),
+    ),
+    (
+        {"y": lambda n: f"{n % 60 + 1}{'kM'[n % 2]}"},
+        {},
+        "a.csv: 'y' is neither numbers nor classes (its cells look like numbers with several units, which",
     ),
     (
         {"y": lambda n: f"name {n % 90}" if n < 180 else ""},
@@ -339,6 +419,49 @@ def test_numbers_with_a_type_have_a_decimal_point(tmp_path: Path) -> None:
     assert set(data.features[:, 1]) == {n + 0.5 for n in range(7)}
 
 
+def test_points_between_thousands_of_the_target_are_no_decimals(tmp_path: Path) -> None:
+    """Protects prices of a German export, below and above 1.000."""
+    out = run(tmp_path, {"y": dots})
+    data = encode.read(out / "train", schema_of(out))
+    assert np.array_equal(data.target, 200 + 7 * data.features[:, 0])
+    assert report_of(out)["guesses"][0]["column"] == "y"
+
+
+@pytest.mark.parametrize(
+    ("cell", "missing"),
+    [
+        (sometimes("-999.0", lambda n: f"{n % 90}.5"), ["-999", "-999.0", "-9.99e2"]),
+        (sometimes("-999,00", lambda n: f"{n % 90},5"), ["-999", "-999,0", "-999.0"]),
+        (sometimes("$-999.00", lambda n: f"${n % 90}"), ["-999", "$-999"]),
+        (sometimes("-999.0", lambda n: str(n % 3)), ["-999", "-999.0"]),
+        (sometimes("-999.0", lambda n: "abc"[n % 3]), ["-999", "-999.00"]),
+    ],
+)
+@pytest.mark.parametrize("name", ["x", "y"])
+def test_a_number_that_means_missing_does_so_in_every_spelling(
+    tmp_path: Path, cell: Cell, missing: list[str], name: str
+) -> None:
+    """Protects training, requests and labels from -999.0, which programs write for the word -999."""
+    target = name == "y"
+    others: dict[str, Cell] = {"y": cell} if target else {"x": cell, "y": lambda n: f"{n / 7}"}
+    out = run(tmp_path, others, missing_words=("-999",), max_missing_target=0.1)
+    schema, report = schema_of(out), report_of(out)
+    column: Any = schema.target if target else schema.features[1]
+    assert all(np.isnan(column.encode(text)) for text in missing)
+    data = encode.read(out / "train", schema)
+    cells = data.target if target else data.features[:, 1]
+    raw = [column.encode(cell(int(row))) for row in data.features[:, 0]]
+    assert np.array_equal(cells, raw, equal_nan=True)
+    assert np.isnan(raw).any() != target
+    assert [found["cells"] for found in report["taken_as_missing"]] == [20]
+    assert report["dropped"]["without_target"] == 20 * target
+    if not target:
+        decoder = FeatureDecoder(column)
+        sent, *_ = decoder.decode([-999, -999.0, *missing])
+        assert np.isnan(sent).all()
+        assert ColumnReader(column).texts(pl.Series(missing)).null_count() == len(missing)
+
+
 def test_a_column_can_be_excluded(tmp_path: Path) -> None:
     """Protects against a column that the user knows to leak."""
     out = run(tmp_path, {"x": str, "y": str}, kinds={"x": "excluded"})
@@ -351,12 +474,15 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
         ({"1.0": 5, "2.0": 5}, {"1.0": "1", "2.0": "2"}),
         ({"1.0": 5, "2.5": 5}, {"1.0": "1.0", "2.5": "2.5"}),
         ({"v1.05": 5, "1": 5}, {"v1.05": "v1.05", "1": "1"}),
+        ({"1.1": 5, "1.10": 5, "2.0": 1, "2.00": 1}, {text: text for text in ("1.1", "1.10", "2.0", "2.00")}),
+        ({"2.0": 2, "2.00": 1}, {"2.0": "2", "2.00": "2"}),
+        ({f"{2**53}": 2, f"{2**53 + 1}.0": 1}, {f"{2**53}": f"{2**53}", f"{2**53 + 1}.0": f"{2**53 + 1}"}),
         ({"01": 5, "1": 6, "2": 1}, {"01": "1", "1": "1", "2": "2"}),
         (
             {"true": 5, "True": 6, "0": 3, "1": 1, "FALSE": 2},
-            dict.fromkeys(["true", "True", "1"], "true") | dict.fromkeys(["0", "FALSE"], "false"),
+            dict.fromkeys(["true", "True", "1"], "True") | dict.fromkeys(["0", "FALSE"], "FALSE"),
         ),
-        ({"yes": 1, "Yes": 2}, {"yes": "yes", "Yes": "yes"}),
+        ({"yes": 1, "Yes": 2}, {"yes": "Yes", "Yes": "Yes"}),
         ({"Yes": 1, "No": 2}, {"Yes": "Yes", "No": "No"}),
     ],
 )

@@ -64,12 +64,14 @@ KINDS: dict[str, Callable[[Random], str]] = {
     "real": lambda random: random.choice([repr, "{:.3f}".format, "{:.4e}".format])(random.gauss(0, 1e3)),
     "money": money,
     "comma": lambda random: grouped(random.gauss(0, 1e4), ".", ",") + random.choice(["", " €"]),
+    "unit": lambda random: f"{random.gauss(70, 9):.1f}{random.choice(['kg', ' kg'])}",
     "percent": lambda random: f"{random.gauss(5, 9):.1f}%",
     "spaces": lambda random: grouped(random.lognormvariate(7, 2), " ").replace(".00", ""),
     "minus": lambda random: repr(random.gauss(0, 9)).replace("-", "\u2212"),
     "yes": lambda random: random.choice(["yes", "no", "Yes", "NO", "no "]),
     "bit": lambda random: random.choice(["0", "1", "1.0", " 0"]),
     "truth": lambda random: random.choice(["True", "False", "true", "FALSE"]),
+    "letters": lambda random: random.choice(["Y", "N", "Y", "n", random.choice("YNTF")]),
     "tick": lambda random: random.choice(["x", ""]),
     "text": lambda random: random.choice(["red", "Red", " green", "blue, or so", 'a "quoted" one', "Straße"]),
     "code": lambda random: random.choice(["01", "2", "3.0", "3", "A1", "x"]),
@@ -98,13 +100,14 @@ STRAYS = [
     "12 %",
     "0000-13-45",
 ]
-WORDS = ["", "NA", "n/a", "-", ".", "None", "\\N", "#N/A", "<NA>", "?", "not asked", "-999"]
+WORDS = ["", "NA", "n/a", "-", ".", "None", "\\N", "#N/A", "<NA>", "?", "not asked", "-999", "-999.0"]
 OWN_WORDS = ("not asked", "-999")
 LABELS: dict[str, Callable[[Random], str]] = {
     "number": lambda random: repr(random.gauss(0, 1)),
     "price": money,
     "label": lambda random: random.choice(["01", "02", "03"]),
-    "truth": lambda random: random.choice(["yes", "no"]),
+    "truth": lambda random: random.choice(["yes", "no", "Yes"]),
+    "letters": lambda random: random.choice(["Y", "N", "n", random.choice("YNT")]),
 }
 
 
@@ -171,7 +174,7 @@ def check(raw: Raw, folder: Path) -> None:
             Settings("y", reading=ReadingSettings(missing_words=raw.words)), folder / "in", folder / "out"
         )
     except UserError as error:
-        if "no column besides the target" not in str(error):
+        if not re.search("no column besides the target|rows differ, and no class", str(error)):
             raise
         return
     schema = Schema.read(folder / "out" / "schema" / "schema.json")
@@ -232,6 +235,8 @@ def natural_value(feature: Feature, text: str) -> object:
         return text == "true"
     if feature.kind == "date" or not re.fullmatch(r"-?(0|[1-9]\d{0,15})(\.\d+)?([eE][+-]?\d+)?", text):
         return text
+    if "." in text and feature.number_format and feature.number_format.decimal == ",":
+        return text  # it is no number there
     return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
 
 

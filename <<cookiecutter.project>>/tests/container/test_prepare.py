@@ -53,7 +53,7 @@ def report_of(out: Path) -> dict[str, Any]:
     [
         (lambda n: "abc"[n % 3], "auto", "multiclass", ("a", "b", "c")),
         (lambda n: str(n % 2 == 0), "auto", "binary", ("False", "True")),
-        (lambda n: ["True", "true", "FALSE"][n % 3], "auto", "binary", ("false", "true")),
+        (lambda n: ["True", "true", "FALSE"][n % 3], "auto", "binary", ("FALSE", "True")),
         (lambda n: str(n % 2), "auto", "binary", ("0", "1")),
         (lambda n: f"{n % 12}.0", "auto", "multiclass", tuple(map(str, range(12)))),
         (lambda n: str(n % 20), "auto", "multiclass", tuple(map(str, range(20)))),

@@ -145,6 +145,8 @@ def test_what_is_no_date_is_none(text: str) -> None:
         ("01", ["1", "1.0"], ["10"]),
         (str(2**62 + 1), [f"0{2**62 + 1}"], [str(2**62 + 2)]),
         ("cat", ["cat"], ["Cat", "dog"]),
+        (str(2**53), [f"{2**53}.0"], [f"{2**53 + 1}.0", f"{2**53}.5"]),
+        ("1e22", ["10000000000000000000000"], ["10000000000000000000001"]),
     ],
 )
 def test_a_label_is_found_by_what_equals_it(label: str, same: list[str], other: list[str]) -> None:
@@ -162,6 +164,15 @@ def test_a_boolean_is_found_by_each_spelling_of_its_truth(pair: tuple[str, str])
     assert {labels.find(text) for text in ("false", "No", "n", "f", "0", "0.0")} == {0}
     assert labels.find("2") is None
     assert values.Labels(["0", "1", "2"]).find("true") is None
+
+
+def test_a_boolean_of_another_pair_is_no_label_beside_a_third() -> None:
+    """Protects a third class from being Y: only the spellings of the labels' own pair are found."""
+    labels = values.Labels(["N", "T", "Y"])
+    assert [labels.find(text) for text in ("n", "y", "T")] == [0, 2, 1]
+    assert [labels.find(text) for text in ("t", "true", "yes", "1", "f")] == [None] * 5
+    assert [values.Labels("YNTF").find(text) for text in ("y", "T")] == [None, 2]
+    assert [values.Labels(["Yes"]).find(text) for text in ("yes", "true", "no")] == [0, None, None]
 
 
 def test_other_alphabets_digits_are_text() -> None:
