@@ -122,5 +122,5 @@ def _look(feature: Feature, values: FloatArray, target: FloatArray) -> str:
     if whole and len(distinct) > MIN_DISTINCT * len(values):
         return "different in each row"
     if whole and len(distinct) >= MIN_NUMBERS and len(distinct) * MAX_REPEATS >= len(values):
-        return "different in nearly each row"
+        return "with few rows of each value"
     return ""
