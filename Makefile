@@ -7,7 +7,7 @@
 # KEEP    set it to leave the demo's local cloud running
 # EXAMPLES  how many tables `make test-reading` generates
 # ROUNDS  how many times the benchmarks alternate
-# PROJECT  the generated project that `make localcloud` changes
+# PROJECT  the generated project that `make packages` changes
 # AGAINST what `make bench-build` compares with: a commit, or the folder of another checkout
 # PYTHON  the Python from 3.11 to 3.13 that environments are made with; found when empty
 
@@ -37,7 +37,7 @@ override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev localcloud operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -47,15 +47,15 @@ setup: ## install what generates a project
 
 setup-dev: ## install that, and what the checks need
 	@$(environment) requirements.txt requirements-dev.txt $(product_requirements)
-	@sh scripts/localcloud .venv
+	@sh scripts/packages .venv
 
-localcloud: ## install the source of packages/localcloud in a generated project; PROJECT=path/to/it
-	@sh scripts/localcloud "$${PROJECT:?names no project: make localcloud PROJECT=path/to/it}/.venv"
+packages: ## install the sources of packages/ in a generated project; PROJECT=path/to/it
+	@sh scripts/packages "$${PROJECT:?names no project: make packages PROJECT=path/to/it}/.venv"
 
 operations: setup-dev ## write the page of the operations that the local cloud has
 	@$(python) scripts/operations.py
 
-wheel: setup-dev ## build the wheel of packages/localcloud that generated projects install
+wheel: setup-dev ## build the wheels of packages/ that generated projects install
 	@sh scripts/wheel
 
 architecture: setup-dev ## draw the pictures of docs/architecture.md from the code
@@ -70,8 +70,9 @@ demo: setup ## generate a project into build/demo and run it; DATA=file.csv TARG
 lint: setup-dev ## ruff, mypy, and what the product's own lint checks
 	@$(python) -m ruff check .
 	@$(python) -m ruff format --check .
-	@$(python) -m mypy benchmarks hooks scripts tests
-	@cd packages/localcloud && ../../$(python) -m mypy src version.py
+	@$(python) -m mypy benchmarks hooks packages/version.py scripts tests
+	@for package in packages/*/pyproject.toml; do \
+		(cd "$${package%/*}" && ../../$(python) -m mypy src) || exit; done
 	@cd "$(product)" && ../$(python) -m mypy .
 	@cd "$(product)" && ../$(python) tests/lint
 
@@ -79,9 +80,10 @@ format: setup-dev ## let ruff format the code
 	@$(python) -m ruff check --fix .
 	@$(python) -m ruff format .
 
-test: setup-dev ## the quick tests, of the template, of the local cloud and of the product
+test: setup-dev ## the quick tests, of the template, of the packages and of the product
 	@$(python) -m pytest --numprocesses auto -m "not e2e and not large"
-	@cd packages/localcloud && ../../$(python) -m pytest --numprocesses auto
+	@for package in packages/*/pyproject.toml; do \
+		(cd "$${package%/*}" && ../../$(python) -m pytest --numprocesses auto) || exit; done
 	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
 
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults

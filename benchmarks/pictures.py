@@ -41,7 +41,7 @@ def read(data: Path) -> tuple[np.ndarray[Any, Any], list[str]]:
         else:
             shutil.copy(data, folder)
         found: dict[bytes, tuple[np.ndarray[Any, Any], str]] = {}
-        for file in sources.find(Path(folder)):
+        for file in sources.find(Path(folder)).files:
             picture = decode.decode(file.read())
             found.setdefault(decode.digest(picture), (decode.pixels(picture, SIDE), file.label))
     return np.stack([pixels for pixels, _ in found.values()]), [label for _, label in found.values()]

@@ -18,7 +18,7 @@ PRODUCT = ROOT / "<<cookiecutter.project>>"
 PAGE = ROOT / "docs" / "architecture.md"
 PLACE = re.compile(r"(<!-- picture: (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 PARTS = ("local", "scripts", "pipeline", "container", "functions")
-CLOUD = "localcloud"
+PACKAGES = ("delivery", "localcloud")
 
 
 class Loader(yaml.SafeLoader):
@@ -69,7 +69,7 @@ def parts() -> str:
     """Draw which folders of a project import which others."""
     folders = {name: PRODUCT / name for name in PARTS}
     return drawn(
-        {name: imported(folder, {*PARTS, CLOUD}, depth=1) - {name} for name, folder in folders.items()}
+        {name: imported(folder, {*PARTS, *PACKAGES}, depth=1) - {name} for name, folder in folders.items()}
     )
 
 
@@ -87,9 +87,9 @@ def container() -> str:
 
 
 def imported(folder: Path, names: set[str], depth: int) -> set[str]:
-    """Return which of the packages `names`, of `depth` parts each, the modules below a folder import."""
+    """Return which of the packages `names`, of `depth` parts each, the Python below a folder imports."""
     found = set()
-    for path in folder.rglob("*.py"):
+    for path in filter(is_python, folder.rglob("*")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -99,6 +99,13 @@ def imported(folder: Path, names: set[str], depth: int) -> set[str]:
                 continue
             found |= {".".join(module.split(".")[:depth]) for module in modules}
     return found & names
+
+
+def is_python(path: Path) -> bool:
+    """Whether a file is a module, or a command without a suffix."""
+    return path.suffix == ".py" or (
+        path.is_file() and not path.suffix and path.read_bytes().startswith(b"#!/usr/bin/env python3\n")
+    )
 
 
 def drawn(arrows: dict[str, set[str]]) -> str:

@@ -1,6 +1,9 @@
-"""The record of the rows that a model has learned from: a file of the artifact, for later comparisons.
+"""The record of the rows that a model has learned from: files of the artifact, for later comparisons.
 
-The record has a checksum of 32 bits of each row as the model sees it, with its target, in ascending order. Of
+One has the keys by which the rows were split, in ascending order. Where rows of a later split have keys of
+the same kind, these tell learned rows: two rows of the same features may be two observations.
+
+The other has a checksum of 32 bits of each row as the model sees it, with its target, in ascending order. Of
 a million learned rows, one test row in 4,295 has a checksum of the record by chance, and counts as learned.
 """
 
@@ -10,13 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from container.data import split_keys
 from container.data.dataset import Dataset
 from container.data.split import splitmix64
+from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
-FILE = "learned_rows.npy"
-# 16 MB in model.tar.gz. Of more rows the smallest checksums are kept: rows with greater ones can't be told.
+FILE, KEYS = "learned_rows.npy", "learned_keys.npy"
+# 16 MB in model.tar.gz, and of keys 32. Of more rows the smallest are kept: rows with greater can't be told.
 MAX_CHECKSUMS = 4_000_000
 PART = 16_384  # rows whose checksums are computed together
 STEP = np.uint64(0x9E3779B97F4A7C15)  # without it a zero would change nothing
@@ -24,20 +29,34 @@ STEP = np.uint64(0x9E3779B97F4A7C15)  # without it a zero would change nothing
 
 def write(directory: Path, splits: Iterable[Dataset]) -> None:
     """Write the record of all rows of some splits."""
+    splits = tuple(splits)
     checksums = np.concatenate([_checksums(split.features, split.target) for split in splits])
     np.save(directory / FILE, np.unique(checksums)[:MAX_CHECKSUMS], allow_pickle=False)
+    keys = [split.keys for split in splits if split.keys is not None]
+    if len(keys) == len(splits) and len({each.kind for each in keys}) == 1:
+        rows = np.unique(np.concatenate([each.rows for each in keys]))[:MAX_CHECKSUMS]
+        split_keys.write(directory / KEYS, SplitKeys(keys[0].kind, rows))
 
 
-def new_rows(directory: Path, features: FloatArray, target: FloatArray) -> NDArray[np.bool_]:
+def new_rows(
+    directory: Path, features: FloatArray, target: FloatArray, keys: SplitKeys | None = None
+) -> NDArray[np.bool_]:
     """Return (n,) marks of the (n, n_features) rows that the model of a directory has not learned from.
+
+    Rows are known by their keys, where both records have keys of one kind, else by their values.
 
     Raises:
         UserError: the directory has no record, or a damaged one.
     """
-    learned = _read(directory / FILE)
-    checksums = _checksums(features, target)
-    known = np.isin(checksums, learned)
-    return ~known & (checksums <= learned[-1]) if len(learned) >= MAX_CHECKSUMS else ~known
+    learned = split_keys.read(directory / KEYS) if keys else None
+    if keys and learned and keys.kind == learned.kind:
+        return _new(keys.rows, learned.rows)
+    return _new(_checksums(features, target), _read(directory / FILE))
+
+
+def _new(rows: NDArray[np.unsignedinteger], learned: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
+    new = ~np.isin(rows, learned)
+    return np.asarray(new & (rows <= learned[-1]) if len(learned) >= MAX_CHECKSUMS else new)
 
 
 def _read(path: Path) -> NDArray[np.uint32]:

@@ -11,12 +11,23 @@ from typing import Annotated, Any
 
 import polars as pl
 
-from container.data import assignment, columns, infer, missing_cells, split, table_files, tables
+from container.data import (
+    assignment,
+    columns,
+    footers,
+    infer,
+    missing_cells,
+    split,
+    split_keys,
+    table_files,
+    tables,
+)
 from container.data.assignment import Assignment
 from container.data.infer import ColumnStats, InferredTable, InspectedTable, RowCounts, Source
 from container.data.reading import ReadingSettings
 from container.data.schema import IMAGE, TABULAR
 from container.data.split import SplitSettings
+from container.data.split_keys import SplitKeys
 from container.images import MISSING as MISSING_IMAGES
 from container.runtime import environment
 from container.runtime.environment import Variable
@@ -75,6 +86,7 @@ def prepare(settings: Settings, directory: Path, output: Path) -> None:
         UserError: the data can't be used.
     """
     table = inspect(directory, settings)
+    footers.check(table)
     named, numbering = assignment.find_identifiers(table, settings.split)
     inferred = columns.infer_others(table, named, numbering)
     write(table, inferred, assignment.assign(table, inferred, settings.split), output)
@@ -138,6 +150,8 @@ def _check_rows(
     if missing > rows * settings.max_missing_target:
         where, text = source.first(target, without & ~source.is_blank())
         cell = f" The first such cell is '{text}'." if text else ""
+        if text in source.reading.missing and text:
+            cell = f" '{text}' is a word for a missing value; where it is a class, write another in the data."
         raise UserError(
             f"{where}: '{source.name(target)}' is missing, as in {missing} of {rows} rows: "
             f"more than {settings.max_missing_target * 100:g}% of the rows have no target.{cell} "
@@ -151,8 +165,11 @@ def _check_rows(
 
 
 def write(table: InspectedTable, inferred: InferredTable, assigned: Assignment, output: Path) -> None:
-    """Write the splits and the baseline as CSV, the schema and the report."""
+    """Write the splits and the baseline as CSV, the keys of the rows, the schema and the report."""
     _write_tables(table, inferred, assigned.splits, output)
+    for number, name in enumerate(split.NAMES):
+        rows = assigned.keys.rows[assigned.splits.to_numpy() == number]
+        split_keys.write(output / name / split_keys.FILE, SplitKeys(assigned.keys.kind, rows))
     inferred.schema.write(output / "schema" / "schema.json")
     taken = [vars(found) for found in missing_cells.count(table, inferred)]
     _log_result(table, inferred, assigned, taken)
@@ -219,6 +236,7 @@ def _report(
         "files": [file.to_json() for file in table.source.tables],
         "skipped_files": [{"name": file.name, "reason": file.reason} for file in table.source.skipped],
         "rows": {"read": rows.read, "kept": sum(counts.values())},
+        "first_without_target": _first_without_target(table),
         "dropped": dropped | ({"without_time": assigned.without_time} if assigned.time else {}),
         "splits": counts,
         "duplicates": assigned.duplicates,
@@ -232,6 +250,13 @@ def _report(
         "kinds": inferred.kinds,
         "guesses": inferred.guesses,
     }
+
+
+def _first_without_target(table: InspectedTable) -> str | None:
+    """Return where the first row without a target is, and what it holds, or None if there is none."""
+    if not table.rows.without_target:
+        return None
+    return table.source.first_row(~table.has_target & ~table.source.is_blank())
 
 
 def _write_report(report: dict[str, Any], path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from container.data.schema import Schema, Target
     from local.endpoint import Ask
+    from local.prediction import Table
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -178,6 +179,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
         path = leave_report(delivery)
     content = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
+    console.print(view.data(content["data"]))
     console.print(view.scores(content["metrics"], content["evaluation"]["intervals"]))
     console.print(view.importances(content["evaluation"]["importances"]))
     console.print(view.warnings(content["evaluation"]["warnings"]))
@@ -304,14 +306,26 @@ def infer(
         serving = nullcontext((ask, endpoint.schema(project, name)))
     with serving as (ask, schema):
         target = schema.target
-        table: inference.Table = (
+        table: Table = (
             pictures.read_file(file, project.served_target)
             if project.is_image
-            else inference.read_file(file, target.name)
+            else inference.read_file(file, schema, project.delimiter)
         )
         answers = inference.predict(table, ask)
     show_answers(table.labels, answers)
     show_scores(table.labels, answers, target)
+    if not project.is_image:
+        show_cells(table, schema)
+
+
+def show_cells(table: Table, schema: Schema) -> None:
+    """Write to standard error what of a table the model lacks or does not know."""
+    from local import prediction as inference
+
+    for remark in inference.describe_cells(table, schema):
+        errors.print(remark, markup=False, highlight=False, soft_wrap=True)
+    if absent := inference.absent_columns(table, schema):
+        errors.print(f"warning: {absent}", style="red", markup=False, highlight=False, soft_wrap=True)
 
 
 def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], target: Target) -> None:

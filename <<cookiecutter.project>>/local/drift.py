@@ -294,9 +294,11 @@ def upload_labelled_rows(delivery: Delivery, table: Table) -> datetime:
 def to_csv(table: Table, target: str) -> str:
     """Write the rows as a file of training data."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)
     writer.writerow([*table.columns, target])
-    writer.writerows([*row, label] for row, label in zip(table.rows, table.labels or (), strict=True))
+    style = table.formats.get(target)
+    labels = [label if style is None else style.spell(label) for label in table.labels or ()]
+    writer.writerows([*row, label] for row, label in zip(table.spelled(table.rows), labels, strict=True))
     return text.getvalue()
 
 

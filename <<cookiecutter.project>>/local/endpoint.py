@@ -34,12 +34,17 @@ Ask: TypeAlias = "Callable[[str], list[Answer]]"
 START_TIMEOUT = 60.0
 STOP_GRACE = 10.0
 CSV, JSON = "text/csv", "application/json"
+CSV_WITH_HEADER = f"{CSV}; header=present"  # a file's header may name none of the model's columns
 SCHEMA = "schema.json"  # of a model
 
 
 def content_type(project: Project) -> str:
     """Return the content type of the project's requests: JSON for images, else CSV."""
     return JSON if project.is_image else CSV
+
+
+def _with_header(project: Project) -> str:
+    return JSON if project.is_image else CSV_WITH_HEADER
 
 
 def invoke(cloud: Cloud, endpoint_name: str, kind: str = CSV) -> Ask:
@@ -101,10 +106,10 @@ def reach(cloud: Cloud, project: Project, endpoint_name: str | None, *, straight
     """
     name = endpoint_name or in_service(cloud, project)
     if not straight:
-        return invoke(cloud, name, content_type(project))
+        return invoke(cloud, name, _with_header(project))
     port = project.state / "endpoints" / name / "port"
     try:
-        return direct(int(port.read_text(encoding="utf-8")), content_type(project))
+        return direct(int(port.read_text(encoding="utf-8")), _with_header(project))
     except FileNotFoundError:
         raise LocalError(
             f"No endpoint {name} is in service; 'python -m local status' lists those that are."
@@ -152,7 +157,7 @@ def serving(project: Project, archive: Path) -> Iterator[tuple[Ask, Schema]]:
         )
         try:
             _wait(child, port, log)
-            yield direct(port, content_type(project)), Schema.read(base / "model" / SCHEMA)
+            yield direct(port, _with_header(project)), Schema.read(base / "model" / SCHEMA)
         finally:
             child.end(STOP_GRACE)
 

@@ -7,7 +7,7 @@ import io
 import json
 import math
 import operator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from container.data.schema import Target
@@ -15,8 +15,11 @@ from container.runtime.errors import UserError
 from local.project import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from container.data.schema import Schema
+    from container.data.values import NumberFormat
 
 Answer: TypeAlias = float | str
 
@@ -31,16 +34,25 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...] | None
+    formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
 
     at_once: ClassVar[int] = 500  # rows of a request
 
     def body(self, start: int, stop: int) -> str:
         """Write the rows from start to stop as CSV with a header."""
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text)  # its line break, "\\r\\n", is what it quotes within a cell
         writer.writerow(self.columns)
-        writer.writerows(self.rows[start:stop])
+        writer.writerows(self.spelled(self.rows[start:stop]))
         return text.getvalue()
+
+    def spelled(self, rows: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Return rows whose plain numbers have the formats of their columns, as requests have them."""
+        styles = [self.formats.get(name) for name in self.columns]
+        return [
+            [cell if style is None else style.spell(cell) for style, cell in zip(styles, row, strict=True)]
+            for row in rows
+        ]
 
 
 def read_table(text: str, target: str) -> Table:
@@ -55,25 +67,90 @@ def read_table(text: str, target: str) -> Table:
     return _table(header, rows, target)
 
 
-def read_file(path: Path, target: str) -> Table:
+def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     """Read a file as `prepare` reads it; the target's column, where there is one, becomes the labels.
+
+    Hive's folders around the file name columns where the model has them. `delimiter` is that of CSV in
+    project.toml.
 
     Raises:
         LocalError: the file can't be read, or is not a table.
     """
-    from container.data import tables  # noqa: PLC0415 - a terminal need not wait for polars
+    from container.data import reading, tables  # noqa: PLC0415 - a terminal need not wait for polars
 
+    if delimiter not in {"auto", *reading.DELIMITERS}:
+        choices = ", ".join(("auto", *reading.DELIMITERS))
+        raise LocalError(
+            f"delimiter in [data] of project.toml is '{delimiter}', and must be one of {choices}."
+        )
+    path = path.absolute()
     try:
-        found = tables.inspect(path, path.parent)
-        rows = tables.scan(found).collect().rows()
+        found = tables.inspect(path, _root(path), delimiter)
+        folders = {name for name, _ in found.folders}
+        unused = folders.difference((schema.target.name, *(feature.name for feature in schema.features)))
+        columns = tuple(name for name in found.columns if name not in unused)
+        rows = tables.scan(found, columns).collect().rows()
     except UserError as error:
         raise LocalError(f"{error}.") from None
     except OSError as error:
         raise LocalError(f"{path} can't be read: {error.strerror}.") from None
-    kept = [row for row in rows if any(row)]
+    width = len(found.columns) - len(folders)
+    kept = [row for row in rows if any(row[:width])]
     if not kept:
         raise LocalError(f"{path} has no rows to predict below its header.")
-    return _table(found.columns, kept, target)
+    return _table(columns, kept, schema.target.name)
+
+
+def _root(path: Path) -> Path:
+    """Return the folder above those that name columns; the same column is named once."""
+    root, names = path.parent, set[str]()
+    for folder in path.parents:
+        name, mark, _ = folder.name.partition("=")
+        if mark and name in names:
+            break
+        if mark:
+            names.add(name)
+            root = folder.parent
+    return root
+
+
+def absent_columns(table: Table, schema: Schema) -> str:
+    """Return which of the model's columns a table lacks, in a sentence, or nothing."""
+    names = [feature.name for feature in schema.features]
+    absent = [name for name in names if name not in table.columns]
+    if not absent:
+        return ""
+    return (
+        f"The file lacks {len(absent)} of the model's {len(names)} columns: {', '.join(absent)}. "
+        "They are missing values in every row, and the predictions are made without them."
+    )
+
+
+def describe_cells(table: Table, schema: Schema) -> list[str]:
+    """Return how many cells are missing or unknown to the model, and which columns it does not have."""
+    from container.payload.errors import RequestError  # noqa: PLC0415 - as polars above
+    from container.payload.feature_decoder import FeatureDecoder  # noqa: PLC0415 - as polars above
+
+    cells = dict(zip(table.columns, zip(*table.rows, strict=True), strict=True))
+    missing, unknown, refused = {}, {}, []
+    for feature in schema.features:
+        name, column = feature.name, cells.pop(feature.name, ())
+        try:
+            _, missing[name], unknown[name] = FeatureDecoder(feature).decode(column)
+        except RequestError as error:  # an endpoint of another version of this code has taken it
+            refused.append(f"this project would refuse what the endpoint took: {error.message}")
+    return [
+        *refused,
+        *_counted("missing values", missing),
+        *_counted("values that the training did not have", unknown),
+        *([f"columns that the model does not use: {', '.join(map(repr, cells))}"] if cells else []),
+    ]
+
+
+def _counted(what: str, counts: Mapping[str, int]) -> Iterator[str]:
+    if total := sum(counts.values()):
+        places = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+        yield f"{what}: {total} ({places})"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], target: str) -> Table:

@@ -25,6 +25,7 @@ class Project:
     target: str
     data_prefix: str
     workload: str = "tabular"
+    delimiter: str = "auto"  # of CSV files
 
     @property
     def is_image(self) -> bool:
@@ -93,6 +94,7 @@ def read_project(root: Path) -> Project:
             target=settings["data"]["target"],
             data_prefix=settings["data"]["prefix"],
             workload=settings["data"].get("workload", "tabular"),
+            delimiter=settings["data"].get("delimiter", "auto"),
         )
     except tomllib.TOMLDecodeError as error:
         raise LocalError(f"project.toml is not valid TOML ({error}); mend it and try again.") from None

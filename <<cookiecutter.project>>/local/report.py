@@ -29,7 +29,13 @@ UNKNOWN: dict[str, Any] = {
     **{name: {} for name in UNCERTAINTY},
     "warnings": [],
 }
-NOTHING: dict[str, Any] = {"metrics": {}, "evaluation": UNKNOWN, "deployments": [], "predictions": 0}
+NOTHING: dict[str, Any] = {
+    "data": {},
+    "metrics": {},
+    "evaluation": UNKNOWN,
+    "deployments": [],
+    "predictions": 0,
+}
 
 
 def write_report(delivery: Delivery) -> Path:
@@ -91,6 +97,7 @@ def _deployed(delivery: Delivery) -> dict[str, Any]:
     """Read what serves now; nothing does when the cloud has ended."""
     try:
         return {
+            "data": _prepared(delivery),
             "metrics": _promoted_metrics(delivery),
             "evaluation": _promoted_evaluation(delivery),
             "deployments": [each for stage in STAGES for each in _deployments(delivery, stage)],
@@ -148,6 +155,18 @@ def _promoted_evaluation(delivery: Delivery) -> dict[str, Any]:
         **{name: known.get(theirs, {}) for name, theirs in UNCERTAINTY.items()},
         "warnings": known.get("warnings", []),
     }
+
+
+def _prepared(delivery: Delivery) -> dict[str, Any]:
+    """Read what `prepare` found in the data of this run, whether or not its model was promoted."""
+    if not delivery.execution_id:
+        return {}
+    training = history.training_execution(delivery.cloud, delivery.project, delivery.execution_id)
+    if not training:
+        return {}
+    bucket = stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))["ArtifactBucket"]
+    folder = f"s3://{bucket}/runs/{training.rpartition(':')[2]}/prepare/report/model.tar.gz"
+    return history.beside_model(delivery.cloud, folder, "report")
 
 
 def _predictions(delivery: Delivery) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from localcloud.files import explained, write_whole
 
 from container.data import table_files
+from container.data.schema import Schema
 from local import approval, data, endpoint, history, pictures, prediction, source, stacks
 from local.history import RUN, Record
 from local.project import LocalError, Project
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from localcloud import Cloud
+
+    from container.data.values import NumberFormat
 
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
@@ -261,7 +265,20 @@ def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table
     content = stored["Body"].read()
     if delivery.project.is_image:
         return pictures.read(content)
-    return prediction.read_table(content.decode(), delivery.project.served_target)
+    table = prediction.read_table(content.decode(), delivery.project.served_target)
+    return replace(table, formats=_number_formats(delivery, execution))
+
+
+def _number_formats(delivery: Delivery, execution: str) -> dict[str, NumberFormat]:
+    """Read how the data of a training write their numbers; its splits have plain ones."""
+    stored = delivery.cloud.client("s3").get_object(
+        Bucket=pipeline_outputs(delivery)["ArtifactBucket"],
+        Key=f"runs/{execution.rpartition(':')[2]}/prepare/schema/schema.json",
+    )
+    schema = Schema.from_json(json.loads(stored["Body"].read()))
+    formats = {feature.name: feature.number_format for feature in schema.features}
+    formats[schema.target.name] = schema.target.number_format
+    return {name: style for name, style in formats.items() if style is not None}
 
 
 def head(table: prediction.Table, rows: int) -> prediction.Table:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from delivery import cloudformation
 
 from local.project import LocalError
-from scripts.delivery import cloudformation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STYLE = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "InProgress": "cyan"}
 MOST_FEATURES = 5
+MOST_FINDINGS = 10
 MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "…"}
 
 
@@ -64,6 +65,29 @@ def scores(metrics: Mapping[str, float], intervals: Mapping[str, Any] | None = N
             name, f"{value:,.6g}", f"95 %: {ends['low']:,.4g} to {ends['high']:,.4g}" if ends else ""
         )
     return table
+
+
+def data(found: Mapping[str, Any]) -> RenderableType:
+    """Say what `prepare` did with the data: what it left out, took as missing, and guessed."""
+    read = found.get("rows") or found.get("pictures")
+    if not read:
+        return Group()
+    left = found["left_out"]
+    if isinstance(left, dict):  # of images
+        said = [f"{count} images left out: {reason}" for reason, count in left["counts"].items()]
+    else:
+        said = [f"left out: '{each['column']}', {each['reason']}" for each in left]
+        said += [
+            f"missing: {each['cells']} of '{each['column']}', first '{each['text']}' in {each['first']}"
+            for each in found["taken_as_missing"]
+        ]
+        said += [f"guess: '{each['column']}': {each['guess']}" for each in found["guesses"]]
+        said += [f"{found['duplicates']} rows equal an earlier one"] if found["duplicates"] else []
+    more = (
+        [f"and {len(said) - MOST_FINDINGS} more in data of report.json"] if len(said) > MOST_FINDINGS else []
+    )
+    total = f"data: {read['read']:,} read, {read['kept']:,} kept"
+    return Group(Text(total), *(Text(f"  {each}") for each in said[:MOST_FINDINGS] + more))
 
 
 def warnings(found: list[str]) -> RenderableType:

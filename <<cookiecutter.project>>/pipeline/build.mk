@@ -18,22 +18,26 @@ export IMAGE_URI ?=
 export LAMBDA_IMAGE_URI ?=
 
 build = build
+install = "$(PYTHON)" -m pip install --quiet --require-hashes --only-binary :all: --find-links vendor
 
 .PHONY: all setup image package render
 .DELETE_ON_ERROR:
 
 all: setup image package render
 
-setup: ## install what packaging needs, where Python lacks it; CodeBuild's images have it
-	@"$(PYTHON)" -c "import botocore, yaml" 2> /dev/null || \
-		"$(PYTHON)" -m pip install --quiet --require-hashes --only-binary :all: --requirement pipeline/requirements.txt
+# CodeBuild's images have botocore and PyYAML. The package `delivery` is on no index: its wheel is in vendor/.
+setup: | $(build) ## install what packaging needs, where Python lacks it
+	@"$(PYTHON)" -c "import botocore, yaml" 2> /dev/null || $(install) --requirement pipeline/requirements.txt
+	@sed -n '/^sagemaker-delivery==/,/--hash/p' pipeline/requirements.txt > $(build)/delivery.txt
+	@"$(PYTHON)" -c "import delivery.templates" 2> /dev/null || \
+		$(install) --no-index --no-deps --requirement $(build)/delivery.txt
 
 image: | $(build) ## build the images that do not exist, and keep the addresses of all
 	@sh scripts/image "$(IMAGE_URI)" "$(REPOSITORY_URI)" container > $(build)/image-uri
 	@sh scripts/image "$(LAMBDA_IMAGE_URI)" "$(API_REPOSITORY_URI)" lambda > $(build)/lambda-image-uri
 
 package: | $(build) ## upload the local files of templates, and keep the variables of the execution
-	@"$(PYTHON)" -m scripts.delivery.build --output-dir $(build) --bucket "$(ARTIFACT_BUCKET)" \
+	@"$(PYTHON)" -m delivery.build --output-dir $(build) --bucket "$(ARTIFACT_BUCKET)" \
 		--kms-key "$(KMS_KEY_ARN)" --pipeline "$(PROJECT)-pipeline" --execution "$(PIPELINE_EXECUTION_ID)" \
 		stacks/*.yml
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # A job reads nine folders at most, one an hour: three hours have three folders of ground truth, and
 # three folders of captured requests for each of two endpoints.
 MAX_QUALITY_WINDOW_SECONDS = 10_800
-MIN_TRAINING_FRACTION = 0.05
+MAX_NOT_TRAINED = 0.9  # as container.data.split has it
 MAX_ENVIRONMENT_VALUE = 256  # characters of a variable of a processing job
 
 
@@ -44,10 +44,10 @@ def check_fractions(data: Data) -> None:
     Raises:
         SettingsError: if they are not.
     """
-    if data.validation_fraction + data.test_fraction > 1 - MIN_TRAINING_FRACTION:
+    if data.validation_fraction + data.test_fraction > MAX_NOT_TRAINED:
         raise SettingsError(
-            "data.validation_fraction and data.test_fraction leave less than"
-            f" {MIN_TRAINING_FRACTION} for training: lower one."
+            "data.validation_fraction and data.test_fraction leave less than a tenth of the rows to"
+            " train on: lower one."
         )
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-class SettingsError(Exception):
+class SettingsError(ValueError):
     """A refused setting or argument: the message names it, its rule and a way out, in one sentence."""
 
 

@@ -7,17 +7,25 @@ import io
 import json
 import math
 import tarfile
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from container.data.schema import Target
+from container.data import encode
+from container.data.schema import Feature, Schema, Target
+from container.data.values import NumberFormat
+from container.payload.errors import RequestError
+from container.payload.requests import RequestDecoder
 from hypothesis import given
 from hypothesis import strategies as st
-from local import endpoint, prediction
-from local.project import LocalError, Project
+from local import __main__ as commands
+from local import drift, endpoint, prediction
+from local.project import LocalError, Project, read_project
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 CSV = 'a,label,b\n1,2.5,"x, y"\n3,,z\n'
 
@@ -27,7 +35,24 @@ def test_the_target_column_is_not_sent_to_the_model() -> None:
     table = prediction.read_table(CSV, "label")
     assert table.columns == ("a", "b")
     assert table.labels == ("2.5", "")
-    assert table.body(0, 2) == 'a,b\n1,"x, y"\n3,z\n'
+    assert table.body(0, 2) == 'a,b\r\n1,"x, y"\r\n3,z\r\n'
+
+
+def test_plain_numbers_are_sent_in_the_format_of_the_data() -> None:
+    """Protects a model of data with decimal commas from the project's own requests and rows of drift."""
+    table = prediction.read_table("a,b,y\n1.5,1.5,2.25\n", "y")
+    euro = NumberFormat(",", ".")
+    table = replace(table, formats={"a": euro, "y": euro})
+    assert table.body(0, 1) == 'a,b\r\n"1,5",1.5\r\n'
+    assert drift.to_csv(table, "y") == 'a,b,y\r\n"1,5",1.5,"2,25"\r\n'
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\r\nb"])
+def test_a_line_break_within_a_cell_is_quoted(text: str) -> None:
+    """Protects golden requests and others: without quotes a cell would be two rows."""
+    assert next(csv.reader(io.StringIO(encode.line((text, "c")), newline=""))) == [text, "c"]
+    table = prediction.Table(("a",), ((text,),), None)
+    assert list(csv.reader(io.StringIO(table.body(0, 1), newline=""))) == [["a"], [text]]
 
 
 def test_file_without_labels_is_predicted_whole() -> None:
@@ -171,14 +196,121 @@ def test_labels_are_compared_in_every_spelling_of_the_training() -> None:
     ] == pytest.approx(2 / 3)
 
 
+SCHEMA = Schema(
+    Target("y", "regression"),
+    (Feature("x", "numeric"), Feature("kind", "categorical", ("a", "b")), Feature("year", "numeric")),
+)
+
+
 def test_a_file_is_read_as_prepare_reads_it(tmp_path: Path) -> None:
     """Protects labels under a header with blanks, and rows without a value."""
-    path = tmp_path / "new.csv"
+    path, schema = tmp_path / "new.csv", Schema(Target("Species", "binary", ("a", "b")), ())
     path.write_text("Id, Species\n1, a\n,\n2,b\n")
-    table = prediction.read_file(path, "Species")
+    table = prediction.read_file(path, schema)
     assert (table.columns, table.rows, table.labels) == (("Id",), (("1",), ("2",)), ("a", "b"))
     path.write_text("Id,Species\n")
     with pytest.raises(LocalError, match="no rows"):
-        prediction.read_file(path, "Species")
+        prediction.read_file(path, schema)
     with pytest.raises(LocalError, match="can't be read"):
-        prediction.read_file(tmp_path / "none.csv", "Species")
+        prediction.read_file(tmp_path / "none.csv", schema)
+
+
+def test_folders_name_the_columns_that_the_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from predictions without a column that `prepare` reads from Hive's folders."""
+    folder = tmp_path / "run=7" / "year=2019" / "more" / "year=2021" / "month=01"
+    folder.mkdir(parents=True)
+    (folder / "p.csv").write_text("x,kind,y\n1,a,5\n,,\n2,b,6\n")
+    monkeypatch.chdir(folder)
+    for path in (folder / "p.csv", Path("p.csv")):
+        table = prediction.read_file(path, SCHEMA)
+        assert (table.columns, table.labels) == (("x", "kind", "year"), ("5", "6"))
+        assert table.rows == (("1", "a", "2021"), ("2", "b", "2021"))
+
+
+def test_the_delimiter_of_the_project_is_that_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text("a,b;c\n1,2;3\n")
+    schema = Schema(Target("y", "regression"), (Feature("b;c", "categorical", ("2;3",)),))
+    assert prediction.read_file(path, schema, "comma").columns == ("a", "b;c")
+    with pytest.raises(LocalError, match=r"delimiter in \[data\] of project\.toml is 'colon', and must be"):
+        prediction.read_file(path, schema, "colon")
+
+
+def test_the_project_knows_its_delimiter(tmp_path: Path) -> None:
+    content = '[project]\nname = "p"\nregion = "r"\n[data]\ntarget = "y"\nprefix = "raw/"\n'
+    (tmp_path / "project.toml").write_text(content)
+    assert read_project(tmp_path).delimiter == "auto"
+    (tmp_path / "project.toml").write_text(content + 'delimiter = "comma"\n')
+    assert read_project(tmp_path).delimiter == "comma"
+
+
+def test_infer_says_that_its_rows_have_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects from taking the names of other columns for a row, of which the first is not a number."""
+    project = Project(tmp_path, "p", "eu-central-1", "y", "raw/")
+    (tmp_path / ".local" / "endpoints" / "e").mkdir(parents=True)
+    (tmp_path / ".local" / "endpoints" / "e" / "port").write_text("1")
+    monkeypatch.setattr(endpoint, "direct", lambda _, kind: kind)
+    monkeypatch.setattr(endpoint, "invoke", lambda _, __, kind: kind)
+    for straight in (True, False):
+        assert str(endpoint.reach(None, project, "e", straight=straight)) == "text/csv; header=present"
+
+
+@pytest.fixture
+def infer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Schema], None]:
+    """Return a function that infers a file's text with a model that predicts its first feature."""
+    (tmp_path / "project.toml").write_text(
+        '[project]\nname = "p"\nregion = "r"\n[data]\ntarget = "y"\nprefix = "raw/"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+
+    def infer(text: str, schema: Schema) -> None:
+        def ask(body: str) -> list[prediction.Answer]:
+            try:
+                return RequestDecoder(schema).decode(body.encode(), "text/csv", "present").rows[:, 0].tolist()
+            except RequestError as error:
+                raise LocalError(error.message) from None
+
+        monkeypatch.setattr(endpoint, "serving", lambda *_: nullcontext((ask, schema)))
+        (tmp_path / "new.csv").write_text(text)
+        commands.infer(tmp_path / "new.csv", model_artifact=tmp_path / "model.tar.gz")
+
+    return infer
+
+
+def test_infer_names_the_columns_that_a_file_lacks(
+    infer: Callable[[str, Schema], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects from taking predictions without a column for those of the model."""
+    infer("x,kind,id,y\n1,a,7,1\n,c,8,2\n3,,9,3\n", SCHEMA)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "missing values: 2 (x: 1, kind: 1)" in said
+    assert "values that the training did not have: 1 (kind: 1)" in said
+    assert "columns that the model does not use: 'id'" in said
+    assert (
+        "warning: The file lacks 1 of the model's 3 columns: year. They are missing values in every row"
+        in said
+    )
+    infer("x,kind,year,y\n1,a,2020,1\n", SCHEMA)
+    assert not {"warning", "missing", "columns"}.intersection(capsys.readouterr().err.split())
+
+
+def test_infer_names_the_columns_of_another_table(infer: Callable[[str, Schema], None]) -> None:
+    with pytest.raises(LocalError, match=r"the header names none of the model's columns \(x, kind, year\)"):
+        infer("z,w\n1,2\n", SCHEMA)
+
+
+def test_infer_scores_a_file_whose_header_has_blanks(
+    infer: Callable[[str, Schema], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = Schema(Target("Species", "regression"), (Feature("Id", "numeric"),))
+    infer("Id, Species\n1, 1\n2,4\n", schema)
+    said = capsys.readouterr()
+    assert said.out == "label,prediction\n1,1.0\n4,2.0\n"
+    assert {"rows", "rmse", "1.41421"}.issubset(said.err.split())
+
+
+def test_what_only_an_older_endpoint_takes_is_named() -> None:
+    """Protects the predictions that were shown from a traceback after them."""
+    remarks = prediction.describe_cells(prediction.Table(("x",), (("many",),), None), SCHEMA)
+    expected = "this project would refuse what the endpoint took: row 1, column 'x': 'many' is not a number"
+    assert remarks == [expected]

@@ -109,14 +109,15 @@ def test_second_setup_installs_nothing(machine: Machine) -> None:
     assert int(seconds.read_text(encoding="utf-8")) >= 0
 
 
-def test_a_missing_wheel_of_the_local_cloud_is_named(machine: Machine) -> None:
+@pytest.mark.parametrize("package", ["delivery", "localcloud"])
+def test_a_missing_wheel_is_named(machine: Machine, package: str) -> None:
     """Protects a user who has lost vendor/ from the installer's words, which do not name the folder."""
     machine.add_python("python3")
     machine.requirements.write_text(
-        "sagemaker-localcloud==0.1+none \\\n    --hash=sha256:0\n", encoding="utf-8"
+        f"sagemaker-{package}==0.1+none \\\n    --hash=sha256:0\n", encoding="utf-8"
     )
     said = refusal(machine.set_up())
-    assert "vendor/sagemaker_localcloud-0.1+none-py3-none-any.whl is missing" in said
+    assert f"vendor/sagemaker_{package}-0.1+none-py3-none-any.whl is missing" in said
     assert "restore the folder vendor/" in said
 
 

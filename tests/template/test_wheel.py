@@ -1,4 +1,4 @@
-"""Comparison of the wheel in vendor/ with the source of packages/localcloud, and with its pinned hash."""
+"""Comparison of the wheels in vendor/ with the sources of packages/, and with their pinned hashes."""
 
 from __future__ import annotations
 
@@ -15,34 +15,48 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "packages" / "localcloud"
+PACKAGES = sorted(path.parent for path in (ROOT / "packages").glob("*/pyproject.toml"))
 PRODUCT = ROOT / "<<cookiecutter.project>>"
 REMEDY = "`make wheel` builds it"
+# The files that install a wheel: the pipeline's build needs one of them, without the packages of local/.
+PINNED = {
+    "delivery": {"local/requirements.txt", "pipeline/requirements.txt"},
+    "localcloud": {"local/requirements.txt"},
+}
+
+pytestmark = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
 
 
-@pytest.fixture(scope="module")
-def wheel() -> Path:
-    """Return the path of the only wheel."""
-    (found,) = (PRODUCT / "vendor").glob("*.whl")
+@pytest.fixture
+def wheel(package: Path) -> Path:
+    """Return the path of the package's only wheel."""
+    (found,) = (PRODUCT / "vendor").glob(f"sagemaker_{package.name}-*.whl")
     return found
 
 
-@pytest.fixture(scope="module")
-def version() -> str:
-    """Compute the version of the source."""
-    spec = importlib.util.spec_from_file_location("version", PACKAGE / "version.py")
+@pytest.fixture
+def declared(package: Path) -> dict[str, Any]:
+    """Read the package's pyproject.toml."""
+    return tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def version(declared: dict[str, Any]) -> str:
+    """Compute the version of the source as the build backend does."""
+    spec = importlib.util.spec_from_file_location("version", ROOT / "packages" / "version.py")
     assert spec
     assert spec.loader
     module: Any = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return str(module.version())
+    name, number = re.findall(r"'(\S+?)'", declared["tool"]["hatch"]["version"]["expression"])
+    return str(module.version(name, number))
 
 
-def test_the_wheel_has_the_files_of_the_source(wheel: Path) -> None:
-    """Protects users from a local cloud that was not tested."""
+def test_the_wheel_has_the_files_of_the_source(package: Path, wheel: Path) -> None:
+    """Protects users from a package that was not tested."""
     source = {
-        path.relative_to(PACKAGE / "src").as_posix(): path.read_bytes()
-        for path in (PACKAGE / "src").rglob("*")
+        path.relative_to(package / "src").as_posix(): path.read_bytes()
+        for path in (package / "src").rglob("*")
         if path.is_file() and path.suffix != ".pyc"
     }
     with zipfile.ZipFile(wheel) as archive:
@@ -55,27 +69,39 @@ def test_the_wheel_has_the_files_of_the_source(wheel: Path) -> None:
     assert [name for name in source if packed[name] != source[name]] == [], REMEDY
 
 
-def test_the_wheel_declares_what_the_source_does(wheel: Path, version: str) -> None:
+def test_the_wheel_declares_what_the_source_does(
+    package: Path, wheel: Path, declared: dict[str, Any], version: str
+) -> None:
     """Protects dependencies and version: an installer does not replace a package of the same version."""
-    declared = tomllib.loads((PACKAGE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = declared["project"]
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         metadata = message_from_bytes(archive.read(name))
-    assert metadata["Version"] == version, REMEDY
-    assert wheel.name == f"sagemaker_localcloud-{version}-py3-none-any.whl", REMEDY
+    assert (metadata["Name"], metadata["Version"]) == (f"sagemaker-{package.name}", version), REMEDY
+    assert wheel.name == f"sagemaker_{package.name}-{version}-py3-none-any.whl", REMEDY
     required = {str(Requirement(text)) for text in metadata.get_all("Requires-Dist") or []}
-    assert required == {str(Requirement(text)) for text in declared["dependencies"]}, REMEDY
+    optional = {
+        str(Requirement(f"{text}; extra == '{extra}'"))
+        for extra, texts in project.get("optional-dependencies", {}).items()
+        for text in texts
+    }
+    assert required == {str(Requirement(text)) for text in project["dependencies"]} | optional, REMEDY
 
 
-def test_projects_pin_the_wheel_by_its_hash(wheel: Path, version: str) -> None:
+def test_projects_pin_the_wheel_by_its_hash(package: Path, wheel: Path, version: str) -> None:
     """Protects an installation from another package of the same name."""
-    text = (PRODUCT / "local" / "requirements.txt").read_text(encoding="utf-8")
-    pin = re.search(r"^sagemaker-localcloud==(\S+) \\\n    --hash=sha256:(\S+)$", text, re.MULTILINE)
-    assert pin, REMEDY
-    assert pin.groups() == (version, hashlib.sha256(wheel.read_bytes()).hexdigest()), REMEDY
+    pins = {
+        path.relative_to(PRODUCT).as_posix(): re.findall(
+            rf"^sagemaker-{package.name}==(\S+) \\\n    --hash=sha256:(\S+)$", text, re.MULTILINE
+        )
+        for path in PRODUCT.rglob("requirements*.txt")
+        if f"sagemaker-{package.name}" in (text := path.read_text(encoding="utf-8"))
+    }
+    pin = (version, hashlib.sha256(wheel.read_bytes()).hexdigest())
+    assert pins == {name: [pin] for name in PINNED[package.name]}, REMEDY
 
 
-def test_model_archives_are_checked_alike_in_the_container_and_here() -> None:
-    """Protects a rule of two distributions, neither of which may import the other."""
-    container = (PRODUCT / "container" / "runtime" / "archive.py").read_bytes()
-    assert container == (PACKAGE / "src" / "localcloud" / "core" / "model_archive.py").read_bytes()
+def test_no_wheel_is_left_of_another_package(package: Path) -> None:
+    """Protects projects from wheels that nothing installs."""
+    assert len(list((PRODUCT / "vendor").iterdir())) == len(PACKAGES)
+    assert package.name in PINNED

@@ -1,5 +1,7 @@
 """The splits of a table's rows: by a hash of their cells or of their group, or by their time."""
 
+import hashlib
+import json
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,22 +14,26 @@ from numpy.typing import NDArray
 
 from container.data import columns, encode, identifiers, infer, split, tables
 from container.data.infer import Column, InferredTable, InspectedTable
+from container.data.schema import Feature
 from container.data.split import SplitSettings
+from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
-MAX_WITHOUT_TIME = 0.1  # share of the rows
+KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
+MAX_WITHOUT = 0.1  # share of the rows
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """Hold each kept row's split, how many rows equal an earlier one, and the report of groups and time.
+    """Hold each kept row's split and key, how many equal an earlier row, and the report of groups and time.
 
     `apart` is the mean number of rows with the same features where equal rows are in several splits, else 0.
     """
 
     splits: pl.Series
+    keys: SplitKeys
     duplicates: int
     apart: int = 0
     groups: Mapping[str, Any] | None = None
@@ -68,6 +74,7 @@ class _Rows:
     keys: NDArray[np.uint32]  # of the row's features, or of its group
     whole: NDArray[np.uint32]  # checksums of the rows with their targets
     groups: NDArray[np.uint64]  # none where the split has no group
+    without_group: int  # of the rows
     duplicates: int
 
 
@@ -102,23 +109,65 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or a class would be in no training row.
     """
     rows = _read(table, inferred, settings.group)
-    noun, apart, groups, time = "rows", 0, None, None
+    apart, groups, time = 0, None, None
     if settings.time:
+        keys: NDArray[np.unsignedinteger] = split.numbered(rows.whole)
         splits, time = _assign_by_time(table, settings)
     else:
         if settings.group:
-            noun = f"groups of '{settings.group}'"
-            _check_distinct(table, settings.group, len(np.unique(rows.groups)))
+            _check_groups(table, settings.group, rows)
         keys, apart = _keys(rows, bound=bool(settings.group))
         strata = split.majorities(rows.classes, keys) if rows.classes.any() else rows.classes
         splits = split.assign(strata, keys, settings.validation, settings.test, settings.seed)
-        if not set(range(len(split.NAMES))) <= set(np.unique(splits).tolist()):
-            raise _refusal(table, split.why_empty(keys, noun))
+        if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
+            none = np.zeros_like(rows.classes)
+            splits = split.assign(none, keys, settings.validation, settings.test, settings.seed)
+        if not _has_all(splits):
+            raise _refusal(table, split.why_empty(keys, "rows"))
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
-        groups = {"column": settings.group, **dict(zip(split.NAMES, sides, strict=True))}
+        groups = {
+            "column": settings.group,
+            **dict(zip(split.NAMES, sides, strict=True)),
+            "rows_without": rows.without_group,
+        }
     _check_classes(table.target, rows.classes, splits, settings)
-    return Assignment(pl.Series("split", splits), rows.duplicates, apart, groups, time)
+    kind = _kind_of_keys(table, inferred, settings.group, rows, numbered=bool(settings.time or apart))
+    known = SplitKeys(kind, keys.astype(np.uint64))
+    return Assignment(pl.Series("split", splits), known, rows.duplicates, apart, groups, time)
+
+
+def _has_all(splits: NDArray[np.uint8]) -> bool:
+    return set(range(len(split.NAMES))) <= set(np.unique(splits).tolist())
+
+
+def _kind_of_keys(
+    table: InspectedTable, inferred: InferredTable, group: str, rows: _Rows, *, numbered: bool
+) -> int:
+    """Return a hash of all on which the keys of the rows depend besides the cells."""
+    read = {column.feature.name: column.feature for column in (inferred.target, *inferred.columns)}
+    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    names = [group] if group and not rows.without_group else sorted(filter(None, table.source.columns))
+    details = []
+    for name in names:
+        stats = table.stats[table.source.position(name)]
+        column = read.get(name) or (_read_group(table, group) if name == group else None)
+        if name not in dropped or stats.least == stats.greatest:
+            details.append((name, _spelling(column) if column else None))
+    reading = table.source.reading
+    content = (KEYS, reading.version, sorted(reading.words), group, numbered, details)
+    return int.from_bytes(hashlib.sha256(json.dumps(content).encode()).digest()[:8], "big")
+
+
+def _spelling(feature: Feature) -> tuple[Any, ...]:
+    """Return how the cells of a feature are spelled for its keys; a pair of categories may be booleans."""
+    pair = feature.labels.are_booleans and sorted(feature.categories or ())
+    return feature.kind, feature.format, repr(feature.number_format), pair
+
+
+def _read_group(table: InspectedTable, name: str) -> Feature | None:
+    column = columns.infer_column(_included(table, name), table.source.position(name)).column
+    return column.feature if column else None
 
 
 def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:
@@ -131,6 +180,17 @@ def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int
     if bound or len(rows.keys) < MAX_COPIES * distinct or len(np.unique(rows.whole)) < len(split.NAMES):
         return rows.keys, 0
     return split.numbered(rows.whole), len(rows.keys) // distinct
+
+
+def _check_groups(table: InspectedTable, name: str, rows: _Rows) -> None:
+    without, count = rows.without_group, len(rows.keys)
+    if without > count * MAX_WITHOUT:
+        raise _refusal(
+            table,
+            f"'{name}' is missing in {without} of {count} rows, and the group of the split may be missing in "
+            f"{MAX_WITHOUT:.0%}, as each such row is a group of its own: fill it in, or name another column",
+        )
+    _check_distinct(table, name, len(np.unique(rows.groups)))
 
 
 def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
@@ -147,21 +207,17 @@ def _assign_by_time(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Return the (n,) splits of the rows, and the report of the first moment of each."""
     name = settings.time
-    kinds = {
-        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
-    }
-    read = replace(table, settings=replace(table.settings, kinds=kinds))  # it may be excluded as a feature
-    column = columns.infer_column(read, table.source.position(name)).column
+    column = columns.infer_column(_included(table, name), table.source.position(name)).column
     if column is None or column.feature.kind == "categorical":
         raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
     moments = _moments(table, column)
     known = moments[~np.isnan(moments)]
     without = len(moments) - len(known)
-    if without > len(moments) * MAX_WITHOUT_TIME:
+    if without > len(moments) * MAX_WITHOUT:
         raise _refusal(
             table,
             f"'{name}' is missing in {without} of {len(moments)} rows, and the time of the split may be "
-            f"missing in {MAX_WITHOUT_TIME:.0%}: fill it in, or name another column as the time",
+            f"missing in {MAX_WITHOUT:.0%}: fill it in, or name another column as the time",
         )
     _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
@@ -205,8 +261,8 @@ def _check_classes(
 def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     """Return the classes and the hashes of the kept rows, batch by batch.
 
-    The hash is that of a row's features in their canonical spelling and in the order of their names, so
-    that it depends neither on the program that wrote the file nor on the order of rows and columns. Columns
+    The hash is that of what the model sees of a row's features, in one spelling and in the order of their
+    names, so that it depends neither on how a cell is written nor on the order of rows and columns. Columns
     that are left out do not count, since rows that differ in nothing but their ids are equal. Columns of one
     value count, so that the other rows keep their splits when such a column gets a second value.
     """
@@ -214,7 +270,7 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
     classes = np.zeros(count, dtype=np.uint8)
     keys, whole = np.zeros(count, dtype=np.uint32), np.zeros(count, dtype=np.uint32)
     contents, groups = np.zeros(count, dtype=np.uint64), np.zeros(count if group else 0, dtype=np.uint64)
-    done = 0
+    done = without = 0
     for batch in _texts(table, inferred, group).collect_batches(maintain_order=True):
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
@@ -223,9 +279,11 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
         keys[rows], whole[rows] = _checksums(keyed), _checksums(batch["row"])
         if group:
             groups[rows] = keyed.hash().to_numpy()
+            without += int((batch["value"] == "").sum())
         done += batch.height
     contents.sort()
-    return _Rows(classes, keys, whole, groups, int(np.count_nonzero(contents[1:] == contents[:-1])))
+    equal = int(np.count_nonzero(contents[1:] == contents[:-1]))
+    return _Rows(classes, keys, whole, groups, without, equal)
 
 
 def _checksums(texts: pl.Series) -> NDArray[np.uint32]:
@@ -234,30 +292,54 @@ def _checksums(texts: pl.Series) -> NDArray[np.uint32]:
 
 def _texts(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
     """Return the class of each kept row, the texts of its features and of the row, and of what binds rows."""
-    cells = pl.concat_str(list(_cells(table, inferred, group)), separator="\x1f").alias("cells")
-    target = _canonical(table, table.position).alias("target")
+    value = _group(table, group).alias("value") if group else pl.lit("")
+    own = {group: value} if group else {}
+    cells = pl.concat_str(list(_cells(table, inferred, own)), separator="\x1f").alias("cells")
+    target = table.target.canonical(pl.col(table.position)).alias("target")
     row = pl.concat_str("cells", "target", separator="\x1f").alias("row")
     if not group:
         return table.kept.select(_class_code(table), cells, target).with_columns(row)
-    value = _canonical(table, table.source.position(group)).alias("value")
     bound = pl.when(pl.col("value") == "").then(pl.col("cells")).otherwise(pl.col("value")).alias("key")
     return table.kept.select(_class_code(table), cells, target, value).with_columns(row, bound)
 
 
-def _cells(table: InspectedTable, inferred: InferredTable, group: str) -> Iterator[pl.Expr]:
-    """Yield the cells besides the target by which rows are equal, in the order of their columns' names."""
-    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+def _cells(table: InspectedTable, inferred: InferredTable, own: Mapping[str, pl.Expr]) -> Iterator[pl.Expr]:
+    """Yield the cells besides the target by which rows are equal, in the order of their columns' names.
+
+    `own` has the cells of a column that is perhaps no feature, and counts nevertheless.
+    """
+    dropped = {left["column"] for left in inferred.dropped_columns}
     target = table.source.name(table.position)
+    read = {column.feature.name: column for column in inferred.columns}
     for name in sorted(filter(None, table.source.columns)):
         position = table.source.position(name)
         stats = table.stats[position]
-        if name != target and (name not in dropped or stats.least == stats.greatest):
-            yield _canonical(table, position)
+        if name in read:
+            yield read[name].canonical(pl.col(position))
+        elif name in own:
+            yield own[name]
+        elif name != target and (name not in dropped or stats.least == stats.greatest):
+            yield tables.canonicalize(pl.col(position), table.source.reading.missing)
 
 
-def _canonical(table: InspectedTable, position: str) -> pl.Expr:
-    words = table.source.reading.missing
-    return tables.canonicalize(pl.col(position), words, text=not table.stats[position].is_numeric)
+def _group(table: InspectedTable, name: str) -> pl.Expr:
+    """Return the canonical cells of the group; one that does not fit its column's kind is a group too."""
+    position = table.source.position(name)
+    cell, column = pl.col(position), columns.infer_column(_included(table, name), position).column
+    text = tables.canonicalize(cell, table.source.reading.missing)
+    return (
+        text
+        if column is None
+        else pl.when(column.is_stray(cell)).then(text).otherwise(column.canonical(cell))
+    )
+
+
+def _included(table: InspectedTable, name: str) -> InspectedTable:
+    """Return a table with the settings by which a column is read that may be excluded as a feature."""
+    kinds = {
+        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
+    }
+    return replace(table, settings=replace(table.settings, kinds=kinds))
 
 
 def _class_code(table: InspectedTable) -> pl.Expr:

@@ -28,8 +28,10 @@ from container.runtime.errors import UserError
 MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
 MAX_INTEGER_CLASSES = 20
 MAX_CLASSES = 100
+_SPELLINGS = 20  # of 0 and 1, such as 1.0 and 01
 _LETTERS = {"y", "n", "t", "f"}
 _COUNTED = 1000  # texts that may be spellings of the levels
+_LONG = re.compile("[0-9]{16,300}")
 _WHOLE_NUMBER = re.compile(r"^([+-]?[0-9]+)\.0*$")
 
 
@@ -165,8 +167,23 @@ class _Cells:
                 f"{where}: '{self.name}' is '{text}', and numbers must be finite: "
                 "leave the cell empty for a missing value"
             )
-        feature = self.feature("numeric", decision, number_format=style)
-        return Column(feature, decision, whole=stats.whole == stats.numbers)
+        whole = stats.whole == stats.numbers
+        feature = self.feature(
+            "numeric", decision, number_format=style, boolean=whole and self._is_boolean(decision)
+        )
+        return Column(feature, decision, whole=whole)
+
+    def _is_boolean(self, decision: Decision) -> bool:
+        """Return whether all numbers are 0 or 1, and no stray is a word that requests would read as one."""
+        style, cell = decision.number_format, pl.col(self.position)
+        strays = self.stats.present - decision.fits
+        if self.stats.distinct - strays > _SPELLINGS or (style and style.sign):  # it is approximate
+            return False
+        value = tables.number(cell, style)
+        other = value.is_null() & ~cell.str.to_lowercase().is_in(sorted(values.TRUTH))
+        present = self.rows.filter(~self.source.missing(self.position))
+        counted = present.select((value.is_in([0.0, 1.0]).fill_null(value=False) | other).all())
+        return bool(counted.collect(engine="streaming").item())
 
 
 def _doubtful(table: InspectedTable) -> set[str]:
@@ -211,7 +228,7 @@ def infer_target(
 
 def _decide_target(cells: _Cells, task: str) -> Decision:
     decision = cells.decide("numeric" if task == "regression" else "")
-    if task == "regression" and decision.fits < kinds.NOTABLE * cells.stats.present:
+    if task == "regression" and decision.fits < kinds.MOST * cells.stats.present:
         where, text = cells.first_misfit(decision)
         raise UserError(
             f"{where}: '{cells.name}' is '{text}', which is not a number, and TASK is regression: "
@@ -241,12 +258,13 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     file = cells.source.tables[0].name
     labels, times, distinct = cells.levels(decision)
     problem, advice = "", "choose another target, or TASK = regression for a number"
+    mostly = decision.near == kinds.NUMBER and decision.fits >= kinds.MOST * cells.stats.present
     if decision.is_measured and distinct > MAX_INTEGER_CLASSES:
         problem = "is neither numbers nor classes"
         advice = (
             "write it as plain numbers of one unit, or set task to classification or its kind to categorical"
         )
-    elif decision.near == kinds.NUMBER and decision.reason and distinct > MAX_INTEGER_CLASSES:
+    elif mostly and distinct > MAX_INTEGER_CLASSES:
         problem = "is neither numbers nor classes"
         advice = "name a word for a missing value in missing_words of [data], or set task to classification"
     elif distinct > MAX_CLASSES:
@@ -351,11 +369,23 @@ def _infer_column(
             decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
         )
     if decision.kind == kinds.NUMBER:
-        return ColumnInference(name, cells.numeric(decision), "", decision.reason, decision.guess)
+        guess = decision.guess or _guess_code(stats)
+        return ColumnInference(name, cells.numeric(decision), "", decision.reason, guess)
     if decision.kind == kinds.DATE:
         feature = cells.feature("date", decision, format=decision.date_format)
         return ColumnInference(name, Column(feature, decision), "", decision.reason, decision.guess)
     return _infer_text(cells, decision)
+
+
+def _guess_code(stats: ColumnStats) -> str:
+    """Return what numbers of many digits are taken for, or nothing."""
+    for text in (str(stats.least), str(stats.greatest)):
+        if _LONG.fullmatch(text) and int(text) > tables.EXACT:
+            return (
+                f"'{text}' has more digits than a number keeps, as codes have: set its kind to categorical, "
+                "or to excluded"
+            )
+    return ""
 
 
 def _reason_to_drop(table: InspectedTable, cells: _Cells) -> str:
@@ -385,7 +415,7 @@ def _infer_text(cells: _Cells, decision: Decision) -> ColumnInference:
 
 
 def _check_forced(cells: _Cells, decision: Decision, forced: str) -> None:
-    if forced and decision.fits < kinds.NOTABLE * cells.stats.present:
+    if forced and decision.fits < kinds.MOST * cells.stats.present:
         where, text = cells.first_misfit(decision)
         raise UserError(
             f"{where}: [data.kinds] sets '{cells.name}' to {forced}, and only "

@@ -16,6 +16,7 @@ BOM = b"\xef\xbb\xbf"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 GZIP = ".gz"
 LINE_ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR", b"\r\r\n": "CRCRLF"}
+_START, _MOSTLY = 512, 0.9
 _PADDING = re.compile(rb",+(?=\r?\n)")
 # The first bytes of files that are often named .csv, what they are, and the way out.
 _KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
@@ -25,8 +26,11 @@ _KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     ((b"PAR1",), "Parquet", "name it .parquet"),
     ((b"\xd0\xcf\x11\xe0",), "an old Excel or Office file (.xls)", "save the table as CSV"),
     ((b"ARROW1", b"ORC", b"Obj\x01"), "an Arrow, ORC or Avro file", "write it as Parquet or CSV"),
+    ((b"%PDF-",), "a PDF document", "save its table as CSV"),
+    ((b"version https://git-lfs",), "a pointer of Git LFS", "run git lfs pull"),
 )
 _PAGE = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
+_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})|(?<=\[)\[)')
 
 
 class NotInDialectError(UserError):
@@ -57,10 +61,33 @@ class Layout:
 def kind(path: Path) -> tuple[str, str]:
     """Return what a file is by its first bytes, and the way out; both are empty for what may be text."""
     with path.open("rb") as file:
-        start = file.read(512)
+        return _kind(file.read(_START))
+
+
+def _kind(start: bytes) -> tuple[str, str]:
     if _PAGE.match(start):
         return "a page of HTML or XML", "download the table itself, or save it as CSV"
+    if _JSON.match(start):
+        return "JSON", "write the table as CSV, or as Parquet"
+    if not start.startswith(UTF_16) and _is_utf_16(start):
+        return "UTF-16 text without the mark of its byte order", "save the file as UTF-8"
     return next(((what, remedy) for marks, what, remedy in _KINDS if start.startswith(marks)), ("", ""))
+
+
+def is_text(path: Path) -> bool:
+    """Return whether a file begins with a line of UTF-8 text."""
+    with path.open("rb") as file:
+        line = file.readline(HEAD)
+    try:
+        return line.decode("utf-8-sig").rstrip("\r\n").isprintable() and bool(line.strip())
+    except UnicodeDecodeError:
+        return False
+
+
+def _is_utf_16(start: bytes) -> bool:
+    """Return whether nearly every second byte is a NUL, as in UTF-16 of Latin letters."""
+    halves = (start[::2].count(0), start[1::2].count(0))
+    return min(halves) == 0 and max(halves) * 2 > len(start) * _MOSTLY
 
 
 def layout(path: Path, name: str) -> tuple[Layout, bytes]:
@@ -75,6 +102,8 @@ def layout(path: Path, name: str) -> tuple[Layout, bytes]:
     if what and not compression:
         raise UserError(f"{name}: it is {what}, and not CSV text: {remedy}")
     start = next(_raw(path, compression, name, HEAD), b"")
+    if compression and any(inside := _kind(start[:_START])):
+        raise UserError(f"{name}: it holds {inside[0]}, and not CSV text: {inside[1]}")
     encoding = "utf-16" if start.startswith(UTF_16) else "utf-8"
     head = next(_decoded(iter((start,)), encoding, name), b"")
     return Layout(encoding, compression, _line_end(head)), head

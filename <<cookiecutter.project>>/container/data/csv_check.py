@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +21,15 @@ _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Hold a well-formed file's dialect, its columns, and its number of rows, blank lines included."""
+    """Hold a well-formed file's dialect, its columns, and its number of rows, blank lines included.
+
+    `last` has the stripped cells of the last line that is not blank, unless it ends a cell of several lines.
+    """
 
     dialect: Dialect
     columns: tuple[str, ...]
     rows: int
+    last: tuple[str, ...] = ()
 
 
 def inspect(path: Path, name: str, delimiter: str = dialects.AUTO, *, header: bool = True) -> CsvTable:
@@ -74,7 +79,15 @@ def _inspect(path: Path, name: str, dialect: Dialect, *, header: bool) -> CsvTab
         check.read(plain, block)
     if check is None:
         raise UserError(f"{name}: the file is empty, and must begin with a header line")
-    return CsvTable(dialect, check.columns, check.rows)
+    return CsvTable(dialect, check.columns, check.rows, _last(block, dialect, len(check.columns)))
+
+
+def _last(block: bytes, dialect: Dialect, width: int) -> tuple[str, ...]:
+    ends = f'{values.BLANKS}{dialect.delimiter}"'.encode()
+    end = len(block.rstrip(ends))
+    begin, stop = block.rfind(b"\n", 0, end) + 1, block.find(b"\n", end)
+    cells = next(_reader(block[begin:stop], dialect), [])
+    return tuple(cell.strip(values.BLANKS) for cell in cells) if len(cells) == width else ()
 
 
 def _columns(cells: list[str], name: str, line: int, *, header: bool) -> tuple[str, ...]:
@@ -89,6 +102,19 @@ def _columns(cells: list[str], name: str, line: int, *, header: bool) -> tuple[s
         text = f"{name}: two columns are named '{twice[0]}': every column needs its own name"
         raise NotInDialectError(text, line)
     return columns
+
+
+def _folded(cell: str) -> bytes:
+    """Return a name of the header as it is compared with a later row's cell."""
+    return cell.strip(f'{values.BLANKS}"\ufeff').encode().lower()
+
+
+def _header_pattern(names: list[bytes], mark: bytes) -> re.Pattern[bytes]:
+    """Return the pattern of a line that may be a header, in a text in lower case."""
+    blanks = b"[%b]*" % b' \t\x0b\x0c"'.replace(mark, b"")
+    cells = [re.escape(name).replace(b'"', b'"+') for name in names]
+    between = blanks + re.escape(mark) + blanks
+    return re.compile(rb"\n(?:\xef\xbb\xbf)?%b%b%b\r*\n" % (blanks, between.join(cells), blanks))
 
 
 def _reader(block: bytes, dialect: Dialect) -> "Reader":
@@ -106,9 +132,10 @@ class _Check:
         self.columns: tuple[str, ...] = ()
         self._mark = dialect.delimiter.encode()
         self._others = bytes(set(range(256)) - {ord("\n"), *self._mark})
-        self._header: list[str] = []
+        self._header: list[bytes] = []
+        self._again = re.compile(b"")  # a line that may be the header
         self._first = "first row"
-        self._header_line = self._pattern = b""
+        self._pattern = b""
 
     def begin(self, block: bytes, *, header: bool) -> None:
         """Take the width of a row, and the header, from the first block."""
@@ -118,8 +145,8 @@ class _Check:
         if header:
             self.rows, self._first = -1, "header"
             names = any(values.number(name) is None for name in self.columns)  # numbers may be a row's too
-            self._header = cells if names and len(cells) > 1 else []
-            self._header_line = block[: block.index(b"\n") + 1]
+            self._header = [_folded(cell) for cell in cells] if names and len(cells) > 1 else []
+            self._again = _header_pattern(self._header, self._mark)
 
     def plain(self, block: bytes) -> bytes:
         """Return the block with a letter for each quoted cell; refuse what is not UTF-8, and stray quotes."""
@@ -132,7 +159,13 @@ class _Check:
             return block
         plain = self.dialect.quoted_cell.sub(b"x", block)
         if b'"' in plain:
-            line = self.line + self._lines_before_stray_quote(block)
+            place = self._lines_before_stray_quote(block)
+            line = self.line + place
+            if block.split(b"\n", place + 1)[place].startswith(csv_blocks.BOM):
+                raise UserError(
+                    f"{self.name}: line {line} begins with the mark that begins a file (BOM), so it may be "
+                    "the header again: remove the line, or keep joined files apart"
+                )
             text = f"{self.name}: line {line} has a quote inside a cell, or one that is never closed: "
             raise NotInDialectError(
                 f"{text}quote the whole cell and double the quotes in it", line, quote=True
@@ -182,16 +215,21 @@ class _Check:
         for place, text in enumerate(lines):
             cells = text.count(self._mark) + 1
             if cells != width and text.strip(blanks):
-                self._refuse(place, block, f"has {cells} cells, and the {self._first} has {width}")
+                problem = f"has {cells} cells, and the {self._first} has {width}"
+                whole = next(itertools.islice(_reader(block, self.dialect), place, None))
+                if len(whole) == 1 and self.dialect.delimiter in whole[0]:
+                    problem += ": remove the quotation marks around the whole line"
+                self._refuse(place, block, problem)
         return len(lines)
 
     def _may_hold_header(self, block: bytes) -> bool:
-        return b"\n" + self._header_line in block or (self.rows >= 0 and block.startswith(self._header_line))
+        lines = block.lower() if self.rows < 0 else b"\n" + block.lower()  # the header begins the first block
+        return self._again.search(lines) is not None
 
     def _refuse_header(self, block: bytes) -> None:
-        """Refuse a row that equals the header: files were joined with their headers."""
+        """Refuse a row that is the header but for case, blanks and quotes: files were joined with theirs."""
         for place, row in enumerate(_reader(block, self.dialect)):
-            if row == self._header and self.rows + place >= 0:
+            if self.rows + place >= 0 and [_folded(cell) for cell in row] == self._header:
                 self._refuse(place, block, "is the header again: remove it, or keep joined files apart")
 
     def _refuse(self, place: int, block: bytes, problem: str) -> None:

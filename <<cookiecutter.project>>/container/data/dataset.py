@@ -5,6 +5,7 @@ from typing import Protocol
 
 from container.data import encode
 from container.data.schema import TABULAR, Schema
+from container.data.split_keys import SplitKeys
 from container.runtime.typing import FloatArray
 
 
@@ -18,6 +19,10 @@ class Dataset(Protocol):
     @property
     def target(self) -> FloatArray:
         """Return (n,) numbers or class codes."""
+
+    @property
+    def keys(self) -> SplitKeys | None:
+        """Return the keys by which the rows were split; None for images, or where they are not known."""
 
     @property
     def content_type(self) -> str:

@@ -14,6 +14,7 @@ from container.data.reading import DELIMITERS
 from container.runtime.errors import UserError
 
 AUTO = "auto"
+WRITTEN = "written"  # the delimiter of what `prepare` writes, a comma whatever the cells look like
 _SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?[,;\t]*(?:\r*\n|\r|\Z)', re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?[0-9][0-9.,]*(?:[eE][-+]?[0-9]+)?%?")
 _SAMPLE_ROWS = 200
@@ -61,12 +62,14 @@ class Dialect:
 def candidates(path: Path, name: str, delimiter: str = AUTO) -> list[Dialect]:
     """Return the dialects that a file's first rows allow, the likeliest first: by numbers, then by columns.
 
-    `delimiter` is a name of `reading.DELIMITERS`, or auto.
+    `delimiter` is a name of `reading.DELIMITERS`, auto, or WRITTEN.
 
     Raises:
         UserError: the file is not text, or the delimiter that is set or stated in line 1 can't be right.
     """
     layout, head = csv_blocks.layout(path, name)
+    if delimiter == WRITTEN:
+        return [Dialect(layout=layout)]
     stated = DELIMITERS.get(delimiter, "")
     if line := _SEPARATOR_LINE.match(head):
         layout, head = replace(layout, skipped_lines=1), head[line.end() :]

@@ -9,8 +9,9 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from container.data import table_files, tables
+from container.data import comparable, dialects, split_keys, table_files, tables
 from container.data.schema import Feature, Schema, Target
+from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
@@ -24,6 +25,7 @@ class TabularDataset:
     target: FloatArray  # (n,) numbers or class codes
 
     schema: Schema | None = None
+    keys: SplitKeys | None = None  # by which its rows were split
 
     content_type: ClassVar[str] = "text/csv"
 
@@ -50,7 +52,7 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
         UserError: the file does not fit the schema, or has no rows.
     """
     path = table_files.find(directory, table_files.CSV)[0]
-    table = tables.inspect(path, directory, "comma")
+    table = tables.inspect(path, directory, dialects.WRITTEN)
     expected = (schema.target.name, *(feature.name for feature in schema.features))
     if table.columns != expected:
         raise UserError(f"{table.name}: its columns are not the schema's: 'prepare' writes both")
@@ -58,7 +60,10 @@ def read(directory: Path, schema: Schema) -> TabularDataset:
         raise UserError(f"{table.name}: there are no rows below the header")
     text = tables.scan(table).collect()
     target = _encode_target(text["0"], schema.target, table.name)
-    return TabularDataset(text, encode(text, schema, table.name), target, schema)
+    keys = split_keys.read(directory / split_keys.FILE)
+    if keys and len(keys.rows) != len(target):
+        raise UserError(f"{table.name}: {split_keys.FILE} has {len(keys.rows)} keys: 'prepare' writes both")
+    return TabularDataset(text, encode(text, schema, table.name), target, schema, keys)
 
 
 def encode(text: pl.DataFrame, schema: Schema, name: str) -> FloatArray:
@@ -77,9 +82,13 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
     """Return a table of one schema as a table of another; columns that only the first has are dropped.
 
     Raises:
-        UserError: the schemas differ in their targets, or a column is missing or of another kind.
+        UserError: the schemas differ in their targets, or a column is missing, of another kind, or read
+            otherwise.
     """
-    if not wanted.target.predicts_as(schema.target):
+    if not wanted.target.predicts_as(schema.target) or (
+        wanted.target.classes is None
+        and not comparable.same_numbers(table["0"], schema.target, wanted.target)
+    ):
         raise UserError(f"it predicts {_described(wanted)}, and the new model {_described(schema)}")
     places = {feature.name: place for place, feature in enumerate(schema.features, 1)}
     columns = [pl.col("0")]
@@ -92,6 +101,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
             raise UserError(
                 f"its column '{feature.name}' is {_kind(feature)}, and the new model's is {_kind(existing)}"
             )
+        if different := comparable.difference(table[str(place)], existing, feature):
+            raise UserError(different)
         columns.append(pl.col(str(place)).alias(str(number)))
     return table.select(columns)
 
@@ -99,7 +110,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
 def _described(schema: Schema) -> str:
     target = schema.target
     if target.classes is None:
-        return f"'{target.name}', a number"
+        written = f" with the decimal mark '{target.number_format.decimal}'" if target.number_format else ""
+        return f"'{target.name}', a number{written}"
     shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004 - enough to recognise
     return f"'{target.name}', one of {shown}"
 
@@ -111,8 +123,10 @@ def _kind(feature: Feature) -> str:
 def line(cells: tuple[str, ...]) -> str:
     """Return a row as a line of CSV, without the line break."""
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(cells)
-    return text.getvalue()
+    csv.writer(text).writerow(
+        cells
+    )  # it quotes what its line break has: with none, a break within a cell is bare
+    return text.getvalue().removesuffix("\r\n")
 
 
 def encode_column(cells: pl.Series, feature: Feature, name: str) -> FloatArray:

@@ -1,6 +1,9 @@
 """Tables as one: their rows, the statistics of their columns, and what is inferred of each."""
 
 import difflib
+import functools
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,12 +15,13 @@ from container.data.reading import ReadingSettings
 from container.data.schema import PRESENT, Feature, Schema, Target
 from container.data.table_files import SkippedFile
 from container.data.tables import Table
-from container.data.values import NumberFormat, Reading
+from container.data.values import BLANKS, TRUTH, NumberFormat, Reading
 from container.runtime.errors import UserError
 
 MIN_ROWS = 10
 TASKS = ("auto", "regression", "classification")
 _SHOWN = 20  # columns that a message lists
+_LONGEST = 200  # characters of a row in a message
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class Source:
     def first(self, position: str, condition: pl.Expr) -> tuple[str, str]:
         """Return where the first row that fulfils a condition is, and its cell in a column."""
         return tables.first(list(self.tables), self.columns, position, condition)
+
+    def first_row(self, condition: pl.Expr) -> str:
+        """Return where the first row that fulfils a condition is, and its cells, for messages."""
+        cells = pl.concat_str([str(at) for at in range(len(self.columns))], separator=",").alias("cells")
+        where, text = tables.first(list(self.tables), self.columns, cells, condition)
+        return f"{where}: {text[:_LONGEST]}{'…' * (len(text) > _LONGEST)}"
 
 
 @dataclass(frozen=True)
@@ -127,6 +137,36 @@ class Column:
             return pl.when(present).then(number) if self.feature.reading.words else number
         text = cell.replace(dict(self.labels)) if self.labels else cell
         return pl.when(present & ~self.is_stray(cell)).then(text)
+
+    def canonical(self, cell: pl.Expr) -> pl.Expr:
+        """Return the cells in one spelling of what the model sees of them, missing values and strays empty.
+
+        Rare categories, which are one to the model, stay apart: rows that differ in them are no copies.
+        """
+        feature = self.feature
+        if feature.kind == "numeric":
+            spelled = tables.spell(cell, feature.number_format)
+            if feature.reading.words:
+                spelled = pl.when(~tables.missing(cell, feature.reading.missing)).then(spelled)
+            return spelled.fill_null("")
+        written = self.written(cell)
+        if feature.kind == "date":
+            spell = functools.partial(_spell_moments, feature)
+            return written.map_batches(spell, return_dtype=pl.String, is_elementwise=True)
+        text = tables.canonicalize(written)
+        if not feature.labels.are_booleans:
+            return text
+        return text.str.to_lowercase().replace({word: str(int(truth)) for word, truth in TRUTH.items()})
+
+
+def _spell_moments(feature: Feature, cells: pl.Series) -> pl.Series:
+    """Return (n,) seconds since 1970 as text, empty where missing, of (n,) texts."""
+    distinct = cells.drop_nulls().unique()
+    moments = [feature.encode(text) for text in distinct]
+    spelled = ["" if math.isnan(moment) else repr(moment) for moment in moments]
+    return cells.replace_strict(
+        distinct, pl.Series(spelled, dtype=pl.String), default="", return_dtype=pl.String
+    )
 
 
 @dataclass(frozen=True)
@@ -210,7 +250,8 @@ class InferredTable:
             target = Target(feature.name, "regression", None, feature.number_format, feature.reading)
         else:
             target = Target.of_classes(feature.name, feature.categories, feature.reading)
-        return Schema(target, tuple(column.feature for column in self.columns))
+        left_out = tuple(each.name for each in self.inferences if each.reason and each.name)
+        return Schema(target, tuple(column.feature for column in self.columns), left_out=left_out)
 
 
 def concat(found: list[Table], words: tuple[str, ...] = ()) -> Source:
@@ -254,7 +295,18 @@ def find_target(source: Source, name: str) -> str:
         if reason := source.fault(name):
             raise UserError(f"{source.tables[0].name}: '{name}' can't be the target: {reason}")
         return source.position(name)
+    _check_lines(source, name)
     raise UserError(unknown(source, name))
+
+
+def _check_lines(source: Source, target: str) -> None:
+    """Refuse a table of which each line is one cell, which holds the cells of a row."""
+    names = [column for column in source.columns if column]
+    if len(names) == 1 and target in (part.strip(f'{BLANKS}"') for part in re.split("[,;|\t]", names[0])):
+        raise UserError(
+            f"{source.tables[0].name}: the header is one cell, '{names[0]}', since quotation marks are "
+            "around whole lines, or a delimiter is after them: remove these from each line"
+        )
 
 
 def unknown(source: Source, name: str, setting: str = "") -> str:

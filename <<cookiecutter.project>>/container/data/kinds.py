@@ -14,7 +14,8 @@ from container.data.value_counts import TEXT, TIMES, Texts
 from container.data.values import NumberFormat
 
 NUMBER, DATE, BOOLEAN, CODE, LABEL = "numbers", "dates", "booleans", "codes", "text"
-NOTABLE = 0.5  # share of the cells from which the report says what a column nearly is, and a kind can be set
+NOTABLE = 0.1  # share of the cells from which the report says what else a column could be
+MOST = 0.5  # share from which a kind can be set
 _SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
 _CODES = r"zł|Kč|Fr\.|USD|EUR|GBP|JPY|CHF|CAD|AUD|INR|CNY|BRL|SEK|NOK"
 _SIGN = f"({'|'.join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))}|{_CODES})"
@@ -95,10 +96,8 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     """
     if forced:
         return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
-    if days := _day_numbers(texts, settings):
-        return days
-    if code := _code(texts, settings.kind_share):
-        return code
+    if clear := _day_numbers(texts, settings) or _code(texts, settings.kind_share):
+        return clear
     number, date = _number(texts, settings), _date(texts, settings)
     found = [number, date, _boolean(texts)]
     best = max(found, key=lambda each: each.fits)
@@ -106,12 +105,10 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
         return replace(best, reason=_describe(best, texts.present))
     if reason := _measured(texts, settings.kind_share):
         return Decision(LABEL, texts.present, reason=reason, is_measured=True)
+    if hidden := _hidden(texts, settings, best):
+        return replace(hidden, kind=LABEL, near=NUMBER, guess="")
     return replace(
-        best,
-        kind=LABEL,
-        near=best.kind,
-        guess="",
-        reason=_describe_near(best, texts.present, settings.kind_share),
+        best, kind=LABEL, near=best.kind, guess="", reason=_describe_near(best, texts.present, settings)
     )
 
 
@@ -148,10 +145,30 @@ def _describe(decision: Decision, present: int) -> str:
     return f"{nearly}; {written}" if written else nearly
 
 
-def _describe_near(best: Decision, present: int, limit: float) -> str:
-    if best.fits < NOTABLE * present:
+def _describe_near(best: Decision, present: int, settings: ReadingSettings) -> str:
+    least = MOST if best.kind == BOOLEAN else NOTABLE  # t and f are letters too, and 0 and 1 numbers
+    if best.fits < least * present:
         return ""
-    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit * 100:g}%"
+    limit = settings.kind_share * 100
+    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit:g}%"
+
+
+def _hidden(texts: Texts, settings: ReadingSettings, best: Decision) -> Decision | None:
+    """Return the decision for numbers without the setting of their decimal mark, if more cells fit then."""
+    if settings.decimal == "auto":
+        return None
+    other = _number(texts, replace(settings, decimal="auto"))
+    if other.fits <= best.fits or other.fits < NOTABLE * texts.present:
+        return None
+    least = f"fewer than {settings.kind_share * 100:g}%"
+    found = (
+        f"{share(other.fits, texts.present)} of its cells are numbers with '{_mark(other)}' before decimals"
+    )
+    return replace(other, reason=f"decimal is {settings.decimal}, and {found}, {least}")
+
+
+def _mark(decision: Decision) -> str:
+    return decision.number_format.decimal if decision.number_format else "."
 
 
 def _times(condition: pl.Expr) -> pl.Expr:

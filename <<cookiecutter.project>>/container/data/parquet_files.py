@@ -42,6 +42,8 @@ def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, 
         found = counted.collect(engine="streaming").row(0, named=True)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         what, remedy = csv_blocks.kind(path)
+        if not what and csv_blocks.is_text(path):
+            what, remedy = "text, such as CSV", "name it .csv"
         reason = f"it is {what}" if what and what != "Parquet" else (str(error).splitlines() or [""])[0]
         remedy = remedy if what and what != "Parquet" else "write the file again"
         raise UserError(f"{name}: it can't be read as Parquet ({reason}): {remedy}") from error

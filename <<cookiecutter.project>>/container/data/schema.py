@@ -73,7 +73,8 @@ class Target:
 class Feature:
     """Hold a column that the model sees, and how its text becomes a number.
 
-    `strays` are cells that did not fit the kind in training: they are missing values.
+    `strays` are cells that did not fit the kind in training: they are missing values. A `boolean` is numeric,
+    and had no other numbers than 0 and 1: true, yes and their like are 1, and false, no and their like are 0.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Feature:
     format: str | None = None  # of a date
     number_format: NumberFormat | None = None  # None for numbers as Python reads them
     strays: bool = False
+    boolean: bool = False
     reading: Reading = field(default=PRESENT, compare=False)
 
     @cached_property
@@ -109,6 +111,9 @@ class Feature:
         if self.reading.is_missing(text, self.number_format):
             return math.nan
         if self.kind == "numeric":
+            truth = values.TRUTH.get(text.lower()) if self.boolean else None
+            if truth is not None:
+                return float(truth)
             return _finite(text, self, strays=self.strays)
         if self.kind == "date":
             moment = values.parse_timestamp(text, self.format or values.DATE_FORMATS[0])
@@ -132,12 +137,14 @@ class Feature:
 class Schema:
     """Hold a table's target and features, in the order of the model's input.
 
-    Images have no features, and `side` is that of the square, in pixels, that the model sees.
+    Images have no features, and `side` is that of the square, in pixels, that the model sees. `left_out` are
+    the table's columns that the model does not see, such as ids.
     """
 
     target: Target
     features: tuple[Feature, ...]
     side: int | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def workload(self) -> str:
@@ -169,7 +176,8 @@ class Schema:
 
         `reading` and `missing_words`: the rules for cells; without them those of the first reading. `target`:
         name, task, classes. `features`: name and kind; categories and other; format of dates. A target or a
-        feature may have number_format (decimal, group and sign) and strays. `image`: side, of images only.
+        feature may have number_format (decimal, group and sign) and strays, a feature also boolean.
+        `left_out`: names. `image`: side, of images only.
         """
         target, classes = self.target, self.target.classes
         content = {
@@ -182,6 +190,7 @@ class Schema:
                 **_format_to_json(target.number_format),
             },
             "features": [_feature_to_json(feature) for feature in self.features],
+            **({"left_out": list(self.left_out)} if self.left_out else {}),
         }
         return content if self.side is None else {**content, "image": {"side": self.side}}
 
@@ -209,6 +218,7 @@ class Schema:
             ),
             tuple(_feature_from_json(feature, reading) for feature in content["features"]),
             int(content["image"]["side"]) if "image" in content else None,
+            tuple(content.get("left_out", ())),
         )
 
     def write(self, path: Path) -> None:
@@ -275,7 +285,7 @@ def _feature_to_json(feature: Feature) -> dict[str, Any]:
     if feature.kind == "date":
         content |= {"format": feature.format}
     content |= _format_to_json(feature.number_format)
-    return {**content, "strays": True} if feature.strays else content
+    return content | {name: True for name in ("strays", "boolean") if getattr(feature, name)}
 
 
 def _feature_from_json(content: dict[str, Any], reading: Reading) -> Feature:
@@ -288,5 +298,6 @@ def _feature_from_json(content: dict[str, Any], reading: Reading) -> Feature:
         content.get("format"),
         _format_from_json(content),
         bool(content.get("strays", False)),
+        bool(content.get("boolean", False)),
         reading,
     )

@@ -122,7 +122,7 @@ def numbered(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
     order = np.argsort(rows, kind="stable")
     _, begins, counts = np.unique(rows[order], return_index=True, return_counts=True)
     hashes = rows.astype(np.uint64)
-    hashes[order] += (np.arange(len(rows)) - np.repeat(begins, counts)).astype(np.uint64) << np.uint64(32)
+    hashes[order] += (np.arange(len(rows)) - np.repeat(begins, counts)).astype(np.uint64) * np.uint64(2**32)
     return hashes
 
 

@@ -25,8 +25,8 @@ class Table:
     """Hold a well-formed file: its name in messages, its columns and its number of rows.
 
     `path` is what is scanned: the file, or its copy in plain text. `types` are those of a Parquet file's
-    columns, `dialect` is a CSV file's. `folders` are the last columns, which Hive's folders name, with the
-    value.
+    columns, `dialect` is a CSV file's, as is `last`, the cells of its last line. `folders` are the last
+    columns, which Hive's folders name, with the value.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class Table:
     types: tuple[pl.DataType, ...] = ()
     dialect: Dialect | None = None
     folders: tuple[tuple[str, str], ...] = ()
+    last: tuple[str, ...] = ()
 
     def kind_of(self, column: str) -> str:
         """Return what a column of a Parquet file holds, in a word, or nothing."""
@@ -60,7 +61,7 @@ class Table:
 def inspect(path: Path, root: Path, delimiter: str = dialects.AUTO, *, header: bool = True) -> Table:
     """Read a file once and return its columns and its number of rows.
 
-    `delimiter` is that of a CSV file: a name of `reading.DELIMITERS`, or auto.
+    `delimiter` is that of a CSV file: a name of `reading.DELIMITERS`, auto, or `dialects.WRITTEN`.
 
     Raises:
         UserError: the file is not a well-formed table; the text names the file and the position.
@@ -71,7 +72,7 @@ def inspect(path: Path, root: Path, delimiter: str = dialects.AUTO, *, header: b
         table = Table(path, name, columns, rows, types)
     else:
         found, plain = csv_files.inspect(path, name, delimiter, header=header)
-        table = Table(plain, name, found.columns, found.rows, dialect=found.dialect)
+        table = Table(plain, name, found.columns, found.rows, dialect=found.dialect, last=found.last)
     folders = tuple(each for each in table_files.columns_of_folders(name) if each[0] not in table.columns)
     return replace(table, columns=(*table.columns, *(column for column, _ in folders)), folders=folders)
 
@@ -157,27 +158,36 @@ def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 
-def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING, *, text: bool = True) -> pl.Expr:
-    """Return a stripped cell in the canonical spelling of its value.
+def spell(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
+    """Return the number of a stripped cell in one spelling, 1 for 1, 1.0 and 1e0, else null."""
+    text, value = plain(column, style), number(column, style)
+    long = text.cast(pl.Int128, strict=False)  # a float would take two codes of 20 digits for one
+    integral = pl.when(value == value.floor()).then(value).cast(pl.Int128, strict=False)
+    longest = pl.when(text.str.contains("^[0-9]{39,}$")).then(text)
+    exact = (each.cast(pl.String) for each in (whole(column, style), long))
+    return pl.coalesce(*exact, longest, integral.cast(pl.String), value.cast(pl.String))
 
-    1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros. For a column with
-    only numbers and missing values, `text=False` gives the same in less time.
+
+def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl.Expr:
+    """Return a stripped cell in the canonical spelling of its value, whatever its column is read as.
+
+    1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros.
     """
-    spelled = pl.coalesce(whole(column).cast(pl.String), number(column).cast(pl.String))
-    if not text:
-        return spelled.fill_null("")
+    spelled = spell(column)
     short = column.str.replace(_MOMENT, "${1}T${2}${3}${4}${5}").str.replace("T00:00:00$", "")
     return pl.coalesce(spelled, pl.when(~missing(column, words)).then(short), pl.lit(""))
 
 
-def first(tables: list[Table], columns: tuple[str, ...], column: str, condition: pl.Expr) -> tuple[str, str]:
+def first(
+    tables: list[Table], columns: tuple[str, ...], cell: str | pl.Expr, condition: pl.Expr
+) -> tuple[str, str]:
     """Return the position of the first row that fulfils a condition ("a.csv: row 3"), and its cell."""
     for table in tables:
         found = (
             scan(table, columns)
             .with_row_index(ROW, 1)
             .filter(condition)
-            .select(ROW, column)
+            .select(ROW, cell)
             .head(1)
             .collect(engine="streaming")
         )

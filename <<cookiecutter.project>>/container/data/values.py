@@ -259,6 +259,11 @@ class Labels:
             truths = {TRUTH[word]: code for word, code in self._words.items()}
             self._words = {word: truths[truth] for word, truth in TRUTH.items()}
 
+    @property
+    def are_booleans(self) -> bool:
+        """Return whether the labels are a pair of booleans, which any other pair's words find too."""
+        return len(self._words) == len(TRUTH)
+
     def find(self, text: str) -> int | None:
         """Return the code of a stripped text, or None."""
         code = self.codes.get(text)

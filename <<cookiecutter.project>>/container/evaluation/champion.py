@@ -57,7 +57,7 @@ def _measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
         model_artifact.extract(archive, directory)
         champion = model_artifact.load(directory)
         features = test.features_for(schema, champion.schema)
-        rows = learned_rows.new_rows(directory, features, test.target)
+        rows = learned_rows.new_rows(directory, features, test.target, test.keys)
     kept, left_out = int(rows.sum()), int((~rows).sum())
     if left_out and kept < MIN_ROWS:
         raise UserError(

@@ -16,6 +16,7 @@ NEARLY_ALL = 0.9  # of the sum of the positive importances
 MAX_FEATURES = 3  # that may carry it together, as copies of one another do
 MAX_ROWS = 100_000  # that are looked at for a leak
 MIN_DISTINCT = 0.99  # fraction of an id's cells: a table may have a few rows twice
+MAX_REPEATS, MIN_NUMBERS = 3, 100  # rows of one number of an id on average, and numbers that then differ
 MAX_DISTINCT = 0.5  # fraction of the rows at which values repeat enough for one-to-one to mean something
 COPY = 1 - 1e-6  # correlation of the values, or of their ranks, from which a column is a copy
 
@@ -118,4 +119,8 @@ def _look(feature: Feature, values: FloatArray, target: FloatArray) -> str:
     if is_copy:
         return "one-to-one with the target"
     whole = feature.kind == "numeric" and np.array_equal(values, np.floor(values))
-    return "different in each row" if whole and len(distinct) > MIN_DISTINCT * len(values) else ""
+    if whole and len(distinct) > MIN_DISTINCT * len(values):
+        return "different in each row"
+    if whole and len(distinct) >= MIN_NUMBERS and len(distinct) * MAX_REPEATS >= len(values):
+        return "different in nearly each row"
+    return ""

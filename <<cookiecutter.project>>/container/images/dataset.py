@@ -29,6 +29,7 @@ class ImageDataset:
     target: NDArray[np.float64]  # (n,) class codes
     side: int
 
+    keys: ClassVar[None] = None
     content_type: ClassVar[str] = "application/json"
 
     def body(self, row: int) -> str:

@@ -19,28 +19,34 @@ _LABEL_TYPES = (pl.datatypes.classes.NumericType, pl.Boolean, pl.String, pl.Cate
 _ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
-def find(files: Iterable[tuple[Path, str]], target: str) -> list[LabelledFile]:
-    """Return an image for each row of Parquet files, by path and name; `target` is the label's column.
+def find(files: Iterable[tuple[Path, str]], target: str) -> tuple[list[LabelledFile], str]:
+    """Return an image for each row of Parquet files, by path and name, and a sentence on their labels.
+
+    `target` is the label's column, and where there is none, another is taken.
 
     Raises:
         UserError: a file cannot be read, or its columns are not those of labelled images.
     """
     result: list[LabelledFile] = []
+    taken = ""
     named: dict[bool, str] = {}  # a file whose labels have names, and one whose labels have none
     for path, name in files:
         try:
-            images, has_names = _images(path, name, target)
+            images, has_names, column = _images(path, name, target)
         except _ERRORS as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"{name} can't be read as Parquet ({reason}): write the file again") from None
         result += images
         named.setdefault(has_names, name)
+        if column != target and not taken:
+            lacking = f", since no column of labels is named '{target}'" if target else ""
+            taken = f"the labels of {name} are in its column '{column}'{lacking}"
     if len(named) > 1:
         raise UserError(f"{named[True]} has names for its labels, and {named[False]} none: write both alike")
-    return result
+    return result, taken
 
 
-def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], bool]:
+def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], bool, str]:
     types = pl.read_parquet_schema(path)
     image, column = _image_column(types, name), _label_column(types, name, target)
     classes = dict(enumerate(_class_names(path, column)))
@@ -48,14 +54,18 @@ def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], boo
     labels = [
         classes.get(cell, "") if classes else (cell or "").strip() for cell in cells.collect().to_series()
     ]
-    return [
-        LabelledFile(
-            f"{name}/{row:07}",
-            normalise_label(label),
-            partial(_read, path, image, row) if label else partial(_refuse, row),
-        )
-        for row, label in enumerate(labels)
-    ], bool(classes)
+    return (
+        [
+            LabelledFile(
+                f"{name}/{row:07}",
+                normalise_label(label),
+                partial(_read, path, image, row) if label else partial(_refuse, row),
+            )
+            for row, label in enumerate(labels)
+        ],
+        bool(classes),
+        column,
+    )
 
 
 def _image_column(types: Mapping[str, pl.DataType], name: str) -> str:

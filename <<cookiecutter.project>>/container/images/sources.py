@@ -69,7 +69,7 @@ class SkippedFile:
 
 @dataclass(frozen=True)
 class Found:
-    """Hold the labelled images of a directory, other files, and a sentence on labels from folders."""
+    """Hold the labelled images of a directory, other files, and a sentence on the labels."""
 
     files: list[LabelledFile]
     skipped: tuple[SkippedFile, ...]
@@ -101,7 +101,9 @@ def find(directory: Path, target: str = "") -> Found:
     if tables:
         from container.images import parquet_images  # noqa: PLC0415 - the server needs no tables
 
-        result += parquet_images.find(tables, target)
+        images, column = parquet_images.find(tables, target)
+        result += images
+        labels = "; ".join(filter(None, [labels, column]))
     if not result:
         raise UserError(
             f"no image in {directory}{_examples(skipped)}: the data must be a zip or a folder of {NAMES} "
@@ -136,12 +138,16 @@ def _labelled(sources: Iterable[Source], skipped: list[SkippedFile]) -> tuple[li
     }
     level = folders.level(pictures)
     above = {parts[:level] for parts in pictures.values()}
+    classes = {parts[level] for parts in pictures.values()}
     for name, parts in paths.items():
-        if len(parts) > level and parts[:level] in above:
+        if len(parts) <= level or parts[:level] not in above:
+            skipped.append(_other_format(name))
+        elif parts[level] not in classes:
+            words = f"the folder '{parts[level]}' holds no image, so it is not a class"
+            skipped.append(SkippedFile(name, OTHER_FORMAT, words))
+        else:
             read = readers[name] if name in readable else partial(_refuse, name)
             result.append(LabelledFile(name, parts[level], read))
-        else:
-            skipped.append(_other_format(name))
     return result, folders.described(pictures, level)
 
 

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from container.monitor.constraints import Constraint
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
-READING = "reading"  # the key of constraints.json that the analyzer does not have
+# The keys of constraints.json that the analyzer does not have: the schema of columns that need it, and the
+# counted texts of columns that have others.
+READING, LISTED = "reading", "listed_texts"
 _METHODS = {"Simple": False, "linf_simple": False, "Robust": True, "linf_robust": True}
 _SWITCH = {"Enabled": True, "Disabled": False}
 _TYPES = ("Integral", "Fractional", "String", "Unknown")
@@ -59,12 +62,23 @@ class Baseline:
     rows: int
     columns: dict[str, BaselineColumn]
     expectations: dict[str, Expectation]
-    schema: Schema | None = None  # of the columns whose requests are read by it
+    schema: Schema | None = None  # of the columns whose requests are read by it, and of those left out
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the columns in the order in which a request by position has them."""
         return tuple(self.columns)
+
+    @cached_property
+    def dates(self) -> frozenset[str]:
+        """Return the columns that the model reads as dates, as far as the baseline says so."""
+        features = self.schema.features if self.schema else ()
+        return frozenset(feature.name for feature in features if feature.kind == "date")
+
+    @property
+    def known_columns(self) -> frozenset[str]:
+        """Return the columns that data may have: the baseline's, and those that the training left out."""
+        return frozenset((*self.columns, *self.expectations, *(self.schema.left_out if self.schema else ())))
 
     @property
     def known_texts(self) -> dict[str, frozenset[str]]:
@@ -84,6 +98,9 @@ def read(statistics: Path, constraints: Path) -> Baseline:
     """
     rows, columns = _read(statistics, _columns)
     expectations = _read(constraints, _expectations)
+    for name, texts in _read(constraints, _listed).items():
+        if name in columns:
+            columns[name] = replace(columns[name], texts=texts)
     if not columns:
         raise UserError(f"{statistics.name} names no column: a baseline has at least one")
     return Baseline(rows, columns, expectations, _read(constraints, _schema))
@@ -117,6 +134,13 @@ def _read(path: Path, parse: Callable[[dict[str, Any]], Any]) -> Any:
 
 def _schema(content: dict[str, Any]) -> Schema | None:
     return Schema.from_json(content[READING]) if READING in content else None
+
+
+def _listed(content: dict[str, Any]) -> dict[str, dict[str, int]]:
+    return {
+        str(name): {str(text): int(count) for text, count in texts.items()}
+        for name, texts in content.get(LISTED, {}).items()
+    }
 
 
 def _columns(content: dict[str, Any]) -> tuple[int, dict[str, BaselineColumn]]:

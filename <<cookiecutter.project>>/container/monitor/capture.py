@@ -17,7 +17,8 @@ import orjson
 from container.monitor.window import Window
 
 _SUFFIXES = (".jsonl", ".gz")
-_HIDDEN = (".", "_")  # the beginnings of the names of hidden files, and of markers such as _SUCCESS
+# The beginnings of the names of hidden files and folders, of markers such as _SUCCESS, and of _temporary.
+_HIDDEN = (".", "_", "~$")
 MERGED = "sagemakerMergeJson"
 _GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 65_536  # read at a time
@@ -38,6 +39,7 @@ class Counts:
 
     files: int = 0
     other_files: int = 0  # files of another kind, which are not read
+    hidden_files: int = 0  # files of captured requests that are hidden, or in a hidden folder
     lines: int = 0
     unparsable: int = 0  # lines that are not a captured request
     corrupt: int = 0  # compressed files that end too early or are not gzip throughout
@@ -69,13 +71,22 @@ class Shard:
 
 
 def find(source: Path, counts: Counts | None = None) -> list[Path]:
-    """Return the files of captured requests in a directory, at any depth, sorted by path; count all files."""
-    paths = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith(_HIDDEN))
-    found = [path for path in paths if path.suffix in _SUFFIXES]
+    """Return the files of captured requests in a directory, at any depth, sorted by path; count all files.
+
+    Hidden files, and those in hidden folders such as .ipynb_checkpoints, are left out.
+    """
+    paths = sorted(path for path in source.rglob("*") if path.is_file())
+    seen = [path for path in paths if not _is_hidden(path.relative_to(source))]
+    found = [path for path in seen if path.suffix in _SUFFIXES]
     if counts:
         counts.files += len(found)
-        counts.other_files += len(paths) - len(found)
+        counts.other_files += len(seen) - len(found)
+        counts.hidden_files += sum(path.suffix in _SUFFIXES for path in paths) - len(found)
     return found
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(_HIDDEN) for part in path.parts)
 
 
 def shards(paths: Iterable[Path]) -> list[Shard]:

@@ -8,9 +8,10 @@ from typing import Literal
 
 from container.data.values import Labels
 from container.monitor import distances
-from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation
+from container.monitor.baseline_file import Baseline, BaselineColumn, Expectation, MonitoringConfig
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import ColumnProfile
+from container.monitor.settings import DRIFT_THRESHOLD
 
 Check = Literal[
     "data_type_check",
@@ -24,6 +25,7 @@ Check = Literal[
 # Missing cells above a baseline's share that chance explains: standard deviations, and cells besides.
 _DEVIATIONS, _CELLS = 4.0, 4
 _CHANCE = 1e-6  # the probability below which chance does not explain that no row has a value
+_OTHERS = ""  # the text of all texts that a baseline does not list: no value is empty
 _SHOWN_NAMES, _SHOWN_CHARACTERS = 5, 40
 
 
@@ -38,9 +40,10 @@ class Violation:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Hold the violations, the distance of each column that could be compared, and the other columns' names.
+    """Hold the violations, the distance of each column that could be compared, and the other columns.
 
-    These columns have a distribution in the baseline, and too few values in the data.
+    Each of these is named, with the reason; those without a reason have too few values in the data. Columns
+    in which new texts are usual are named too.
     """
 
     violations: list[Violation]
@@ -54,17 +57,18 @@ def compare(current: PartialProfile, baseline: Baseline, minimum: int) -> Compar
     unmeasured: list[str] = []
     violations = list(_column_violations(current, baseline))
     for name, expectation in baseline.expectations.items():
-        column, expected = current.profile.columns.get(name), baseline.columns.get(name)
-        if column is None or not column.present + column.missing:
-            continue
-        distance = _drift(column, expected, expectation, minimum) if expected else None
+        column = current.profile.columns.get(name) or ColumnProfile(name)
+        distance = _drift(column, baseline, expectation, minimum)
         if distance is not None:
             drift[name] = distance
-        elif expected and (expected.levels or expected.texts) and expectation.config.compare:
-            unmeasured.append(name)
-        if expectation.config.evaluate:
+        if expectation.config.compare:
+            unmeasured += _unmeasured(column, baseline, expectation, distance)
+        if expectation.config.evaluate and column.present + column.missing:
             found = _cell_violations(column, expectation, baseline.rows, distance)
             violations += [Violation(name, check, description) for check, description in found]
+    unmeasured += [
+        f"{name} (no constraint)" for name in baseline.columns if name not in baseline.expectations
+    ]
     return Comparison(violations, drift, tuple(unmeasured))
 
 
@@ -75,7 +79,8 @@ def _column_violations(current: PartialProfile, baseline: Baseline) -> Iterator[
         return
     present = list(current.profile.columns)
     missing = [name for name in expected if name not in present and _is_required(expected[name], rows)]
-    extra = [name for name in present if name not in expected and name not in baseline.columns]
+    known = baseline.known_columns
+    extra = [name for name in present if name not in known]
     numbers = f"Number of columns in current dataset: {len(expected) - len(missing) + len(extra)}, "
     numbers += f"Number of columns in baseline constraints: {len(expected)}"
     if short > rows:
@@ -164,20 +169,78 @@ def _domain_match(column: ColumnProfile, domain: tuple[str, ...] | None) -> tupl
     return inside / column.present, [text for text, _ in others.most_common()]
 
 
-def _drift(
-    column: ColumnProfile, expected: BaselineColumn, expectation: Expectation, minimum: int
-) -> float | None:
+def _unmeasured(
+    column: ColumnProfile, baseline: Baseline, expectation: Expectation, distance: float | None
+) -> Iterator[str]:
+    """Name a column that was not compared, or whose distance does not tell new texts from those expected."""
+    if distance is None:
+        yield column.name + _obstacle(column.name, baseline)
+        return
+    expected, config = baseline.columns[column.name], expectation.config
+    if expected.texts and not expected.levels:
+        of_new = _text_distance(expected, {}, column.present, config)
+        if of_new <= min(config.categorical_threshold, DRIFT_THRESHOLD):
+            yield f"{column.name} (new texts are usual)"
+
+
+def _obstacle(name: str, baseline: Baseline) -> str:
+    """Return why no data could be compared with the baseline of a column, or nothing."""
+    expected = baseline.columns.get(name)
+    if expected is None:
+        return " (no statistics)"
+    if name in baseline.dates:
+        return " (dates move on)"
+    if not expected.count:
+        return " (no value in the baseline)"
+    return "" if expected.levels or expected.texts else " (too many texts, or dates)"
+
+
+def _drift(column: ColumnProfile, baseline: Baseline, expectation: Expectation, minimum: int) -> float | None:
     """Return the distance of a column from its baseline, None where the two can't be compared."""
-    config = expectation.config
-    if not config.compare:
+    config, expected = expectation.config, baseline.columns.get(column.name)
+    if expected is None or not config.compare or column.name in baseline.dates:
         return None
     if expected.levels and column.moments.count >= minimum:
         return distances.kolmogorov_smirnov(expected.levels, column.quantiles.levels(), robust=config.robust)
     if not expected.texts or column.present < minimum:
         return None
     texts = _fold_spellings(column.texts, expected.texts)
+    return _text_distance(expected, texts, column.present, config)
+
+
+def _text_distance(
+    expected: BaselineColumn, texts: dict[str, int], present: int, config: MonitoringConfig
+) -> float:
     distance = distances.CATEGORICAL[config.categorical_method]
-    return distance(expected.texts, texts, column.present, robust=config.robust)
+    return max(
+        distance(before, now, present, robust=config.robust)
+        for before, now in _listed_texts(expected, texts, present)
+    )
+
+
+def _listed_texts(
+    expected: BaselineColumn, texts: dict[str, int], present: int
+) -> Iterator[tuple[dict[str, int], dict[str, int]]]:
+    """Return counted texts of the baseline and of the data, those that the baseline does not list as one.
+
+    Its other texts are at most as frequent as the rarest that it lists: a second pair shows one that is more.
+    """
+    unlisted = expected.count - sum(expected.texts.values())
+    if unlisted <= 0:
+        yield expected.texts, texts
+        return
+    listed = {text: texts.get(text, 0) for text in expected.texts}
+    yield (
+        expected.texts | {_OTHERS: unlisted},
+        listed | {_OTHERS: present - sum(listed.values())},
+    )
+    rarest = min(expected.texts.values())
+    commonest = max((count for text, count in texts.items() if text not in listed), default=0)
+    if commonest * expected.count > rarest * present:
+        yield (
+            {"new": rarest, _OTHERS: expected.count - rarest},
+            {"new": commonest, _OTHERS: present - commonest},
+        )
 
 
 def _fold_spellings(texts: dict[str, int], known: Collection[str]) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """From data, or from the partial profiles of several instances, to a baseline or to a comparison with one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from container.data import table_files
+from container.data import dialects, table_files
+from container.data.schema import Schema
 from container.monitor import baseline_file, checks, metrics, partial_profile, report, shards, unusable
 from container.monitor.baseline import write_baseline
 from container.monitor.baseline_file import Baseline
@@ -10,7 +11,7 @@ from container.monitor.checks import Comparison, Violation
 from container.monitor.files import statistics_document, write
 from container.monitor.partial_profile import PartialProfile
 from container.monitor.profile import TableProfile
-from container.monitor.reading import readers
+from container.monitor.reading import counted_texts, readers
 from container.monitor.report import Outcome
 from container.monitor.settings import Settings
 from container.monitor.tables import batches
@@ -58,21 +59,29 @@ def _profile_captured(settings: Settings, baseline: Baseline, pool: WorkerPool) 
 
 def _profile_tables(settings: Settings, baseline: Baseline | None, *, is_alone: bool) -> PartialProfile:
     """Profile the tables of this instance; one of several instances may have none."""
-    profiled = PartialProfile(TableProfile(known_texts=baseline.known_texts if baseline else {}))
+    profiled = PartialProfile(TableProfile(known_texts=_known_texts(settings, baseline)))
     read = readers(baseline.schema if baseline else None)
     if is_alone or table_files.present(settings.source, table_files.CSV):
-        for batch in batches(settings.source, header=settings.header):
+        # A schema says that `prepare` wrote the tables.
+        delimiter = dialects.WRITTEN if settings.schema else dialects.AUTO
+        for batch in batches(settings.source, header=settings.header, delimiter=delimiter):
             profiled.profile.update(
                 batch.with_columns(read[name].texts(batch[name]) for name in batch.columns if name in read)
             )
     return profiled
 
 
+def _known_texts(settings: Settings, baseline: Baseline | None) -> Mapping[str, frozenset[str]]:
+    if baseline:
+        return baseline.known_texts
+    return counted_texts(Schema.read(settings.schema / "schema.json")) if settings.schema else {}
+
+
 def _merge(settings: Settings, baseline: Baseline | None) -> PartialProfile:
     paths = sorted(settings.partial_source.rglob("*.json")) if settings.partial_source else []
     if not paths:
         raise UserError(f"{settings.partial_source} has no partial result: each instance leaves one")
-    known_texts = baseline.known_texts if baseline else {}
+    known_texts = _known_texts(settings, baseline)
     merged = PartialProfile(TableProfile(known_texts=known_texts))
     for path in paths:
         merged.merge(partial_profile.deserialize(path.read_bytes(), known_texts, path.name))

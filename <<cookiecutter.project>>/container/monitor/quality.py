@@ -109,7 +109,7 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     write(settings.output / "constraints.json", constraints)
     is_compared = rows >= settings.minimum
     violations = list(check(measured, thresholds, baseline)) if is_compared else []
-    lost = unusable.of_ground_truth(counts, truth)
+    lost = unusable.of_ground_truth(counts, truth, settings.minimum)
     if lost and lost.share > settings.max_unusable:
         text = lost.description(settings.max_unusable)
         violations.insert(0, Violation("unusable_ground_truth_check", text, lost.metric))
@@ -119,6 +119,7 @@ def run(settings: Settings, resources: ResourceConfig) -> str:
     ]
     counts.corrupt += truth.corrupt
     counts.other_files += truth.other_files
+    counts.hidden_files += truth.hidden_files
     outcome = Outcome(rows, is_compared, violations, counts, names, settings.minimum, unmeasured)
     report.write_outcome(settings.output, outcome)
     return outcome.message

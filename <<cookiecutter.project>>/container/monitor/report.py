@@ -16,6 +16,7 @@ _LEFT_OUT = {
     "unparsable": ("broken", "broken lines"),
     "corrupt": ("damaged", "damaged compressed files"),
     "other_files": ("other_files", "files that are neither .jsonl nor .gz"),
+    "hidden_files": ("hidden_files", "hidden .jsonl or .gz files"),
     "synthetic": ("artificial", "golden or synthetic requests"),
     "out_of_window": ("outside", "requests outside the window"),
     "missing_body": ("without", "requests without a captured body"),
@@ -57,12 +58,12 @@ class Outcome:
 
     @property
     def _verdict(self) -> str:
-        number = len(self.violations) or "no"
-        found = f"{number} violation{'' if number == 1 else 's'}"
         if self.compared:
-            return f"Job completed successfully with {found}"
-        few = f"Nothing was compared: {self.rows} rows are too few, at least {self.minimum} are needed"
-        return f"{few}, {found} of what was left out" if self.violations else few
+            number = len(self.violations) or "no"
+            return f"Job completed successfully with {number} violation{'' if number == 1 else 's'}"
+        few = f"{self.rows} rows are too few, at least {self.minimum} are needed"
+        causes = [violation.description for violation in self.violations]
+        return f"Nothing was compared: {'; '.join([*causes, few])}"
 
 
 def left_out(counts: Counts, names: Iterable[str]) -> list[str]:

@@ -5,23 +5,24 @@ from pathlib import Path
 
 import polars as pl
 
-from container.data import table_files, tables
+from container.data import dialects, table_files, tables
 from container.data.tables import Table
 from container.runtime.errors import UserError
 
 _BATCH_ROWS = 65536  # few enough that memory stays flat, enough that the work done once a batch is small
 
 
-def batches(source: Path, *, header: bool) -> Iterator[pl.DataFrame]:
+def batches(source: Path, *, header: bool, delimiter: str = dialects.AUTO) -> Iterator[pl.DataFrame]:
     """Read every CSV file of a directory, sorted by path; all must have the same columns, in any order.
 
-    Without a header, columns are named _c0, _c1 and so on, as the analyzer names them.
+    Without a header, columns are named _c0, _c1 and so on, as the analyzer names them. `delimiter` is that of
+    `tables.inspect`.
 
     Raises:
         UserError: there is not a CSV file, one can't be read, or two have different columns.
     """
     paths = table_files.find(source, table_files.CSV)
-    found = [tables.inspect(path, source, header=header) for path in paths]
+    found = [tables.inspect(path, source, delimiter, header=header) for path in paths]
     for table in found:
         if sorted(table.columns) != sorted(found[0].columns):
             raise UserError(_difference(table, found[0]))

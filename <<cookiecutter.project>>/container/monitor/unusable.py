@@ -43,21 +43,24 @@ def of_records(counts: Counts, rows: int) -> UnusableShare | None:
     return UnusableShare("unusable_records_share", "captured data", share, reasons)
 
 
-def of_ground_truth(counts: Counts, truth: Counts) -> UnusableShare | None:
+def of_ground_truth(counts: Counts, truth: Counts, minimum: int) -> UnusableShare | None:
     """Return the share of the ground truth of captured requests that has no prediction to be compared with.
 
-    Requests without ground truth do not count, since it may come later. None without ground truth.
-    `truth` counts the files, lines and ids of ground truth. Where no captured request has one of the ids, the
-    share is 1.
+    `truth` counts the files, lines and ids of ground truth; None without any. Ids that no captured request
+    has do not count alone, since not every request is captured, nor do requests without ground truth, which
+    may come later. As many as there are of both are pairs whose ids differ, if there are `minimum` ids. Where
+    no captured request has one of the ids, the share is 1.
     """
     files = _files(truth)
     if not files[0] and not truth.lines and not counts.labelled:
         return None
     unusable = counts.mismatched + counts.missing_body + counts.unreadable + truth.unparsable
-    share = _chance(files, (unusable, counts.labelled + truth.unparsable))
+    apart = min(counts.unmatched, counts.unlabelled) if truth.labelled >= minimum else 0
+    share = _chance(files, (unusable, counts.labelled + truth.unparsable), (apart, counts.labelled + apart))
     if truth.labelled and counts.unmatched == truth.labelled and not counts.labelled:
         share = 1.0 if counts.lines > counts.synthetic else share
     reasons = [*left_out(truth, ("corrupt", "other_files")), *left_out(counts, _OF_GROUND_TRUTH)]
+    reasons += left_out(counts, ("unlabelled",)) if apart else []
     return UnusableShare("unusable_ground_truth_share", "ground truth", share, reasons)
 
 

@@ -68,7 +68,7 @@ class FeatureDecoder:
         }
         self.is_numeric = feature.kind == "numeric"
         self.has_words = bool(feature.reading.numbers)
-        self.keeps_texts = feature.kind == "date" and not feature.strays
+        self.takes_booleans = feature.kind == "categorical" or feature.strays or feature.boolean
         style = feature.number_format
         self.is_plain = self.is_numeric and not self.has_words and (style is None or style.decimal == ".")
 
@@ -124,24 +124,28 @@ class FeatureDecoder:
     def spell(self, cell: object) -> str | None:
         """Return a category or a date as `prepare` writes it, None where missing, other texts as they are.
 
+        A date that the model can't read is missing.
+
         Raises:
             RequestError: with status 400, the cell is not a value of this feature.
         """
         text = self.text(cell).strip(values.BLANKS)
         if self.feature.reading.is_missing(text, self.feature.number_format):
             return None
-        if isinstance(cell, str) and self.keeps_texts and not DIGITS.fullmatch(text):
-            return text
         number = self.feature.encode(text)
+        if math.isnan(number) and self.feature.kind == "date":
+            moment = self._epoch(cell, text)
+            return None if math.isnan(moment) else self._spell_moment(moment)
         if math.isnan(number):
-            moment = self._epoch(cell, text) if self.feature.kind == "date" else math.nan
-            if not math.isnan(moment):
-                spelled = datetime.fromtimestamp(moment, UTC).isoformat()
-                return spelled.removesuffix("+00:00").removesuffix("T00:00:00")
             return None if self.feature.strays else text
         if self.feature.kind == "categorical" and number != self.rest:
             return (self.feature.categories or ())[int(number)]
         return text
+
+    def _spell_moment(self, moment: float) -> str:
+        spelled = datetime.fromtimestamp(moment, UTC).isoformat()
+        spelled = spelled.removesuffix("+00:00").removesuffix("T00:00:00")
+        return spelled.replace("-", "") if self.feature.format == values.DIGITS_ONLY else spelled
 
     def text(self, cell: object, row: int = 1) -> str:
         """Return the text that a CSV file would have for a JSON value.
@@ -153,7 +157,7 @@ class FeatureDecoder:
             return cell
         if cell is None:
             return ""
-        if isinstance(cell, bool) and (self.feature.kind == "categorical" or self.feature.strays):
+        if isinstance(cell, bool) and self.takes_booleans:
             return "true" if cell else "false"
         if isinstance(cell, int | float) and not isinstance(cell, bool):
             whole = isinstance(cell, float) and cell.is_integer() and repr(cell) not in self.codes

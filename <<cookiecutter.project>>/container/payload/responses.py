@@ -128,8 +128,8 @@ def _numbers(values: FloatArray) -> bytes:
 
 def _csv_cell(text: str) -> bytes:
     cell = io.StringIO()
-    csv.writer(cell, lineterminator="").writerow([text])
-    return cell.getvalue().encode()
+    csv.writer(cell).writerow([text])  # as in `encode.line`
+    return cell.getvalue().removesuffix("\r\n").encode()
 
 
 def count_headers(counts: Sequence[tuple[bytes, int]]) -> list[tuple[bytes, bytes]]:

@@ -1,12 +1,14 @@
 """Equal rows, the rows of a group and rows of one time are on one side of the split, and are counted."""
 
 import random
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from container.data.reading import ReadingSettings
 from container.data.split import NAMES, SplitSettings
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
@@ -17,10 +19,10 @@ ROWS = 400
 
 def run(root: Path, row: Callable[[int], str], header: str = "g,x,y", **settings: Any) -> dict[str, Any]:
     """Prepare a table, and return its report."""
-    rows = settings.pop("rows", range(ROWS))
-    (root / "in").mkdir()
+    rows, reading = settings.pop("rows", range(ROWS)), ReadingSettings(**settings.pop("reading", {}))
+    (root / "in").mkdir(parents=True)
     (root / "in/a.csv").write_text("\n".join([header, *map(row, rows)]))
-    prepare(Settings("y", split=SplitSettings(**settings)), root / "in", root / "out")
+    prepare(Settings("y", split=SplitSettings(**settings), reading=reading), root / "in", root / "out")
     return report_of(root / "out")
 
 
@@ -59,7 +61,8 @@ def test_the_rows_of_a_group_are_on_one_side(tmp_path: Path, label: Callable[[in
     report = run(tmp_path, lambda n: f"{n // 9}.0,{n // 9 + n % 9 / 100},{label(n)}", group="g")
     values = {name: [cell.split(".")[0] for cell in cells] for name, cells in sides(tmp_path).items()}
     assert apart(values)
-    assert report["groups"] == {"column": "g", **{name: len(set(cells)) for name, cells in values.items()}}
+    counts = {name: len(set(cells)) for name, cells in values.items()}
+    assert report["groups"] == {"column": "g", **counts, "rows_without": 0}
     assert report["splits"]["test"] == pytest.approx(ROWS * 0.2, abs=9)
     assert report["features"] == {"x": "numeric"}
     assert report["left_out"][0]["reason"].startswith("it is the group of the split")
@@ -67,8 +70,29 @@ def test_the_rows_of_a_group_are_on_one_side(tmp_path: Path, label: Callable[[in
 
 def test_rows_without_a_group_are_groups_of_their_own(tmp_path: Path) -> None:
     """Protects a table in which few rows have a customer."""
-    report = run(tmp_path, lambda n: f"{n // 9 if n < 90 else ''},{n / 7},{n / 3}", group="g")
-    assert sum(report["groups"][name] for name in NAMES) == 10 + ROWS - 90
+    report = run(tmp_path, lambda n: f"{n // 9 if n % 10 else ''},{n / 7},{n / 3}", group="g")
+    assert sum(report["groups"][name] for name in NAMES) == 45 + ROWS // 10
+    assert report["groups"]["rows_without"] == ROWS // 10
+
+
+@pytest.mark.parametrize("label", [lambda n: "ab"[n * 7 % 5 % 2], lambda n: str(n / 3)])
+def test_three_groups_are_enough(tmp_path: Path, label: Callable[[int], str]) -> None:
+    """Protects the study of three clinics: each split has one."""
+    report = run(tmp_path, lambda n: f"{'pqr'[n % 3]},{n / 7},{label(n)}", group="g")
+    assert [report["groups"][name] for name in NAMES] == [1, 1, 1]
+
+
+def test_groups_of_many_digits_differ(tmp_path: Path) -> None:
+    """Protects cards of 20 digits: as numbers they would be one group."""
+    numbers = (89490200001234500000 + at for at in range(100))
+    codes = [str(number) for number in numbers]
+    report = run(tmp_path, lambda n: f"{codes[n // 4]},{n / 7},{n / 3}", group="g")
+    assert sum(report["groups"][name] for name in NAMES) == 100
+    assert report["guesses"] == []
+    report = run(tmp_path / "feature", lambda n: f"{codes[n // 4]},{n / 7},{n / 3}")
+    (guess,) = report["guesses"]
+    assert guess["column"] == "g"
+    assert "has more digits than a number keeps, as codes have" in guess["guess"]
 
 
 def test_a_groups_split_depends_on_its_value_only(tmp_path: Path) -> None:
@@ -123,6 +147,11 @@ def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path
         ),
         ({"time": "y"}, lambda n: f"{n},{n / 7},{n}", "'y' is the target, so it can't be the time"),
         ({"group": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
+        (
+            {"group": "g"},
+            lambda n: f"{n // 5 if n % 5 else '-'},{n / 7},{n}",
+            "'g' is missing in 80 of 400 rows, and the group of the split may be missing in 10%",
+        ),
         ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
         (
             {"time": "g"},
@@ -175,3 +204,67 @@ def test_rows_that_differ_in_the_target_only_are_in_one_split(tmp_path: Path) ->
     assert report["equal_rows"] == "equal rows are in one split"
     assert report["duplicates"] == 0
     assert apart(sides(tmp_path, column=2))
+
+
+SPELLED: dict[str, tuple[Callable[[int], str], ...]] = {
+    "booleans": (lambda n: "True" if n % 2 else "False", lambda n: "ny"[n % 2], lambda n: "01"[n % 2]),
+    "percentages": (lambda n: f"{n}%", lambda n: f"{n} %", str),
+    "dollars": (lambda n: f"${n * 7 + 0.5:,.2f}", lambda n: f"{n * 7 + 0.5}", lambda n: f"{n * 7 + 0.5:.2f}"),
+    "euros": (
+        lambda n: f"{n + 1}.001,50 €",
+        lambda n: f"{(n + 1) * 1000 + 1},5",
+        lambda n: f"{n + 1}001,50",
+    ),
+    "dates": (
+        lambda n: f"{n % 12 + 1}/{n // 12 % 28 + 1}/2024",
+        lambda n: f"{n % 12 + 1:02}/{n // 12 % 28 + 1:02}/2024",
+        lambda n: f"{n % 12 + 1}/{n // 12 % 28 + 1}/2024 00:00",
+    ),
+    "moments": (
+        lambda n: f"2024-01-{n % 28 + 1:02}",
+        lambda n: f"2024-01-{n % 28 + 1:02}T00:00:00Z",
+        lambda n: f"2024-01-{n % 28 + 1:02} 01:00:00+01:00",
+    ),
+    "strays": (
+        lambda n: "a lot" if n % 40 == 3 else str(n),
+        lambda n: "much" if n % 40 == 3 else f"{n}.0",
+        lambda n: "" if n % 40 == 3 else f"{n}e0",
+    ),
+    "words": (lambda n: "-99" if n % 40 == 3 else str(n), lambda n: "" if n % 40 == 3 else str(n)),
+    "labels": (lambda n: f"0{n % 9}" if n % 10 else "x", lambda n: f"{n % 9}.0" if n % 10 else "x"),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLED)
+def test_copies_in_another_spelling_are_equal_rows(tmp_path: Path, kind: str) -> None:
+    """Protects the test from copies that another program wrote: the model sees the same of them."""
+    spelled = SPELLED[kind]
+    report = run(
+        tmp_path,
+        lambda n: f'"{spelled[n % 3](n // 3)}",{n // 3 / 7},{"ab"[n // 3 % 2]}',
+        rows=[n for n in range(600) if n % 3 < len(spelled)],
+        reading={"missing_words": ("-99",)},
+    )
+    assert list(report["features"]) == ["g", "x"]
+    assert apart(sides(tmp_path, column=2))
+    assert report["duplicates"] == 200 * (len(spelled) - 1)
+
+
+@pytest.mark.parametrize("kind", ["percentages", "dates", "moments", "dollars"])
+def test_a_group_is_one_in_every_spelling(tmp_path: Path, kind: str) -> None:
+    """Protects the score from a customer or a day that is written in two ways."""
+    spelled = SPELLED[kind]
+    report = run(
+        tmp_path,
+        lambda n: f'"{spelled[n % 3](n // 9)}",{n // 9 + n % 9 / 100},{n / 3}',
+        group="g",
+        rows=range(252),
+    )
+    assert sum(report["groups"][name] for name in NAMES) == 252 // 9
+    assert apart({name: [cell.split(".")[0] for cell in cells] for name, cells in sides(tmp_path).items()})
+
+
+def test_the_key_of_a_row_is_the_same_in_every_version(tmp_path: Path) -> None:
+    """Protects the comparison with a former model: its test rows stay test rows."""
+    run(tmp_path, lambda n: f'2024-01-{n % 28 + 1:02},{n / 7},"${n:,}",{n % 3 > 0},{n % 5}', "d,x,m,b,y")
+    assert zlib.crc32("".join(sides(tmp_path, column=2)["test"]).encode()) == 970755270

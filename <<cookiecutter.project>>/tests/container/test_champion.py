@@ -14,6 +14,7 @@ from container import learned_rows, model_artifact, models
 from container.data import encode, metrics
 from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
+from container.data.values import NumberFormat, Reading
 from container.evaluation import champion
 
 SIZE, COLOUR = Feature("size", "numeric"), Feature("colour", "categorical", ("blue", "red"))
@@ -189,3 +190,79 @@ def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: P
     np.save(record, np.array([{}], dtype=object), allow_pickle=True)
     fault = champion.measure(packed(tmp_path / "champion"), SCHEMA, table(SCHEMA)).report["fault"]
     assert fault.startswith("no comparison was possible: its learned_rows.npy is damaged")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fault"),
+    [
+        (
+            NumberFormat(",", "."),
+            None,
+            "it reads the column 'size' as numbers with the decimal mark '.', and",
+        ),
+        (
+            NumberFormat(","),
+            NumberFormat(".", ","),
+            "as numbers with the decimal mark '.', groups separated by",
+        ),
+        (NumberFormat(".", ",", "$"), NumberFormat(".", ",", "€"), "and the sign '€', and the new model as"),
+        (NumberFormat(".", ","), None, ""),
+        (None, NumberFormat(".", ",", "$"), ""),
+    ],
+)
+def test_a_champion_that_reads_numbers_otherwise_is_not_compared(
+    tmp_path: Path, ours: NumberFormat | None, theirs: NumberFormat | None, fault: str
+) -> None:
+    """Protects the comparison from 1,074 that is 1.074 for one model and 1074 for the other."""
+    champions, new = (
+        replace(SCHEMA, features=(replace(SIZE, number_format=style), COLOUR, DAY))
+        for style in (theirs, ours)
+    )
+    found = champion.measure(made(champions, tmp_path / "champion"), new, table(new)).report
+    assert found["fault"].startswith("no comparison was possible: ") if fault else "fault" not in found
+    assert fault in found.get("fault", "")
+    champions, new = (
+        replace(SCHEMA, target=replace(SCHEMA.target, number_format=style)) for style in (theirs, ours)
+    )
+    found = champion.measure(made(champions, tmp_path / "second"), new, table(new)).report
+    assert ("fault" in found) == bool(fault)
+
+
+def reads(words: tuple[str, ...] = (), version: int = 2, *features: Feature) -> Schema:
+    """Return a schema with words for missing."""
+    reading = Reading(version, words)
+    return Schema(
+        replace(SCHEMA.target, reading=reading),
+        tuple(replace(feature, reading=reading) for feature in features or (SIZE, COLOUR, DAY)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fault"),
+    [
+        (
+            reads(("red",)),
+            reads(),
+            "it reads the column 'colour' as having the value 'red', which is missing",
+        ),
+        (reads(("-999", "not asked")), reads(), ""),  # no size is missing
+        (reads(), reads(("-999",)), ""),
+        (reads(), reads(("7",)), "it reads the column 'more' as missing where it is '7', which is a value"),
+        (reads(), reads((), 1), ""),
+        (
+            reads(),
+            reads((), 1, SIZE, replace(COLOUR, other=True)),
+            "it reads the column 'colour' as having the value",
+        ),
+    ],
+)
+def test_a_champion_with_other_words_for_missing_is_compared_where_no_cell_changes(
+    tmp_path: Path, ours: Schema, theirs: Schema, fault: str
+) -> None:
+    """Protects the comparison after a change of missing_words: prepared cells have our words taken out."""
+    more = Feature("more", "numeric", reading=ours.reading)
+    wider = replace(theirs, features=(*theirs.features, replace(more, reading=theirs.reading)))
+    ours = replace(ours, features=(*ours.features, more))
+    found = champion.measure(made(wider, tmp_path / "champion"), ours, table(ours)).report
+    assert ("fault" in found) == bool(fault), found
+    assert fault in found.get("fault", "")

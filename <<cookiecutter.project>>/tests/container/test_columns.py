@@ -15,7 +15,11 @@ from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
 from container.data.values import NumberFormat
 from container.monitor.reading import ColumnReader
+from container.payload import number_parser
+from container.payload.errors import RequestError
 from container.payload.feature_decoder import FeatureDecoder
+from container.payload.negotiation import CSV, JSON
+from container.payload.requests import RequestDecoder
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 
@@ -53,7 +57,7 @@ def sometimes(text: str, others: Cell, every: int = 12) -> Cell:
 
 
 def spaced(n: int) -> str:
-    return f"{1000 + n * 7:,}".replace(",", " ")
+    return f"{1000 + n // 2 * 7:,}".replace(",", " ")
 
 
 def comma(n: int) -> str:
@@ -326,7 +330,8 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
         {},
         (
             "a.csv: row 12: 'y' is missing, as in 20 of 240 rows: more than 5% of the rows have no target. "
-            "The first such cell is 'None'. Complete the rows, or set max_missing_target of [data]"
+            "'None' is a word for a missing value; where it is a class, write another in the data. "
+            "Complete the rows, or set max_missing_target of [data]"
         ),
     ),
     (
@@ -377,6 +382,42 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
     ),
     ({"y": str}, {"kinds": {"y": "date"}}, "[data.kinds] sets 'y' to date, and it is the target"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings", "reason"),
+    [
+        (
+            lambda n: str(n * 37 % 60) if n % 5 < 2 else "abcdefg"[n % 7],
+            {},
+            "40% of its cells are numbers, fewer than 95%; the first other text is 'c', a.csv: row 3",
+        ),
+        (
+            lambda n: f"2024-01-{n % 28 + 1:02}" if n % 8 == 0 else "abcdefg"[n % 7],
+            {},
+            "12.5% of its cells are dates, fewer than 95%; the first other text is 'b', a.csv: row 2",
+        ),
+        (
+            sometimes("low", lambda n: f"{n % 9},5"),
+            {"decimal": "point"},
+            (
+                "decimal is point, and 91.6% of its cells are numbers with ',' before decimals, fewer than "
+                "95%; the first other text is 'low', a.csv: row 12"
+            ),
+        ),
+        (lambda n: "x" if n % 24 else "7", {}, ""),
+        (lambda n: "tfabcdenmq"[n % 10], {}, ""),
+    ],
+)
+def test_text_that_is_something_else_in_part_is_reported(
+    tmp_path: Path, cell: Cell, settings: dict[str, Any], reason: str
+) -> None:
+    """Protects the user from a column of text that was meant for numbers, and from noise."""
+    out = run(tmp_path, {"x": cell, "y": lambda n: f"{n / 2}"}, **settings)
+    assert schema_of(out).features[1].kind == "categorical"
+    assert [each["reason"] for each in report_of(out)["kinds"] if each["column"] == "x"] == [reason] * bool(
+        reason
+    )
 
 
 @pytest.mark.parametrize(("cells", "settings", "message"), REFUSED)
@@ -473,3 +514,41 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
 def test_equal_texts_are_one_label(counts: dict[str, int], labels: dict[str, str]) -> None:
     """Protects classes and categories: equal texts are one, spelled as it is written most often."""
     assert columns.spell_labels(counts) == labels
+
+
+def bit(n: int) -> str:
+    return ("0", "1", "1.0")[n % 3]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        (bit, {"boolean": True}),
+        (once("", bit), {"boolean": True}),
+        (once("unknown", bit), {"strays": True, "boolean": True}),
+        (once("yes", lambda n: f"{n % 2}.0"), {"strays": True}),  # it was missing for the model
+        (once("2", bit), {}),
+        (once("0.5", bit), {}),
+    ],
+)
+def test_a_number_of_only_0_and_1_is_boolean_in_requests(
+    tmp_path: Path, cell: Cell, expected: dict[str, bool]
+) -> None:
+    """Protects a program that reads the same column as booleans; other numbers refuse booleans."""
+    out = run(tmp_path, {"x": cell, "y": lambda n: f"{n}.5"})
+    content = json.loads((out / "schema/schema.json").read_text())["features"][1]
+    assert content == {"name": "x", "kind": "numeric"} | expected
+    decoder = RequestDecoder(schema_of(out), number_parser.create(2))
+    texts = ["true", "False", "YES", "no", "T", "1", "0.0"]
+    rows = "\n".join(f"1,{text}" for text in texts).encode()
+    objects = json.dumps(
+        [{"row": 1, "x": value} for value in [True, False, "Yes", "no", "t", 1, 0.0]]
+    ).encode()
+    for body, kind in ((rows, CSV), (objects, JSON), (b"1,true", CSV), (b"[[1, true]]", JSON)):
+        if expected.get("boolean"):
+            batch = decoder.decode(body, kind)
+            assert (batch.missing, batch.unknown) == (0, 0)
+            assert batch.rows[:, 1].tolist() == [1, 0, 1, 0, 1, 1, 0][: len(batch.rows)]
+        elif not expected:
+            with pytest.raises(RequestError, match=r"boolean|'true' is not a number"):
+                decoder.decode(body, kind)

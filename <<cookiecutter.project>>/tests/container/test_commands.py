@@ -259,7 +259,7 @@ def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None
     assert f"validation_rmse={facts['validation']['rmse']!r};" in done.stdout.splitlines()
     assert facts["hyperparameters"] == {"alpha": 0.5, "max_iter": 1000}
     compiled = [] if "not_compiled" in facts else ["model.arrays"]
-    expected = ["learned_rows.npy", *compiled, "model.json", "model.skops", "schema.json"]
+    expected = ["learned_keys.npy", "learned_rows.npy", *compiled, "model.json", "model.skops", "schema.json"]
     assert sorted(path.name for path in model.iterdir()) == expected
 
 

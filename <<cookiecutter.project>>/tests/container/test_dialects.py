@@ -113,13 +113,41 @@ REFUSED = {
     "xlsx": (b"PK\x03\x04\x14\0", "a.csv: it is a zip archive, as Excel's .xlsx files are, and not CSV text"),
     "Parquet": (b"PAR1\x15\0", "a.csv: it is Parquet, and not CSV text: name it .parquet"),
     "page": (b"\n<!DOCTYPE html><html>", "a.csv: it is a page of HTML or XML, and not CSV text:"),
-    "UTF-16 alone": ("a,b\n1,2\n".encode("utf-16-le"), "a.csv: line 1 holds a NUL byte"),
+    "UTF-16 alone": (
+        "a,b\n1,2\n".encode("utf-16-le"),
+        "a.csv: it is UTF-16 text without the mark of its byte order, and not CSV text: save the",
+    ),
+    "big-endian alone": ("a,b\n1,2\n".encode("utf-16-be"), "a.csv: it is UTF-16 text without"),
+    "JSON": (b'[{"a": 1, "b": 2},\n{"a": 3, "b": 4}]', "a.csv: it is JSON, and not CSV text: write"),
+    "JSON of rows": (b"[[1, 2],\n[3, 4]]", "a.csv: it is JSON, and not CSV text"),
+    "JSON lines": (b'{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n', "a.csv: it is JSON, and not CSV text"),
+    "PDF": (b"%PDF-1.4\nx\n", "a.csv: it is a PDF document, and not CSV text: save its table as CSV"),
+    "Git LFS": (
+        b"version https://git-lfs/spec/v1\noid sha256:ab\nsize 12\n",
+        "a.csv: it is a pointer of Git LFS, and not CSV text: run git lfs pull",
+    ),
+    "quoted lines": (
+        b'a;b\n"1,5;2"\n',
+        "a.csv: row 1 (line 2) has 1 cells, and the header has 2: remove the quotation marks",
+    ),
     "half a character": (b"\xff\xfea\0,", "a.csv: it is damaged UTF-16 text: save the file as UTF-8"),
     "A7 footer": (
         b'a,b\n1,2\n"Rows: 1"\n',
         "a.csv: row 2 (line 3) has 1 cells, and the header has 2",
     ),
     "A7 header": (b"a,b\n1,2\na,b\n3,4\n", "a.csv: row 2 (line 3) is the header again: remove it"),
+    "A7 header in quotes": (b'a,b\n1,2\n"a","b"\n', "a.csv: row 2 (line 3) is the header again"),
+    "A7 header without quotes": (b'"a","b"\n"1",2\na,b\n', "a.csv: row 2 (line 3) is the header again"),
+    "A7 header with blanks": (b"a;b\n1;2\n a ; b\r\n", "a.csv: row 2 (line 3) is the header again"),
+    "A7 header in capitals": (b"age,b\n1,2\nAge,B\n3,4\n", "a.csv: row 2 (line 3) is the header again"),
+    "A7 joined files": (
+        b"\xef\xbb\xbfa,b\n1,2\n\xef\xbb\xbfa,b\n3,4\n",
+        "a.csv: row 2 (line 3) is the header again",
+    ),
+    "A7 joined files in quotes": (
+        b'\xef\xbb\xbf"a","b"\n1,2\n\xef\xbb\xbf"a","b"\n3,4\n',
+        "a.csv: line 3 begins with the mark that begins a file (BOM), so it may be the header again",
+    ),
     "mixed ends": (b"a,b\n1,2\r3,4\n", "a.csv: row 1 (line 2) has a carriage return inside"),
     "two ends": (b"a,b\r1,2\r3,4\r\n", "a.csv: the header (line 1) has a carriage return inside"),
     "short row of semicolons": (b"a;b\n1;2\n3\n", "a.csv: row 2 (line 3) has 1 cells, and the header"),
@@ -139,9 +167,72 @@ def test_another_kind_of_file_is_named(tmp_path: Path, case: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+FOOTERS = (
+    "Rows: 3,,",
+    '"Rows: 3",,',
+    "Total,,150.2",
+    "Grand total:,3,",
+    "(3 rows affected),,",
+    "Source: a bank,,",
+)
+
+
+@pytest.mark.parametrize("footer", FOOTERS)
+def test_a_padded_footer_is_no_class(tmp_path: Path, footer: str) -> None:
+    """A7: with the target first it is refused, and with the target last it is dropped and named."""
+    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
+    with pytest.raises(UserError, match=r"^a\.csv: the last line \(.*\) looks like a footer"):
+        prepared(tmp_path, {"a.csv": "\n".join(["y,a,b", *lines, footer, ",,", ""]).encode()})
+    if footer.endswith(","):
+        report = prepared(tmp_path, {"a.csv": "\n".join(["a,b,y", *lines, footer]).encode()})
+        assert report["first_without_target"] == "a.csv: row 41: " + footer.replace('"', "")
+        assert report["dropped"] == {"blank": 0, "without_target": 1}
+
+
+@pytest.mark.parametrize("last", ["total,1,2.5", "p,,3.5", "Total,b,", ",,p", "total,,2.5\ntotal,,2.5"])
+def test_a_last_row_that_may_be_one_is_kept(tmp_path: Path, last: str) -> None:
+    """Protects rows: a footer has a word of its own, once, and nothing but numbers and empty cells."""
+    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
+    report = prepared(tmp_path, {"a.csv": "\n".join(["x,a,y", *lines, last]).encode()})
+    assert report["rows"]["read"] == 41 + last.count("\n")
+
+
 def test_a_row_that_equals_a_header_of_numbers_is_a_row(tmp_path: Path) -> None:
     """Pandas names columns so that have no name."""
     assert read(tmp_path, b"0,1\n0,1\n0,1\n")[1] == [("0", "1")] * 2
+
+
+@pytest.mark.parametrize("header", ["a;b;y,,", '"a;b;y",,', '"a;b;y"'])
+def test_lines_in_quotes_are_named(tmp_path: Path, header: str) -> None:
+    """C3: Excel has saved a file again whose lines it had read as one cell."""
+    padding = ",," * header.endswith(",,")
+    lines = [header, *(f'"{at % 9},5;{at};{"pn"[at % 2]}"{padding}' for at in range(40))]
+    with pytest.raises(
+        UserError, match=r"^a\.csv: the header is one cell, 'a;b;y', since quotation marks are"
+    ):
+        prepared(tmp_path, {"a.csv": "\n".join(lines).encode()})
+
+
+def test_another_kind_of_file_inside_gzip_is_named(tmp_path: Path) -> None:
+    """Protects the user's time as without compression."""
+    with pytest.raises(UserError, match=r"^a\.csv\.gz: it holds JSON, and not CSV text"):
+        read(tmp_path, gzip.compress(b'{"a": 1}\n{"a": 2}\n'), "a.csv.gz")
+
+
+@pytest.mark.parametrize("header", [b"[a],[b]", b"{a},b", b'"{""a"":1}",b'])
+def test_a_header_in_brackets_is_no_json(tmp_path: Path, header: bytes) -> None:
+    """Protects the names of columns that a database writes in brackets."""
+    assert len(read(tmp_path, header + b"\n1,2\n")[0].columns) == 2
+
+
+def test_text_that_is_named_parquet_is_named(tmp_path: Path) -> None:
+    """Protects the user from the words of a library."""
+    for content, what in (
+        (b"a,b\n1,2\n", r"text, such as CSV\): name it \.csv"),
+        (b'[{"a": 1}]', r"JSON\): "),
+    ):
+        with pytest.raises(UserError, match=rf"^a\.parquet: it can't be read as Parquet \(it is {what}"):
+            read(tmp_path, content, "a.parquet")
 
 
 def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:

@@ -52,11 +52,17 @@ def sorted_by_class(**columns: list[Any]) -> dict[str, list[Any]]:
         ("customerId", [f"C{number % 140}" for number in range(ROWS)]),
         ("index", [*range(75), *range(75)]),
         ("v", list(range(ROWS, 0, -1))),
-        ("v", list(range(1000, 1000 + 10 * ROWS, 10))),
-        ("v", (5000 + GAPS).tolist()),
+        ("v", list(range(70_000, 70_000 + ROWS))),
+        ("v", [*np.sort(1 + np.random.default_rng(4).permutation(200)[: ROWS - 1]).tolist(), 0]),
         ("v", (SHUFFLED + 1).tolist()),
-        ("v", (SHUFFLED + 70_000).astype(float).tolist()),
+        ("v", SHUFFLED.astype(float).tolist()),
+        ("order_no", (5000 + GAPS).tolist()),
+        ("Kunden-ID", [f"K{number % 140}" for number in range(ROWS)]),
+        ("custid", random.Random(1).sample(range(10**9), ROWS)),
         ("v", [1_000_000_001 + number for number in range(ROWS)]),
+        ("v", [f"{number:,}" for number in range(950, 950 + ROWS)]),
+        ("v", [str(number) if number % 16 else "" for number in range(ROWS)]),
+        ("v", [f"{5000 - number:,}" if number % 50 else "NA" for number in range(ROWS)]),
     ],
 )
 def test_row_numbers_and_ids_are_left_out(tmp_path: Path, name: str, values: list[Any]) -> None:
@@ -76,13 +82,25 @@ def test_row_numbers_and_ids_are_left_out(tmp_path: Path, name: str, values: lis
         ("price", list(range(100, 100 + ROWS))),
         ("v", [1_767_225_600 + 3600 * number for number in range(ROWS)]),
         ("v", DAYS[:ROWS]),
+        ("wavelength", list(range(400, 400 + ROWS))),
+        ("v", list(range(1000, 1000 + 50 * ROWS, 50))),
+        ("v", list(range(0, 5 * ROWS, 5))),
+        ("odometer", (5000 + GAPS).tolist()),
+        ("salary", random.Random(1).sample(range(30_000, 30_200), ROWS)),
+        ("Kohlendioxid", random.Random(1).sample(range(10**4), ROWS)),
+        ("Madrid", random.Random(1).sample(range(10**4), ROWS)),
+        ("passenger_number", [number * 37 % 120 for number in range(ROWS)]),
+        ("conc_no", [number * 37 % 140 for number in range(ROWS)]),
+        ("zip_code", [number * 37 % 140 for number in range(ROWS)]),
         ("v", [number / 7 for number in range(ROWS)]),
         ("v", [number // 2 for number in range(ROWS)]),
         ("amount_paid", random.Random(1).sample(range(10**6), ROWS)),
         ("number_of_rooms", random.Random(1).sample(range(10**6), ROWS)),
         ("store_id", [number % 9 for number in range(ROWS)]),
         ("Unnamed: 3", [number / 7 for number in range(ROWS)]),
-        ("v", [str(number) if number % 50 else "NA" for number in range(ROWS)]),
+        ("v", [str(number) if at % 50 else "NA" for at, number in enumerate(SHUFFLED)]),
+        ("v", [str(at - at // 50) if at % 50 else "NA" for at in range(ROWS)]),
+        ("v", [f"{number:,}" for number in random.Random(1).sample(range(10**6), ROWS)]),
     ],
 )
 def test_what_was_measured_is_kept(tmp_path: Path, name: str, values: list[Any]) -> None:
@@ -112,7 +130,7 @@ def test_the_only_column_is_a_feature_unless_its_name_is_that_of_an_id(tmp_path:
 
 def test_ids_are_known_where_rows_stand_several_times(tmp_path: Path) -> None:
     """Protects a table that was made larger by copies, whose ids repeat with their rows."""
-    once = sorted_by_class(Id=list(range(ROWS)))
+    once = sorted_by_class(Id=SHUFFLED.tolist(), lfd=list(range(ROWS)))
     table = {name: values * 3 for name, values in once.items()}
     assert features(tmp_path, [table]) == ["x"]
     assert report_of(tmp_path / "out")["duplicates"] == 2 * ROWS
@@ -130,16 +148,43 @@ def test_chance_alone_is_not_taken_for_a_row_number(draw: Callable[[int], np.nda
 
 
 @pytest.mark.parametrize(
-    "name", ["ID", "id", "userid", "PassengerId", "row id", "order_no", "uuid", "sku.key"]
+    "name", ["ID", "id", "userid", "PassengerId", "row id", "Kunden-ID", "uuid", "custid", "id2"]
 )
 def test_names_of_ids_are_known(name: str) -> None:
     """Protects the rule for names: one word of theirs says that it is an id."""
     assert identifiers.is_id(name)
+    assert not identifiers.is_weak(name)
+
+
+@pytest.mark.parametrize("name", ["order_no", "sku.key", "zipCode"])
+def test_names_of_perhaps_an_id_are_known(name: str) -> None:
+    """Such names alone do not decide."""
+    assert identifiers.is_weak(name)
+    assert not identifiers.is_id(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["paid", "humidity", "grid", "Amount Paid", "number", "no", "width", "covid", "idle"]
+    "name",
+    [
+        "paid",
+        "humidity",
+        "grid",
+        "Amount Paid",
+        "number",
+        "no",
+        "width",
+        "covid",
+        "idle",
+        "lipid",
+        "steroid",
+        "thyroid",
+        "Kohlendioxid",
+        "Madrid",
+        "CO2_dioxid",
+        "Total Number",
+    ],
 )
 def test_other_names_are_not_taken_for_ids(name: str) -> None:
     """Protects measurements whose names resemble an id's."""
     assert not identifiers.is_id(name)
+    assert not identifiers.is_weak(name)

@@ -185,6 +185,31 @@ def test_what_is_not_read_is_counted(tmp_path: Path) -> None:
     assert left_out == {*HIDDEN, "dog/notes.txt", "README.md"}
 
 
+def test_a_folder_without_images_is_no_class(tmp_path: Path) -> None:
+    """Protects classes from the folder of annotations beside them."""
+    files = {**many("cat/{}.png", 30), **many("dog/{}.png", 30), "ann/0.xml": b"x", "ann/1.xml": b"y"}
+    report = prepared(tmp_path, files)
+    assert report["classes"] == {"cat": 30, "dog": 30}
+    assert report["left_out"]["counts"] == {"other-format": 2}
+    words = "the folder 'ann' holds no image, so it is not a class"
+    assert {file["words"] for file in report["left_out"]["files"]} == {words}
+    many_more = {f"ann/{number}.xml": b"x" for number in range(12)}
+    with pytest.raises(
+        UserError, match=f"ann/0.xml is left out .other-format: {words}.*12 of 72 files, more than"
+    ):
+        prepared(tmp_path, many_more)
+
+
+def test_the_report_says_which_column_has_the_labels(tmp_path: Path) -> None:
+    """Protects from a column that is taken since the target's name is in no file."""
+    images = [encoded(drawn(number)) for number in range(60)]
+    pl.DataFrame({"image": images, "label": ["a", "b"] * 30}).write_parquet(tmp_path / "a.parquet")
+    assert sources.find(tmp_path, "label").labels == ""
+    assert sources.find(tmp_path, "y").labels == (
+        "the labels of a.parquet are in its column 'label', since no column of labels is named 'y'"
+    )
+
+
 def test_a_report_counts_all_files_and_names_the_first(tmp_path: Path) -> None:
     hidden = {f".cache/{number}": b"" for number in range(MAX_LISTED + 20)}
     report = prepared(tmp_path, {**many("cat/{}.png", 25), **many("dog/{}.png", 25), **hidden})

@@ -69,6 +69,7 @@ KINDS: dict[str, Callable[[Random], str]] = {
     "spaces": lambda random: grouped(random.lognormvariate(7, 2), " ").replace(".00", ""),
     "minus": lambda random: repr(random.gauss(0, 9)).replace("-", "\u2212"),
     "yes": lambda random: random.choice(["yes", "no", "Yes", "NO", "no "]),
+    "bit": lambda random: random.choice(["0", "1", "1.0", " 0"]),
     "truth": lambda random: random.choice(["True", "False", "true", "FALSE"]),
     "letters": lambda random: random.choice(["Y", "N", "Y", "n", random.choice("YNTF")]),
     "tick": lambda random: random.choice(["x", ""]),

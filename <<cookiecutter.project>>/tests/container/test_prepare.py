@@ -277,7 +277,7 @@ def test_the_same_data_gives_the_same_bytes(tmp_path: Path) -> None:
     outs = [run(tmp_path / name, {"a.csv": lines, "b.csv": lines}) for name in ("one", "two")]
     files = [{path.relative_to(out): path.read_bytes() for path in out.rglob("*.*")} for out in outs]
     assert files[0] == files[1]
-    assert len(files[0]) == 6
+    assert len(files[0]) == 9
 
 
 def test_whole_numbers_are_written_as_such(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ ID, COPY = "different in each row", "one-to-one with the target"
 LEAKS = [
     (IDS, (IDS > 1150).astype(float), {"target": CLASSES}, ID),
     (IDS, MEASURED, {}, ID),
+    (IDS // 2, MEASURED, {}, "different in nearly each row"),
     (MEASURED, MEASURED, {}, COPY),
     (np.round(MEASURED * 100), np.round(MEASURED * 100) / 100, {}, COPY),
     (MEASURED * 1.8 + 32, MEASURED, {}, COPY),

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.templates.read import read_template, template_paths
+from delivery.templates.read import read_template, template_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = ROOT / "functions"
-TEMPLATES = {path.name: read_template(path) for path in template_paths()}
+TEMPLATES = {path.name: read_template(path) for path in template_paths(ROOT)}
 KINDS = ("AWS::Lambda::Function", "AWS::Serverless::Function")
 # Imports each handler as Lambda does, with its own environment only, and lists the fields of the
 # dataclasses in its module; one of these dataclasses is read from the environment.

@@ -5,20 +5,22 @@ from __future__ import annotations
 import copy
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery.templates.read import read_template, template_paths
 
 from container import data
 from local import prediction
-from scripts.templates.read import read_template, template_paths
 from tests.lint import variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TEMPLATES = {path.name: read_template(path) for path in template_paths()}
-SIZES = {path.name: path.stat().st_size for path in template_paths()}
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = {path.name: read_template(path) for path in template_paths(ROOT)}
+SIZES = {path.name: path.stat().st_size for path in template_paths(ROOT)}
 # CloudFormation's limits for one template; Service Catalog and pipelines read templates from S3.
 MAX_ENTRIES = {"Parameters": 200, "Resources": 500, "Outputs": 200, "Mappings": 200}
 MAX_BYTES, MAX_DESCRIPTION_LENGTH, MAX_EXPLANATION_LENGTH = 1_000_000, 1024, 4000

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 import pytest
 from botocore import xform_name
-
-from scripts.templates.read import read_template
+from delivery.templates.read import read_template
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

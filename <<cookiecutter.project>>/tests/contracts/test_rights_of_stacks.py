@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import copy
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+from delivery.templates.read import read_template, template_paths
 
-from scripts.templates.read import read_template, template_paths
 from tests.lint import variants
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 Template = dict[str, Any]
-TEMPLATES = {path.name: read_template(path) for path in template_paths()}
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = {path.name: read_template(path) for path in template_paths(ROOT)}
 PLATFORM = ("network.yml", "pipeline.yml", "studio.yml")
 DELIVERED = [name for name in TEMPLATES if name not in PLATFORM]
 # Actions that a handler calls for one property only; they are needed once a template has the property.

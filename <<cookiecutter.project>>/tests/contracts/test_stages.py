@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from delivery.templates.read import machines_in, read_template, walk
 from jsonata import Jsonata
 
 from container.__main__ import COMMANDS
@@ -20,7 +21,6 @@ from container.payload import negotiation
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline.rules import MAX_FEATURE_LENGTH
-from scripts.templates.read import machines_in, read_template, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -7,19 +7,21 @@ A transform that the role may not use fails the deployment before any resource i
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery import stacks
+from delivery.templates.read import read_template, template_paths
 
-from scripts.delivery import stacks
-from scripts.templates.read import read_template, template_paths
 from tests.lint.variants import transform_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Content = dict[str, Any]
-TEMPLATES = {path.name: read_template(path) for path in template_paths()}
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = {path.name: read_template(path) for path in template_paths(ROOT)}
 PLATFORM = ("network.yml", "pipeline.yml", "studio.yml")
 # The template that declares a role, and the role; Service Catalog launches pipeline.yml with the second.
 ROLES = {"DeployRole": "pipeline.yml", "LaunchRole": "studio.yml"}

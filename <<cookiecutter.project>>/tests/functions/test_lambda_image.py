@@ -15,8 +15,8 @@ from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery.templates.read import read_template
 
-from scripts.templates.read import read_template
 from tests.functions.aws import KEYS, Call, Reply, model_error, serving
 
 if TYPE_CHECKING:

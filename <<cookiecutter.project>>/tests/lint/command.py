@@ -11,19 +11,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.templates.read import ROOT, read_template, template_paths
+from delivery.templates.read import read_template, template_paths
+
 from tests.lint import variants
 from tests.lint.machines import machine_faults, substitution_faults
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 def main() -> int:
     """Run all checks over the project; return 0 when they find nothing."""
     os.environ.setdefault("AWS_DEFAULT_REGION", variants.REGION)  # SAM does not translate without a region
     machines = sorted((ROOT / "stacks").glob("*.asl.json"))
-    templates = {path: read_template(path) for path in template_paths()}
+    templates = {path: read_template(path) for path in template_paths(ROOT)}
     faults = [f"{path.relative_to(ROOT)}: {fault}" for path in machines for fault in machine_faults(path)]
     faults += [*substitution_faults(ROOT / "stacks"), *variants.value_faults(templates)]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:

@@ -6,9 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+from delivery.templates.read import expressions, machines_in, state_machines, walk
 from jsonata import Jsonata
-
-from scripts.templates.read import expressions, machines_in, state_machines, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from scripts.templates.packaging import FORMS
+from delivery.templates.packaging import FORMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -16,10 +16,10 @@ import jsonschema
 import localcloud
 import polars as pl
 import pytest
+from delivery import inventory
 from PIL import Image
 
 from local.project import read_project
-from scripts.delivery import inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT_OUT = shutil.ignore_patterns(".local", ".venv", ".git", "build", "__pycache__", ".*_cache")

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery.templates.read import expressions, machines_in, read_template
 
+from container.data import split
+from pipeline import checks
 from pipeline.checks import check_consistency
 from pipeline.inputs import AUTOMATIC_REASONS
 from pipeline.paths import IMAGES
 from pipeline.reader import read_section, read_settings
 from pipeline.run import Run
 from pipeline.settings import Settings
-from scripts.templates.read import expressions, machines_in, read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STACKS = {f"{path.stem}.json": path.name for path in (ROOT / "stacks").glob("*.yml")}
@@ -266,6 +268,11 @@ def environment_faults(given: Content, code: str) -> Iterator[str]:
         for name, value in given.items()
         if not isinstance(value, str) or len(value) > 256
     )
+
+
+def test_settings_and_the_job_refuse_the_same_fractions() -> None:
+    """Protects from settings that pass here and stop the first job."""
+    assert checks.MAX_NOT_TRAINED == split.MAX_NOT_TRAINED
 
 
 def test_the_container_reads_the_environment_of_its_jobs(rendered: Content) -> None:

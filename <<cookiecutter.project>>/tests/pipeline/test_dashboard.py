@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery.templates.read import read_template
 
 from functions.api import endpoint
 from functions.api.settings import Settings
 from pipeline import dashboard
 from pipeline.errors import SettingsError
 from pipeline.reader import read_settings
-from scripts.templates.read import read_template
 from tests.contracts.test_stages import BY_ALIAS, PUBLISHED
 from tests.pipeline.conftest import RUN
 

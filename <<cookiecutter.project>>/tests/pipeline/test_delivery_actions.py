@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery import deploy
 
 from pipeline.settings import Data
-from scripts.delivery import deploy
 from tests.lint.variants import transform_names
-from tests.pipeline.delivery import (
+from tests.pipeline.delivery_template import (
     RESOURCES,
     ROOT,
     SOURCE_VARIABLES,

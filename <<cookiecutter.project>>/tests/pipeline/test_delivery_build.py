@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import yaml
 
 from pipeline.run import Run
 from tests.pipeline.aws import Aws
-from tests.pipeline.delivery import (
+from tests.pipeline.delivery_template import (
     EXECUTION_ID,
     RESOURCES,
     ROOT,
@@ -145,7 +146,7 @@ def make(folder: Path, *targets: str, **changed: str) -> subprocess.CompletedPro
 def source(tmp_path: Path, project_file: Path) -> Path:
     """Link the folders that the build reads, beside the project's own project.toml."""
     assert project_file.parent == tmp_path
-    for folder in ("pipeline", "scripts", "stacks", "container", "functions"):
+    for folder in ("pipeline", "scripts", "stacks", "container", "functions", "vendor"):
         (tmp_path / folder).symlink_to(ROOT / folder)
     return tmp_path
 
@@ -214,17 +215,42 @@ def test_setup_installs_nothing_if_the_packages_exist(source: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_setup_installs_missing_packages_as_pinned(source: Path) -> None:
-    """Packages are installed with hashes and as wheels only, from the requirements of the build."""
+def installations(source: Path, lacks: str) -> list[str]:
+    """Return the installations of `setup` with a Python that lacks a package."""
     program = source / "python"
-    program.write_text('#!/bin/sh\n[ "$1" != -c ] && echo "$@"\n', encoding="utf-8")
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in\n'
+        f'    *" install "*) echo "$@" && touch installed ;;\n    *{lacks}*) [ -f installed ] ;;\nesac\n',
+        encoding="utf-8",
+    )
     program.chmod(0o755)
     done = make(source, "setup", PYTHON=str(program))
     assert done.returncode == 0, done.stderr
-    assert {"--require-hashes", "--only-binary"} <= set(done.stdout.split())
-    (file,) = re.findall(r"--requirement (\S+)", done.stdout)
-    pinned = set(re.findall(r"(?m)^([a-z-]+)==", (source / file).read_text(encoding="utf-8")))
-    assert {"botocore", "pyyaml"} <= pinned
+    return done.stdout.splitlines()
+
+
+def pinned(source: Path, installation: str) -> set[str]:
+    """Return the names that an installation pins; each has a hash, and is a wheel."""
+    assert {"--require-hashes", "--only-binary"} <= set(installation.split())
+    assert "--find-links vendor" in installation
+    (file,) = re.findall(r"--requirement (\S+)", installation)
+    return set(re.findall(r"(?m)^([a-z0-9-]+)==", (source / file).read_text(encoding="utf-8")))
+
+
+def test_setup_installs_missing_packages_as_pinned(source: Path) -> None:
+    """A Python without botocore gets all packages at once, from the requirements of the build."""
+    (installation,) = installations(source, "botocore")
+    assert {"botocore", "pyyaml", "sagemaker-delivery"} <= pinned(source, installation)
+
+
+def test_setup_installs_the_vendored_package_without_an_index(source: Path) -> None:
+    """CodeBuild's images lack it alone: in a VPC without internet access it comes from vendor/."""
+    (installation,) = installations(source, "delivery")
+    assert pinned(source, installation) == {"sagemaker-delivery"}
+    assert {"--no-index", "--no-deps"} <= set(installation.split())
+    (wheel,) = (source / "vendor").glob("sagemaker_delivery-*.whl")
+    text = (source / "build" / "delivery.txt").read_text(encoding="utf-8")
+    assert hashlib.sha256(wheel.read_bytes()).hexdigest() in text
 
 
 def build_variables(given: dict[str, str]) -> dict[str, str]:

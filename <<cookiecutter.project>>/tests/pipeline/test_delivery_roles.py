@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.pipeline.delivery import (
+from tests.pipeline.delivery_template import (
     EXECUTION_ID,
     RESOURCES,
     SOURCES,

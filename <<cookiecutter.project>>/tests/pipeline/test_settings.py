@@ -34,6 +34,7 @@ from tests.pipeline.conftest import COMPLETE, JOB, refusal
         ("data", "seed", 1.0, ["whole number"]),
         ("data", "test_fraction", 1, ["0.01 to 0.9"]),
         ("data", "test_fraction", 0.9, ["validation_fraction", "lower one"]),
+        ("data", "test_fraction", 0.78, ["less than a tenth of the rows"]),
         ("model", "name", "no_such_model", ["no_such_model"]),
         ("model", "nam", "x", ["nothing reads model.nam"]),
         ("gate", "threshold", float("nan"), ["gate.threshold", "number, or naive"]),

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import localcloud
 import pytest
+from delivery import deploy, stacks, teardown
+from delivery.cloud import Account, Project
 from typer.testing import CliRunner
 
-from scripts.delivery import deploy, stacks, teardown
-from scripts.delivery.cloud import Account, Project
+from pipeline.reader import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+
+    import typer
 
     Command = Callable[..., Any]
 
+ROOT = Path(__file__).resolve().parents[2]
 NUMBERS = itertools.count(1)
 
 
@@ -37,7 +43,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def project(cloud: localcloud.Cloud) -> Project:
     """Name a project that nothing is there of."""
-    return Project(f"house-{next(NUMBERS)}", cloud.region)
+    return Project(f"house-{next(NUMBERS)}", cloud.region, ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +55,29 @@ def account(cloud: localcloud.Cloud) -> Iterator[Account]:
         yield Account(cloud.region)
 
 
+class Commands:
+    """The commands, on the project whose folder was entered last."""
+
+    def __init__(self, folder: Path, settings_of: Callable[..., str]) -> None:
+        """Take the folder of the projects' settings."""
+        self._folder, self._settings_of = folder, settings_of
+        self._entered = folder
+
+    def enter(self, project: Project) -> None:
+        """Write the settings of a project."""
+        self._entered = self._folder / project.name
+        self._entered.mkdir(exist_ok=True)
+        settings = self._settings_of(project.name, project.region)
+        (self._entered / "project.toml").write_text(settings, encoding="utf-8")
+
+    def invoke(self, app: typer.Typer, *arguments: str, **more: Any) -> Any:
+        """Run a command with the settings of that project, and the templates of this one."""
+        return CliRunner().invoke(app, arguments, obj=self._open, **more)
+
+    def _open(self) -> Project:
+        return replace(Project.read(self._entered, read_settings), root=ROOT)
+
+
 @pytest.fixture
 def commands(
     account: Account,
@@ -56,30 +85,22 @@ def commands(
     settings_of: Callable[..., str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Callable[[Project], None]:
+) -> Commands:
     """Let the commands work on the project, or on another one, as if they were run in its folder."""
     for module in (deploy, teardown):
         monkeypatch.setattr(module, "Account", lambda region: account if region == project.region else None)
-
-    def enter(entered: Project) -> None:
-        home = tmp_path / entered.name
-        home.mkdir(exist_ok=True)
-        settings = settings_of(entered.name, entered.region)
-        (home / "project.toml").write_text(settings, encoding="utf-8")
-        monkeypatch.setattr(deploy, "ROOT", home)
-        monkeypatch.setattr(teardown, "ROOT", home)
-
-    enter(project)
-    return enter
+    commands = Commands(tmp_path, settings_of)
+    commands.enter(project)
+    return commands
 
 
 @pytest.fixture
-def deploying(commands: Callable[[Project], None]) -> Command:  # noqa: ARG001 - enters the project's folder
+def deploying(commands: Commands) -> Command:
     """Give `scripts/deploy`."""
-    return lambda *arguments, **more: CliRunner().invoke(deploy.app, arguments, **more)
+    return partial(commands.invoke, deploy.app)
 
 
 @pytest.fixture
-def tearing_down(commands: Callable[[Project], None]) -> Command:  # noqa: ARG001 - enters the project's folder
+def tearing_down(commands: Commands) -> Command:
     """Give `scripts/teardown`."""
-    return lambda *arguments, **more: CliRunner().invoke(teardown.app, arguments, **more)
+    return partial(commands.invoke, teardown.app)

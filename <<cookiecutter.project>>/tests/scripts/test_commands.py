@@ -8,23 +8,25 @@ import subprocess
 import sys
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from scripts.delivery import cloudformation, stacks, studio
-from scripts.delivery.cloud import DeliveryError, Project, tags_of
-from scripts.delivery.inventory import Inventory
-from scripts.templates.read import ROOT
+from delivery import cloudformation, stacks, studio
+from delivery.cloud import DeliveryError, Project, tags_of
+from delivery.inventory import Inventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from localcloud import Cloud
 
+    from tests.scripts.conftest import Commands
+
     Command = Callable[..., Any]
 
+ROOT = Path(__file__).resolve().parents[2]
 BUILDSPEC = "version: 0.2\nphases:\n  build:\n    commands:\n      - sleep 600\n"
 
 
@@ -191,12 +193,12 @@ class Studio:
     cloud: Cloud
     project: Project
     domain: str
-    commands: Callable[[Project], None]
+    enter: Callable[[Project], None]
 
     @property
     def made(self) -> Project:
         """A project that somebody makes there."""
-        return Project(f"{self.project.name}-of", self.project.region)
+        return replace(self.project, name=f"{self.project.name}-of")
 
     def make(self, way: str) -> None:
         """Make a project of the template, which is found in the catalog or in the bucket."""
@@ -217,9 +219,9 @@ class Studio:
 
 
 @pytest.fixture
-def place(cloud: Cloud, project: Project, domain: str, commands: Callable[[Project], None]) -> Studio:
+def place(cloud: Cloud, project: Project, domain: str, commands: Commands) -> Studio:
     """Give a domain."""
-    return Studio(cloud, project, domain, commands)
+    return Studio(cloud, project, domain, commands.enter)
 
 
 def test_studio_is_told_what_it_offers(
@@ -259,7 +261,7 @@ def test_studio_makes_a_project_that_is_torn_down_like_any_other(
     assert build_environment(cloud, made.name)["TAGS"] == marks
     assert cloud.client("codepipeline").get_pipeline(name=f"{made.name}-pipeline")
     cloud.client("sagemaker").create_model_package(ModelPackageGroupName=made.name)
-    place.commands(made)
+    place.enter(made)
     refused = deploying("pipeline")
     assert isinstance(refused.exception, DeliveryError)
     assert f"{made.name} was made in Studio, as S" in str(refused.exception)
@@ -285,7 +287,7 @@ def test_what_a_project_of_studio_left_is_known(
     until(lambda: place.described()["ProjectStatus"] == "DeleteCompleted")
     assert [item.kind for item in Inventory(cloud, made).items()] == ["bucket", "key"]
     assert not [item for item in Inventory(cloud, place.project).items() if item.kind in ("bucket", "key")]
-    place.commands(made)
+    place.enter(made)
     done(tearing_down("--yes"))
     assert Inventory(cloud, made).items() == []
 

@@ -1,145 +1,23 @@
-"""Deployment: checked first, repeatable, and without deleting a deployed stack."""
+"""The project's own templates of the platform: small enough for a request, and fitting each other."""
 
 from __future__ import annotations
 
-import errno
-import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-import typer
-
-from scripts.delivery import deploy, endpoints, stacks, view
-from scripts.delivery.cloud import DeliveryError, Project
-from scripts.delivery.stacks import Stack
-from scripts.templates.template import MAX_BODY, Template, load_template
+from delivery import deploy, stacks
+from delivery.stacks import Stack
+from delivery.templates.template import MAX_BODY, load_template
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from delivery.cloud import Project
     from localcloud import Cloud
-
-PARAMETER = """
-Parameters:
-  Project: {{Type: String}}
-  Word: {{Type: String, Default: first}}
-Resources:
-  State:
-    Type: AWS::SSM::Parameter
-    Properties: {{Name: !Sub "/${{Project}}/{name}", Type: String, Value: !Ref Word}}
-Outputs:
-  Word: {{Value: !Ref Word}}
-"""
-
-
-def test_a_file_that_can_not_be_read_is_reported_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    """What the system refuses ends a command as what AWS refuses does."""
-    app = typer.Typer()
-
-    @app.command()
-    def read() -> None:
-        raise OSError(errno.EACCES, "Permission denied", "pipeline.yml")
-
-    argv, sys.argv = sys.argv, ["deploy"]
-    try:
-        with pytest.raises(SystemExit, match="1"):
-            view.run(app, "python scripts/deploy")
-    finally:
-        sys.argv = argv
-    assert capsys.readouterr().err == "error: [Errno 13] Permission denied: 'pipeline.yml'\n"
-
-
-def small(folder: Path, project: Project, kind: str = "pipeline", name: str = "word") -> Stack:
-    """Describe a stack with one parameter of SSM."""
-    path = folder / f"{name}.yml"
-    path.write_text(PARAMETER.format(name=name), encoding="utf-8")
-    mine = {"Project": project.name}
-    return Stack(project.stack(kind), Template(path), mine, {"project": project.name})
-
-
-def test_a_deployment_can_be_repeated(cloud: Cloud, project: Project, tmp_path: Path) -> None:
-    """What was chosen once stays chosen, and without a difference nothing is done."""
-    stack = small(tmp_path, project)
-    made = stacks.deploy(cloud, stack)
-    assert (made.result, made.outputs) == ("created", {"Word": "first"})
-    assert [(change.action, change.resource) for change in made.changes] == [("Add", "State")]
-    assert stacks.deploy(cloud, stack).result == "no change"
-    changed = stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Word": "second"}))
-    assert (changed.result, changed.outputs) == ("updated", {"Word": "second"})
-    assert stacks.deploy(cloud, stack).outputs == {"Word": "second"}
-
-
-def test_tags_are_added_to_those_there_are(cloud: Cloud, project: Project, tmp_path: Path) -> None:
-    """A repeated deployment without an owner does not take the owner away."""
-    stack = small(tmp_path, project)
-    stacks.deploy(cloud, replace(stack, tags={"project": project.name, "Owner": "risk"}))
-    stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Word": "other"}))
-    found = stacks.find(cloud, stack.name)
-    assert found
-    assert stacks.merged_tags(stack, found) == {"project": project.name, "Owner": "risk"}
-
-
-def test_a_parameter_that_the_template_lacks_is_refused(
-    cloud: Cloud, project: Project, tmp_path: Path
-) -> None:
-    """Before anything is made, with the names that there are."""
-    stack = small(tmp_path, project)
-    with pytest.raises(DeliveryError, match=r"word\.yml has no Wrod; it takes Project, Word\."):
-        stacks.deploy(cloud, replace(stack, parameters={**stack.parameters, "Wrod": "x"}))
-    assert stacks.find(cloud, stack.name) is None
-
-
-def failed_creation(cloud: Cloud, project: Project, folder: Path, kind: str) -> Stack:
-    """Leave a stack behind whose first creation failed, because a name was taken."""
-    cloud.client("ssm").put_parameter(Name=f"/{project.name}/word", Type="String", Value="taken")
-    stack = small(folder, project, kind)
-    with pytest.raises(DeliveryError, match=r"ended as ROLLBACK_COMPLETE\. State: "):
-        stacks.deploy(cloud, stack)
-    cloud.client("ssm").delete_parameter(Name=f"/{project.name}/word")
-    return stack
-
-
-def test_a_failed_creation_is_created_anew(cloud: Cloud, project: Project, tmp_path: Path) -> None:
-    """CloudFormation takes no update of it, and there is nothing in it to lose."""
-    stack = failed_creation(cloud, project, tmp_path, "pipeline")
-    assert stacks.deploy(cloud, stack).result == "created anew"
-
-
-def test_a_failed_creation_of_production_is_deleted(cloud: Cloud, project: Project, tmp_path: Path) -> None:
-    """The pipeline only creates and updates it, and would fail for ever."""
-    stack = failed_creation(cloud, project, tmp_path, "deploy-prd")
-    assert deploy.delete_failed_creation(cloud, project)
-    assert stacks.find(cloud, stack.name) is None
-    assert not deploy.delete_failed_creation(cloud, project)
-
-
-def test_production_that_is_complete_or_serves_is_left_alone(
-    cloud: Cloud, project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever its state, and whatever a stack says while an endpoint answers."""
-    stack = small(tmp_path, project, "deploy-prd")
-    stacks.deploy(cloud, stack)
-    assert not deploy.delete_failed_creation(cloud, project)
-    assert stacks.find(cloud, stack.name)
-    serving = endpoints.Endpoint("the-endpoint", "prd", serves=True)
-    monkeypatch.setattr(endpoints, "of_project", lambda *_: [serving])
-    with pytest.raises(DeliveryError, match="the-endpoint serves production"):
-        deploy.delete_failed_creation(cloud, project)
-
-
-def test_a_broken_template_is_refused_before_it_is_sent(cloud: Cloud, tmp_path: Path) -> None:
-    """cfn-lint says what is wrong, with the place."""
-    path = tmp_path / "broken.yml"
-    path.write_text("Resources:\n  Queue:\n    Type: AWS::SQS::Queue\n    Properties: {Nmae: x}\n")
-    with pytest.raises(DeliveryError, match=r"(?s)cfn-lint refuses broken\.yml:.*Nmae"):
-        Template(path).check(cloud)
 
 
 @pytest.mark.parametrize("name", ["pipeline.yml", "network.yml", "studio.yml"])
-def test_templates_fit_a_request(name: str) -> None:
+def test_templates_fit_a_request(project: Project, name: str) -> None:
     """CloudFormation takes 51,200 bytes; no bucket is there before the first stack."""
-    template = load_template(name)
+    template = load_template(project, name)
     assert len(template.body.encode()) <= MAX_BODY
     assert template.parameters["Project"]["Type"] == "String"
 
@@ -148,12 +26,12 @@ def test_the_pipeline_is_deployed_into_the_network(cloud: Cloud, project: Projec
     """The network comes to stand by its own template, and its outputs are values that the pipeline takes."""
     stack = Stack(
         project.stack("network"),
-        load_template("network.yml"),
+        load_template(project, "network.yml"),
         {"Project": project.name},
         {"project": project.name},
     )
     found = stacks.deploy(cloud, stack).outputs
-    taken = load_template("pipeline.yml").parameters
+    taken = load_template(project, "pipeline.yml").parameters
     given = deploy.pipeline_parameters(cloud, project, deploy.Choices({"Branch": "x"}, {"Owner": "risk"}))
     assert given == {
         **{name: found[name] for name in found if name in taken},
@@ -161,24 +39,3 @@ def test_the_pipeline_is_deployed_into_the_network(cloud: Cloud, project: Projec
         "Branch": "x",
     }
     assert len(given["SubnetIds"].split(",")) == 2
-
-
-@pytest.mark.parametrize("text", ["Branch", "=main", ""])
-def test_a_parameter_is_a_pair(text: str) -> None:
-    """Anything else is refused with the form to write."""
-    with pytest.raises(DeliveryError, match="NAME=VALUE"):
-        deploy.Choices.read([text], [])
-
-
-@pytest.mark.parametrize(
-    "choices",
-    [deploy.Choices({"Project": "other"}, {}), deploy.Choices({}, {"project": "other"})],
-    ids=["parameter", "tag"],
-)
-def test_a_stack_is_not_given_to_another_project(
-    cloud: Cloud, project: Project, choices: deploy.Choices
-) -> None:
-    """Its key, bucket and pipeline would be replaced under names that teardown does not look for."""
-    with pytest.raises(DeliveryError, match=rf"names the project {project.name}, .*: not other\."):
-        deploy.deploy_stack(cloud, project, "pipeline", choices)
-    assert stacks.find(cloud, project.stack("pipeline")) is None

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery import deploy, stacks, teardown
+from delivery.cloud import Project
+from delivery.inventory import Inventory
+from delivery.templates.packaging import Uploads, package
+from delivery.templates.template import Template, load_template
 
 from pipeline.parameters import render
 from pipeline.reader import read_settings
 from pipeline.run import Run
-from scripts.delivery import deploy, stacks, teardown
-from scripts.delivery.cloud import Project
-from scripts.delivery.inventory import Inventory
-from scripts.templates.packaging import Uploads, package
-from scripts.templates.read import ROOT
-from scripts.templates.template import Template, load_template
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from localcloud import Cloud
 
+ROOT = Path(__file__).resolve().parents[2]
 STACKS = ("workflow", "verify", "governor")
 NAMES = itertools.count(1)
 
@@ -48,7 +49,7 @@ def deliver(cloud: Cloud, project: Project, settings: Path) -> None:
     for kind in ("network", "pipeline"):
         found = deploy.pipeline_parameters(cloud, project, deploy.Choices({}, {}))
         parameters = {"Project": project.name, **found}
-        stack = stacks.Stack(project.stack(kind), load_template(f"{kind}.yml"), parameters, mark)
+        stack = stacks.Stack(project.stack(kind), load_template(project, f"{kind}.yml"), parameters, mark)
         platform = dict(stacks.deploy(cloud, stack).outputs)
     files = rendered(settings, platform)
     uploads = Uploads(cloud.client("s3"), platform["ArtifactBucket"], platform["KmsKeyArn"])
@@ -63,8 +64,8 @@ def deliver(cloud: Cloud, project: Project, settings: Path) -> None:
 @pytest.fixture
 def two(cloud: Cloud, settings_of: Callable[..., str], tmp_path: Path) -> tuple[Project, Project]:
     """Deploy two projects, of which one has a name that names of the other begin or are like."""
-    first = Project(f"twin-{next(NAMES)}", cloud.region)
-    second = Project(f"{first.name}-api", cloud.region)
+    first = Project(f"twin-{next(NAMES)}", cloud.region, ROOT)
+    second = replace(first, name=f"{first.name}-api")
     for project in (first, second):
         settings = tmp_path / f"{project.name}.toml"
         settings.write_text(settings_of(project.name, project.region), encoding="utf-8")

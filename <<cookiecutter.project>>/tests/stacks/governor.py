@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from delivery.templates.read import read_template
 from jsonata import Jsonata
-
-from scripts.templates.read import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "governor.asl.json").read_text(encoding="utf-8"))

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery.templates.read import read_template
 
-from scripts.templates.read import read_template
 from tests.lint import variants
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 import re
 
 import pytest
+from delivery.templates.read import read_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.templates.read import read_template
 from tests.stacks.governor import (
     AGAIN,
     CAP,

@@ -3,7 +3,8 @@
 import json
 import re
 
-from scripts.templates.read import read_template
+from delivery.templates.read import read_template
+
 from tests.stacks.governor import (
     ANSWERED,
     LONGEST_PROJECT,

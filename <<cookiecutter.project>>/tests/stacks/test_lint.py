@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery.templates.read import read_template, template_paths
 
-from scripts.templates.read import read_template, template_paths
 from tests.lint import variants
 from tests.lint.command import variant_faults
 from tests.lint.machines import machine_faults, substitution_faults
 
 ROOT = Path(__file__).resolve().parents[2]
 MACHINE = json.loads((ROOT / "stacks" / "workflow.asl.json").read_text(encoding="utf-8"))
-TEMPLATES = {path.name: read_template(path) for path in template_paths()}
+TEMPLATES = {path.name: read_template(path) for path in template_paths(ROOT)}
 
 
 def faults_of(definition: dict[str, Any], folder: Path) -> list[str]:

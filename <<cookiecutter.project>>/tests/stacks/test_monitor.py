@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery.templates.read import read_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.templates.read import read_template
 from tests.stacks import asl
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery.templates.read import read_template
 
-from scripts.templates.read import read_template
 from tests.stacks.asl import choose, evaluate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from scripts.templates.read import read_template
+from delivery.templates.read import read_template
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDIO = read_template(ROOT / "pipeline" / "studio.yml")

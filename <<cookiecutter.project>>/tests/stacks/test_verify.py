@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from delivery.templates.read import read_template
 
 from functions.canary.verify import VerificationRequest
-from scripts.templates.read import read_template
 from tests.stacks.asl import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,10 +4,10 @@ import json
 from typing import Any
 
 import pytest
+from delivery.templates.read import walk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scripts.templates.read import walk
 from tests.stacks.asl import evaluate
 from tests.stacks.workflow import MACHINE, STATES, TASKS, UUID
 

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from delivery.templates.read import read_template
 
-from scripts.templates.read import read_template
 from tests.stacks import asl
 from tests.stacks.asl import evaluate
 from tests.stacks.workflow import EPOCH, ROOT, SETTINGS, STATES, TASKS, UUID, caught, choose

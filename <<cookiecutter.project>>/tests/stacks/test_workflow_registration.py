@@ -8,8 +8,8 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
+from delivery.templates.read import read_template, walk
 
-from scripts.templates.read import read_template, walk
 from tests.stacks.asl import evaluate
 from tests.stacks.workflow import CONTEXT, REPORTS, ROOT, SETTINGS, STATES, UUID, copies
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from scripts.templates.read import machines_in
+from delivery.templates.read import machines_in
+
 from tests.stacks import asl
 from tests.stacks.asl import evaluate
 

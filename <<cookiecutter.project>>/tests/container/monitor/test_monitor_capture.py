@@ -115,6 +115,23 @@ def test_files_are_found_at_any_depth_and_read_by_what_they_hold(tmp_path: Path)
     assert all(read(path) == content.splitlines() for path in found)
 
 
+def test_hidden_folders_are_left_out_and_counted(tmp_path: Path) -> None:
+    """Protects from counting requests twice that a notebook or an unfinished job has copied."""
+    hidden = (
+        ".ipynb_checkpoints/a-checkpoint.jsonl",
+        "2026/_temporary/0/b.jsonl.gz",
+        ".a.jsonl",
+        "~$a.jsonl",
+    )
+    for name in ("2026/a.jsonl", "_SUCCESS", ".git/notes.txt", *hidden):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    counts = Counts()
+    assert find(tmp_path, counts) == [tmp_path / "2026" / "a.jsonl"]
+    assert (counts.files, counts.other_files, counts.hidden_files) == (1, 0, 4)
+
+
 @pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
 def test_gzip_that_was_cut_off_is_read_as_far_as_it_goes(kept: float, tmp_path: Path) -> None:
     """An upload may be incomplete: the requests before its end count, and the file is reported."""

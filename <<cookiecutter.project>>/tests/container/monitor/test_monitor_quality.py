@@ -214,7 +214,9 @@ def test_ground_truth_that_is_all_unusable_is_a_violation(usable: int, run: Run)
         each["groundTruthData"]["data"] = "n/a"
     share, checks = share_and_checks(found := run(sent, truths, evaluation(REGRESSION, labelled(1000, 0.1))))
     assert (share, checks) == (1 - usable / 100, ["unusable_ground_truth_check"])
-    assert "Nothing was compared" in found["summary"]["message"]
+    assert found["summary"]["message"].startswith(
+        f"CompletedWithViolations: Nothing was compared: {100 - usable}% of the ground truth can't be used, "
+    )
 
 
 def test_ground_truth_of_no_captured_request_is_a_violation(run: Run) -> None:
@@ -236,6 +238,28 @@ def test_requests_without_ground_truth_are_no_fault(run: Run) -> None:
     found = run(sent, truths[:1], evaluation(REGRESSION, labelled(1000, 0.1)))
     assert share_and_checks(found) == (0.0, [])
     assert found["summary"]["counts"]["unlabelled"] == 99
+
+
+@pytest.mark.parametrize(("right", "share"), [(1, 0.999), (400, 0.6), (960, 0.04)])
+def test_ids_of_other_spelling_are_a_violation(right: int, share: float, run: Run) -> None:
+    """One id that fits would turn the check off; up to `max_unusable` of them may differ."""
+    sent, truths = asked(labelled(1000, 0.1))
+    for each in truths[right:]:
+        each["eventMetadata"]["eventId"] = each["eventMetadata"]["eventId"].upper()
+    found = run(sent, truths, evaluation(REGRESSION, labelled(1000, 0.1)))
+    expected = ["unusable_ground_truth_check"] if share > 0.05 else []
+    measured, checks = share_and_checks(found)
+    assert (round(measured, 9), checks) == (share, expected)
+    counts = f"ground truth of no captured request: {1000 - right}; requests without ground truth: "
+    assert not expected or counts in found["constraint_violations"]["violations"][0]["description"]
+
+
+def test_truth_of_requests_that_were_not_captured_is_no_fault(run: Run) -> None:
+    """So is truth that comes late: each alone is usual."""
+    sent, truths = asked(labelled(1200, 0.1))
+    baseline = evaluation(REGRESSION, labelled(1000, 0.1))
+    assert share_and_checks(run(sent[::2], truths, baseline)) == (0.0, [])
+    assert share_and_checks(run(sent, truths[::2], baseline)) == (0.0, [])
 
 
 def test_ground_truth_is_found_by_either_id(run: Run) -> None:

@@ -33,7 +33,22 @@ CLASSES = Schema(
         Feature("day", "date", format="iso8601"),
     ),
 )
-SCHEMAS = {"numeric": NUMERIC, "classes": CLASSES, "dying": NUMERIC, "quick": NUMERIC, "slow": NUMERIC}
+TYPED = Schema(
+    Target("y", "regression"),
+    (
+        Feature("day", "date", format="iso8601"),
+        Feature("vip", "categorical", ("False", "True")),
+        Feature("bit", "numeric", boolean=True),
+    ),
+)
+SCHEMAS = {
+    "typed": TYPED,
+    "numeric": NUMERIC,
+    "classes": CLASSES,
+    "dying": NUMERIC,
+    "quick": NUMERIC,
+    "slow": NUMERIC,
+}
 
 
 class Model:

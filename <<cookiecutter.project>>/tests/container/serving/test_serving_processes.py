@@ -1,6 +1,7 @@
 """Protects: no request in flight is lost, no worker stays dead, and none outlives its parent."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -221,6 +222,20 @@ def test_classes_are_answered_with_probabilities(start: Start) -> None:
         assert row["probabilities"][row["label"]] == max(row["probabilities"].values())
     assert server.stop() == 0
     assert "missing=2 unknown=1" in server.log
+
+
+def test_dates_and_booleans_of_json_are_those_of_the_training(start: Start) -> None:
+    """Protects from counting unknown what other programs write of a date and of a boolean."""
+    server = start("typed", MODEL_SERVER_WORKERS="1").ready()
+    rows: list[list[object]] = [
+        ["2024-01-31", "True", 1],
+        [1706659200000, 1, True],
+        [1706659200, True, "yes"],
+        ["2024-01-31T00:00:00Z", "1", "true"],
+    ]
+    reply = server.predict(json.dumps({"instances": rows}), "application/json")
+    assert reply.json["predictions"] == [1706659200.0 + 2 * 1 + 3 * 1] * 4
+    assert {"x-unknown-values", "x-missing-values"}.isdisjoint(reply.headers)
 
 
 def test_the_command_serves_a_trained_model_to_the_last_bit(start: Start, tmp_path: Path) -> None:

@@ -1,1 +1,0 @@
-"""Deploy what a platform team deploys once, and remove it all again."""

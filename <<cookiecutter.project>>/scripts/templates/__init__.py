@@ -1,1 +1,0 @@
-"""The project's CloudFormation templates: reading, checking and packaging."""

@@ -1,0 +1,1 @@
+"""Deployment of a SageMaker project's stacks, removal of all of a project, and packaging of its templates."""

@@ -1,0 +1,1 @@
+"""A project's CloudFormation templates: reading, checking and packaging."""

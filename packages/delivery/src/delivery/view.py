@@ -1,0 +1,65 @@
+"""Output for a person: results, lists and errors."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from delivery.cloud import DeliveryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import typer
+
+    from delivery.cloud import Project
+    from delivery.inventory import Item
+    from delivery.stacks import Outcome
+
+STYLE = {"Add": "green", "Modify": "yellow", "Replace": "bold red", "Remove": "red"}
+WIDE = 200  # columns of a file or pipe, in which names are not broken and can be searched for
+console = Console(width=None if sys.stdout.isatty() else WIDE)
+errors = Console(stderr=True)
+
+
+def print_line(text: str) -> None:
+    """Print a line, which is not wrapped."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print the result of a deployment, the changed resources, and the stack's outputs."""
+    print_line(f"{outcome.stack}: {outcome.result}")
+    if outcome.changes:
+        table = Table(box=None, pad_edge=False)
+        for column in ("action", "resource", "type"):
+            table.add_column(column)
+        for change in outcome.changes:
+            table.add_row(Text(change.action, STYLE.get(change.action, "")), change.resource, change.kind)
+        console.print(table)
+    for name, value in outcome.outputs.items():
+        print_line(f"  {name} = {value}")
+
+
+def print_items(items: Sequence[Item]) -> None:
+    """Print the items that teardown removes, in its order."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("kind", "name", "note"):
+        table.add_column(column, overflow="fold")
+    for item in items:
+        table.add_row(item.kind, Text(item.name), Text(item.note))
+    console.print(table)
+
+
+def run(app: typer.Typer, name: str, open_project: Callable[[], Project]) -> None:
+    """Run a command, which reads its project by that function; an expected error ends in code 1."""
+    try:
+        app(prog_name=name, obj=open_project)
+    except (BotoCoreError, ClientError, DeliveryError, OSError) as error:
+        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)

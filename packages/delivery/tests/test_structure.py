@@ -1,0 +1,67 @@
+"""The structure of the package: imports, lengths and explained exceptions.
+
+The rules are those of a generated project, in `tests/contracts/structure.py` of the template's product.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import structure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from structure import Module, Violation
+
+    Rule = Callable[[Iterable[Module]], list[Violation]]
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+# The dependencies of pyproject.toml, by the names of their modules, and those of the extra `commands`.
+OF_THE_BUILD = {"botocore", "yaml"}
+OF_THE_COMMANDS = {"boto3", "rich", "typer"}
+COMMANDS = {"delivery.cloud", "delivery.deploy", "delivery.teardown", "delivery.view"}
+RULES: dict[str, Rule] = {
+    "import cycles": structure.import_cycles,
+    "string imports": partial(structure.string_imports, exceptions={}),
+    "long modules": structure.long_modules,
+    "long functions": structure.long_functions,
+    "unexplained noqa": structure.unexplained_noqa,
+}
+
+
+@cache
+def package() -> list[Module]:
+    return structure.read(SOURCE, ["delivery"])
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_package_keeps_each_rule(rule: str) -> None:
+    """Protects readers and type checkers from imports that they do not see, and from long units."""
+    assert package()
+    violations = RULES[rule](package())
+    assert not violations, "\n".join(map(str, violations))
+
+
+def imported(module: Module) -> set[str]:
+    """Return the first names of the modules that a module imports; all imports are absolute."""
+    found: set[str] = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("module", package(), ids=lambda module: module.name)
+def test_a_module_imports_what_the_package_declares(module: Module) -> None:
+    """Protects the pipeline's build, which has the packages of the build alone, and imports of a project."""
+    allowed = {"delivery", *OF_THE_BUILD, *(OF_THE_COMMANDS if module.name in COMMANDS else ())}
+    assert imported(module) - sys.stdlib_module_names <= allowed
