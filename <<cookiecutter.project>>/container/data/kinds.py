@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import polars as pl
 
@@ -26,8 +27,12 @@ _NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are name
 _MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
 _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
-_DATE_LIKE = r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$)"
-PADDED, _DIGITS, _DAY_NUMBER = "^0[0-9]+$", "^[0-9]+$", "^(?:19|20)[0-9]{6}$"
+_DATE_LIKE = (
+    r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$|99991231$)"
+)
+PADDED, _DIGITS, _NO_DAY = "^0[0-9]+$", "^[0-9]+$", "00000000"
+_DAY_NUMBER = rf"^(?:(?:19|20)[0-9]{{6}}|{_NO_DAY}|9999(?:1231|9999))$"
+_LATE, _NO_END = datetime(2030, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)  # dates that are guesses
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
 _DOTS = NumberFormat(",", ".")
 _TRUTHS = sorted(values.in_any_case(*values.TRUTH))
@@ -65,7 +70,7 @@ class Decision:
 
 def may_be_dates(least: str, greatest: str) -> bool:
     """Return whether plain numbers may be dates, by the first and last of their texts."""
-    return all(re.search(_DAY_NUMBER, text) for text in (least, greatest))
+    return any(re.search(_DAY_NUMBER, text) for text in (least, greatest))
 
 
 def may_be_thousands(sample: pl.DataFrame, missing: Collection[str], fractions: Collection[str]) -> set[str]:
@@ -91,12 +96,11 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     """
     if forced:
         return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
-    if code := _code(texts, settings.kind_share):
-        return code
+    if clear := _day_numbers(texts, settings) or _code(texts, settings.kind_share):
+        return clear
     number, date = _number(texts, settings), _date(texts, settings)
     found = [number, date, _boolean(texts)]
-    best = date if date.fits >= number.fits and date.date_format == values.DIGITS_ONLY else number
-    best = max([best, *found], key=lambda each: each.fits)
+    best = max(found, key=lambda each: each.fits)
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
     if reason := _measured(texts, settings.kind_share):
@@ -106,6 +110,20 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
     return replace(
         best, kind=LABEL, near=best.kind, guess="", reason=_describe_near(best, texts.present, settings)
     )
+
+
+def _day_numbers(texts: Texts, settings: ReadingSettings) -> Decision | None:
+    """Return the decision for dates such as 20240131, beside which 00000000 is a missing value."""
+    looks = {"days": _CELL.str.contains(_DAY_NUMBER), "none": _CELL == _NO_DAY}
+    counts = texts.weighted.select(_times(each).alias(name) for name, each in looks.items())
+    days, none = counts.collect(engine="streaming").row(0)
+    enough = settings.kind_share * (texts.present - none)
+    if days == none or days - none < enough:
+        return None
+    date = _date(texts, settings, 0)
+    if date.date_format != values.DIGITS_ONLY or date.fits < enough:
+        return None
+    return replace(date, reason=_describe(date, texts.present))
 
 
 def share(fits: int, present: int) -> str:
@@ -278,9 +296,11 @@ def _guess_number(
 
 def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> Decision:
     """Return the date format that most cells have, and whether month and day could change places."""
-    fits = dict.fromkeys(values.DATE_PATTERNS, 0)
-    for style, _, times in _dates(texts):
+    fits, late = dict.fromkeys(values.DATE_PATTERNS, 0), dict[str, str]()
+    for style, text, moment, times in _dates(texts):
         fits[style] += times
+        if moment >= (_LATE if style.endswith(("/yy", ".yy", "-yy")) else _NO_END).timestamp():
+            late.setdefault(style, _guess_late(text, moment))
     first = {"month-first": "mm", "day-first": "dd"}.get(settings.date_order, "")
     enough = settings.kind_share * texts.present
 
@@ -300,17 +320,27 @@ def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> 
     elif best == values.DIGITS_ONLY:
         guess = "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
     others = _others(texts, best) if notable * texts.present <= fits[best] < texts.present else frozenset()
+    guess = "; ".join(filter(None, [guess, late.get(best, "")]))
     return Decision(DATE, fits[best], date_format=best, others=others, guess=guess)
 
 
-def _dates(texts: Texts) -> Iterator[tuple[str, str, int]]:
-    """Yield each format with a text that it reads and how often the text occurs; the likely texts only."""
+def _guess_late(text: str, moment: float) -> str:
+    if moment >= _NO_END.timestamp():
+        return f"'{text}' is read as a date: name it in missing_words if it means that there is no end"
+    year = datetime.fromtimestamp(moment, UTC).year
+    return f"'{text}' is read as a day of {year}, as 68 is 2068 and 69 is 1969: write years with four digits"
+
+
+def _dates(texts: Texts) -> Iterator[tuple[str, str, float, int]]:
+    """Yield each format with a text that it reads, its moment and its count; the likely texts only."""
     like = texts.weighted.filter(_CELL.str.contains(_DATE_LIKE))
     for batch in like.collect_batches(maintain_order=True):
         for style, pattern in values.DATE_PATTERNS.items():
             found = batch.filter(_CELL.str.contains(pattern))
-            read = [row for row in found.rows() if values.parse_timestamp(row[0], style) is not None]
-            yield from ((style, text, times) for text, times in read)
+            moments = [values.parse_timestamp(text, style) for text in found[TEXT]]
+            rows = zip(found.rows(), moments, strict=True)
+            read = [(style, text, moment, times) for (text, times), moment in rows if moment is not None]
+            yield from read
             if style == values.DATE_FORMATS[0] and len(read) == batch.height:
                 break  # the formats that follow read some of the same texts
 

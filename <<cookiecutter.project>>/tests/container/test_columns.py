@@ -68,6 +68,10 @@ def dots(n: int) -> str:
     return f"{200 + n * 7:,}".replace(",", ".")
 
 
+def day_number(n: int) -> str:
+    return f"202401{n % 28 + 1:02}"
+
+
 TWO_DIGITS = tuple(f"{n:02}" for n in range(1, 14))
 MONTHS = ("Jan", "Feb", "Mar", "Apr")
 # Each column's cells, and what its feature holds: how its numbers or dates are written, and its strays.
@@ -127,6 +131,14 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
         {"format": "iso8601", "strays": True},
     ),
     "day number": (lambda n: f"202401{n % 28 + 1:02}", {"format": "yyyymmdd"}),
+    "no day": (sometimes("00000000", day_number, 3), {"format": "yyyymmdd", "strays": True}),
+    "no end": (sometimes("99991231", day_number, 30), {"format": "yyyymmdd"}),
+    "no end of dashes": (
+        sometimes("9999-12-31", lambda n: f"2024-01-{n % 28 + 1:02}"),
+        {"format": "iso8601"},
+    ),
+    "days and -1": (sometimes("-1", day_number, 30), {"format": "yyyymmdd", "strays": True}),
+    "births": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/{50 + n % 50}", {"format": "mm/dd/yy"}),
     "boolean": (once("maybe", lambda n: ("yes", "no")[n % 2]), {"categories": ("no", "yes"), "strays": True}),
     "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("N", "Y")}),
     "letters": (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], {"categories": ("N", "T", "Y")}),
@@ -213,7 +225,20 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "two words",
         "grades",
         "day number",
+        "no day",
+        "no end",
+        "no end of dashes",
+        "days and -1",
+        "births",
     }
+    guesses = {guess["column"]: guess["guess"] for guess in report["guesses"]}
+    assert guesses["no end"].endswith(
+        "; '99991231' is read as a date: name it in missing_words if it means that there is no end"
+    )
+    assert guesses["births"] == (
+        "'1/1/50' is read as a day of 2050, as 68 is 2068 and 69 is 1969: write years with four digits"
+    )
+    assert taken["no day"]["cells"] == 80
 
 
 @pytest.mark.parametrize(

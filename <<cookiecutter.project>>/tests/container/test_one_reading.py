@@ -81,6 +81,8 @@ KINDS: dict[str, Callable[[Random], str]] = {
     ),
     "month": lambda random: f"{day(random, '{m}/{d}/{y}')} {clock(random)} {random.choice(['AM', 'PM'])}",
     "dots": lambda random: day(random, "{d}.{m}.{y}"),
+    "digits": lambda random: random.choice([day(random, "{y}{m:02}{d:02}")] * 9 + ["00000000"]),
+    "short": lambda random: day(random, "{m}/{d}/{y}")[:-4] + f"{random.randrange(100):02}",
     "name": lambda random: (
         day(random, "{d:02}-") + random.choice(["Jan", "May", "DEC"]) + day(random, "-{y}")
     ),
