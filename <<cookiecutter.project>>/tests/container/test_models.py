@@ -124,7 +124,7 @@ def test_a_refit_learns_from_all_rows(name: str) -> None:
     assert np.array_equal(model.predict(features), again.predict(features))
     assert not np.array_equal(model.predict(features), before)
     if best is not None:
-        assert found["iterations"] == round((best * 1.5) ** (100 / 120) * 100 ** (20 / 120))
+        assert found["iterations"] == round((best * 1.5) ** (100 / 160) * 100 ** (60 / 160))
 
 
 @pytest.mark.parametrize(("settings", "iterations"), [({"max_iter": 7}, 7), ({"learning_rate": 0.01}, None)])
