@@ -68,7 +68,7 @@ def run_with_full_files(
         (project / "data.csv").write_text("x,y\n1,2\n")
         names = " ".join(f"{name}.new" for name in full)
         return subprocess.run(
-            [sys.executable, "-c", RUN, "run", "--data", data],
+            [sys.executable, "-P", "-c", RUN, "run", "--data", data],  # the folder's container is a stand-in
             cwd=project,
             env={**os.environ, "PYTHONPATH": str(local_folder.parent), "FULL": names},
             capture_output=True,
