@@ -79,10 +79,11 @@ def data(found: Mapping[str, Any]) -> RenderableType:
         said = [f"left out: '{each['column']}', {each['reason']}" for each in left]
         said += [
             f"missing: {each['cells']} of '{each['column']}', first '{each['text']}' in {each['first']}"
-            for each in found["taken_as_missing"]
+            for each in found.get("taken_as_missing", [])
         ]
-        said += [f"guess: '{each['column']}': {each['guess']}" for each in found["guesses"]]
-        said += [f"{found['duplicates']} rows equal an earlier one"] if found["duplicates"] else []
+        said += [f"guess: '{each['column']}': {each['guess']}" for each in found.get("guesses", [])]
+        copies = found.get("duplicates", 0)  # a container of an earlier release does not count them
+        said += [f"{copies} rows equal an earlier one"] if copies else []
     more = (
         [f"and {len(said) - MOST_FINDINGS} more in data of report.json"] if len(said) > MOST_FINDINGS else []
     )
