@@ -89,7 +89,9 @@ def test_images_become_a_model_that_answers(project: Path) -> None:
     jsonschema.validate(report, read(project / "local" / "report.schema.json"))
     assert {stage["status"] for stage in report["stages"]} == {"Succeeded"}
     assert report["metrics"]["accuracy"] > 0.9
-    assert report["evaluation"] == {"importances": {}, "learning_curve": []}
+    evaluation = report["evaluation"]
+    assert (evaluation["importances"], evaluation["learning_curve"]) == ({}, [])
+    assert evaluation["classes"]["test"].keys() == {"level", "upright"}
     assert report["predictions"] >= 5
     assert predicted == ["prediction", "level"]
 
