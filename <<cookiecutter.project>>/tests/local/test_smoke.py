@@ -91,7 +91,7 @@ def test_images_become_a_model_that_answers(project: Path) -> None:
     assert report["metrics"]["accuracy"] > 0.9
     evaluation = report["evaluation"]
     assert (evaluation["importances"], evaluation["learning_curve"]) == ({}, [])
-    assert evaluation["classes"]["test"].keys() == {"level", "upright"}
+    assert evaluation["classes"].keys() == {"level", "upright"}
     assert report["predictions"] >= 5
     assert predicted == ["prediction", "level"]
 
