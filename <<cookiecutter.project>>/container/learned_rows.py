@@ -21,7 +21,7 @@ from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
 FILE, KEYS = "learned_rows.npy", "learned_keys.npy"
-# 16 MB in model.tar.gz, and of keys 32. Of more rows the smallest are kept: rows with greater can't be told.
+# They take 16 MB in model.tar.gz, and keys 32 MB. Of more rows, only those with the smallest are recorded.
 MAX_CHECKSUMS = 4_000_000
 PART = 16_384  # rows whose checksums are computed together
 STEP = np.uint64(0x9E3779B97F4A7C15)  # without it a zero would change nothing

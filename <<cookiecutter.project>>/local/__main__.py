@@ -334,7 +334,7 @@ def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], targ
     from local import view
 
     if labels is None:
-        errors.print(f"There are no labels of '{target.name}' to score the predictions by.", highlight=False)
+        errors.print(f"The file has no labels of '{target.name}': nothing is scored.", highlight=False)
         return
     errors.print(view.scores(inference.score(labels, answers, target)))
     if reason := inference.unreadable_label(labels, target):

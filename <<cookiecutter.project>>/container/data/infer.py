@@ -141,7 +141,7 @@ class Column:
     def canonical(self, cell: pl.Expr) -> pl.Expr:
         """Return the cells in one spelling of what the model sees of them, missing values and strays empty.
 
-        Rare categories, which are one to the model, stay apart: rows that differ in them are no copies.
+        The model sees all rare categories as one, but rows that differ in a rare category are not copies.
         """
         feature = self.feature
         if feature.kind == "numeric":

@@ -32,7 +32,7 @@ def _fraction(name: str, least: float = 0) -> Variable:
 
 @dataclass(frozen=True)
 class ReadingSettings:
-    """Hold what a job that prepares tables is told of their reading.
+    """Hold the settings by which a job reads its tables.
 
     `kinds` names columns that are read as another kind than their cells show. `missing_words` mean a missing
     value, beside those of `values`. The shares are `kind_share` of a column's present cells, which decides

@@ -38,7 +38,7 @@ def of_differences(
 ) -> dict[str, Interval]:
     """Return "value" and interval of each metric of `ours` less that of `theirs`, on the same resampled rows.
 
-    `measured` are the values. "contains_zero" tells that either model may be the better one.
+    `measured` holds the differences. Where "contains_zero" is true, either model may be the better one.
     """
     first, second = (resample(labels, predicted, target) for predicted in (ours, theirs))
     shared = first.keys() & second.keys()
