@@ -86,8 +86,9 @@ def test_an_empty_file_is_refused(rig: Rig) -> None:
     rig.data.write_text("", encoding="utf-8")
     done = rig.run()
     assert done.returncode == 1
-    failed = next(stage for stage in rig.report()["stages"] if stage["name"] == "Train")
-    assert "NoData: Found no .csv or .parquet file with content" in failed["reason"]
+    failed = next(stage for stage in rig.report()["stages"] if "-prep-" in stage["name"])
+    assert "no .csv, .csv.gz or .parquet file" in failed["reason"]
+    assert "(table.csv: it is empty)" in failed["reason"]
 
 
 def test_a_killed_cloud_ends_its_jobs_and_the_next_run_works(rig: Rig) -> None:
