@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from container.data import columns, encode, identifiers, infer, split, tables
-from container.data.infer import Column, InferredTable, InspectedTable
+from container.data.infer import Column, ColumnInference, InferredTable, InspectedTable
 from container.data.schema import Feature
 from container.data.split import SplitSettings
 from container.data.split_keys import SplitKeys
@@ -43,7 +43,7 @@ class Assignment:
     def equal_rows(self) -> str:
         """Return where equal rows are, in a sentence of the report."""
         if not self.apart:
-            return "equal rows are in one split"
+            return f"equal rows {'of one time ' if self.time else ''}are in one split"
         return (
             f"equal rows are in several splits: {self.apart} rows on average have the same features, "
             "so they are taken for observations and not for copies"
@@ -106,13 +106,14 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
     """Return the split of each kept row.
 
     Raises:
-        UserError: a split would be empty, or a class would be in no training row.
+        UserError: a split would be empty, or the time leaves no training row of a class.
     """
     rows = _read(table, inferred, settings.group)
     apart, groups, time = 0, None, None
     if settings.time:
         keys: NDArray[np.unsignedinteger] = split.numbered(rows.whole)
         splits, time = _assign_by_time(table, settings)
+        _check_classes(table.target, rows.classes, splits, settings.time)
     else:
         if settings.group:
             _check_groups(table, settings.group, rows)
@@ -122,8 +123,11 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
             none = np.zeros_like(rows.classes)
             splits = split.assign(none, keys, settings.validation, settings.test, settings.seed)
+        unlearned = ~np.isin(rows.classes, rows.classes[splits == split.TRAIN])
+        splits[np.isin(keys, keys[unlearned])] = split.TRAIN  # the only block of a class, among others' rows
         if not _has_all(splits):
-            raise _refusal(table, split.why_empty(keys, "rows"))
+            noun = f"values of '{settings.group}'" if settings.group else "rows"
+            raise _refusal(table, split.why_empty(keys, noun))
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {
@@ -131,7 +135,6 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
             **dict(zip(split.NAMES, sides, strict=True)),
             "rows_without": rows.without_group,
         }
-    _check_classes(table.target, rows.classes, splits, settings)
     kind = _kind_of_keys(table, inferred, settings.group, rows, numbered=bool(settings.time or apart))
     known = SplitKeys(kind, keys.astype(np.uint64))
     return Assignment(pl.Series("split", splits), known, rows.duplicates, apart, groups, time)
@@ -145,15 +148,15 @@ def _kind_of_keys(
     table: InspectedTable, inferred: InferredTable, group: str, rows: _Rows, *, numbered: bool
 ) -> int:
     """Return a hash of all on which the keys of the rows depend besides the cells."""
-    read = {column.feature.name: column.feature for column in (inferred.target, *inferred.columns)}
+    read = {column.feature.name: column for column in (inferred.target, *inferred.columns)}
     dropped = {left["column"] for left in inferred.dropped_columns} - {group}
     names = [group] if group and not rows.without_group else sorted(filter(None, table.source.columns))
     details = []
     for name in names:
         stats = table.stats[table.source.position(name)]
-        column = read.get(name) or (_read_group(table, group) if name == group else None)
+        column = read.get(name) or (_infer(table, group).column if name == group else None)
         if name not in dropped or stats.least == stats.greatest:
-            details.append((name, _spelling(column) if column else None))
+            details.append((name, _spelling(column.feature) if column else None))
     reading = table.source.reading
     content = (KEYS, reading.version, sorted(reading.words), group, numbered, details)
     return int.from_bytes(hashlib.sha256(json.dumps(content).encode()).digest()[:8], "big")
@@ -163,11 +166,6 @@ def _spelling(feature: Feature) -> tuple[Any, ...]:
     """Return how the cells of a feature are spelled for its keys; a pair of categories may be booleans."""
     pair = feature.labels.are_booleans and sorted(feature.categories or ())
     return feature.kind, feature.format, repr(feature.number_format), pair
-
-
-def _read_group(table: InspectedTable, name: str) -> Feature | None:
-    column = columns.infer_column(_included(table, name), table.source.position(name)).column
-    return column.feature if column else None
 
 
 def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:
@@ -207,7 +205,8 @@ def _assign_by_time(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Return the (n,) splits of the rows, and the report of the first moment of each."""
     name = settings.time
-    column = columns.infer_column(_included(table, name), table.source.position(name)).column
+    inferred = _infer(table, name)
+    column = inferred.column
     if column is None or column.feature.kind == "categorical":
         raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
     moments = _moments(table, column)
@@ -225,6 +224,7 @@ def _assign_by_time(
     return splits, {
         "column": name,
         **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
+        **({"guess": inferred.guess} if inferred.guess else {}),
     }
 
 
@@ -244,17 +244,14 @@ def _shown(moment: float, column: Column) -> str | float:
     return int(moment) if column.whole else moment
 
 
-def _check_classes(
-    target: Column, classes: NDArray[np.uint8], splits: NDArray[np.uint8], settings: SplitSettings
-) -> None:
-    """Refuse a class that no training row has, which a group or the time may cause."""
+def _check_classes(target: Column, classes: NDArray[np.uint8], splits: NDArray[np.uint8], time: str) -> None:
+    """Refuse a class that no training row has."""
     for code, label in enumerate(target.feature.categories or ()):
         mine = splits[classes == code]
         if not (mine == split.TRAIN).any():
-            cause = f"time = '{settings.time}'" if settings.time else f"group = '{settings.group}'"
             raise UserError(
-                f"'{target.feature.name}' is '{label}' in {len(mine)} rows, and {cause} leaves none of them "
-                "to train on: lower test_fraction and validation_fraction, or leave out these rows"
+                f"'{target.feature.name}' is '{label}' in {len(mine)} rows, and time = '{time}' leaves none "
+                "of them to train on: lower test_fraction and validation_fraction, or leave out these rows"
             )
 
 
@@ -275,10 +272,9 @@ def _read(table: InspectedTable, inferred: InferredTable, group: str) -> _Rows:
         rows = slice(done, done + batch.height)
         classes[rows] = batch["class"].to_numpy()
         contents[rows] = batch["row"].hash().to_numpy()
-        keyed = batch["key" if group else "cells"]
-        keys[rows], whole[rows] = _checksums(keyed), _checksums(batch["row"])
+        keys[rows], whole[rows] = _checksums(batch["key"]), _checksums(batch["row"])
         if group:
-            groups[rows] = keyed.hash().to_numpy()
+            groups[rows] = batch["key"].hash().to_numpy()
             without += int((batch["value"] == "").sum())
         done += batch.height
     contents.sort()
@@ -292,13 +288,11 @@ def _checksums(texts: pl.Series) -> NDArray[np.uint32]:
 
 def _texts(table: InspectedTable, inferred: InferredTable, group: str) -> pl.LazyFrame:
     """Return the class of each kept row, the texts of its features and of the row, and of what binds rows."""
-    value = _group(table, group).alias("value") if group else pl.lit("")
+    value = (_group(table, group) if group else pl.lit("")).alias("value")
     own = {group: value} if group else {}
     cells = pl.concat_str(list(_cells(table, inferred, own)), separator="\x1f").alias("cells")
     target = table.target.canonical(pl.col(table.position)).alias("target")
     row = pl.concat_str("cells", "target", separator="\x1f").alias("row")
-    if not group:
-        return table.kept.select(_class_code(table), cells, target).with_columns(row)
     bound = pl.when(pl.col("value") == "").then(pl.col("cells")).otherwise(pl.col("value")).alias("key")
     return table.kept.select(_class_code(table), cells, target, value).with_columns(row, bound)
 
@@ -324,22 +318,20 @@ def _cells(table: InspectedTable, inferred: InferredTable, own: Mapping[str, pl.
 
 def _group(table: InspectedTable, name: str) -> pl.Expr:
     """Return the canonical cells of the group; one that does not fit its column's kind is a group too."""
-    position = table.source.position(name)
-    cell, column = pl.col(position), columns.infer_column(_included(table, name), position).column
+    cell, column = pl.col(table.source.position(name)), _infer(table, name).column
     text = tables.canonicalize(cell, table.source.reading.missing)
-    return (
-        text
-        if column is None
-        else pl.when(column.is_stray(cell)).then(text).otherwise(column.canonical(cell))
-    )
+    if column is None:
+        return text
+    return pl.when(column.is_stray(cell)).then(text).otherwise(column.canonical(cell))
 
 
-def _included(table: InspectedTable, name: str) -> InspectedTable:
-    """Return a table with the settings by which a column is read that may be excluded as a feature."""
+def _infer(table: InspectedTable, name: str) -> ColumnInference:
+    """Infer how the group or the time is read, which [data.kinds] may exclude as a feature."""
     kinds = {
         key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
     }
-    return replace(table, settings=replace(table.settings, kinds=kinds))
+    read = replace(table, settings=replace(table.settings, kinds=kinds))
+    return columns.infer_column(read, table.source.position(name))
 
 
 def _class_code(table: InspectedTable) -> pl.Expr:

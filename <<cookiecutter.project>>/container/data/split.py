@@ -58,7 +58,8 @@ def assign(
     `validation` and `test` are fractions of the rows. Rows of one hash, a block, are in one split. Each class
     is divided in proportion: to within a row where the hashes differ, else as nearly as blocks allow. A block
     that is larger than a split's share of all rows trains. A split that has no row then takes the smallest
-    block that its class can spare; it stays empty where no class can, and `why_empty` returns the reason.
+    block that a class can spare in train, or else in test; where no class can, it stays empty, and
+    `why_empty` returns the reason.
     """
     # A block's key is a pseudo-random number made of its hash and the seed. Of each class the blocks with the
     # smallest keys test, the next ones validate, the others train. So a row's split depends on its values,
@@ -84,8 +85,9 @@ def assign(
             chosen = _smallest(keys, among, wanted + max(missed, -(wanted // 2)), largest)
             missed += wanted - int(np.count_nonzero(chosen))
             result[chosen] = number
-        if not (result == number).any():
-            result[_spare(keys, classes, (result == TRAIN) & (spread > 0)[classes])] = number
+        for donor in (TRAIN, TEST):
+            if not (result == number).any():
+                result[_spare(keys, classes, (result == donor) & (spread > 0)[classes])] = number
     return result
 
 

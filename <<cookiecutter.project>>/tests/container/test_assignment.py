@@ -137,6 +137,20 @@ def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path
     assert report["rows"] == {"read": ROWS, "kept": ROWS - 16}
 
 
+def test_a_time_that_is_no_feature_is_reported_with_its_guess(tmp_path: Path) -> None:
+    """Protects from a report of equal rows that are together, and from an order of months that nobody saw."""
+    reading = {"kinds": {"g": "excluded"}}
+    report = run(
+        tmp_path,
+        lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2024,{n % 40 / 7},{n % 40}",
+        time="g",
+        reading=reading,
+    )
+    assert report["time"]["guess"].startswith("every day could be a month")
+    assert not apart(sides(tmp_path))
+    assert report["equal_rows"] == "equal rows of one time are in one split"
+
+
 @pytest.mark.parametrize(
     ("settings", "row", "message"),
     [
@@ -151,6 +165,11 @@ def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path
             {"group": "g"},
             lambda n: f"{n // 5 if n % 5 else '-'},{n / 7},{n}",
             "'g' is missing in 80 of 400 rows, and the group of the split may be missing in 10%",
+        ),
+        (
+            {"group": "g"},
+            lambda n: f"{n % 3},{n / 7},{'abc'[n % 3]}",
+            "3 of 400 values of 'g' differ, and no",
         ),
         ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
         (
@@ -196,6 +215,15 @@ def test_counts_of_few_kinds_of_rows_are_observations(tmp_path: Path) -> None:
     assert report["equal_rows"].startswith("equal rows are in several splits: 150 rows on average")
     test = rows_of(tmp_path / "out", "test")[1:]
     assert (len(test), len({tuple(row[1:]) for row in test})) == (180, 6)
+
+
+@pytest.mark.parametrize("settings", [{}, {"group": "g"}])
+def test_the_only_rows_of_a_class_train(tmp_path: Path, settings: dict[str, Any]) -> None:
+    """Protects a retraining from a refusal that depends on the seed: others' rows have the same features."""
+    for seed in range(6):
+        run(tmp_path / f"{seed}", lambda n: f"{n // 4},{n // 4 / 7},{'ab'[n == 36]}", seed=seed, **settings)
+        assert "b" in sides(tmp_path / f"{seed}", 0)["train"]
+        assert apart(sides(tmp_path / f"{seed}"))
 
 
 def test_rows_that_differ_in_the_target_only_are_in_one_split(tmp_path: Path) -> None:

@@ -118,6 +118,14 @@ def test_few_rows_that_differ_are_enough_for_three_splits() -> None:
     made = split.assign(np.zeros(80, dtype=np.int64), rows, 0.15, 0.2, 1)
     assert sorted(np.bincount(made).tolist()) == [10, 20, 50]
     assert np.bincount(made)[split.TRAIN] == 50
+    for seed in range(20):
+        rows = np.repeat(np.arange(3, dtype=np.uint64), [400, 40, 30])
+        assert sorted(np.bincount(split.assign(np.zeros(470, dtype=np.int64), rows, 0.15, 0.2, seed))) == [
+            30,
+            40,
+            400,
+        ]
+    rows = np.repeat(np.arange(3, dtype=np.uint64), [50, 10, 20])
     empty = split.assign(np.zeros(80, dtype=np.int64), rows % np.uint64(2), 0.15, 0.2, 1)
     assert not (empty == split.VALIDATION).any()
     assert split.why_empty(rows % np.uint64(2), "rows").startswith("2 of 80 rows differ")
