@@ -18,19 +18,20 @@ GZIP = ".gz"
 LINE_ENDS = {b"\n": "LF", b"\r\n": "CRLF", b"\r": "CR", b"\r\r\n": "CRCRLF"}
 _START, _MOSTLY = 512, 0.9
 _PADDING = re.compile(rb",+(?=\r?\n)")
+_JSON = rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})|(?<=\[)\[)'
 # The first bytes of files that are often named .csv, what they are, and the way out.
-_KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
-    ((b"\x1f\x8b",), "compressed by gzip", "name it .csv.gz"),
-    ((b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "compressed", "compress it by gzip, as .csv.gz"),
-    ((b"PK\x03\x04",), "a zip archive, as Excel's .xlsx files are", "unpack it, or save the table as CSV"),
-    ((b"PAR1",), "Parquet", "name it .parquet"),
-    ((b"\xd0\xcf\x11\xe0",), "an old Excel or Office file (.xls)", "save the table as CSV"),
-    ((b"ARROW1", b"ORC", b"Obj\x01"), "an Arrow, ORC or Avro file", "write it as Parquet or CSV"),
-    ((b"%PDF-",), "a PDF document", "save its table as CSV"),
-    ((b"version https://git-lfs",), "a pointer of Git LFS", "run git lfs pull"),
+_KINDS = (
+    (rb"(?i:\s*<(?:!doctype|html|\?xml))", "a page of HTML or XML", "save the table in it as CSV"),
+    (_JSON, "JSON", "write the table as CSV, or as Parquet"),
+    (rb"\x1f\x8b", "compressed by gzip", "name it .csv.gz"),
+    (rb"BZh[1-9]1AY|\xfd7zXZ\0|\x28\xb5\x2f\xfd", "compressed", "compress it by gzip, as .csv.gz"),
+    (rb"PK\x03\x04", "a zip archive, as Excel's .xlsx files are", "unpack it, or save the table as CSV"),
+    (rb"PAR1\x15", "Parquet", "name it .parquet"),  # the first column of a table may be named PAR1, or ORCID
+    (rb"\xd0\xcf\x11\xe0", "an old Excel or Office file (.xls)", "save the table as CSV"),
+    (rb"ARROW1\0|ORC(?s:\n|..\0)|Obj\x01", "an Arrow, ORC or Avro file", "write it as Parquet or CSV"),
+    (rb"%PDF-", "a PDF document", "save its table as CSV"),
+    (rb"version https://git-lfs", "a pointer of Git LFS", "run git lfs pull"),
 )
-_PAGE = re.compile(rb"\s*<(?:!doctype|html|\?xml)", re.IGNORECASE)
-_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)*(?:\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})|(?<=\[)\[)')
 
 
 class NotInDialectError(UserError):
@@ -65,13 +66,9 @@ def kind(path: Path) -> tuple[str, str]:
 
 
 def _kind(start: bytes) -> tuple[str, str]:
-    if _PAGE.match(start):
-        return "a page of HTML or XML", "download the table itself, or save it as CSV"
-    if _JSON.match(start):
-        return "JSON", "write the table as CSV, or as Parquet"
     if not start.startswith(UTF_16) and _is_utf_16(start):
         return "UTF-16 text without the mark of its byte order", "save the file as UTF-8"
-    return next(((what, remedy) for marks, what, remedy in _KINDS if start.startswith(marks)), ("", ""))
+    return next(((what, remedy) for mark, what, remedy in _KINDS if re.match(mark, start)), ("", ""))
 
 
 def is_text(path: Path) -> bool:

@@ -1,10 +1,11 @@
 """Footers of CSV files: a last line with a total or a count of rows, as programs and people add it."""
 
 import re
+from collections.abc import Collection
 
 import polars as pl
 
-from container.data import tables, values
+from container.data import tables
 from container.data.infer import InspectedTable
 from container.runtime.errors import UserError
 
@@ -28,9 +29,10 @@ def check(table: InspectedTable) -> None:
     Raises:
         UserError: a last line has a footer's text, once in its column, and else numbers and empty cells.
     """
+    words = table.source.reading.missing
     for file in table.source.tables:
-        text, place = _footer(file.last), file.columns.index(table.target.feature.name)
-        if not text or (place < len(file.last) and values.is_missing(file.last[place])):
+        text, place = _footer(file.last, words), file.columns.index(table.target.feature.name)
+        if not text or (place < len(file.last) and file.last[place] in words):
             continue
         rows = tables.scan(file).select((pl.col(str(file.last.index(text))) == text).sum())
         if rows.collect(engine="streaming").item() == 1:
@@ -41,9 +43,9 @@ def check(table: InspectedTable) -> None:
             )
 
 
-def _footer(cells: tuple[str, ...]) -> str:
+def _footer(cells: tuple[str, ...], missing: Collection[str]) -> str:
     """Return the text that begins a footer, or nothing."""
-    present = [cell for cell in cells if not values.is_missing(cell)]
+    present = [cell for cell in cells if cell not in missing]
     if not present or len(present) == len(cells) or not _FOOTER.fullmatch(present[0]):
         return ""
     return present[0] if all(map(_NUMBER.fullmatch, present[1:])) else ""

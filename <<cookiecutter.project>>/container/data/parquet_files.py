@@ -29,7 +29,7 @@ def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, 
     """Return a file's columns, their types and its number of rows.
 
     Raises:
-        UserError: the file can't be read, or its columns' names repeat.
+        UserError: the file can't be read, its columns' names repeat, or a row has them again.
     """
     try:
         types = pl.read_parquet_schema(path)
@@ -38,7 +38,11 @@ def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, 
         nul = [
             cell.str.contains("\0", literal=True).sum().alias(str(place)) for place, cell in enumerate(cells)
         ]
-        counted = scan(path).select(pl.len().alias("rows"), *nul)
+        names = [cell.str.to_lowercase() == each.lower() for cell, each in zip(cells, columns, strict=True)]
+        is_text = {kind_of(kind) for kind in types.values()} == {"text"} and len(columns) > 1
+        is_header = is_text and any(values.number(column) is None for column in columns)  # as in CSV
+        again = pl.all_horizontal(names).any() if is_header else pl.lit(value=False)
+        counted = scan(path).select(pl.len().alias("rows"), again.alias("again"), *nul)
         found = counted.collect(engine="streaming").row(0, named=True)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         what, remedy = csv_blocks.kind(path)
@@ -50,6 +54,8 @@ def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, 
     for place, column in enumerate(columns):
         if found[str(place)]:
             raise UserError(f"{name}: the column '{column}' holds a NUL character: remove it from the text")
+    if found["again"]:
+        raise UserError(f"{name}: a row is the header again: remove it, or keep joined files apart")
     return columns, tuple(types.values()), found["rows"]
 
 

@@ -66,7 +66,8 @@ def find(directory: Path, *suffixes: str) -> list[Path]:
 
 def present(directory: Path, *suffixes: str) -> list[Path]:
     """Return the tables of a directory of these kinds, at any depth, sorted by path; not those left out."""
-    return [path for path in _files(directory) if _kind(path, directory) in suffixes]
+    named = [path for path in _files(directory) if suffix(path.name) in suffixes]
+    return [path for path in named if not _reason(path.relative_to(directory).as_posix(), path)[0]]
 
 
 def skipped(directory: Path) -> list[SkippedFile]:
@@ -107,7 +108,10 @@ def check_folders(names: Iterable[str]) -> None:
     """
     first: tuple[str, set[str]] | None = None
     for name in names:
-        keys = {key for key, _ in columns_of_folders(name)}
+        named = [key for key, _ in columns_of_folders(name)]
+        keys = set(named)
+        if len(keys) < len(named):
+            raise UserError(f"{name}: two of its folders name one column: rename one of them without '='")
         first = first or (name, keys)
         if keys != first[1]:
             differing = min(keys ^ first[1])
@@ -120,11 +124,6 @@ def check_folders(names: Iterable[str]) -> None:
 
 def _files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.rglob("*") if path.is_file())
-
-
-def _kind(path: Path, directory: Path) -> str:
-    name = path.relative_to(directory).as_posix()
-    return "" if _reason(name, path)[0] else suffix(name)
 
 
 def _reason(name: str, path: Path) -> tuple[str, bool]:

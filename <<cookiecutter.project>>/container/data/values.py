@@ -118,11 +118,6 @@ class NumberFormat:
         return plain.replace(".", self.decimal)
 
 
-def is_missing(text: str, extra: Collection[str] = ()) -> bool:
-    """Return whether a stripped cell is a missing value; `extra` are a schema's own words for it."""
-    return text in MISSING or text in extra
-
-
 def number(text: str, style: NumberFormat | None = None) -> float | None:
     """Return a stripped cell as a number, or None; infinity and overflow are infinite numbers."""
     if style is not None:

@@ -44,6 +44,8 @@ READ: dict[str, tuple[bytes, dict[str, Any], tuple[str, ...], tuple[str, ...]]] 
     "C1": (b'a,y\r\r\n1,"b"\r\r\n', {"line_end": "CRCRLF"}, ("a", "y"), ("1", "b")),
     "C2": (b'"a";"y"\n"1";"2"\n', {"delimiter": "semicolon"}, ("a", "y"), ("1", "2")),
     "C2 tabs": (b'a\ty\n"1\t2"\t3\n', {"delimiter": "tab"}, ("a", "y"), ("1\t2", "3")),
+    "named as Parquet begins": (b"PAR1,PAR2\n1,2\n", {}, ("PAR1", "PAR2"), ("1", "2")),
+    "named as ORC begins": (b"ORCID,y\n1,2\n", {}, ("ORCID", "y"), ("1", "2")),
     "C2 pipes": (b"a|y\n1|2\n", {"delimiter": "pipe"}, ("a", "y"), ("1", "2")),
     "C3": (
         AIR.encode(),
@@ -112,6 +114,10 @@ REFUSED = {
     "gzip": (gzip.compress(b"a,b\n"), "a.csv: it is compressed by gzip, and not CSV text: name it .csv.gz"),
     "xlsx": (b"PK\x03\x04\x14\0", "a.csv: it is a zip archive, as Excel's .xlsx files are, and not CSV text"),
     "Parquet": (b"PAR1\x15\0", "a.csv: it is Parquet, and not CSV text: name it .parquet"),
+    "Arrow": (b"ARROW1\0\0\xff", "a.csv: it is an Arrow, ORC or Avro file, and not CSV text: write it"),
+    "ORC": (b"ORC\n\x1c\n", "a.csv: it is an Arrow, ORC or Avro file, and not CSV text: write it"),
+    "compressed ORC": (b"ORC\x41\x02\0\n", "a.csv: it is an Arrow, ORC or Avro file"),
+    "bzip2": (b"BZh91AY&SY", "a.csv: it is compressed, and not CSV text: compress it by gzip, as .csv.gz"),
     "page": (b"\n<!DOCTYPE html><html>", "a.csv: it is a page of HTML or XML, and not CSV text:"),
     "UTF-16 alone": (
         "a,b\n1,2\n".encode("utf-16-le"),
@@ -187,6 +193,17 @@ def test_a_padded_footer_is_no_class(tmp_path: Path, footer: str) -> None:
         report = prepared(tmp_path, {"a.csv": "\n".join(["a,b,y", *lines, footer]).encode()})
         assert report["first_without_target"] == "a.csv: row 41: " + footer.replace('"', "")
         assert report["dropped"] == {"blank": 0, "without_target": 1}
+
+
+def test_a_footer_may_have_a_word_of_the_project_for_missing(tmp_path: Path) -> None:
+    """Protects from a total that is learned as a row."""
+    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
+    with pytest.raises(UserError, match=r"the last line \(Total,n/v,300\) looks like a footer"):
+        prepared(
+            tmp_path,
+            {"a.csv": "\n".join(["x,a,y", *lines, "Total,n/v,300"]).encode()},
+            missing_words=("n/v",),
+        )
 
 
 @pytest.mark.parametrize("last", ["total,1,2.5", "p,,3.5", "Total,b,", ",,p", "total,,2.5\ntotal,,2.5"])
@@ -333,6 +350,12 @@ def test_hive_folders_of_some_files_are_refused(tmp_path: Path) -> None:
     """Protects against a column that is lost in silence."""
     with pytest.raises(UserError, match=r"^year=2020/a\.csv is in a folder 'year=…', and b\.csv is not: all"):
         prepared(tmp_path, {"year=2020/a.csv": rows(), "b.csv": rows()})
+
+
+def test_hive_folders_that_name_a_column_twice_are_refused(tmp_path: Path) -> None:
+    """Protects from a report of another value than the one that was read."""
+    with pytest.raises(UserError, match=r"^at=1/at=2/a\.csv: two of its folders name one column: rename"):
+        prepared(tmp_path, {"at=1/at=2/a.csv": rows(), "at=2/at=3/a.csv": rows()})
 
 
 def test_files_of_several_dialects_are_one_table(tmp_path: Path) -> None:
