@@ -98,7 +98,10 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     kept = [row for row in rows if any(row[:width])]
     if not kept:
         raise LocalError(f"{path} has no rows to predict below its header.")
-    return _table(columns, kept, schema.target.name)
+    # The numbers of Parquet are plain, whatever the model's own data have.
+    typed = {name for name in columns if found.kind_of(name) == "numbers"}
+    formats = {name: style for name, style in schema.number_formats.items() if name in typed}
+    return _table(columns, Table(columns, (), None, formats).spelled(kept), schema.target.name)
 
 
 def _root(path: Path) -> Path:

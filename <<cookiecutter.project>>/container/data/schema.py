@@ -167,6 +167,12 @@ class Schema:
         return len(self.features) if self.side is None else self.side * self.side * 3
 
     @property
+    def number_formats(self) -> dict[str, NumberFormat]:
+        """Return how numbers are written, by the names of the columns in which they are not plain."""
+        columns: tuple[Target | Feature, ...] = (self.target, *self.features)
+        return {column.name: column.number_format for column in columns if column.number_format}
+
+    @property
     def categorical(self) -> tuple[int, ...]:
         """Return the indices of the categorical features."""
         return tuple(index for index, feature in enumerate(self.features) if feature.kind == "categorical")
