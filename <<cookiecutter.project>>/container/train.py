@@ -160,9 +160,9 @@ def _save(
         schema.write(temporary / model_artifact.SCHEMA)
         saved = type(model).load(temporary, schema)
         predicted = saved.predict(validation.features)
-        scores: dict[str, float] = description.get("validation") or metrics.scores(
-            validation.target, predicted, schema.target
-        )
+        scores: dict[str, float] | None = description.get("validation")
+        if scores is None:
+            scores = metrics.scores(validation.target, predicted, schema.target)
         description = description | _write_serving_form(saved, temporary, validation.features, predicted)
         learned_rows.write(temporary, (train, validation))
         content = json.dumps({**description, "validation": scores}, indent=1)

@@ -14,7 +14,7 @@ DELIMITERS: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "p
 
 def _kinds(text: str) -> Mapping[str, str]:
     found: Any = json.loads(text)
-    if not isinstance(found, dict) or not set(found.values()) <= set(KINDS):
+    if not isinstance(found, dict) or not all(kind in KINDS for kind in found.values()):
         raise ValueError(text)
     return MappingProxyType(found)
 

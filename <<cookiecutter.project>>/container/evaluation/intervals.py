@@ -133,13 +133,11 @@ def _area(positive: NDArray[np.bool_], score: FloatArray, labelled: FloatArray) 
     """Return (RESAMPLES,) areas under the ROC curve, from the share of rows that each row is ranked above."""
     _, group = np.unique(score, return_inverse=True)
     inside, outside = (np.bincount(group, marks, group.max() + 1) for marks in (positive, ~positive))
-    below, below_others = (
-        np.cumsum(counts) - counts / 2 for counts in (inside, outside)
-    )  # equal scores half
+    below, below_others = (np.cumsum(counts) - counts / 2 for counts in (inside, outside))  # ties count half
     beaten = np.where(positive, below_others[group] / outside.sum(), 1 - below[group] / inside.sum())
     others = _sums(np.ones(len(score))) - labelled
     areas = _sums(beaten * positive) / labelled + _sums(beaten * ~positive) / others
-    return np.asarray(np.clip(areas - beaten[positive].mean(), 0.0, 1.0))
+    return np.asarray(np.clip(areas - (beaten @ positive) / inside.sum(), 0.0, 1.0))
 
 
 def _mean(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -1,5 +1,7 @@
 """The intervals of metrics are those of a bootstrap over the test rows, and as wide as they say."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,12 @@ def test_what_is_undefined_or_never_varies_has_no_interval() -> None:
     found = intervals.of_metrics(codes, probabilities, TARGETS[1])
     assert "auc" not in found
     assert "log_loss" in found
+
+
+def test_a_class_without_a_test_row_is_left_out_in_silence() -> None:
+    """Protects the log of an evaluation from NumPy's warnings."""
+    _, probabilities = sample(TARGETS[2], 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = intervals.of_metrics((np.arange(60) % 2).astype(np.float64), probabilities, TARGETS[2])
+    assert found.keys() >= {"accuracy", "auc", "log_loss"}
