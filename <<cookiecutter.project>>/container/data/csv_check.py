@@ -16,6 +16,7 @@ from container.runtime.errors import UserError
 if TYPE_CHECKING:
     from _csv import Reader
 
+_SHOWN = 60  # characters of a header in a message
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
@@ -67,17 +68,13 @@ def _inspect_quotes(path: Path, name: str, dialect: Dialect, *, header: bool) ->
 
 
 def _inspect(path: Path, name: str, dialect: Dialect, *, header: bool) -> CsvTable:
-    check: _Check | None = None
-    line = 1 + dialect.layout.skipped_lines
+    check = _Check(name, dialect, 1 + dialect.layout.skipped_lines)
     for block in csv_blocks.blocks(path, dialect.layout, name, quoted=dialect.quoted):
-        if check is None:
-            check = _Check(name, dialect, line)
-            plain = check.plain(block)
+        plain = check.plain(block)
+        if not check.columns:
             check.begin(block, header=header)
-        else:
-            plain = check.plain(block)
         check.read(plain, block)
-    if check is None:
+    if not check.columns:
         raise UserError(f"{name}: the file is empty, and must begin with a header line")
     return CsvTable(dialect, check.columns, check.rows, _last(block, dialect, len(check.columns)))
 
@@ -216,6 +213,10 @@ class _Check:
             cells = text.count(self._mark) + 1
             if cells != width and text.strip(blanks):
                 problem = f"has {cells} cells, and the {self._first} has {width}"
+                if width == 1:
+                    problem += (
+                        f" ('{self.columns[0][:_SHOWN]}'): remove what is above the names of the columns"
+                    )
                 whole = next(itertools.islice(_reader(block, self.dialect), place, None))
                 if len(whole) == 1 and self.dialect.delimiter in whole[0]:
                     problem += ": remove the quotation marks around the whole line"

@@ -315,8 +315,10 @@ def unknown(source: Source, name: str, setting: str = "") -> str:
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(folded[text]) for text in near)}?" if near else ""
     shown = ", ".join(source.columns[:_SHOWN]) + (", …" if len(source.columns) > _SHOWN else "")
-    file = source.tables[0].name
-    return f"{file}: {setting}no column is named '{name}'.{hint} The columns are: {shown}"
+    file, dialect = source.tables[0].name, source.tables[0].dialect
+    marks = dialect.to_json().get("may_also_be") if dialect else None
+    other = f" The delimiter may also be {' or '.join(marks)}: set delimiter of [data]." if marks else ""
+    return f"{file}: {setting}no column is named '{name}'.{hint}{other} The columns are: {shown}"
 
 
 def profile(frame: pl.LazyFrame, positions: list[str], reading: Reading) -> dict[str, ColumnStats]:

@@ -136,6 +136,10 @@ REFUSED = {
         b'a;b\n"1,5;2"\n',
         "a.csv: row 1 (line 2) has 1 cells, and the header has 2: remove the quotation marks",
     ),
+    "title": (
+        b"# written in 2024\n\nx,y\n1,2\n",
+        "a.csv: row 2 (line 3) has 2 cells, and the header has 1 ('# written in 2024'): remove what is above",
+    ),
     "half a character": (b"\xff\xfea\0,", "a.csv: it is damaged UTF-16 text: save the file as UTF-8"),
     "A7 footer": (
         b'a,b\n1,2\n"Rows: 1"\n',
@@ -262,6 +266,13 @@ def test_a_damaged_gzip_is_named(tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=reason):
             read(tmp_path, content, "a.csv.gz")
+
+
+def test_a_target_of_another_dialect_is_explained(tmp_path: Path) -> None:
+    """Protects from the advice to name another target where the delimiter is the cause."""
+    lines = ["a,b;y", *(f"t{at % 5},u{at % 3};v{at % 2}" for at in range(40))]
+    with pytest.raises(UserError, match=r"no column is named 'y'\. The delimiter may also be semicolon: set"):
+        prepared(tmp_path, {"a.csv": "\n".join(lines).encode()})
 
 
 def test_a_delimiter_can_be_set(tmp_path: Path) -> None:
