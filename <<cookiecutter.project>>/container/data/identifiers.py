@@ -140,7 +140,8 @@ def _is_numbering(table: InspectedTable, position: str, rows: Callable[[], int])
         return False
     found = list(_numbers(table, position, style))
     if stats.present < table.rows.kept:
-        return stats.present >= MIN_NUMBERS and all(_follow(*each) for each in found)
+        steps = stats.present - files  # at least: a file of one number has none
+        return steps >= MIN_NUMBERS - 1 and all(_follow(*each) for each in found)
     parts = [numbers for _, numbers in found]
     values = np.concatenate(parts)
     if is_numbering(values) or (files > 1 and all(map(is_numbering, parts))):

@@ -115,6 +115,14 @@ def test_row_numbers_of_several_files_are_left_out(tmp_path: Path, second: range
     assert features(tmp_path, tables) == ["x"]
 
 
+def test_files_of_one_row_do_not_number_it(tmp_path: Path) -> None:
+    """Protects what was measured and is missing in some of many files, each of which has no order of rows."""
+    draw = random.Random(9)
+    measured = [draw.randint(0, 500) if number % 6 else None for number in range(60)]
+    tables = [{"m": [cell], "x": [draw.random()], "y": [draw.random()]} for cell in measured]
+    assert features(tmp_path, tables) == ["m", "x"]
+
+
 def test_a_column_is_kept_that_kinds_or_time_names(tmp_path: Path) -> None:
     """Protects the setting that overrules the guess."""
     table = sorted_by_class(Id=list(range(ROWS)), n=list(range(ROWS)), x2=SHUFFLED.tolist())
