@@ -106,9 +106,8 @@ def inspect(directory: Path, settings: Settings) -> InspectedTable:
     without_stats = InspectedTable(source, settings.reading, target, rows, {})
     if target.feature.strays or target.feature.number_format:
         kept = without_stats.kept.select(pl.len()).collect(engine="streaming").item()
-        without_stats = replace(
-            without_stats, rows=replace(rows, without_target=rows.read - rows.blank - kept)
-        )
+        rows = replace(rows, without_target=rows.read - rows.blank - kept)
+        without_stats = replace(without_stats, rows=rows)
     _check_rows(source, position, without_stats.rows, ~without_stats.has_target, settings.reading)
     positions = [str(number) for number in range(len(source.columns))]
     return replace(without_stats, stats=infer.profile(without_stats.kept, positions, source.reading))

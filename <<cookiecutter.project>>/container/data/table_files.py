@@ -55,11 +55,10 @@ def find(directory: Path, *suffixes: str) -> list[Path]:
     paths = present(directory, *suffixes)
     if not paths:
         names = f"{CSV}, {COMPRESSED} or {PARQUET}" if PARQUET in suffixes else CSV
-        kinds = "CSV or Parquet files" if PARQUET in suffixes else "CSV files"
         left = skipped(directory)
         found = f" ({left[0].name}: {left[0].reason})" if left else ""
         raise UserError(
-            f"no {names} file in {directory}{found}: the data must be {kinds}, with a name for each column"
+            f"no {names} file in {directory}{found}: the data must be such files, with a name for each column"
         )
     return paths
 

@@ -109,7 +109,8 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
         "rows": len(labels),
         "task": target.task,
     }
-    own = intervals.of_metrics(labels, predictions.model, target)
+    keys = inputs.test.keys.rows if inputs.test.keys else None
+    own = intervals.of_metrics(labels, predictions.model, target, keys)
     gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
     report: Report = {
         **intervals.METHOD,
@@ -133,7 +134,8 @@ def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[
     measured = metrics.scores(labels, ours, target)
     known = theirs.report["metrics"]
     apart = {name: value - known[name] for name, value in measured.items() if name in known}
-    found = intervals.of_differences(apart, labels, ours, theirs.predicted, target)
+    keys = inputs.test.keys.rows[theirs.rows] if inputs.test.keys else None
+    found = intervals.of_differences(apart, labels, [ours, theirs.predicted], target, keys)
     said = {name: intervals.describe_difference(name, each, len(labels)) for name, each in found.items()}
     return {**theirs.report, "challenger": measured, "differences": said}, found
 

@@ -4,11 +4,11 @@ The intervals are percentile intervals (Efron 1979) of 1,000 resamples. Up to 2,
 rows; of more rows it draws blocks, to which the rows were dealt at random, so that the time hardly depends on
 their number: a sum over drawn blocks varies as a sum over drawn rows does. The metrics are those of
 `metrics.scores`, computed here from sums for all resamples at once. auc is not a function of sums: its
-resamples are those of its linear form, the placement values of DeLong, DeLong and Clarke-Pearson (1988).
+resamples are those of its linear form, the placement values of DeLong, DeLong and Clarke-Pearson (1988). Rows
+that the split keeps together, copies or those of a group, are drawn together: they are not independent.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -21,26 +21,28 @@ RESAMPLES, MAX_BLOCKS, LEVEL = 1_000, 2_000, 0.95
 MIN_DEFINED = 0.9  # fraction of the resamples in which a metric must be defined to have an interval
 METHOD = {"version": 1, "method": "percentile bootstrap", "level": LEVEL, "resamples": RESAMPLES}
 Interval = dict[str, Any]
+Keys = NDArray[np.uint64] | None
 
 
-def of_metrics(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, Interval]:
+def of_metrics(labels: FloatArray, predicted: FloatArray, target: Target, keys: Keys) -> dict[str, Interval]:
     """Return the interval of each metric: its ends "low" and "high".
 
     A metric that has one value in all resamples has none: such a test split shows nothing of its spread.
-    The arrays are those of `metrics.scores`.
+    The arrays are those of `metrics.scores`, and (n,) keys of the split, where they are known.
     """
-    found = {name: _interval(values) for name, values in resample(labels, predicted, target).items()}
+    found = {name: _interval(values) for name, values in resample(labels, predicted, target, keys).items()}
     return {name: ends for name, ends in found.items() if ends and ends["low"] < ends["high"]}
 
 
 def of_differences(
-    measured: Mapping[str, float], labels: FloatArray, ours: FloatArray, theirs: FloatArray, target: Target
+    measured: Mapping[str, float], labels: FloatArray, pair: list[FloatArray], target: Target, keys: Keys
 ) -> dict[str, Interval]:
-    """Return "value" and interval of each metric of `ours` less that of `theirs`, on the same resampled rows.
+    """Return "value" and interval of each metric of one model less that of another, on the same resamples.
 
-    `measured` holds the differences. Where "contains_zero" is true, either model may be the better one.
+    `measured` holds the differences, `pair` the predictions of both. Where "contains_zero" is true, either
+    model may be the better one.
     """
-    first, second = (resample(labels, predicted, target) for predicted in (ours, theirs))
+    first, second = (resample(labels, predicted, target, keys) for predicted in pair)
     shared = first.keys() & second.keys()
     found = {name: _interval(first[name] - second[name]) for name in measured if name in shared}
     return {
@@ -62,82 +64,85 @@ def describe_difference(name: str, interval: Interval, rows: int) -> str:
     return f"{apart}, {describe(interval)}{zero}."
 
 
-def resample(labels: FloatArray, predicted: FloatArray, target: Target) -> dict[str, FloatArray]:
+def resample(labels: FloatArray, predicted: FloatArray, target: Target, keys: Keys) -> dict[str, FloatArray]:
     """Return each metric's (RESAMPLES,) values, NaN where it is undefined; none of predictions not finite.
 
-    The arrays are those of `metrics.scores`. The draws are the same for each model on the same rows.
+    The arrays are those of `of_metrics`. The draws are the same for each model on the same rows.
     """
-    if not np.isfinite(predicted).all():
+    units = np.arange(len(labels)) if keys is None else np.unique(keys, return_inverse=True)[1]
+    if not np.isfinite(predicted).all() or not units.any():  # rows of one group show nothing of the spread
         return {}
+    draws = _Draws(units)
     with np.errstate(all="ignore"):
         if target.classes is None:
-            return _regression(labels, predicted)
-        return _classification(labels.astype(np.int64), predicted.astype(np.float64))
+            return draws.regression(labels, predicted)
+        return draws.classification(labels.astype(np.int64), predicted.astype(np.float64))
 
 
-@lru_cache(maxsize=2)
-def _draws(rows: int) -> tuple[NDArray[np.int64], FloatArray]:
-    """Return the block of each row, and (RESAMPLES, blocks) counts of how often a resample has a block."""
-    random, blocks = np.random.Generator(np.random.PCG64(0)), min(rows, MAX_BLOCKS)
-    drawn = random.integers(blocks, size=(RESAMPLES, blocks)) + np.arange(RESAMPLES)[:, np.newaxis] * blocks
-    counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-    return random.permutation(rows) % blocks, counts.astype(np.float64)
+class _Draws:
+    """Hold the block of each row, and (RESAMPLES, blocks) counts of how often a resample has a block."""
 
+    def __init__(self, units: NDArray[np.int64]) -> None:
+        """Deal units to blocks; (n,) numbers have the unit, one row or several, of each row."""
+        size = int(units.max()) + 1
+        random, blocks = np.random.Generator(np.random.PCG64(0)), min(size, MAX_BLOCKS)
+        drawn = random.integers(blocks, size=(RESAMPLES, blocks)) + np.arange(RESAMPLES)[:, None] * blocks
+        counts = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        self._block = (random.permutation(size) % blocks)[units]
+        self._counts: FloatArray = counts.astype(np.float64)
 
-def _sums(values: FloatArray) -> FloatArray:
-    """Return (RESAMPLES,) sums of (n,) values."""
-    block, counts = _draws(len(values))
-    return np.asarray(counts @ np.bincount(block, values))
+    def _sum(self, values: FloatArray) -> FloatArray:
+        return np.asarray(self._counts @ np.bincount(self._block, values))
 
+    def _count(self, codes: NDArray[np.int64], classes: int, marks: FloatArray | None = None) -> FloatArray:
+        """Return (RESAMPLES, classes) counts of (n,) class codes, those of the marked rows alone."""
+        counted = np.bincount(self._block * classes + codes, marks, self._counts.shape[1] * classes)
+        return np.asarray(self._counts @ counted.reshape(-1, classes).astype(np.float64))
 
-def _counts(codes: NDArray[np.int64], classes: int, marks: NDArray[np.bool_] | None = None) -> FloatArray:
-    """Return (RESAMPLES, classes) counts of (n,) class codes, those of the marked rows alone."""
-    block, counts = _draws(len(codes))
-    counted = np.bincount(block * classes + codes, marks, counts.shape[1] * classes)
-    return np.asarray(counts @ counted.reshape(-1, classes).astype(np.float64))
+    def regression(self, labels: FloatArray, predicted: FloatArray) -> dict[str, FloatArray]:
+        """Return the metrics of numbers."""
+        error, centred = predicted - labels, labels - labels.mean()
+        rows = self._sum(np.ones(len(labels)))
+        mse = self._sum(error**2) / rows
+        variance = self._sum(centred**2) / rows - (self._sum(centred) / rows) ** 2
+        variance[variance <= np.finfo(np.float64).eps * np.var(labels)] = np.nan
+        found = {"mae": self._sum(np.abs(error)) / rows, "mse": mse, "rmse": np.sqrt(mse)}
+        found["r2"] = 1 - mse / variance
+        found["explained_variance"] = 1 - (mse - (self._sum(error) / rows) ** 2) / variance
+        return found | ({"mape": self._sum(np.abs(error / labels)) / rows} if labels.all() else {})
 
+    def classification(self, codes: NDArray[np.int64], predicted: FloatArray) -> dict[str, FloatArray]:
+        """Return the metrics of classes."""
+        classes, chosen = predicted.shape[1], predicted.argmax(axis=1)
+        labelled, guessed = self._count(codes, classes), self._count(chosen, classes)
+        hits, rows = self._count(codes, classes, (codes == chosen) * 1.0), labelled.sum(axis=1)
+        counted, weights = list(range(classes)), labelled
+        if classes == 2:  # noqa: PLR2004 - of two classes the second counts
+            counted, weights = [1], np.array([[0.0, 1.0]])
+        each = [self._area(codes == code, predicted[:, code], labelled[:, code]) for code in counted]
+        areas = np.stack(each, 1)
+        auc = each[0] if len(each) == 1 else _mean(np.nan_to_num(areas), np.isfinite(areas) * labelled)
+        likelihood = np.clip(predicted[np.arange(len(codes)), codes], np.finfo(np.float64).eps, 1.0)
+        return {
+            "accuracy": hits.sum(axis=1) / rows,
+            "precision": _mean(np.nan_to_num(hits / guessed), weights),
+            "recall": _mean(np.nan_to_num(hits / labelled), weights),
+            "f1": _mean(np.nan_to_num(2 * hits / (guessed + labelled)), weights),
+            "auc": auc,
+            "log_loss": self._sum(-np.log(likelihood)) / rows,
+        }
 
-def _regression(labels: FloatArray, predicted: FloatArray) -> dict[str, FloatArray]:
-    error, centred = predicted - labels, labels - labels.mean()
-    rows = _sums(np.ones(len(labels)))
-    mse, variance = _sums(error**2) / rows, _sums(centred**2) / rows - (_sums(centred) / rows) ** 2
-    variance[variance <= np.finfo(np.float64).eps * np.var(labels)] = np.nan
-    found = {"mae": _sums(np.abs(error)) / rows, "mse": mse, "rmse": np.sqrt(mse)}
-    found["r2"] = 1 - mse / variance
-    found["explained_variance"] = 1 - (mse - (_sums(error) / rows) ** 2) / variance
-    return found | ({"mape": _sums(np.abs(error / labels)) / rows} if labels.all() else {})
-
-
-def _classification(codes: NDArray[np.int64], predicted: FloatArray) -> dict[str, FloatArray]:
-    classes, chosen = predicted.shape[1], predicted.argmax(axis=1)
-    labelled, guessed = _counts(codes, classes), _counts(chosen, classes)
-    hits, rows = _counts(codes, classes, codes == chosen), labelled.sum(axis=1)
-    counted, weights = list(range(classes)), labelled
-    if classes == 2:  # noqa: PLR2004 - of two classes the second counts
-        counted, weights = [1], np.array([[0.0, 1.0]])
-    areas = np.stack([_area(codes == code, predicted[:, code], labelled[:, code]) for code in counted], 1)
-    likelihood = np.clip(predicted[np.arange(len(codes)), codes], np.finfo(np.float64).eps, 1.0)
-    return {
-        "accuracy": hits.sum(axis=1) / rows,
-        "precision": _mean(np.nan_to_num(hits / guessed), weights),
-        "recall": _mean(np.nan_to_num(hits / labelled), weights),
-        "f1": _mean(np.nan_to_num(2 * hits / (guessed + labelled)), weights),
-        "auc": areas[:, 0]
-        if len(counted) == 1
-        else _mean(np.nan_to_num(areas), np.isfinite(areas) * labelled),
-        "log_loss": _sums(-np.log(likelihood)) / rows,
-    }
-
-
-def _area(positive: NDArray[np.bool_], score: FloatArray, labelled: FloatArray) -> FloatArray:
-    """Return (RESAMPLES,) areas under the ROC curve, from the share of rows that each row is ranked above."""
-    _, group = np.unique(score, return_inverse=True)
-    inside, outside = (np.bincount(group, marks, group.max() + 1) for marks in (positive, ~positive))
-    below, below_others = (np.cumsum(counts) - counts / 2 for counts in (inside, outside))  # ties count half
-    beaten = np.where(positive, below_others[group] / outside.sum(), 1 - below[group] / inside.sum())
-    others = _sums(np.ones(len(score))) - labelled
-    areas = _sums(beaten * positive) / labelled + _sums(beaten * ~positive) / others
-    return np.asarray(np.clip(areas - (beaten @ positive) / inside.sum(), 0.0, 1.0))
+    def _area(self, positive: NDArray[np.bool_], score: FloatArray, labelled: FloatArray) -> FloatArray:
+        """Return (RESAMPLES,) areas under the ROC curve, from the share of rows that each is ranked above."""
+        _, group = np.unique(score, return_inverse=True)
+        inside, outside = (np.bincount(group, marks, group.max() + 1) for marks in (positive, ~positive))
+        below, below_others = (
+            np.cumsum(counts) - counts / 2 for counts in (inside, outside)
+        )  # half for ties
+        beaten = np.where(positive, below_others[group] / outside.sum(), 1 - below[group] / inside.sum())
+        others = self._sum(np.ones(len(score))) - labelled
+        areas = self._sum(beaten * positive) / labelled + self._sum(beaten * ~positive) / others
+        return np.asarray(np.clip(areas - (beaten @ positive) / inside.sum(), 0.0, 1.0))
 
 
 def _mean(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -33,30 +33,26 @@ def measure(directory: Path, loaded: ModelArtifact, train: Dataset, validation: 
     in a wide table). The last point is the trained model, before the refit if there was one: then the scores
     are those of model.json. A point with less than 100 rows, or without a row of some class, is left out.
     """
+    sample, points = _sample(train), []
     with threadpool_limits(limits=1):  # threads would wait for one another longer than they work
-        return _measure(directory, loaded, train, validation)
+        for divisor in DIVISORS:
+            rows = sample[: len(sample) // divisor]
+            model = _trained(directory, loaded.schema, train, validation, rows)
+            if model is not None:
+                points.append(_point(model, loaded.schema, train, validation, rows) | {"rows": len(rows)})
+        described = model_artifact.read_description(directory / model_artifact.MODEL)
+        last = (
+            {split: described[split] for split in ("training", "validation")}
+            if described.get("refit")
+            else score(loaded, loaded.schema, train, validation)
+        )
+    points.append(last | {"rows": len(train.target)})
+    return {"version": VERSION, "validation_rows": len(validation.target), "points": points}
 
 
 def score(model: Predictor, schema: Schema, train: Dataset, validation: Dataset) -> dict[str, Any]:
     """Return the metrics of a model on (a sample of) the training rows, and on the validation rows."""
     return _point(model, schema, train, validation, _sample(train))
-
-
-def _measure(directory: Path, loaded: ModelArtifact, train: Dataset, validation: Dataset) -> dict[str, Any]:
-    sample, points = _sample(train), []
-    for divisor in DIVISORS:
-        rows = sample[: len(sample) // divisor]
-        model = _trained(directory, loaded.schema, train, validation, rows)
-        if model is not None:
-            points.append(_point(model, loaded.schema, train, validation, rows) | {"rows": len(rows)})
-    described = model_artifact.read_description(directory / model_artifact.MODEL)
-    last = (
-        {split: described[split] for split in ("training", "validation")}
-        if described.get("refit")
-        else score(loaded, loaded.schema, train, validation)
-    )
-    points.append(last | {"rows": len(train.target)})
-    return {"version": VERSION, "validation_rows": len(validation.target), "points": points}
 
 
 def _sample(train: Dataset) -> NDArray[np.int64]:

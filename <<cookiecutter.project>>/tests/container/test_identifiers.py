@@ -119,7 +119,9 @@ def test_files_of_one_row_do_not_number_it(tmp_path: Path) -> None:
     """Protects what was measured and is missing in some of many files, each of which has no order of rows."""
     draw = random.Random(9)
     measured = [draw.randint(0, 500) if number % 6 else None for number in range(60)]
-    tables = [{"m": [cell], "x": [draw.random()], "y": [draw.random()]} for cell in measured]
+    tables: list[dict[str, list[Any]]] = [
+        {"m": [cell], "x": [draw.random()], "y": [draw.random()]} for cell in measured
+    ]
     assert features(tmp_path, tables) == ["m", "x"]
 
 
