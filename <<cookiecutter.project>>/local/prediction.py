@@ -225,9 +225,8 @@ def score(labels: tuple[str, ...], answers: list[Answer], target: Target | None 
         return scores
     if target.classes is not None:
         return scores | {"accuracy": sum(map(operator.eq, known, predicted)) / len(known)}
-    return scores | _regression_score(
-        known, [after - before for before, after in zip(known, predicted, strict=True)]
-    )
+    errors = [after - before for before, after in zip(known, predicted, strict=True)]
+    return scores | _regression_score(known, errors)
 
 
 def unreadable_label(labels: tuple[str, ...], target: Target) -> str:
@@ -242,11 +241,9 @@ def unreadable_label(labels: tuple[str, ...], target: Target) -> str:
 
 def _target_of(labels: tuple[str, ...], answers: list[Answer]) -> Target:
     texts = {str(answer) for answer in answers if isinstance(answer, str)}
-    return (
-        Target.of_classes("label", tuple(sorted(texts.union(labels))))
-        if texts
-        else Target("label", "regression")
-    )
+    if not texts:
+        return Target("label", "regression")
+    return Target.of_classes("label", tuple(sorted(texts.union(labels))))
 
 
 def _read(label: str, target: Target) -> float | None:

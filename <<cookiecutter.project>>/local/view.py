@@ -61,9 +61,8 @@ def scores(metrics: Mapping[str, float], intervals: Mapping[str, Any] | None = N
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, value in metrics.items():
         ends = (intervals or {}).get(name)
-        table.add_row(
-            name, f"{value:,.6g}", f"95 %: {ends['low']:,.4g} to {ends['high']:,.4g}" if ends else ""
-        )
+        shown = f"95 %: {ends['low']:,.4g} to {ends['high']:,.4g}" if ends else ""
+        table.add_row(name, f"{value:,.6g}", shown)
     return table
 
 
@@ -84,9 +83,8 @@ def data(found: Mapping[str, Any]) -> RenderableType:
         said += [f"guess: '{each['column']}': {each['guess']}" for each in found.get("guesses", [])]
         copies = found.get("duplicates", 0)  # a container of an earlier release does not count them
         said += [f"{copies} rows equal an earlier one"] if copies else []
-    more = (
-        [f"and {len(said) - MOST_FINDINGS} more in data of report.json"] if len(said) > MOST_FINDINGS else []
-    )
+    others = len(said) - MOST_FINDINGS
+    more = [f"and {others} more in data of report.json"] if others > 0 else []
     total = f"data: {read['read']:,} read, {read['kept']:,} kept"
     return Group(Text(total), *(Text(f"  {each}") for each in said[:MOST_FINDINGS] + more))
 

@@ -220,6 +220,13 @@ def _assign_by_time(
         )
     _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
+    trained = int((splits == split.TRAIN).sum())
+    if trained < len(known) * (1 - split.MAX_NOT_TRAINED):
+        raise _refusal(
+            table,
+            f"the time '{name}' leaves {trained} of {len(known)} rows to train on, since many rows have one "
+            "time, and a tenth must train: name another column as the time",
+        )
     first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
     return splits, {
         "column": name,

@@ -76,9 +76,7 @@ def leaks(
             look = _look(feature, values, target)
             named += [f"{_quoted(feature.name)}, {look},"] if look else []
     if named and len(named) == len(leading):
-        those = (
-            f"feature {named[0]} alone carries" if len(named) == 1 else f"features {' '.join(named)} carry"
-        )
+        those = f"features {' '.join(named)} carry" if named[1:] else f"feature {named[0]} alone carries"
         yield (
             f"The {those} {share:.0%} of the importance: it may be an id or a copy of the target, which "
             "requests will not have. [data.kinds] of project.toml can exclude a column."

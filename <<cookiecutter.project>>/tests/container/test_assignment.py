@@ -174,6 +174,11 @@ def test_a_time_that_is_no_feature_is_reported_with_its_guess(tmp_path: Path) ->
         ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
         (
             {"time": "g"},
+            lambda n: f"{2024 if n % 10 else 2000 + n // 10},{n / 7},{n}",
+            "the time 'g' leaves 24 of 400 rows to train on, since many rows have one time, and a tenth",
+        ),
+        (
+            {"time": "g"},
             lambda n: f"{'abc'[n % 3]},{n / 7},{n}",
             "'g' is the time of the split, but holds neither",
         ),
