@@ -11,14 +11,14 @@ from container.runtime.errors import UserError
 
 CSV, PARQUET = ".csv", ".parquet"
 COMPRESSED = ".csv.gz"
-_HIDDEN = (".", "~$", "__MACOSX")
+_HIDDEN = re.compile(r"\.(?!hoodie$)|~\$|__MACOSX")  # an upload has .hoodie, which shows a lake
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini"})
 # Files that Spark, Hive, Redshift and SageMaker leave beside tables.
 _MARKERS = re.compile(
     r"_SUCCESS|_metadata|_common_metadata|_(?:started|committed)_[0-9]+|manifest(?:\.json)?|.+-manifest"
 )
 _MARKER_FOLDERS = ("_temporary", "_spark_metadata")
-_LAKES = ("_delta_log", ".hoodie")
+_LAKES = re.compile(r"_delta_log|\.hoodie|.+\.metadata\.json")  # of Delta Lake, Hudi and Iceberg
 _DOCUMENTS = (".md", ".rst", ".pdf", ".py", ".ipynb", ".crc")
 _HIVE_MISSING = "__HIVE_DEFAULT_PARTITION__"
 
@@ -43,7 +43,7 @@ def suffix(name: str) -> str:
 def is_hidden(name: str) -> bool:
     """Return whether a path is that of a hidden file, or of one that a system or an editor keeps."""
     parts = PurePosixPath(name).parts
-    return any(part.startswith(_HIDDEN) for part in parts) or parts[-1].lower() in _SYSTEM
+    return any(map(_HIDDEN.match, parts)) or parts[-1].lower() in _SYSTEM
 
 
 def find(directory: Path, *suffixes: str) -> list[Path]:
@@ -128,9 +128,9 @@ def _files(directory: Path) -> list[Path]:
 def _reason(name: str, path: Path) -> tuple[str, bool]:
     """Return why a file is not read, or nothing, and whether it may hold data."""
     *_, last = parts = PurePosixPath(name).parts
-    if lake := next((part for part in parts if part in _LAKES), ""):
+    if lake := next((part for part in parts if _LAKES.fullmatch(part)), ""):
         raise UserError(
-            f"{name}: '{lake}' shows a Delta Lake or Hudi table, whose files hold deleted rows too: "
+            f"{name}: '{lake}' shows a Delta Lake, Hudi or Iceberg table, whose files hold deleted rows too: "
             "write its present rows as Parquet or CSV"
         )
     if is_hidden(name):

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from container.data import tables
+from container.data import table_files, tables
 from container.data.reading import ReadingSettings
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
@@ -323,10 +323,16 @@ def test_too_many_unread_files_are_refused(tmp_path: Path) -> None:
     assert prepared(tmp_path, files, max_skipped=0.5)["skipped_files"][0]["name"] == "notes.xlsx"
 
 
-def test_a_lake_is_refused(tmp_path: Path) -> None:
-    """Its files hold rows that were deleted."""
-    with pytest.raises(UserError, match="'_delta_log' shows a Delta Lake or Hudi table"):
-        prepared(tmp_path, {"train.csv": rows(), "_delta_log/0.json": b"{}"})
+@pytest.mark.parametrize(
+    "name", ["_delta_log/0.json", ".hoodie/hoodie.properties", "metadata/v1.metadata.json"]
+)
+def test_a_lake_is_refused(tmp_path: Path, name: str) -> None:
+    """Its files hold rows that were deleted; an upload has the file that shows it."""
+    with pytest.raises(
+        UserError, match=r"shows a Delta Lake, Hudi or Iceberg table, whose files hold deleted"
+    ):
+        prepared(tmp_path, {f"{number}.csv": rows() for number in range(20)} | {name: b"{}"})
+    assert not table_files.is_hidden(name)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
