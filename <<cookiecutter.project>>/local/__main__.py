@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from delivery.cloud import DeliveryError
 from localcloud import CloudError
 from localcloud.files import explained
 from rich.console import Console
@@ -69,8 +70,8 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Show the local cloud's stacks, endpoints and jobs."""
-    from local import view
-    from local.status import overview
+    from delivery.history import view
+    from delivery.status import overview
 
     project = find_project()
     cloud = running_cloud(project)
@@ -149,12 +150,13 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
 @app.command()
 def follow() -> None:
     """Follow the pipeline's latest execution to its end, as 'run' does."""
-    from local import history
+    from delivery.history.executions import list_executions
+
     from local import run as runs
 
     project = find_project()
     delivery = runs.Delivery(running_cloud(project), project)
-    found = history.executions(delivery.cloud, delivery.pipeline)
+    found = list_executions(delivery.cloud, delivery.pipeline)
     if not found:
         raise LocalError("Nothing was delivered here; 'python -m local run' does.")
     delivery.execution_id, delivery.began = found[0]["pipelineExecutionId"], found[0]["startTime"]
@@ -163,11 +165,13 @@ def follow() -> None:
 
 def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     """Show the steps while they run, and write the report in any case."""
+    from delivery.history import view as history_view
+
     from local import report, view
 
     report.forget_report(delivery.project)
     try:
-        with view.follow(console, delivery.records):
+        with history_view.follow(console, delivery.records):
             act(delivery)
     except KeyboardInterrupt:
         raise LocalError(FOLLOWING) from None
@@ -175,7 +179,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
         delivery.fail(error)
         raise
     finally:
-        console.print(view.stages(delivery.records()))
+        console.print(history_view.stages(delivery.records()))
         path = leave_report(delivery)
     content = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
@@ -244,7 +248,7 @@ def reject(
 
 def answer(status: str, summary: str) -> None:
     """Approve or reject the pending approval."""
-    from local import approval
+    from delivery import approval
 
     project = find_project()
     pending = approval.reply(running_cloud(project), f"{project.slug}-pipeline", status, summary)
@@ -387,7 +391,7 @@ def main() -> None:
     """Run the command; an expected fault ends in one sentence and exit code 1."""
     try:
         app(prog_name="python -m local")
-    except (BotoCoreError, ClientError, CloudError, LocalError, OSError) as error:
+    except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
         errors.print(f"error: {explained(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 

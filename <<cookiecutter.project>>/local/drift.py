@@ -12,16 +12,20 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from delivery import local_stacks
+from delivery.history import governor, monitoring
+from delivery.history.state_machines import ended_execution
 from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
 
-from local import endpoint, history, pictures, prediction, run, scenarios, stacks
+from local import endpoint, pictures, prediction, run, scenarios
 from local.pictures import Pictures
 from local.project import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from local.history import Decision
+    from delivery.history.governor import Decision
+
     from local.prediction import Table
     from local.project import Project
     from local.run import Delivery
@@ -93,7 +97,7 @@ def find_target(delivery: Delivery, scenario: DriftScenario) -> DriftTarget:
     Raises:
         LocalError: no model serves, or no feature can differ in this way.
     """
-    version = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
+    version = local_stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
     if not version:
         raise LocalError("No model serves production here; 'python -m local run --approve' brings one there.")
     types = feature_types(delivery, version)
@@ -180,7 +184,7 @@ def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
 
 def send_requests(delivery: Delivery, table: Table) -> datetime:
     """Send the rows through the API, wait until they are captured, and return when the first was sent."""
-    url = stacks.outputs(delivery.cloud, delivery.project.stack("deploy-prd"))["ApiUrl"]
+    url = local_stacks.outputs(delivery.cloud, delivery.project.stack("deploy-prd"))["ApiUrl"]
     since = datetime.now(UTC).replace(microsecond=0)
     ask = endpoint.api(delivery.cloud, url, endpoint.content_type(delivery.project))
     prediction.predict(table, ask, ROWS_A_REQUEST)
@@ -191,8 +195,8 @@ def send_requests(delivery: Delivery, table: Table) -> datetime:
 def run_monitor(delivery: Delivery, since: datetime) -> list[str]:
     """Return what violates the baseline of what was captured since then, as the project's engine finds it."""
     stack = delivery.project.stack("monitor")
-    machine = stacks.outputs(delivery.cloud, stack)["StateMachineArn"]
-    if stacks.parameters(delivery.cloud, stack)["DriftEngine"] == MODEL_MONITOR:
+    machine = local_stacks.outputs(delivery.cloud, stack)["StateMachineArn"]
+    if local_stacks.parameters(delivery.cloud, stack)["DriftEngine"] == MODEL_MONITOR:
         followed = await_schedule(delivery, machine, since)
     else:
         followed = [analyse(delivery, machine, since)]
@@ -205,7 +209,7 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
     states = delivery.cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
     return run.wait_until(
-        lambda: history.ended_execution(delivery.cloud, execution),
+        lambda: ended_execution(delivery.cloud, execution),
         "The monitor does not end.",
         MONITOR_SECONDS,
     )
@@ -216,7 +220,7 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
     cloud, name, until = delivery.cloud, delivery.project.stack("monitor"), datetime.now(UTC)
     patience = Clock(cloud.speed).seconds(HOURS * 3600 + MONITORING_DELAY) + MONITOR_SECONDS
     analysed = run.wait_until(
-        lambda: history.monitoring_executions(cloud, name, since, until),
+        lambda: monitoring.monitoring_executions(cloud, name, since, until),
         "Model Monitor does not come to the end of the hour.",
         patience,
     )
@@ -227,7 +231,7 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
         raise LocalError(f"Model Monitor has analysed nothing: {reason}")
     jobs = [each["ProcessingJobArn"].rpartition("/")[2] for each in started]
     return run.wait_until(
-        lambda: history.executions_after(cloud, machine, jobs),
+        lambda: monitoring.executions_after(cloud, machine, jobs),
         "Nothing follows the job of Model Monitor.",
         MONITOR_SECONDS,
     )
@@ -260,18 +264,20 @@ def violations(delivery: Delivery, output: Mapping[str, Any]) -> list[str]:
 
 def await_alarm(delivery: Delivery) -> None:
     """Wait until the alarm has seen the metric."""
-    name = stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
+    name = local_stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
     (alarm,) = delivery.cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     patience = PERIODS * Clock(delivery.cloud.speed).seconds(alarm["Period"]) + SLACK_SECONDS
-    run.wait_until(lambda: history.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience)
+    run.wait_until(
+        lambda: monitoring.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience
+    )
 
 
 def await_decision(delivery: Delivery, since: datetime) -> Decision:
     """Wait for the governor's first decision since then."""
-    quiet = stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
+    quiet = local_stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
     patience = 2 * Clock(delivery.cloud.speed).seconds(float(quiet)) + DECISION_SECONDS
     found = run.wait_until(
-        lambda: history.decisions(delivery.cloud, delivery.project.slug, since),
+        lambda: governor.decisions(delivery.cloud, delivery.project.slug, since),
         "The governor decides nothing.",
         patience,
     )

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import localcloud
+from delivery.cloud import DeliveryError
 from localcloud import files
 
 
-class LocalError(Exception):
+class LocalError(DeliveryError):
     """Says in one sentence what went wrong and what to do; shown without a traceback."""
 
 

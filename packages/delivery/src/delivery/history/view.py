@@ -1,0 +1,51 @@
+"""The view of a run in a terminal: each stage with its state, its time and the reason of a failure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console, RenderableType
+
+    from delivery.history.record import Record
+    from delivery.status import Fact
+
+STYLE = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "InProgress": "cyan"}
+MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "…"}
+
+
+def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
+    """Show the stages that `read` gives, twice a second, until the context ends."""
+    return Live(console=console, get_renderable=lambda: stages(read()), refresh_per_second=2, transient=True)
+
+
+def stages(found: list[Record]) -> RenderableType:
+    """Draw the stages as a table, and below it why and where a stage failed."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("state")
+    table.add_column("seconds", justify="right")
+    for record in found:
+        state = Text(f"{MARK[record.status]} {record.status}", STYLE[record.status])
+        table.add_row(Text(record.name), state, f"{record.seconds:.1f}")
+    return Group(table, *(_failure(record) for record in found if record.reason))
+
+
+def _failure(record: Record) -> Text:
+    where = f"\n  log: {record.log}" if record.log else ""
+    return Text(f"{record.name}: {record.reason}{where}", STYLE[record.status])
+
+
+def facts(found: list[Fact]) -> RenderableType:
+    """Draw what a cloud holds."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for fact in found:
+        table.add_row(fact.kind, fact.name, fact.state)
+    return table
