@@ -41,6 +41,7 @@ OPTIONS = {
         "container/models/image/hog_svm.py",
         "container/payload/images.py",
         "container/serving/image_service.py",
+        "local/pictures.py",
         "tests/container/monitor/test_monitor_pictures.py",
         "tests/container/serving/test_serving_pictures.py",
         "tests/container/test_convolutions.py",

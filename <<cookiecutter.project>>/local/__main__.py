@@ -138,9 +138,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     from local import run_lock
 
     project = find_project()
-    wanted = drifts.parse_scenario(
-        scenario or drifts.default_scenario(project), feature, shift, strength, rows
-    )
+    wanted = drifts.parse_scenario(drifts.find_scenario(project, scenario), feature, shift, strength, rows)
     delivery = runs.Delivery(running_cloud(project), project, approve=approve)
     with run_lock.alone(project, "drift"):
         found = drifts.find_target(delivery, wanted)  # what is refused leaves the last run's report as it is
@@ -260,19 +258,26 @@ def chosen_data(
     project: Project, data: Path | None, target: str | None
 ) -> tuple[tuple[Path, ...], str | None]:
     """Return the files to train on and the target: the user's, or those of a sample, which is named."""
-    from local import pictures
-    from local import sample as samples
-    from local.run import data_files
+    folder = project.folder("data")
+    if data is None:
+        if project.is_image:
+            from local.pictures import write_sample
+        else:
+            from local.sample import write_sample
+        sample = write_sample(folder)
+        console.print(f"Data: {sample.description}.", highlight=False)
+        return (sample.path,), target or sample.target or None
+    if project.is_image:
+        from local import pictures
 
-    if data is not None:
-        found = pictures.data_files(data, project.folder("data")) if project.is_image else data_files(data)
-        if note := found[1]:
-            console.print(f"Data: {note}", highlight=False)
-        return found[0], target
-    write = samples.write_pictures if project.is_image else samples.write_sample
-    sample = write(project.folder("data"))
-    console.print(f"Data: {sample.description}.", highlight=False)
-    return (sample.path,), target or sample.target or None
+        files, note = pictures.data_files(data, folder)
+    else:
+        from local.run import data_files
+
+        files, note = data_files(data)
+    if note:
+        console.print(f"Data: {note}", highlight=False)
+    return files, target
 
 
 @app.command()
@@ -297,7 +302,7 @@ def infer(
     ] = None,
 ) -> None:
     """Predict a file, and score the predictions where the file has the target's column."""
-    from local import endpoint, pictures
+    from local import endpoint
     from local import prediction as inference
 
     project = find_project()
@@ -310,11 +315,12 @@ def infer(
         serving = nullcontext((ask, endpoint.schema(project, name)))
     with serving as (ask, schema):
         target = schema.target
-        table: Table = (
-            pictures.read_file(file, project.served_target)
-            if project.is_image
-            else inference.read_file(file, schema, project.delimiter)
-        )
+        if project.is_image:
+            from local import pictures
+
+            table: Table = pictures.read_file(file, project.served_target)
+        else:
+            table = inference.read_file(file, schema, project.delimiter)
         answers = inference.predict(table, ask)
     show_answers(table.labels, answers)
     show_scores(table.labels, answers, target)

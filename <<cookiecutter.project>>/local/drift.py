@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import time
@@ -17,8 +15,7 @@ from delivery.history import governor, monitoring
 from delivery.history.state_machines import ended_execution
 from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
 
-from local import endpoint, pictures, prediction, run, scenarios
-from local.pictures import Pictures
+from local import endpoint, prediction, run, scenarios
 from local.project import LocalError
 
 if TYPE_CHECKING:
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from local.prediction import Table
     from local.project import Project
     from local.run import Delivery
+    from local.scenarios import Scenario
 
 ROWS_A_REQUEST = 20
 TRIED_ROWS, TRIED_FEATURES = 200, 30
@@ -46,7 +44,7 @@ HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 class DriftScenario:
     """The difference that the requests have, and their number of rows."""
 
-    scenario: str
+    scenario: Scenario
     feature: str | None
     strength: float | None
     rows: int
@@ -68,27 +66,37 @@ class DriftedRows:
     labelled: Table
 
 
-def default_scenario(project: Project) -> str:
-    """Name the scenario that is taken when none is asked for."""
-    return "darker" if project.is_image else "shift"
+def find_scenario(project: Project, name: str | None) -> Scenario:
+    """Return a scenario of the project's kind of data, by default the first.
+
+    Raises:
+        LocalError: the scenario does not exist.
+    """
+    known = scenarios.OF_TABLES
+    if project.is_image:
+        from local import pictures  # noqa: PLC0415 - a project of tables does not have it
+
+        known = pictures.SCENARIOS
+    name = next(iter(known)) if name is None else name
+    if name not in known:
+        raise LocalError(f"{name} is not a scenario: take one of {', '.join(known)}.")
+    return known[name]
 
 
 def parse_scenario(
-    name: str, feature: str | None, shift: float | None, strength: float | None, rows: int
+    scenario: Scenario, feature: str | None, shift: float | None, strength: float | None, rows: int
 ) -> DriftScenario:
-    """Return the scenario that is asked for.
+    """Return the scenario with what is asked for.
 
     Raises:
-        LocalError: the scenario does not exist, or does not have such a strength.
+        LocalError: the scenario does not have such a strength.
     """
-    if name not in scenarios.SCENARIOS:
-        raise LocalError(f"{name} is not a scenario: take one of {', '.join(scenarios.SCENARIOS)}.")
-    if shift is not None and (name != "shift" or strength is not None):
+    if shift is not None and (scenario.name != "shift" or strength is not None):
         raise LocalError("--shift is the strength of the scenario shift: give no other, and no --strength.")
     given = strength if shift is None else shift
-    if given is not None and not scenarios.SCENARIOS[name].takes(given):
-        raise LocalError(f"{given:g} is not a strength of {name}: {scenarios.SCENARIOS[name].rule}.")
-    return DriftScenario(name, feature, given, rows)
+    if given is not None and not scenario.takes(given):
+        raise LocalError(f"{given:g} is not a strength of {scenario.name}: {scenario.rule}.")
+    return DriftScenario(scenario, feature, given, rows)
 
 
 def find_target(delivery: Delivery, scenario: DriftScenario) -> DriftTarget:
@@ -129,7 +137,7 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
 def make_rows(delivery: Delivery, scenario: DriftScenario, target: DriftTarget) -> DriftedRows:
     """Draw rows of the test split and change them; labelled rows are drawn from all splits."""
     version, usable = target.version, target.features
-    unseen, chance = run.read_split(delivery, version, "test"), Random(f"{version} {scenario.scenario}")  # noqa: S311 - no secret
+    unseen, chance = run.read_split(delivery, version, "test"), Random(f"{version} {scenario.scenario.name}")  # noqa: S311 - no secret
 
     def changed(table: Table, feature: str) -> Table:
         return scenarios.applied(scenario.scenario, table, feature, scenario.strength, chance)
@@ -174,7 +182,9 @@ def concatenate(one: Table, other: Table) -> Table:
 def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
     """Read the type of each feature from the baseline of a model."""
     if delivery.project.is_image:
-        return {pictures.COLUMN: scenarios.PICTURE}
+        from local.pictures import COLUMN, PICTURE  # noqa: PLC0415 - a project of tables does not have it
+
+        return {COLUMN: PICTURE}
     key = f"models/{version}/constraints.json"
     stored = delivery.cloud.client("s3").get_object(
         Bucket=run.pipeline_outputs(delivery)["ArtifactBucket"], Key=key
@@ -288,24 +298,10 @@ def upload_labelled_rows(delivery: Delivery, table: Table) -> datetime:
     """Put the rows with their labels beside the data, as a file of their own, and return when that began."""
     began = datetime.now(UTC)
     bucket, prefix = run.pipeline_outputs(delivery)["ArtifactBucket"], delivery.project.data_prefix
-    name = f"{prefix}drifted-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    if isinstance(table, Pictures):
-        key, body = f"{name}{pictures.ARCHIVE}", table.packed()
-    else:
-        key, body = f"{name}.csv", to_csv(table, delivery.project.served_target).encode()
+    key = f"{prefix}drifted-{datetime.now(UTC):%Y%m%dT%H%M%S}{table.suffix}"
+    body = table.packed(delivery.project.served_target)
     delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     return began
-
-
-def to_csv(table: Table, target: str) -> str:
-    """Write the rows as a file of training data."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*table.columns, target])
-    style = table.formats.get(target)
-    labels = [label if style is None else style.spell(label) for label in table.labels or ()]
-    writer.writerows([*row, label] for row, label in zip(table.spelled(table.rows), labels, strict=True))
-    return text.getvalue()
 
 
 def to_iso(moment: datetime) -> str:

@@ -37,6 +37,7 @@ class Table:
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
 
     at_once: ClassVar[int] = 500  # rows of a request
+    suffix: ClassVar[str] = ".csv"  # of a file of training data
 
     def body(self, start: int, stop: int) -> str:
         """Write the rows from start to stop as CSV with a header."""
@@ -45,6 +46,16 @@ class Table:
         writer.writerow(self.columns)
         writer.writerows(self.spelled(self.rows[start:stop]))
         return text.getvalue()
+
+    def packed(self, target: str) -> bytes:
+        """Write the rows with their labels as a file of training data."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([*self.columns, target])
+        style = self.formats.get(target)
+        labels = [label if style is None else style.spell(label) for label in self.labels or ()]
+        writer.writerows([*row, label] for row, label in zip(self.spelled(self.rows), labels, strict=True))
+        return text.getvalue().encode()
 
     def spelled(self, rows: Sequence[Sequence[str]]) -> list[list[str]]:
         """Return rows whose plain numbers have the formats of their columns, as requests have them."""

@@ -19,7 +19,7 @@ from localcloud.files import explained, write_whole
 
 from container.data import table_files
 from container.data.schema import Schema
-from local import endpoint, pictures, prediction
+from local import endpoint, prediction
 from local.project import LocalError, Project
 from pipeline.checks import list_deprecations
 from pipeline.errors import SettingsError
@@ -270,7 +270,10 @@ def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table
     )
     content = stored["Body"].read()
     if delivery.project.is_image:
-        return pictures.read(content)
+        from local import pictures  # noqa: PLC0415 - a project of tables does not have it
+
+        images: prediction.Table = pictures.read(content)
+        return images
     table = prediction.read_table(content.decode(), delivery.project.served_target)
     return replace(table, formats=_number_formats(delivery, execution))
 

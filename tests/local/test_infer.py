@@ -21,7 +21,7 @@ from container.payload.requests import RequestDecoder
 from hypothesis import given
 from hypothesis import strategies as st
 from local import __main__ as commands
-from local import drift, endpoint, prediction
+from local import endpoint, prediction
 from local.project import LocalError, Project, read_project
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_plain_numbers_are_sent_in_the_format_of_the_data() -> None:
     euro = NumberFormat(",", ".")
     table = replace(table, formats={"a": euro, "y": euro})
     assert table.body(0, 1) == 'a,b\r\n"1,5",1.5\r\n'
-    assert drift.to_csv(table, "y") == 'a,b,y\r\n"1,5",1.5,"2,25"\r\n'
+    assert table.packed("y") == b'a,b,y\r\n"1,5",1.5,"2,25"\r\n'
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\r\nb"])

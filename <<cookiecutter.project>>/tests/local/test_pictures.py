@@ -11,7 +11,7 @@ from random import Random
 import pytest
 from PIL import Image, ImageStat
 
-from local import pictures, sample, scenarios
+from local import pictures, scenarios
 from local.project import LocalError
 
 
@@ -29,7 +29,7 @@ def images_of(*colours: str) -> pictures.Pictures:
 def test_a_zip_preserves_the_images() -> None:
     """The images and labels that are added as training data equal those that were sent."""
     images = images_of("red", "green", "blue")
-    assert pictures.read(images.packed()) == images
+    assert pictures.read(images.packed("label")) == images
 
 
 @pytest.mark.parametrize(
@@ -107,28 +107,27 @@ def test_scenarios_change_images_as_they_describe() -> None:
         opened = [Image.open(io.BytesIO(base64.b64decode(text))) for (text,) in changed.rows]
         return [sum(ImageStat.Stat(picture).mean) for picture in opened]
 
-    darker = scenarios.applied("darker", images, pictures.COLUMN, 0.5, Random(0))
+    darker = scenarios.applied(pictures.SCENARIOS["darker"], images, pictures.COLUMN, 0.5, Random(0))
     assert isinstance(darker, pictures.Pictures)
     assert brightness(darker) == pytest.approx([each / 2 for each in brightness(images)], abs=3)
     assert darker.labels == images.labels
-    others = scenarios.applied("class", images, pictures.COLUMN, 1.0, Random(0))
+    others = scenarios.applied(pictures.SCENARIOS["class"], images, pictures.COLUMN, 1.0, Random(0))
     assert not set(others.rows) & set(images.rows)
-    assert scenarios.usable_features("blurred", None, {pictures.COLUMN: scenarios.PICTURE}) == [
-        pictures.COLUMN
-    ]
+    types = {pictures.COLUMN: pictures.PICTURE}
+    assert scenarios.usable_features(pictures.SCENARIOS["blurred"], None, types) == [pictures.COLUMN]
     with pytest.raises(LocalError, match="scenario shift takes a feature of type"):
-        scenarios.usable_features("shift", None, {pictures.COLUMN: scenarios.PICTURE})
+        scenarios.usable_features(scenarios.OF_TABLES["shift"], None, types)
 
 
-@pytest.mark.parametrize("name", sorted(scenarios.OF_PICTURES))
+@pytest.mark.parametrize("name", sorted(pictures.SCENARIOS))
 def test_every_default_strength_is_accepted(name: str) -> None:
-    scenario = scenarios.OF_PICTURES[name]
+    scenario = pictures.SCENARIOS[name]
     assert scenario.takes(scenario.strength)
     assert not scenario.takes(1.5)
 
 
 def test_the_sample_has_images_of_digits(tmp_path: Path) -> None:
-    path, _, description = sample.write_pictures(tmp_path)
+    path, _, description = pictures.write_sample(tmp_path)
     found = pictures.read(path.read_bytes())
     assert len(found.rows) == 1797
     assert set(found.labels or ()) == set("0123456789")
