@@ -2,9 +2,10 @@
 
 import io
 
+from rich.console import Console
+
 from local import view
 from local.history import Record
-from rich.console import Console
 
 QUESTION = "Promote the model? " * 10 + "'python -m local approve' or 'reject' answers."
 
