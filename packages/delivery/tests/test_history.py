@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
-from rich.console import Console
 
 from delivery import approval
 from delivery.cloud import DeliveryError
-from delivery.history import executions, governor, monitoring, traffic, training, view
+from delivery.history import executions, governor, monitoring, traffic, training
 from delivery.history.actions import action_records
 from delivery.history.jobs import job_records
 from delivery.history.record import Record, cut_off
 from delivery.history.state_machines import ended_execution, execution_output
-from delivery.status import Fact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,20 +164,3 @@ def test_a_stage_in_progress_fails_with_its_cloud() -> None:
     cut = cut_off(Record("Train", "InProgress", 1.0))
     assert cut_off(ended) == ended
     assert (cut.status, cut.reason, cut.log) == ("Failed", "the local cloud ended", ".local/logs/cloud.log")
-
-
-def test_stages_are_shown_with_the_reason_of_a_failure() -> None:
-    """Names and reasons are shown as they are, without the markup of the terminal."""
-    sink = io.StringIO()
-    console = Console(file=sink, width=100)
-    failed = Record("Make", "Failed", 2.04, "[bold] is no colour", ".local/logs/builds/1")
-    console.print(view.stages([Record("[Take]", "Succeeded", 1.0), failed]))
-    console.print(view.facts([Fact("stack", "p-pipeline", "CREATE_COMPLETE")]))
-    assert [" ".join(line.split()) for line in sink.getvalue().splitlines()] == [
-        "stage state seconds",
-        "[Take] ✓ Succeeded 1.0",
-        "Make ✗ Failed 2.0",
-        "Make: [bold] is no colour",
-        "log: .local/logs/builds/1",
-        "stack p-pipeline CREATE_COMPLETE",
-    ]
