@@ -35,6 +35,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...] | None
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
+    remarks: tuple[str, ...] = ()  # on how the file of images was read
 
     at_once: ClassVar[int] = 500  # rows of a request
 

@@ -87,9 +87,11 @@ def encode(square: Pixels, side: int) -> bytes:
 def _from_16_bits(opened: Image.Image) -> Image.Image:
     """Return a grey image of up to 16 bits in 8 bits, since Pillow would clip the values above 255."""
     bits, white_is_zero = tags.grey(opened)
-    upright = ImageOps.exif_transpose(opened)
-    levels = (np.asarray(upright).astype(np.uint32) >> (bits - 8)).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(255 - levels if white_is_zero else levels)
+    upright = np.asarray(ImageOps.exif_transpose(opened)).astype(np.int32)
+    levels = (upright // 2 ** (bits - 8)).clip(0, 255).astype(np.uint8)
+    levels = 255 - levels if white_is_zero else levels
+    levels[upright == opened.info.get("transparency", -1)] = 255
+    return Image.fromarray(levels)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -49,6 +49,18 @@ def test_a_list_may_omit_folders(tmp_path: Path, names: list[str], message: str)
     assert (base64.b64decode(found.rows[0][0]).decode(), found.labels) == (names[0], ("cat",))
 
 
+def test_what_of_a_zip_is_not_predicted_is_said(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for name in ("cat/a.png", "cat/a.txt", "notes.txt", "dog/b.png"):
+            archive.writestr(name, name)
+    found = pictures.read_file(tmp_path / "p.zip")
+    assert found.labels == ("cat", "dog")
+    assert found.remarks == (
+        "the label of p.zip/cat/a.png is cat: folders of level 1 are labels",
+        "2 files are left out, such as p.zip/notes.txt: it is not a PNG, JPEG, WebP, BMP, TIFF or GIF",
+    )
+
+
 def test_a_request_has_the_images_from_start_to_stop() -> None:
     images = images_of("red", "green", "blue")
     assert json.loads(images.body(1, 3)) == {"instances": [{"b64": text} for (text,) in images.rows[1:]]}
@@ -57,19 +69,19 @@ def test_a_request_has_the_images_from_start_to_stop() -> None:
 def test_a_folder_is_packed_and_a_zip_is_unchanged(tmp_path: Path) -> None:
     """`prepare` counts the files that it cannot read; hidden ones are counted here."""
     names = ("a/1.png", "b/2.JPG", "bird/3.heic", "list.lst", "notes.txt")
-    for name in (*names, "a/._1.png", ".ipynb_checkpoints/1.png", "Thumbs.db", "d/4.parquet"):
+    for name in (*names, "a/._1.png", ".ipynb_checkpoints/1.png", "Thumbs.db", "d/4.parquet", "e.zip"):
         (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shop" / name).write_bytes(name.encode())
     (tmp_path / "made").mkdir()
-    (table, packed), note = pictures.data_files(tmp_path / "shop", tmp_path / "made")
-    assert note == "6 files are uploaded, and 3 hidden ones are not."
-    assert table == tmp_path / "shop" / "d" / "4.parquet"
-    with zipfile.ZipFile(packed) as archive:
-        assert tuple(archive.namelist()) == names
-        assert archive.read("a/1.png") == b"a/1.png"
+    (table, archive, packed), note = pictures.data_files(tmp_path / "shop", tmp_path / "made")
+    assert note == "7 files are uploaded, and 3 hidden ones are not."
+    assert (table, archive) == (tmp_path / "shop" / "d" / "4.parquet", tmp_path / "shop" / "e.zip")
+    with zipfile.ZipFile(packed) as made:
+        assert tuple(made.namelist()) == names
+        assert made.read("a/1.png") == b"a/1.png"
     once = packed.read_bytes()
-    assert pictures.data_files(tmp_path / "shop", tmp_path / "made")[0][1].read_bytes() == once
-    for path in (packed, table):
+    assert pictures.data_files(tmp_path / "shop", tmp_path / "made")[0][2].read_bytes() == once
+    for path in (packed, archive, table):
         assert pictures.data_files(path, tmp_path / "other") == ((path,), "")
 
 
@@ -79,6 +91,8 @@ def test_a_folder_is_packed_and_a_zip_is_unchanged(tmp_path: Path) -> None:
         (lambda folder: (folder / "dog").symlink_to(folder / "cat"), "dog is a link to a folder"),
         (lambda folder: (folder / "gone.png").symlink_to(folder / "nothing"), "or to nothing"),
         (lambda folder: [(folder / at / "0.parquet").touch() for at in ("cat", "train")], "of the same name"),
+        (lambda folder: [(folder / at / "0.zip").touch() for at in ("cat", "train")], "of the same name"),
+        (lambda folder: (folder / f"{folder.name}.zip").touch(), "or one of the folder's name"),
     ],
 )
 def test_a_folder_of_which_files_would_vanish_is_refused(
