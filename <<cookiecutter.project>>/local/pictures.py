@@ -62,7 +62,7 @@ def read_file(path: Path, target: str = "") -> Pictures:
 
     The table's remarks say what is left out, and which folders or which column the labels are.
     """
-    from container.images.decode import ImageError  # noqa: PLC0415 - a project of tables does not have it
+    from container.images.decode import ImageError, decode  # noqa: PLC0415 - a project of tables does not have it
     from container.images.sources import find  # noqa: PLC0415 - a project of tables does not have it
 
     try:
@@ -74,7 +74,9 @@ def read_file(path: Path, target: str = "") -> Pictures:
     rows, labels, skipped = [], [], [f"{each.name}: {each.words}" for each in found.skipped]
     for file in found.files:
         try:
-            rows.append((base64.b64encode(file.read()).decode(),))
+            body = file.read()
+            decode(body)  # the endpoint would refuse a damaged image, and all others of its request
+            rows.append((base64.b64encode(body).decode(),))
             labels.append(file.label)
         except ImageError as error:
             skipped.append(f"{file.name}: {error}")

@@ -39,25 +39,27 @@ def test_a_zip_preserves_the_images() -> None:
 def test_a_list_may_omit_folders(tmp_path: Path, names: list[str], message: str) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for name in names:
-            archive.writestr(name, name)
+            archive.writestr(name, encode_image("red"))
         archive.writestr("p.lst", "0\tcat\ta.png\n")
     if message:
         with pytest.raises(LocalError, match=message):
             pictures.read_file(tmp_path / "p.zip")
         return
     found = pictures.read_file(tmp_path / "p.zip")
-    assert (base64.b64decode(found.rows[0][0]).decode(), found.labels) == (names[0], ("cat",))
+    assert (base64.b64decode(found.rows[0][0]), found.labels) == (encode_image("red"), ("cat",))
 
 
 def test_what_of_a_zip_is_not_predicted_is_said(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
-        for name in ("cat/a.png", "cat/a.txt", "notes.txt", "dog/b.png"):
-            archive.writestr(name, name)
+        for name in ("cat/a.png", "dog/b.png"):
+            archive.writestr(name, encode_image("red"))
+        for name in ("cat/a.txt", "notes.txt", "dog/damaged.png"):
+            archive.writestr(name, b"x")
     found = pictures.read_file(tmp_path / "p.zip")
     assert found.labels == ("cat", "dog")
     assert found.remarks == (
         "the label of p.zip/cat/a.png is cat: folders of level 1 are labels",
-        "2 files are left out, such as p.zip/notes.txt: it is not a PNG, JPEG, WebP, BMP, TIFF or GIF",
+        "3 files are left out, such as p.zip/notes.txt: it is not a PNG, JPEG, WebP, BMP, TIFF or GIF",
     )
 
 
