@@ -103,7 +103,7 @@ def data_files(path: Path, folder: Path) -> tuple[tuple[Path, ...], str]:
     chosen = [each for each in found if not is_hidden(each.relative_to(path).as_posix())]
     if not chosen:
         raise LocalError(
-            f"{path} is neither a zip or Parquet file of pictures nor a folder of {NAMES} files, with a .lst "
+            f"{path} is neither a zip or Parquet file with images nor a folder of {NAMES} files, with a .lst "
             "or in a folder for each label."
         )
     whole = [each for each in chosen if each.suffix.lower() in {ARCHIVE, TABLE}]
