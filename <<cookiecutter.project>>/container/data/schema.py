@@ -59,14 +59,15 @@ class Target:
             ValueError: the text is not one of the classes, or not a finite number.
         """
         text = text.strip(values.BLANKS)
-        code = None if self.classes is None else self.labels.find(text)
-        if code is not None:  # a class of images may be named by a word for "missing"
-            return float(code)
-        if self.reading.is_missing(text, self.number_format):
+        is_class = text in self.labels.codes  # one of images may be named by a word for "missing"
+        if not is_class and self.reading.is_missing(text, self.number_format):
             return math.nan
         if self.classes is None:
             return _finite(text, self)
-        raise ValueError(f"'{text}' is not one of the classes of {self.name}")
+        code = self.labels.find(text)
+        if code is None:
+            raise ValueError(f"'{text}' is not one of the classes of {self.name}")
+        return float(code)
 
 
 @dataclass(frozen=True)
