@@ -14,8 +14,8 @@ from container.images.decode import ImageError
 from container.images.labelled_file import LabelledFile, normalise_label, read_bounded, refuse
 from container.runtime.errors import UserError
 
-# Of what is read at a time; polars decodes a whole row group for any part of it.
-MAX_CHUNK_BYTES, MAX_CHUNK_ROWS = 67_108_864, 4096
+# Of the file, that are read at a time; polars decodes a whole row group for any part of it.
+MAX_CHUNK_BYTES, MAX_CHUNK_ROWS = 67_108_864, 1024
 LABEL = "label"
 _BYTES = "bytes"  # of the struct
 _LABEL_TYPES = (pl.datatypes.classes.NumericType, pl.Boolean, pl.String, pl.Categorical, pl.Enum)
