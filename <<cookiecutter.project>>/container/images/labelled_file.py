@@ -36,7 +36,11 @@ def read_bounded(file: IO[bytes]) -> bytes:
 
 
 def refuse(reason: str, words: str) -> bytes:
-    """Raise the error of a file that cannot be read."""
+    """Raise the error of a file that cannot be read.
+
+    Raises:
+        ImageError: always.
+    """
     raise ImageError(reason, words)
 
 

@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 from PIL import Image, ImageStat
+from rich.console import Console
 
-from local import pictures, sample, scenarios
+from local import pictures, sample, scenarios, view
 from local.project import LocalError
 
 
@@ -61,6 +62,19 @@ def test_what_of_a_zip_is_not_predicted_is_said(tmp_path: Path) -> None:
         "the label of p.zip/cat/a.png is cat: folders of level 1 are labels",
         "3 files are left out, such as p.zip/notes.txt: it is not a PNG, JPEG, WebP, BMP, TIFF or GIF",
     )
+
+
+def test_a_run_shows_what_was_taken_for_labels() -> None:
+    shown = Console(file=io.StringIO(), width=100)
+    left_out = {"counts": {"hidden": 1}, "files": []}
+    labels = "the label of cat/0.png is cat"
+    shown.print(view.data({"pictures": {"read": 2, "kept": 2}, "labels": labels, "left_out": left_out}))
+    assert isinstance(shown.file, io.StringIO)
+    assert shown.file.getvalue().split("\n")[:3] == [
+        "data: 2 read, 2 kept",
+        f"  {labels}",
+        "  1 images left out: hidden",
+    ]
 
 
 def test_a_request_has_the_images_from_start_to_stop() -> None:
