@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from random import Random
 
 COLUMN = "b64"  # what a picture in JSON is called
-ARCHIVE = ".zip"
-TABLE = ".parquet"
+ARCHIVE, TABLE = ".zip", ".parquet"
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same zip
 
 

@@ -103,14 +103,19 @@ def test_grey_of_16_bits_looks_like_that_of_8(options: dict[str, Any]) -> None:
         assert np.array_equal(np.asarray(decode.decode(body))[..., 0], wanted)
 
 
-def test_a_transparent_level_of_16_bits_is_white() -> None:
-    grey = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
-    body = encoded(Image.fromarray(grey), "PNG")
-    chunk = b"tRNS" + (25_600).to_bytes(2)
-    end = body.index(b"IDAT") - 4
-    body = body[:end] + b"\0\0\0\2" + chunk + zlib.crc32(chunk).to_bytes(4) + body[end:]
-    wanted = np.where(grey == 25_600, 255, grey >> 8)
-    assert np.array_equal(np.asarray(decode.decode(body))[..., 0], wanted)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transparent_level_of_16_bits_is_white(channels: int) -> None:
+    """Pillow compares all 16 bits of the level with the 8 bits of colours that it reads."""
+    level, row = 1000, [1000, 232 * 256, 5 * 256]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4) + name + content + zlib.crc32(name + content).to_bytes(4)
+
+    header = struct.pack(">IIBBBBB", 3, 1, 16, channels - 1, 0, 0, 0)
+    pixels = b"\0" + b"".join(each.to_bytes(2) * channels for each in row)
+    parts = ((b"IHDR", header), (b"tRNS", level.to_bytes(2) * channels), (b"IDAT", zlib.compress(pixels)))
+    body = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in (*parts, (b"IEND", b"")))
+    assert np.asarray(decode.decode(body))[0, :, 0].tolist() == [255, 232, 5]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
