@@ -324,15 +324,14 @@ def infer(
         answers = inference.predict(table, ask)
     show_answers(table.labels, answers)
     show_scores(table.labels, answers, target)
-    if not project.is_image:
-        show_cells(table, schema)
+    show_cells(table, schema)
 
 
 def show_cells(table: Table, schema: Schema) -> None:
-    """Write to standard error what of a table the model lacks or does not know."""
+    """Write to standard error how images were read, or what of a table the model lacks or does not know."""
     from local import prediction as inference
 
-    for remark in inference.describe_cells(table, schema):
+    for remark in inference.describe_cells(table, schema) if schema.features else table.remarks:
         errors.print(remark, markup=False, highlight=False, soft_wrap=True)
     if absent := inference.absent_columns(table, schema):
         errors.print(f"warning: {absent}", style="red", markup=False, highlight=False, soft_wrap=True)

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from random import Random
 
 COLUMN, PICTURE = "b64", "Picture"  # the name of an image in JSON, and its type
-ARCHIVE = ".zip"
-TABLE = ".parquet"
+ARCHIVE, TABLE = ".zip", ".parquet"
 DIGIT_SIDE = 32  # of the sample
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same zip
 
@@ -64,21 +63,35 @@ def read(content: bytes) -> Pictures:
 
 
 def read_file(path: Path, target: str = "") -> Pictures:
-    """Read an image, or the labelled images of a zip or a Parquet file, as `prepare` reads them."""
+    """Read an image, or the labelled images of a zip or a Parquet file, as `prepare` reads them.
+
+    The table's remarks say what is left out, and which folders or which column the labels are.
+    """
     try:
         if path.suffix.lower() not in {ARCHIVE, TABLE}:
             return Pictures((COLUMN,), ((base64.b64encode(path.read_bytes()).decode(),),), None)
-        files = find(path, target).files
-        rows = tuple((base64.b64encode(file.read()).decode(),) for file in files)
-    except (OSError, UserError, ImageError) as error:
+        found = find(path, target)
+    except (OSError, UserError) as error:
         raise LocalError(f"{path} can't be read as a picture, or as labelled ones: {error}.") from None
-    return Pictures((COLUMN,), rows, tuple(file.label for file in files))
+    rows, labels, skipped = [], [], [f"{each.name}: {each.words}" for each in found.skipped]
+    for file in found.files:
+        try:
+            body = file.read()
+            decode(body)  # the endpoint would refuse a damaged image, and all others of its request
+            rows.append((base64.b64encode(body).decode(),))
+            labels.append(file.label)
+        except ImageError as error:
+            skipped.append(f"{file.name}: {error}")
+    if not rows:
+        raise LocalError(f"{path} has no image that can be read: {skipped[0]}.")
+    remarks = [f"{len(skipped)} files are left out, such as {skipped[0]}"] if skipped else []
+    return Pictures((COLUMN,), tuple(rows), tuple(labels), remarks=(*filter(None, [found.labels]), *remarks))
 
 
 def data_files(path: Path, folder: Path) -> tuple[tuple[Path, ...], str]:
     """Return the files to upload, and a sentence on those left out.
 
-    They are a zip or a Parquet file, or the Parquet files of a folder and a new zip of its other files.
+    They are a zip or a Parquet file, or those of a folder and a new zip of its other files.
     """
     if path.is_file() and path.suffix.lower() in {ARCHIVE, TABLE}:
         return (path,), ""
@@ -89,15 +102,18 @@ def data_files(path: Path, folder: Path) -> tuple[tuple[Path, ...], str]:
     chosen = [each for each in found if not is_hidden(each.relative_to(path).as_posix())]
     if not chosen:
         raise LocalError(
-            f"{path} is neither a zip or Parquet file of pictures nor a folder of {NAMES} files, with a .lst "
+            f"{path} is neither a zip or Parquet file with images nor a folder of {NAMES} files, with a .lst "
             "or in a folder for each label."
         )
-    tables = tuple(each for each in chosen if each.suffix.lower() == TABLE)
-    if len({each.name for each in tables}) < len(tables):
-        raise LocalError(f"{path} has Parquet files of the same name in several folders: rename them.")
-    others = [each for each in chosen if each not in tables]
+    whole = [each for each in chosen if each.suffix.lower() in {ARCHIVE, TABLE}]
+    others = [each for each in chosen if each.suffix.lower() not in {ARCHIVE, TABLE}]
+    files = (*whole, *([_packed(path, others, folder)] if others else []))
+    if len({each.name for each in files}) < len(files):
+        raise LocalError(
+            f"{path} has zips or Parquet files of the same name, or one of the folder's name: rename them."
+        )
     note = f"{len(chosen)} files are uploaded, and {len(found) - len(chosen)} hidden ones are not."
-    return (*tables, *([_packed(path, others, folder)] if others else [])), note
+    return files, note
 
 
 def _packed(path: Path, files: list[Path], folder: Path) -> Path:

@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from container.data import values
 from container.data.schema import Target
 from container.runtime.errors import UserError
 from local.project import LocalError
@@ -35,6 +36,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...] | None
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
+    remarks: tuple[str, ...] = ()  # on how the file of images was read
 
     at_once: ClassVar[int] = 500  # rows of a request
     suffix: ClassVar[str] = ".csv"  # of a file of training data
@@ -250,11 +252,10 @@ def unreadable_label(labels: tuple[str, ...], target: Target) -> str:
 
 def _target_of(labels: tuple[str, ...], answers: list[Answer]) -> Target:
     texts = {str(answer) for answer in answers if isinstance(answer, str)}
-    return (
-        Target.of_classes("label", tuple(sorted(texts.union(labels))))
-        if texts
-        else Target("label", "regression")
-    )
+    if not texts:
+        return Target("label", "regression")
+    texts.update(label for label in labels if not values.is_missing(label.strip()))
+    return Target.of_classes("label", tuple(sorted(texts)))
 
 
 def _read(label: str, target: Target) -> float | None:

@@ -46,7 +46,8 @@ def data(found: Mapping[str, Any]) -> RenderableType:
         return Group()
     left = found["left_out"]
     if isinstance(left, dict):  # of images
-        said = [f"{count} images left out: {reason}" for reason, count in left["counts"].items()]
+        said = [found["labels"]] if found.get("labels") else []
+        said += [f"{count} images left out: {reason}" for reason, count in left["counts"].items()]
     else:
         said = [f"left out: '{each['column']}', {each['reason']}" for each in left]
         said += [

@@ -59,7 +59,8 @@ class Target:
             ValueError: the text is not one of the classes, or not a finite number.
         """
         text = text.strip(values.BLANKS)
-        if self.reading.is_missing(text, self.number_format):
+        is_class = text in self.labels.codes  # one of images may be named by a word for "missing"
+        if not is_class and self.reading.is_missing(text, self.number_format):
             return math.nan
         if self.classes is None:
             return _finite(text, self)
