@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 projects: Any = importlib.import_module("local.project")
-stacks: Any = importlib.import_module("local.stacks")
+stacks: Any = importlib.import_module("delivery.local_stacks")
 TIMEOUT_SECONDS = 180.0
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from delivery.cloud import DeliveryError
 from localcloud import CloudError
 from localcloud.files import explained
 from rich.console import Console
@@ -69,8 +70,8 @@ def down() -> None:
 @app.command()
 def status() -> None:
     """Show the local cloud's stacks, endpoints and jobs."""
-    from local import view
-    from local.status import overview
+    from delivery.history import view
+    from delivery.status import overview
 
     project = find_project()
     cloud = running_cloud(project)
@@ -137,9 +138,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     from local import run_lock
 
     project = find_project()
-    wanted = drifts.parse_scenario(
-        scenario or drifts.default_scenario(project), feature, shift, strength, rows
-    )
+    wanted = drifts.parse_scenario(drifts.find_scenario(project, scenario), feature, shift, strength, rows)
     delivery = runs.Delivery(running_cloud(project), project, approve=approve)
     with run_lock.alone(project, "drift"):
         found = drifts.find_target(delivery, wanted)  # what is refused leaves the last run's report as it is
@@ -149,12 +148,13 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
 @app.command()
 def follow() -> None:
     """Follow the pipeline's latest execution to its end, as 'run' does."""
-    from local import history
+    from delivery.history.executions import list_executions
+
     from local import run as runs
 
     project = find_project()
     delivery = runs.Delivery(running_cloud(project), project)
-    found = history.executions(delivery.cloud, delivery.pipeline)
+    found = list_executions(delivery.cloud, delivery.pipeline)
     if not found:
         raise LocalError("Nothing was delivered here; 'python -m local run' does.")
     delivery.execution_id, delivery.began = found[0]["pipelineExecutionId"], found[0]["startTime"]
@@ -163,11 +163,13 @@ def follow() -> None:
 
 def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     """Show the steps while they run, and write the report in any case."""
+    from delivery.history import view as history_view
+
     from local import report, view
 
     report.forget_report(delivery.project)
     try:
-        with view.follow(console, delivery.records):
+        with history_view.follow(console, delivery.records):
             act(delivery)
     except KeyboardInterrupt:
         raise LocalError(FOLLOWING) from None
@@ -175,7 +177,7 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
         delivery.fail(error)
         raise
     finally:
-        console.print(view.stages(delivery.records()))
+        console.print(history_view.stages(delivery.records()))
         path = leave_report(delivery)
     content = report.read_report(path)
     console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
@@ -244,7 +246,7 @@ def reject(
 
 def answer(status: str, summary: str) -> None:
     """Approve or reject the pending approval."""
-    from local import approval
+    from delivery import approval
 
     project = find_project()
     pending = approval.reply(running_cloud(project), f"{project.slug}-pipeline", status, summary)
@@ -256,19 +258,26 @@ def chosen_data(
     project: Project, data: Path | None, target: str | None
 ) -> tuple[tuple[Path, ...], str | None]:
     """Return the files to train on and the target: the user's, or those of a sample, which is named."""
-    from local import pictures
-    from local import sample as samples
-    from local.run import data_files
+    folder = project.folder("data")
+    if data is None:
+        if project.is_image:
+            from local.pictures import write_sample
+        else:
+            from local.sample import write_sample
+        sample = write_sample(folder)
+        console.print(f"Data: {sample.description}.", highlight=False)
+        return (sample.path,), target or sample.target or None
+    if project.is_image:
+        from local import pictures
 
-    if data is not None:
-        found = pictures.data_files(data, project.folder("data")) if project.is_image else data_files(data)
-        if note := found[1]:
-            console.print(f"Data: {note}", highlight=False)
-        return found[0], target
-    write = samples.write_pictures if project.is_image else samples.write_sample
-    sample = write(project.folder("data"))
-    console.print(f"Data: {sample.description}.", highlight=False)
-    return (sample.path,), target or sample.target or None
+        files, note = pictures.data_files(data, folder)
+    else:
+        from local.run import data_files
+
+        files, note = data_files(data)
+    if note:
+        console.print(f"Data: {note}", highlight=False)
+    return files, target
 
 
 @app.command()
@@ -293,7 +302,7 @@ def infer(
     ] = None,
 ) -> None:
     """Predict a file, and score the predictions where the file has the target's column."""
-    from local import endpoint, pictures
+    from local import endpoint
     from local import prediction as inference
 
     project = find_project()
@@ -306,23 +315,23 @@ def infer(
         serving = nullcontext((ask, endpoint.schema(project, name)))
     with serving as (ask, schema):
         target = schema.target
-        table: Table = (
-            pictures.read_file(file, project.served_target)
-            if project.is_image
-            else inference.read_file(file, schema, project.delimiter)
-        )
+        if project.is_image:
+            from local import pictures
+
+            table: Table = pictures.read_file(file, project.served_target)
+        else:
+            table = inference.read_file(file, schema, project.delimiter)
         answers = inference.predict(table, ask)
     show_answers(table.labels, answers)
     show_scores(table.labels, answers, target)
-    if not project.is_image:
-        show_cells(table, schema)
+    show_cells(table, schema)
 
 
 def show_cells(table: Table, schema: Schema) -> None:
-    """Write to standard error what of a table the model lacks or does not know."""
+    """Write to standard error how images were read, or what of a table the model lacks or does not know."""
     from local import prediction as inference
 
-    for remark in inference.describe_cells(table, schema):
+    for remark in inference.describe_cells(table, schema) if schema.features else table.remarks:
         errors.print(remark, markup=False, highlight=False, soft_wrap=True)
     if absent := inference.absent_columns(table, schema):
         errors.print(f"warning: {absent}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -387,7 +396,7 @@ def main() -> None:
     """Run the command; an expected fault ends in one sentence and exit code 1."""
     try:
         app(prog_name="python -m local")
-    except (BotoCoreError, ClientError, CloudError, LocalError, OSError) as error:
+    except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
         errors.print(f"error: {explained(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import time
@@ -12,19 +10,23 @@ from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from delivery import local_stacks
+from delivery.history import governor, monitoring
+from delivery.history.state_machines import ended_execution
 from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
 
-from local import endpoint, history, pictures, prediction, run, scenarios, stacks
-from local.pictures import Pictures
+from local import endpoint, prediction, run, scenarios
 from local.project import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from local.history import Decision
+    from delivery.history.governor import Decision
+
     from local.prediction import Table
     from local.project import Project
     from local.run import Delivery
+    from local.scenarios import Scenario
 
 ROWS_A_REQUEST = 20
 TRIED_ROWS, TRIED_FEATURES = 200, 30
@@ -42,7 +44,7 @@ HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 class DriftScenario:
     """The difference that the requests have, and their number of rows."""
 
-    scenario: str
+    scenario: Scenario
     feature: str | None
     strength: float | None
     rows: int
@@ -64,27 +66,37 @@ class DriftedRows:
     labelled: Table
 
 
-def default_scenario(project: Project) -> str:
-    """Name the scenario that is taken when none is asked for."""
-    return "darker" if project.is_image else "shift"
+def find_scenario(project: Project, name: str | None) -> Scenario:
+    """Return a scenario of the project's kind of data, by default the first.
+
+    Raises:
+        LocalError: the scenario does not exist.
+    """
+    known = scenarios.OF_TABLES
+    if project.is_image:
+        from local import pictures  # noqa: PLC0415 - a project of tables does not have it
+
+        known = pictures.SCENARIOS
+    name = next(iter(known)) if name is None else name
+    if name not in known:
+        raise LocalError(f"{name} is not a scenario: take one of {', '.join(known)}.")
+    return known[name]
 
 
 def parse_scenario(
-    name: str, feature: str | None, shift: float | None, strength: float | None, rows: int
+    scenario: Scenario, feature: str | None, shift: float | None, strength: float | None, rows: int
 ) -> DriftScenario:
-    """Return the scenario that is asked for.
+    """Return the scenario with what is asked for.
 
     Raises:
-        LocalError: the scenario does not exist, or does not have such a strength.
+        LocalError: the scenario does not have such a strength.
     """
-    if name not in scenarios.SCENARIOS:
-        raise LocalError(f"{name} is not a scenario: take one of {', '.join(scenarios.SCENARIOS)}.")
-    if shift is not None and (name != "shift" or strength is not None):
+    if shift is not None and (scenario.name != "shift" or strength is not None):
         raise LocalError("--shift is the strength of the scenario shift: give no other, and no --strength.")
     given = strength if shift is None else shift
-    if given is not None and not scenarios.SCENARIOS[name].takes(given):
-        raise LocalError(f"{given:g} is not a strength of {name}: {scenarios.SCENARIOS[name].rule}.")
-    return DriftScenario(name, feature, given, rows)
+    if given is not None and not scenario.takes(given):
+        raise LocalError(f"{given:g} is not a strength of {scenario.name}: {scenario.rule}.")
+    return DriftScenario(scenario, feature, given, rows)
 
 
 def find_target(delivery: Delivery, scenario: DriftScenario) -> DriftTarget:
@@ -93,7 +105,7 @@ def find_target(delivery: Delivery, scenario: DriftScenario) -> DriftTarget:
     Raises:
         LocalError: no model serves, or no feature can differ in this way.
     """
-    version = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
+    version = local_stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ExecutionId")
     if not version:
         raise LocalError("No model serves production here; 'python -m local run --approve' brings one there.")
     types = feature_types(delivery, version)
@@ -125,7 +137,7 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
 def make_rows(delivery: Delivery, scenario: DriftScenario, target: DriftTarget) -> DriftedRows:
     """Draw rows of the test split and change them; labelled rows are drawn from all splits."""
     version, usable = target.version, target.features
-    unseen, chance = run.read_split(delivery, version, "test"), Random(f"{version} {scenario.scenario}")  # noqa: S311 - no secret
+    unseen, chance = run.read_split(delivery, version, "test"), Random(f"{version} {scenario.scenario.name}")  # noqa: S311 - no secret
 
     def changed(table: Table, feature: str) -> Table:
         return scenarios.applied(scenario.scenario, table, feature, scenario.strength, chance)
@@ -170,7 +182,9 @@ def concatenate(one: Table, other: Table) -> Table:
 def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
     """Read the type of each feature from the baseline of a model."""
     if delivery.project.is_image:
-        return {pictures.COLUMN: scenarios.PICTURE}
+        from local.pictures import COLUMN, PICTURE  # noqa: PLC0415 - a project of tables does not have it
+
+        return {COLUMN: PICTURE}
     key = f"models/{version}/constraints.json"
     stored = delivery.cloud.client("s3").get_object(
         Bucket=run.pipeline_outputs(delivery)["ArtifactBucket"], Key=key
@@ -180,7 +194,7 @@ def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
 
 def send_requests(delivery: Delivery, table: Table) -> datetime:
     """Send the rows through the API, wait until they are captured, and return when the first was sent."""
-    url = stacks.outputs(delivery.cloud, delivery.project.stack("deploy-prd"))["ApiUrl"]
+    url = local_stacks.outputs(delivery.cloud, delivery.project.stack("deploy-prd"))["ApiUrl"]
     since = datetime.now(UTC).replace(microsecond=0)
     ask = endpoint.api(delivery.cloud, url, endpoint.content_type(delivery.project))
     prediction.predict(table, ask, ROWS_A_REQUEST)
@@ -191,8 +205,8 @@ def send_requests(delivery: Delivery, table: Table) -> datetime:
 def run_monitor(delivery: Delivery, since: datetime) -> list[str]:
     """Return what violates the baseline of what was captured since then, as the project's engine finds it."""
     stack = delivery.project.stack("monitor")
-    machine = stacks.outputs(delivery.cloud, stack)["StateMachineArn"]
-    if stacks.parameters(delivery.cloud, stack)["DriftEngine"] == MODEL_MONITOR:
+    machine = local_stacks.outputs(delivery.cloud, stack)["StateMachineArn"]
+    if local_stacks.parameters(delivery.cloud, stack)["DriftEngine"] == MODEL_MONITOR:
         followed = await_schedule(delivery, machine, since)
     else:
         followed = [analyse(delivery, machine, since)]
@@ -205,7 +219,7 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
     states = delivery.cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
     return run.wait_until(
-        lambda: history.ended_execution(delivery.cloud, execution),
+        lambda: ended_execution(delivery.cloud, execution),
         "The monitor does not end.",
         MONITOR_SECONDS,
     )
@@ -216,7 +230,7 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
     cloud, name, until = delivery.cloud, delivery.project.stack("monitor"), datetime.now(UTC)
     patience = Clock(cloud.speed).seconds(HOURS * 3600 + MONITORING_DELAY) + MONITOR_SECONDS
     analysed = run.wait_until(
-        lambda: history.monitoring_executions(cloud, name, since, until),
+        lambda: monitoring.monitoring_executions(cloud, name, since, until),
         "Model Monitor does not come to the end of the hour.",
         patience,
     )
@@ -227,7 +241,7 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
         raise LocalError(f"Model Monitor has analysed nothing: {reason}")
     jobs = [each["ProcessingJobArn"].rpartition("/")[2] for each in started]
     return run.wait_until(
-        lambda: history.executions_after(cloud, machine, jobs),
+        lambda: monitoring.executions_after(cloud, machine, jobs),
         "Nothing follows the job of Model Monitor.",
         MONITOR_SECONDS,
     )
@@ -260,18 +274,20 @@ def violations(delivery: Delivery, output: Mapping[str, Any]) -> list[str]:
 
 def await_alarm(delivery: Delivery) -> None:
     """Wait until the alarm has seen the metric."""
-    name = stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
+    name = local_stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
     (alarm,) = delivery.cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
     patience = PERIODS * Clock(delivery.cloud.speed).seconds(alarm["Period"]) + SLACK_SECONDS
-    run.wait_until(lambda: history.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience)
+    run.wait_until(
+        lambda: monitoring.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience
+    )
 
 
 def await_decision(delivery: Delivery, since: datetime) -> Decision:
     """Wait for the governor's first decision since then."""
-    quiet = stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
+    quiet = local_stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
     patience = 2 * Clock(delivery.cloud.speed).seconds(float(quiet)) + DECISION_SECONDS
     found = run.wait_until(
-        lambda: history.decisions(delivery.cloud, delivery.project.slug, since),
+        lambda: governor.decisions(delivery.cloud, delivery.project.slug, since),
         "The governor decides nothing.",
         patience,
     )
@@ -282,24 +298,10 @@ def upload_labelled_rows(delivery: Delivery, table: Table) -> datetime:
     """Put the rows with their labels beside the data, as a file of their own, and return when that began."""
     began = datetime.now(UTC)
     bucket, prefix = run.pipeline_outputs(delivery)["ArtifactBucket"], delivery.project.data_prefix
-    name = f"{prefix}drifted-{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    if isinstance(table, Pictures):
-        key, body = f"{name}{pictures.ARCHIVE}", table.packed()
-    else:
-        key, body = f"{name}.csv", to_csv(table, delivery.project.served_target).encode()
+    key = f"{prefix}drifted-{datetime.now(UTC):%Y%m%dT%H%M%S}{table.suffix}"
+    body = table.packed(delivery.project.served_target)
     delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     return began
-
-
-def to_csv(table: Table, target: str) -> str:
-    """Write the rows as a file of training data."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow([*table.columns, target])
-    style = table.formats.get(target)
-    labels = [label if style is None else style.spell(label) for label in table.labels or ()]
-    writer.writerows([*row, label] for row, label in zip(table.spelled(table.rows), labels, strict=True))
-    return text.getvalue()
 
 
 def to_iso(moment: datetime) -> str:

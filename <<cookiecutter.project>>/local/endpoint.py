@@ -16,11 +16,11 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
+from delivery import local_stacks, stacks
 from localcloud import containers
 
 from container.data.schema import Schema
 from container.runtime.errors import UserError
-from local import stacks
 from local.prediction import Answer, read_answers
 from local.project import LocalError, Project
 
@@ -124,8 +124,8 @@ def in_service(cloud: Cloud, project: Project) -> str:
     """
     for kind in ("deploy-prd", "deploy-dev"):
         # A stack that could not be made is there too, and has no outputs.
-        if stacks.find_stack(cloud, project.stack(kind)) is not None:
-            found = stacks.outputs(cloud, project.stack(kind)).get("EndpointName")
+        if stacks.find(cloud, project.stack(kind)) is not None:
+            found = local_stacks.outputs(cloud, project.stack(kind)).get("EndpointName")
             if found:
                 return found
     raise LocalError("No endpoint is in service here; 'python -m local run' deploys one.")

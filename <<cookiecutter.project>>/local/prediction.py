@@ -10,6 +10,7 @@ import operator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
+from container.data import values
 from container.data.schema import Target
 from container.runtime.errors import UserError
 from local.project import LocalError
@@ -35,8 +36,10 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...] | None
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
+    remarks: tuple[str, ...] = ()  # on how the file of images was read
 
     at_once: ClassVar[int] = 500  # rows of a request
+    suffix: ClassVar[str] = ".csv"  # of a file of training data
 
     def body(self, start: int, stop: int) -> str:
         """Write the rows from start to stop as CSV with a header."""
@@ -45,6 +48,16 @@ class Table:
         writer.writerow(self.columns)
         writer.writerows(self.spelled(self.rows[start:stop]))
         return text.getvalue()
+
+    def packed(self, target: str) -> bytes:
+        """Write the rows with their labels as a file of training data."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow([*self.columns, target])
+        style = self.formats.get(target)
+        labels = [label if style is None else style.spell(label) for label in self.labels or ()]
+        writer.writerows([*row, label] for row, label in zip(self.spelled(self.rows), labels, strict=True))
+        return text.getvalue().encode()
 
     def spelled(self, rows: Sequence[Sequence[str]]) -> list[list[str]]:
         """Return rows whose plain numbers have the formats of their columns, as requests have them."""
@@ -98,10 +111,7 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     kept = [row for row in rows if any(row[:width])]
     if not kept:
         raise LocalError(f"{path} has no rows to predict below its header.")
-    # The numbers of Parquet are plain, whatever the model's own data have.
-    typed = {name for name in columns if found.kind_of(name) == "numbers"}
-    formats = {name: style for name, style in schema.number_formats.items() if name in typed}
-    return _table(columns, Table(columns, (), None, formats).spelled(kept), schema.target.name)
+    return _table(columns, kept, schema.target.name)
 
 
 def _root(path: Path) -> Path:
@@ -243,7 +253,8 @@ def _target_of(labels: tuple[str, ...], answers: list[Answer]) -> Target:
     texts = {str(answer) for answer in answers if isinstance(answer, str)}
     if not texts:
         return Target("label", "regression")
-    return Target.of_classes("label", tuple(sorted(texts.union(labels))))
+    texts.update(label for label in labels if not values.is_missing(label.strip()))
+    return Target.of_classes("label", tuple(sorted(texts)))
 
 
 def _read(label: str, target: Target) -> float | None:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import localcloud
+from delivery.cloud import DeliveryError
 from localcloud import files
 
+PICTURES = Path(__file__).with_name("pictures.py")  # of a project of images
 
-class LocalError(Exception):
+
+class LocalError(DeliveryError):
     """Says in one sentence what went wrong and what to do; shown without a traceback."""
 
 
@@ -29,7 +32,15 @@ class Project:
 
     @property
     def is_image(self) -> bool:
-        """Whether the project's data are images."""
+        """Whether the project's data are images.
+
+        Raises:
+            LocalError: they are, and the project was generated for tables.
+        """
+        if self.workload == "image" and not PICTURES.exists():
+            from container.images import MISSING  # noqa: PLC0415 - the refusal alone needs it
+
+            raise LocalError(f"{MISSING}.")
         return self.workload == "image"
 
     @property

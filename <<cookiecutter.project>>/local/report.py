@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from delivery import local_stacks
+from delivery.cloud import UNREACHABLE, DeliveryError
+from delivery.history import governor, traffic
+from delivery.history.actions import stack_action
+from delivery.history.record import RUN, Record
+from delivery.history.state_machines import execution_output
+from delivery.history.training import beside_model, training_execution
 from localcloud.files import write_whole
-
-from local import history, stacks
-from local.history import RUN, Record
-from local.project import LocalError
 
 if TYPE_CHECKING:
     from local.project import Project
@@ -85,8 +88,8 @@ def _report(delivery: Delivery) -> dict[str, Any]:
 def _loop(delivery: Delivery) -> list[dict[str, Any]]:
     """Read what the governor decided during the run; nothing when the cloud has ended."""
     try:
-        decided = history.decisions(delivery.cloud, delivery.project.slug, delivery.began)
-    except history.UNREACHABLE:
+        decided = governor.decisions(delivery.cloud, delivery.project.slug, delivery.began)
+    except UNREACHABLE:
         return []
     return [
         asdict(each) | {"at": each.at.astimezone(UTC).isoformat(timespec="milliseconds")} for each in decided
@@ -103,7 +106,7 @@ def _deployed(delivery: Delivery) -> dict[str, Any]:
             "deployments": [each for stage in STAGES for each in _deployments(delivery, stage)],
             "predictions": _predictions(delivery),
         }
-    except history.UNREACHABLE:
+    except UNREACHABLE:
         return NOTHING
 
 
@@ -116,18 +119,20 @@ def _deployments(delivery: Delivery, stage: str) -> list[dict[str, Any]]:
     stack = delivery.project.stack(f"deploy-{stage}")
     if not delivery.execution_id:
         return []
-    record = history.stack_action(delivery.cloud, delivery.pipeline, delivery.execution_id, stack)
+    record = stack_action(delivery.cloud, delivery.pipeline, delivery.execution_id, stack)
     if record is None:
         return []
     version = _deployed_version(delivery, stage)
-    shift = history.shift(delivery.cloud, stack, delivery.began)
+    shift = traffic.shift(delivery.cloud.deployments(), stack, delivery.began)
     own = {"stage": stage, "version": version, "result": record.status, "reason": record.reason}
     return [own | {"shift": shift}]
 
 
 def _deployed_version(delivery: Delivery, stage: str) -> str:
     """Read the version from the stack itself: after a failure it is still the former one."""
-    return stacks.parameters(delivery.cloud, delivery.project.stack(f"deploy-{stage}")).get("ExecutionId", "")
+    return local_stacks.parameters(delivery.cloud, delivery.project.stack(f"deploy-{stage}")).get(
+        "ExecutionId", ""
+    )
 
 
 def _promoted_metrics(delivery: Delivery) -> dict[str, float]:
@@ -135,20 +140,22 @@ def _promoted_metrics(delivery: Delivery) -> dict[str, float]:
     version = _deployed_version(delivery, "prd")
     if not version:
         return {}
-    execution = history.training_execution(delivery.cloud, delivery.project, version)
-    return dict(history.execution_output(delivery.cloud, execution).get("Metrics", {})) if execution else {}
+    execution = training_execution(delivery.cloud, delivery.project.slug, version)
+    return dict(execution_output(delivery.cloud, execution).get("Metrics", {})) if execution else {}
 
 
 def _promoted_evaluation(delivery: Delivery) -> dict[str, Any]:
     """Read what the evaluation found of the model that production serves, beside its metrics."""
-    model = stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get("ModelDataUrl", "")
+    model = local_stacks.parameters(delivery.cloud, delivery.project.stack("deploy-prd")).get(
+        "ModelDataUrl", ""
+    )
     if not model:
         return UNKNOWN
-    explained = history.beside_model(delivery.cloud, model, "explanation")
+    explained = beside_model(delivery.cloud, model, "explanation")
     methods = explained.get("explanations", {}).get("permutation_importance", {})
     importances: dict[str, float] = next((found["global_importances"] for found in methods.values()), {})
-    curve = history.beside_model(delivery.cloud, model, "learning_curve")
-    known = history.beside_model(delivery.cloud, model, "intervals")
+    curve = beside_model(delivery.cloud, model, "learning_curve")
+    known = beside_model(delivery.cloud, model, "intervals")
     return {
         "importances": importances,
         "learning_curve": curve.get("points", []),
@@ -161,19 +168,19 @@ def _prepared(delivery: Delivery) -> dict[str, Any]:
     """Read what `prepare` found in the data of this run, whether or not its model was promoted."""
     if not delivery.execution_id:
         return {}
-    training = history.training_execution(delivery.cloud, delivery.project, delivery.execution_id)
+    training = training_execution(delivery.cloud, delivery.project.slug, delivery.execution_id)
     if not training:
         return {}
-    bucket = stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))["ArtifactBucket"]
+    bucket = local_stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))["ArtifactBucket"]
     folder = f"s3://{bucket}/runs/{training.rpartition(':')[2]}/prepare/report/model.tar.gz"
-    return history.beside_model(delivery.cloud, folder, "report")
+    return beside_model(delivery.cloud, folder, "report")
 
 
 def _predictions(delivery: Delivery) -> int:
     """Count what the endpoint in service answered; none may be."""
     try:
-        return history.answered(delivery.cloud, delivery.endpoint_name)
-    except LocalError:
+        return traffic.answered(delivery.cloud, delivery.endpoint_name)
+    except DeliveryError:
         return 0
 
 

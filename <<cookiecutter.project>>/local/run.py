@@ -8,14 +8,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from delivery import approval, local_stacks, raw_data, source
+from delivery.cloud import UNREACHABLE, DeliveryError
+from delivery.history import executions, traffic
+from delivery.history.actions import action_records
+from delivery.history.record import RUN, Record, cut_off
+from delivery.history.stack import stack_record
+from delivery.history.training import training_execution
 from localcloud.files import explained, write_whole
 
 from container.data import table_files
 from container.data.schema import Schema
-from local import approval, data, endpoint, history, pictures, prediction, source, stacks
-from local.history import RUN, Record
+from local import endpoint, prediction
 from local.project import LocalError, Project
-from local.stacks import StackSettings
 from pipeline.checks import list_deprecations
 from pipeline.errors import SettingsError
 from pipeline.reader import read_settings
@@ -77,8 +82,8 @@ class Delivery:
         """Read every step that has begun from the services' records; a cloud that ended says nothing new."""
         try:
             self.seen = self._read()
-        except history.UNREACHABLE:
-            self.seen = [history.cut_off(record) for record in self.seen]
+        except UNREACHABLE:
+            self.seen = [cut_off(each) for each in self.seen]
         return self.seen
 
     def fail(self, error: Exception) -> None:
@@ -89,10 +94,8 @@ class Delivery:
             self.own[RUN] = Record(RUN, "Failed", spent, self.failure)
 
     def _read(self) -> list[Record]:
-        deployed = history.stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
-        taken = (
-            history.action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
-        )
+        deployed = stack_record(self.cloud, "Pipeline", self.project.stack("pipeline"), self.began)
+        taken = action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
         before = [record for name, record in self.own.items() if name not in AFTER]
         found = [deployed, *before, *taken, *map(self.own.get, AFTER)]
         return [record for record in found if record]
@@ -120,7 +123,7 @@ def reporting_lost_cloud(act: Callable[[Delivery], None], delivery: Delivery) ->
     """Do something with the local cloud; raise LocalError when it ends meanwhile."""
     try:
         act(delivery)
-    except history.UNREACHABLE:
+    except UNREACHABLE:
         raise LocalError(
             "The local cloud ended in the middle of the run; why may be in .local/logs/cloud.log. Run again."
         ) from None
@@ -151,9 +154,9 @@ def run_stage(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T
 
 def _deploy_pipeline(delivery: Delivery) -> None:
     parameters = {"Project": delivery.project.slug, "SourceType": "S3", "AnalyzerImageUri": ANALYZER}
-    settings = StackSettings(parameters, {"project": delivery.project.slug})
+    settings = local_stacks.StackSettings(parameters, {"project": delivery.project.slug})
     template = delivery.project.root / "pipeline" / "pipeline.yml"
-    stacks.deploy(delivery.cloud, delivery.project.stack("pipeline"), template, settings)
+    local_stacks.deploy(delivery.cloud, delivery.project.stack("pipeline"), template, settings)
     # A new pipeline runs at once, as on AWS, and finds no source; ours must not be taken by that execution.
     wait_until(lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
 
@@ -161,23 +164,26 @@ def _deploy_pipeline(delivery: Delivery) -> None:
 def _settled_first(delivery: Delivery) -> bool:
     return all(
         execution["status"] != "InProgress"
-        for execution in history.executions(delivery.cloud, delivery.pipeline)
+        for execution in executions.list_executions(delivery.cloud, delivery.pipeline)
         if execution["trigger"]["triggerType"] == "CreatePipeline"
     )
 
 
 def upload_data(delivery: Delivery) -> None:
     """Put this run's data into the bucket, and keep their versions."""
-    delivery.versions = data.upload(delivery.cloud, delivery.project, delivery.data, delivery.folder)
+    project = delivery.project
+    delivery.versions = raw_data.upload(
+        delivery.cloud, project.slug, project.data_prefix, delivery.data, delivery.folder
+    )
 
 
 def start(delivery: Delivery) -> str:
     """Upload the project's files as the source, and return the execution that the upload starts."""
     bucket, _, key = pipeline_outputs(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
-    body = source.pack(delivery.project)
+    body = source.pack(delivery.project.root, delivery.project.settings)
     version = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
     started = wait_until(
-        lambda: history.executions_of(delivery.cloud, delivery.pipeline, version),
+        lambda: executions.executions_of(delivery.cloud, delivery.pipeline, version),
         f"The upload of s3://{bucket}/{key} started no execution of {delivery.pipeline}.",
     )
     return started[0]
@@ -195,11 +201,11 @@ def wait_until(look: Callable[[], T | None], otherwise: str, seconds: float = ST
 
 def _follow(delivery: Delivery) -> None:
     while True:
-        status = history.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
+        status = executions.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
         _check_data(delivery)
         if status == "Succeeded":
             return
-        if status not in history.UNDER_WAY:
+        if status not in executions.UNDER_WAY:
             raise LocalError(_why(delivery, status))
         if delivery.approve:
             _answer(delivery)
@@ -211,9 +217,9 @@ def _check_data(delivery: Delivery) -> None:
     if not delivery.versions:
         return
     try:
-        if data.check(delivery.cloud, delivery.project, delivery.execution_id, delivery.versions):
+        if raw_data.check(delivery.cloud, delivery.project.slug, delivery.execution_id, delivery.versions):
             delivery.versions = {}
-    except LocalError as error:
+    except DeliveryError as error:
         delivery.own["Data"] = replace(delivery.own["Data"], status="Failed", reason=str(error))
         raise
 
@@ -225,7 +231,7 @@ def _answer(delivery: Delivery) -> None:
         return
     if pending.execution_id == delivery.execution_id:
         approval.answer(delivery.cloud, pending, "Approved", "run --approve")
-    elif history.waits_for(delivery.cloud, delivery.pipeline, delivery.execution_id, pending.stage):
+    elif executions.waits_for(delivery.cloud, delivery.pipeline, delivery.execution_id, pending.stage):
         approval.answer(delivery.cloud, pending, "Rejected", f"run --approve of {delivery.execution_id}")
 
 
@@ -250,13 +256,13 @@ def predict_test_rows(delivery: Delivery) -> None:
 def _await_metrics(delivery: Delivery, requests: int) -> None:
     """Give the endpoint's metrics, which come late, time to count the requests."""
     deadline = time.monotonic() + METRICS_PATIENCE
-    while history.answered(delivery.cloud, delivery.endpoint_name) < requests and time.monotonic() < deadline:
+    while traffic.answered(delivery.cloud, delivery.endpoint_name) < requests and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
 
 
 def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table:
     """Read a split (train, test) that the training of a model has made."""
-    execution = history.training_execution(delivery.cloud, delivery.project, version)
+    execution = training_execution(delivery.cloud, delivery.project.slug, version)
     suffix = "zip" if delivery.project.is_image else "csv"
     key = f"runs/{execution.rpartition(':')[2]}/prepare/{split}/{split}.{suffix}"
     stored = delivery.cloud.client("s3").get_object(
@@ -264,7 +270,10 @@ def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table
     )
     content = stored["Body"].read()
     if delivery.project.is_image:
-        return pictures.read(content)
+        from local import pictures  # noqa: PLC0415 - a project of tables does not have it
+
+        images: prediction.Table = pictures.read(content)
+        return images
     table = prediction.read_table(content.decode(), delivery.project.served_target)
     return replace(table, formats=_number_formats(delivery, execution))
 
@@ -275,7 +284,10 @@ def _number_formats(delivery: Delivery, execution: str) -> dict[str, NumberForma
         Bucket=pipeline_outputs(delivery)["ArtifactBucket"],
         Key=f"runs/{execution.rpartition(':')[2]}/prepare/schema/schema.json",
     )
-    return Schema.from_json(json.loads(stored["Body"].read())).number_formats
+    schema = Schema.from_json(json.loads(stored["Body"].read()))
+    formats = {feature.name: feature.number_format for feature in schema.features}
+    formats[schema.target.name] = schema.target.number_format
+    return {name: style for name, style in formats.items() if style is not None}
 
 
 def head(table: prediction.Table, rows: int) -> prediction.Table:
@@ -286,13 +298,13 @@ def head(table: prediction.Table, rows: int) -> prediction.Table:
 
 def pipeline_outputs(delivery: Delivery) -> dict[str, str]:
     """Give the outputs of the pipeline's stack."""
-    return stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))
+    return local_stacks.outputs(delivery.cloud, delivery.project.stack("pipeline"))
 
 
 def resolve_settings(project: Project, target: str | None) -> tuple[Project, str]:
     """Give the project and the text of project.toml for this run, with another target when one is given.
 
-    Raises LocalError where project.toml has no target to replace.
+    Raises DeliveryError where project.toml has no target to replace.
     """
     text = (project.root / "project.toml").read_text(encoding="utf-8")
     return replace(project, target=target or project.target), source.settled(text, target)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import warnings
-import zipfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from localcloud.files import FULL, named
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-DIGIT_SIDE = 32
 
 
 class Sample(NamedTuple):
@@ -33,22 +28,6 @@ def write_sample(folder: Path) -> Sample:
         if error.errno in FULL:
             raise  # another table would be trained on for want of space
         return _diabetes(folder, error)
-
-
-def write_pictures(folder: Path) -> Sample:
-    """Write scikit-learn's handwritten digits as a zip of images with a list."""
-    from PIL import Image  # noqa: PLC0415 - only a first run without data needs it
-    from sklearn.datasets import load_digits  # noqa: PLC0415 - only a first run without data needs it
-
-    digits, path, lines = load_digits(), folder / "digits.zip", []
-    with named(path), zipfile.ZipFile(path, "w") as archive:
-        for number, (drawn, digit) in enumerate(zip(digits.images, digits.target.tolist(), strict=True)):
-            picture, body = Image.fromarray((drawn * (255 / 16)).astype("uint8")), io.BytesIO()
-            picture.resize((DIGIT_SIDE, DIGIT_SIDE), Image.Resampling.BICUBIC).save(body, "PNG")
-            archive.writestr(zipfile.ZipInfo(f"{number:04}.png"), body.getvalue())
-            lines.append(f"{number}\t{digit}\t{number:04}.png\n")
-        archive.writestr(zipfile.ZipInfo("digits.lst"), "".join(lines))
-    return Sample(path, "", "scikit-learn's handwritten digits, as pictures")
 
 
 def _california_housing(folder: Path) -> Sample:

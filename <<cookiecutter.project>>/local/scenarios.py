@@ -7,7 +7,6 @@ import statistics
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from local import pictures
 from local.project import LocalError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
 Cells: TypeAlias = tuple[str, ...]
 NUMERIC = ("Fractional", "Integral")
-PICTURE = "Picture"
 NEW_CATEGORY = "never seen before"
 NEW_COLUMN = "additional_column"
 
@@ -30,6 +28,7 @@ class Scenario:
     `types` are those that the baseline infers of a column that can differ so; none where no column changes.
     """
 
+    name: str
     check: str
     strength: float
     means: str
@@ -55,7 +54,7 @@ def shifted(cells: Cells, strength: float, chance: Random) -> Cells:  # noqa: AR
     """Add `strength` standard deviations to numbers; whole numbers stay whole."""
     known = [value for value in map(_number, cells) if value is not None]
     step = strength * (statistics.pstdev(known) if known else 0.0)
-    if all(value.is_integer() for value in known):
+    if math.isfinite(step) and all(value.is_integer() for value in known):
         step = math.copysign(max(1.0, math.floor(abs(step) + 0.5)), step)
     return _numbers(cells, lambda value: value + step)
 
@@ -85,12 +84,18 @@ def fractional(cells: Cells, strength: float, chance: Random) -> Cells:
     return _numbers(cells, lambda value: value + 0.5 if chance.random() < strength else value)
 
 
-OF_TABLES: Mapping[str, Scenario] = {
-    "shift": Scenario(
-        "baseline_drift_check", 1.5, "number of standard deviations to move by", NUMERIC, shifted
+def by_name(*scenarios: Scenario) -> Mapping[str, Scenario]:
+    """Return scenarios by their names, in their order; the first is the default."""
+    return {scenario.name: scenario for scenario in scenarios}
+
+
+OF_TABLES: Mapping[str, Scenario] = by_name(
+    Scenario(
+        "shift", "baseline_drift_check", 1.5, "number of standard deviations to move by", NUMERIC, shifted
     ),
-    "scale": Scenario("baseline_drift_check", 3.0, "factor of a number", NUMERIC, scaled),
-    "missing": Scenario(
+    Scenario("scale", "baseline_drift_check", 3.0, "factor of a number", NUMERIC, scaled),
+    Scenario(
+        "missing",
         "completeness_check",
         0.2,
         "share of the values that are missing",
@@ -98,7 +103,8 @@ OF_TABLES: Mapping[str, Scenario] = {
         emptied,
         is_share=True,
     ),
-    "category": Scenario(
+    Scenario(
+        "category",
         "categorical_values_check",
         0.05,
         "share of the rows with a new category",
@@ -106,7 +112,8 @@ OF_TABLES: Mapping[str, Scenario] = {
         renamed,
         is_share=True,
     ),
-    "fraction": Scenario(
+    Scenario(
+        "fraction",
         "data_type_check",
         0.05,
         "share of whole numbers that become fractional",
@@ -114,42 +121,14 @@ OF_TABLES: Mapping[str, Scenario] = {
         fractional,
         is_share=True,
     ),
-    "absent": Scenario("missing_column_check", 1.0, "a column is not sent", (*NUMERIC, "String")),
-    "additional": Scenario("extra_column_check", 1.0, "a column is sent that the model does not have"),
-}
-OF_PICTURES: Mapping[str, Scenario] = {
-    "darker": Scenario(
-        "baseline_drift_check",
-        0.6,
-        "share of the light that pictures lack",
-        (PICTURE,),
-        pictures.darker,
-        is_share=True,
-    ),
-    "blurred": Scenario(
-        "baseline_drift_check",
-        0.05,
-        "share of a picture's side to blur it by",
-        (PICTURE,),
-        pictures.blurred,
-        is_share=True,
-    ),
-    "class": Scenario(
-        "baseline_drift_check",
-        0.5,
-        "share of images of another class",
-        (PICTURE,),
-        pictures.another_class,
-        is_share=True,
-    ),
-}
-SCENARIOS: Mapping[str, Scenario] = {**OF_TABLES, **OF_PICTURES}
+    Scenario("absent", "missing_column_check", 1.0, "a column is not sent", (*NUMERIC, "String")),
+    Scenario("additional", "extra_column_check", 1.0, "a column is sent that the model does not have"),
+)
 
 
-def applied(name: str, table: Table, feature: str, strength: float | None, chance: Random) -> Table:
+def applied(scenario: Scenario, table: Table, feature: str, strength: float | None, chance: Random) -> Table:
     """Give the table as the scenario has it; strength is the scenario's own when it is None."""
-    scenario = SCENARIOS[name]
-    if name == "additional":
+    if scenario.name == "additional":
         rows = tuple((*row, "1") for row in table.rows)
         return replace(table, columns=(*table.columns, NEW_COLUMN), rows=rows)
     at = table.columns.index(feature)
@@ -162,17 +141,17 @@ def applied(name: str, table: Table, feature: str, strength: float | None, chanc
     return replace(table, rows=rows)
 
 
-def usable_features(name: str, wanted: str | None, types: Mapping[str, str]) -> list[str]:
+def usable_features(scenario: Scenario, wanted: str | None, types: Mapping[str, str]) -> list[str]:
     """List the features that can change, by the types that the baseline inferred; LocalError for none."""
-    fitting = SCENARIOS[name].types
+    fitting = scenario.types
     usable = [feature for feature, inferred in types.items() if inferred in fitting or not fitting]
     if wanted is not None and wanted not in types:
         raise LocalError(f"The model has no feature {wanted}: take one of {', '.join(types)}.")
     if not usable or (wanted is not None and wanted not in usable):
         which = wanted or "the model"
         raise LocalError(
-            f"The scenario {name} takes a feature of type {' or '.join(fitting)}, and {which} is or has none:"
-            f" {', '.join(usable) or 'no feature'} would do."
+            f"The scenario {scenario.name} takes a feature of type {' or '.join(fitting)}, and {which} is or"
+            f" has none: {', '.join(usable) or 'no feature'} would do."
         )
     return usable if wanted is None else [wanted]
 

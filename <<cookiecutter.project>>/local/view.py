@@ -1,48 +1,20 @@
-"""The view of a run in a terminal: each stage with its state, its time and the reason of a failure."""
+"""The view of a run's results in a terminal: data, scores, importances, and what the monitor found."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
-    from local.history import Record
-    from local.status import Fact
-
-STYLE = {"Succeeded": "green", "Failed": "bold red", "Stopped": "yellow", "InProgress": "cyan"}
 MOST_FEATURES = 5
 MOST_FINDINGS = 10
-MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "…"}
-
-
-def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
-    """Show the stages that `read` gives, twice a second, until the context ends."""
-    return Live(console=console, get_renderable=lambda: stages(read()), refresh_per_second=2, transient=True)
-
-
-def stages(found: list[Record]) -> RenderableType:
-    """Draw the stages as a table, and below it why and where a stage failed."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("stage")
-    table.add_column("state")
-    table.add_column("seconds", justify="right")
-    for record in found:
-        state = Text(f"{MARK[record.status]} {record.status}", STYLE[record.status])
-        table.add_row(Text(record.name), state, f"{record.seconds:.1f}")
-    return Group(table, *(_failure(record) for record in found if record.reason))
-
-
-def _failure(record: Record) -> Text:
-    where = f"\n  log: {record.log}" if record.log else ""
-    return Text(f"{record.name}: {record.reason}{where}", STYLE[record.status])
 
 
 def loop(analysis: str, violations: list[str], decisions: list[dict[str, str]]) -> RenderableType:
@@ -73,7 +45,8 @@ def data(found: Mapping[str, Any]) -> RenderableType:
         return Group()
     left = found["left_out"]
     if isinstance(left, dict):  # of images
-        said = [f"{count} images left out: {reason}" for reason, count in left["counts"].items()]
+        said = [found["labels"]] if found.get("labels") else []
+        said += [f"{count} images left out: {reason}" for reason, count in left["counts"].items()]
     else:
         said = [f"left out: '{each['column']}', {each['reason']}" for each in left]
         said += [
@@ -98,11 +71,3 @@ def importances(found: Mapping[str, float]) -> RenderableType:
     """Name the features that the model leans on most, with what it loses without each."""
     first = (f"{name} ({value:,.3g})" for name, value in list(found.items())[:MOST_FEATURES])
     return Group(*([Text(f"most important: {', '.join(first)}")] if found else []))
-
-
-def facts(found: list[Fact]) -> RenderableType:
-    """Draw what the local cloud holds."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for fact in found:
-        table.add_row(fact.kind, fact.name, fact.state)
-    return table

@@ -61,13 +61,13 @@ def check_reading(data: Data) -> None:
         raise SettingsError(
             f"data.kinds names the target {data.target}, whose kind data.task decides: remove it there."
         )
-    for entry in ("group", "time"):
+    for entry in ("group", "time", "kinds", "missing_words"):
         if getattr(data, entry) == data.target:
             raise SettingsError(
                 f"data.{entry} is {data.target}, but that is the target: name another column."
             )
         if getattr(data, entry) and data.workload == "image":
-            raise SettingsError(f"data.{entry} names a column, and pictures have none: leave it empty.")
+            raise SettingsError(f"data.{entry} is for the columns of tables, not for images: leave it empty.")
     if data.group and data.time:
         raise SettingsError("data.group and data.time are set, but only one can decide the split: empty one.")
     for entry, value in (("kinds", dict(data.kinds)), ("missing_words", list(data.missing_words))):

@@ -11,8 +11,9 @@ from tests.harness import until
 if TYPE_CHECKING:
     from tests.harness import Rig
 
-approval: Any = importlib.import_module("local.approval")
-stacks: Any = importlib.import_module("local.stacks")
+approval: Any = importlib.import_module("delivery.approval")
+stacks: Any = importlib.import_module("delivery.local_stacks")
+change_sets: Any = importlib.import_module("delivery.stacks")
 
 
 @dataclass(frozen=True)
@@ -128,5 +129,5 @@ class Production:
 
     def status(self) -> str:
         """Return the status of the stack; it is empty without a stack."""
-        found = stacks.find_stack(self.rig.cloud(), self.stack)
+        found = change_sets.find(self.rig.cloud(), self.stack)
         return str(found["StackStatus"]) if found else ""

@@ -177,13 +177,13 @@ def download_model(rig: Rig) -> bytes:
     program = """
 import sys
 from pathlib import Path
-from local import stacks
+from delivery import stacks
 import localcloud
 from local.project import find_project
 
 project = find_project()
 cloud = localcloud.find(project.cloud)
-dev = stacks.find_stack(cloud, project.stack("deploy-dev"))
+dev = stacks.find(cloud, project.stack("deploy-dev"))
 served = {each["ParameterKey"]: each["ParameterValue"] for each in dev["Parameters"]}
 bucket, _, key = served["ModelDataUrl"].removeprefix("s3://").partition("/")
 sys.stdout.buffer.write(cloud.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import importlib
-import io
 import os
-import subprocess
 import threading
 import time
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import small_pipeline
 from cloud_harness import project_at
+from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,13 +20,11 @@ if TYPE_CHECKING:
 
 process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
-approval: Any = importlib.import_module("local.approval")
-records: Any = importlib.import_module("local.history")
+approval: Any = importlib.import_module("delivery.approval")
+executions: Any = importlib.import_module("delivery.history.executions")
 report: Any = importlib.import_module("local.report")
-status: Any = importlib.import_module("local.status")
-source: Any = importlib.import_module("local.source")
+status: Any = importlib.import_module("delivery.status")
 projects: Any = importlib.import_module("local.project")
-private: Any = importlib.import_module("localcloud.core.private_files")
 
 SETTINGS = """\
 [project]
@@ -90,7 +86,7 @@ def in_background(one: Any) -> threading.Thread:
     def deliver() -> None:
         try:
             runs.deliver(one)
-        except projects.LocalError:
+        except DeliveryError:
             return
 
     thread = threading.Thread(target=deliver, daemon=True)
@@ -146,7 +142,7 @@ def test_an_approval_is_requested_and_answered(begin: Callable[..., Any]) -> Non
     thread.join(10)
     ended = next(record for record in one.records() if record.name == "Ask")
     assert (ended.status, ended.reason) == ("Failed", "Rejected: not good enough")
-    with pytest.raises(projects.LocalError, match="No approval"):
+    with pytest.raises(DeliveryError, match="No approval"):
         approval.reply(one.cloud, one.pipeline, "Approved", "late")
 
 
@@ -157,8 +153,8 @@ def test_the_next_run_replaces_an_abandoned_one(begin: Callable[..., Any]) -> No
     until(lambda: waiting(abandoned))
     one = begin(approve=True)
     runs.deliver(one)
-    assert records.execution_status(one.cloud, one.pipeline, abandoned.execution_id) == "Failed"
-    assert records.execution_status(one.cloud, one.pipeline, one.execution_id) == "Succeeded"
+    assert executions.execution_status(one.cloud, one.pipeline, abandoned.execution_id) == "Failed"
+    assert executions.execution_status(one.cloud, one.pipeline, one.execution_id) == "Succeeded"
 
 
 def test_data_files_are_those_that_the_pipeline_reads(tmp_path: Path) -> None:
@@ -197,7 +193,10 @@ def test_unchanged_data_are_not_uploaded_again(begin: Callable[..., Any]) -> Non
     """A file that is missing in the run's data is deleted."""
     one = begin(approve=True)
     runs.upload_data(one)
-    s3, bucket = one.cloud.client("s3"), runs.stacks.outputs(one.cloud, "stand-in-pipeline")["ArtifactBucket"]
+    s3, bucket = (
+        one.cloud.client("s3"),
+        runs.local_stacks.outputs(one.cloud, "stand-in-pipeline")["ArtifactBucket"],
+    )
     first = s3.head_object(Bucket=bucket, Key="raw/data.csv")["VersionId"]
     s3.put_object(Bucket=bucket, Key="raw/older.csv", Body=b"")
     runs.upload_data(one)
@@ -207,18 +206,10 @@ def test_unchanged_data_are_not_uploaded_again(begin: Callable[..., Any]) -> Non
     ]
 
 
-@pytest.mark.parametrize("with_git", [True, False])
-def test_the_source_has_the_files_of_a_commit(tmp_path: Path, *, with_git: bool) -> None:
-    """Ignored files and results of runs are left out, and the settings are those of the run."""
-    for name in ("project.toml", "new.py", ".gitignore", ".local/cloud.json", "build/x.json", ".venv/a"):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(SETTINGS if name == "project.toml" else ".local\nbuild\n.venv\n")
-    if with_git:
-        subprocess.run(["git", "init", "-q", tmp_path], check=True)
+def test_another_target_is_of_this_run_alone(tmp_path: Path) -> None:
+    """The file project.toml stays as it is."""
+    (tmp_path / "project.toml").write_text(SETTINGS)
     project, settings = runs.resolve_settings(projects.read_project(tmp_path), 'a "column"')
     assert project.target == 'a "column"'
-    private.write_whole(project.settings, settings)
-    with zipfile.ZipFile(io.BytesIO(source.pack(project))) as archive:
-        assert sorted(archive.namelist()) == [".gitignore", "new.py", "project.toml"]
-        assert 'target = "a \\"column\\""' in archive.read("project.toml").decode()
+    assert settings == SETTINGS.replace('"price"', '"a \\"column\\""')
+    assert (tmp_path / "project.toml").read_text() == SETTINGS

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-records: Any = importlib.import_module("local.history")
-approval: Any = importlib.import_module("local.approval")
+executions: Any = importlib.import_module("delivery.history.executions")
+governor: Any = importlib.import_module("delivery.history.governor")
+approval: Any = importlib.import_module("delivery.approval")
 
 PACKAGED = "DefinitionS3Location: governor.asl.json"
 A_DAY = "86400"  # ten minutes at this speed, longer than any test
@@ -80,7 +81,7 @@ class GovernedPipeline:
 
     def decided(self) -> list[Any]:
         """Return the decisions so far, oldest first."""
-        return list(records.decisions(self.rig.cloud, self.project, self.began))
+        return list(governor.decisions(self.rig.cloud, self.project, self.began))
 
     def until_decided(self, count: int) -> Any:
         """Wait for a number of decisions, and return the last of them."""
@@ -91,7 +92,7 @@ class GovernedPipeline:
         pending = self.rig.until(lambda: approval.find(self.rig.cloud, self.pipeline))
         approval.answer(self.rig.cloud, pending, status, "so")
         self.rig.until(
-            lambda: records.execution_status(self.rig.cloud, self.pipeline, pending.execution_id),
+            lambda: executions.execution_status(self.rig.cloud, self.pipeline, pending.execution_id),
             lambda status: status != "InProgress",
         )
 

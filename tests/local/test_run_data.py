@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import small_pipeline
 from cloud_harness import project_at
+from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 
 process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
-data: Any = importlib.import_module("local.data")
+raw_data: Any = importlib.import_module("delivery.raw_data")
 lock: Any = importlib.import_module("localcloud.core.lock")
 run_lock: Any = importlib.import_module("local.run_lock")
-records: Any = importlib.import_module("local.history")
-stacks: Any = importlib.import_module("local.stacks")
+executions: Any = importlib.import_module("delivery.history.executions")
+record: Any = importlib.import_module("delivery.history.record")
+training: Any = importlib.import_module("delivery.history.training")
+stacks: Any = importlib.import_module("delivery.local_stacks")
 projects: Any = importlib.import_module("local.project")
 private: Any = importlib.import_module("localcloud.core.private_files")
 
@@ -121,8 +124,8 @@ def started(one: Any) -> Any:
 
 def ended(one: Any) -> str | None:
     """Return the status of a run's execution; None while it is in progress."""
-    status = records.execution_status(one.cloud, one.pipeline, one.execution_id)
-    return None if status in records.UNDER_WAY else str(status)
+    status = executions.execution_status(one.cloud, one.pipeline, one.execution_id)
+    return None if status in executions.UNDER_WAY else str(status)
 
 
 def test_a_run_succeeds_on_its_own_data(begin: Callable[..., Any]) -> None:
@@ -130,7 +133,7 @@ def test_a_run_succeeds_on_its_own_data(begin: Callable[..., Any]) -> None:
     for name in ("a.csv", "b.csv"):
         one = begin(name)
         runs.deliver(one)
-        status = records.execution_status(one.cloud, one.pipeline, one.execution_id)
+        status = executions.execution_status(one.cloud, one.pipeline, one.execution_id)
         assert (status, one.versions) == ("Succeeded", {})
 
 
@@ -152,9 +155,9 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     """The execution is stopped before its model is approved, and the error names the file."""
     one = begin()
     one.data = (*one.data, one.data[0].with_name("b.csv"))
-    one.own["Data"] = records.Record("Data", "Succeeded", 0.1)
+    one.own["Data"] = record.Record("Data", "Succeeded", 0.1)
     change(started(one))
-    with pytest.raises(projects.LocalError, match="trained on other data than this run's") as refused:
+    with pytest.raises(DeliveryError, match="trained on other data than this run's") as refused:
         runs.follow(one)
     assert key in str(refused.value)
     assert "It is stopped" in str(refused.value)
@@ -170,11 +173,13 @@ def test_data_that_an_execution_may_still_read_are_not_overwritten(begin: Callab
     s3 = started(one)
     before = s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"]
     runs.upload_data(begin())
-    with pytest.raises(projects.LocalError, match=f"Execution {one.execution_id} of the pipeline, since"):
+    with pytest.raises(DeliveryError, match=f"Execution {one.execution_id} of the pipeline, since"):
         runs.upload_data(begin("b.csv"))
     assert s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"] == before
     s3.delete_object(Bucket=BUCKET, Key=HOLD)
-    runs.wait_until(lambda: records.trained(one.cloud, one.project, one.execution_id), "It is not trained.")
+    runs.wait_until(
+        lambda: training.trained(one.cloud, one.project.slug, one.execution_id), "It is not trained."
+    )
     runs.upload_data(begin("b.csv"))
 
 
@@ -214,7 +219,7 @@ def test_a_file_that_changes_during_its_upload_is_refused(
     (root / "growing.csv").write_text("price\n1\n")
     one.data = (root / "growing.csv",)
     monkeypatch.setattr(s3, "upload_file", changed)
-    with pytest.raises(projects.LocalError, match=r"growing\.csv changed while it was uploaded"):
+    with pytest.raises(DeliveryError, match=r"growing\.csv changed while it was uploaded"):
         runs.upload_data(one)
     listed = s3.list_objects_v2(Bucket=BUCKET, Prefix="raw/").get("Contents", [])
     assert "raw/growing.csv" not in [each["Key"] for each in listed]

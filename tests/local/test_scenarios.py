@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import statistics
+from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 scenarios: Any = importlib.import_module("local.scenarios")
 infer: Any = importlib.import_module("local.prediction")
@@ -24,8 +28,9 @@ CHANGED = sorted(set(scenarios.OF_TABLES) - {"absent", "additional"})
 
 def drifted(name: str, feature: str | None = None, strength: float | None = None) -> tuple[Any, str]:
     """Return the table with the scenario's default drift, and the chosen feature."""
-    chosen = scenarios.usable_features(name, feature, TYPES)[0]
-    return scenarios.applied(name, TABLE, chosen, strength, Random(1)), chosen
+    scenario = scenarios.OF_TABLES[name]
+    chosen = scenarios.usable_features(scenario, feature, TYPES)[0]
+    return scenarios.applied(scenario, TABLE, chosen, strength, Random(1)), chosen
 
 
 def column(table: Any, name: str) -> list[str]:
@@ -80,7 +85,7 @@ def test_columns_are_removed_and_added() -> None:
 def test_a_feature_of_an_unsuitable_type_is_refused(name: str, feature: str, words: list[str]) -> None:
     """The message lists the suitable features."""
     with pytest.raises(projects.LocalError) as refused:
-        scenarios.usable_features(name, feature, TYPES)
+        scenarios.usable_features(scenarios.OF_TABLES[name], feature, TYPES)
     assert all(word in str(refused.value) for word in words)
 
 
@@ -97,14 +102,33 @@ def test_a_feature_of_an_unsuitable_type_is_refused(name: str, feature: str, wor
 def test_an_invalid_strength_is_refused(name: str, strength: float, words: str) -> None:
     """The refusal comes before any request is sent."""
     with pytest.raises(projects.LocalError, match=words):
-        drifts.parse_scenario(name, None, None, strength, 10)
+        drifts.parse_scenario(scenarios.OF_TABLES[name], None, None, strength, 10)
+
+
+def test_a_scenario_is_one_of_the_project_s_kind_of_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is the default; a project of tables whose workload was changed has no images to send."""
+    tables = projects.Project(tmp_path, "p", "eu-central-1", "y", "raw/")
+    images = replace(tables, workload="image")
+    assert (drifts.find_scenario(tables, None).name, drifts.find_scenario(images, None).name) == (
+        "shift",
+        "darker",
+    )
+    assert drifts.find_scenario(images, "class").strength == 0.5
+    for project, name, others in ((tables, "blurred", "shift, scale"), (images, "shift", "darker, blurred")):
+        with pytest.raises(projects.LocalError, match=f"{name} is not a scenario: take one of {others}, "):
+            drifts.find_scenario(project, name)
+    monkeypatch.setattr(projects, "PICTURES", tmp_path / "pictures.py")
+    with pytest.raises(projects.LocalError, match="generated for tables: generate it with workload=image"):
+        drifts.find_scenario(images, None)
 
 
 @pytest.mark.parametrize("name", CHANGED)
 def test_every_default_strength_is_accepted(name: str) -> None:
-    scenario = scenarios.SCENARIOS[name]
+    scenario = scenarios.OF_TABLES[name]
     assert scenario.takes(scenario.strength)
-    assert drifts.parse_scenario(name, None, None, 0.5, 10).strength == 0.5
+    assert drifts.parse_scenario(scenario, None, None, 0.5, 10).strength == 0.5
 
 
 @given(
@@ -112,9 +136,10 @@ def test_every_default_strength_is_accepted(name: str) -> None:
     st.lists(st.text(max_size=5) | st.floats().map(str), min_size=1),
     st.floats(0, 3),
 )
+@example("shift", ["0", "1.2e308"], 3.0)  # a step beyond the largest number
 def test_any_cell_is_accepted(name: str, cells: list[str], strength: float) -> None:
     """Scenarios that change numbers leave missing and unreadable values unchanged."""
-    change = scenarios.SCENARIOS[name].change
+    change = scenarios.OF_TABLES[name].change
     changed = change(tuple(cells), strength, Random(1))
     assert len(changed) == len(cells)
     assert all(isinstance(cell, str) for cell in changed)

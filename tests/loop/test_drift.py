@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.e2e
 
-records: Any = importlib.import_module("local.history")
-stacks: Any = importlib.import_module("local.stacks")
+governor: Any = importlib.import_module("delivery.history.governor")
+state_machines: Any = importlib.import_module("delivery.history.state_machines")
+stacks: Any = importlib.import_module("delivery.local_stacks")
 scenarios: Any = importlib.import_module("local.scenarios")
 FAST = "600"  # an hour of AWS takes six seconds
 STEADY = "60"
@@ -78,7 +79,7 @@ def test_each_drift_scenario_is_found_by_its_own_check(
 def decisions(project: Rig) -> list[Any]:
     """Return the decisions of the governor so far."""
     since = datetime.fromtimestamp(0, UTC)
-    return list(records.decisions(project.cloud(), "drifts", since))
+    return list(governor.decisions(project.cloud(), "drifts", since))
 
 
 def started(project: Rig) -> list[Any]:
@@ -168,7 +169,7 @@ def compared(project: Rig, machine: str, since: datetime) -> dict[str, Any]:
     states, end = project.cloud().client("stepfunctions"), datetime.now(UTC) + timedelta(seconds=1)
     window = {"Analysis": "MODEL_QUALITY", "Start": f"{since:%FT%TZ}", "End": f"{end:%FT%TZ}"}
     began = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
-    ended = until(lambda: records.ended_execution(project.cloud(), began))
+    ended = until(lambda: state_machines.ended_execution(project.cloud(), began))
     assert ended["status"] == "SUCCEEDED", ended
     return dict(json.loads(ended["output"]))
 

@@ -246,7 +246,7 @@ def _has_few(cells: _Cells, decision: Decision) -> bool:
         return False
     if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
         return False
-    integral = (value == value.floor()) & (value.abs() < values.EXACT)
+    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
     counted = cells.rows.select(
         value.drop_nulls().n_unique().alias("distinct"), integral.all().alias("whole")
     )
@@ -380,7 +380,7 @@ def _infer_column(
 def _guess_code(stats: ColumnStats) -> str:
     """Return what numbers of many digits are taken for, or nothing."""
     for text in (str(stats.least), str(stats.greatest)):
-        if _LONG.fullmatch(text) and int(text) > values.EXACT:
+        if _LONG.fullmatch(text) and int(text) > tables.EXACT:
             return (
                 f"'{text}' has more digits than a number keeps, as codes have: set its kind to categorical, "
                 "or to excluded"

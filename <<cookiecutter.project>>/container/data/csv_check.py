@@ -16,7 +16,6 @@ from container.runtime.errors import UserError
 if TYPE_CHECKING:
     from _csv import Reader
 
-_SHOWN = 60  # characters of a header in a message
 _LONE_RETURN = re.compile(rb"\r(?!\n)")
 
 
@@ -214,9 +213,7 @@ class _Check:
             if cells != width and text.strip(blanks):
                 problem = f"has {cells} cells, and the {self._first} has {width}"
                 if width == 1:
-                    problem += (
-                        f" ('{self.columns[0][:_SHOWN]}'): remove what is above the names of the columns"
-                    )
+                    problem += f" ('{self.columns[0][:60]}'): remove what is above the names of the columns"
                 whole = next(itertools.islice(_reader(block, self.dialect), place, None))
                 if len(whole) == 1 and self.dialect.delimiter in whole[0]:
                     problem += ": remove the quotation marks around the whole line"

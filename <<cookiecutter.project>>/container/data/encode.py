@@ -123,8 +123,9 @@ def _kind(feature: Feature) -> str:
 def line(cells: tuple[str, ...]) -> str:
     """Return a row as a line of CSV, without the line break."""
     text = io.StringIO()
-    # The writer quotes what its line break has: with none, a break within a cell would be bare.
-    csv.writer(text).writerow(cells)
+    csv.writer(text).writerow(
+        cells
+    )  # it quotes what its line break has: with none, a break within a cell is bare
     return text.getvalue().removesuffix("\r\n")
 
 

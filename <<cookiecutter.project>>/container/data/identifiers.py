@@ -139,9 +139,8 @@ def _is_numbering(table: InspectedTable, position: str, rows: Callable[[], int])
     if style is None and stats.whole < stats.present:
         return False
     found = list(_numbers(table, position, style))
-    if stats.present < table.rows.kept:
-        steps = stats.present - files  # at least: a file of one number has none
-        return steps >= MIN_NUMBERS - 1 and all(_follow(*each) for each in found)
+    if stats.present < table.rows.kept:  # a file has a step less than numbers
+        return stats.present - files >= MIN_NUMBERS - 1 and all(_follow(*each) for each in found)
     parts = [numbers for _, numbers in found]
     values = np.concatenate(parts)
     if is_numbering(values) or (files > 1 and all(map(is_numbering, parts))):

@@ -59,7 +59,8 @@ class Target:
             ValueError: the text is not one of the classes, or not a finite number.
         """
         text = text.strip(values.BLANKS)
-        if self.reading.is_missing(text, self.number_format):
+        is_class = text in self.labels.codes  # one of images may be named by a word for "missing"
+        if not is_class and self.reading.is_missing(text, self.number_format):
             return math.nan
         if self.classes is None:
             return _finite(text, self)
@@ -165,12 +166,6 @@ class Schema:
     def width(self) -> int:
         """Return the number of a model's inputs: one for each feature, or three for each pixel."""
         return len(self.features) if self.side is None else self.side * self.side * 3
-
-    @property
-    def number_formats(self) -> dict[str, NumberFormat]:
-        """Return how numbers are written, by the names of the columns in which they are not plain."""
-        columns: tuple[Target | Feature, ...] = (self.target, *self.features)
-        return {column.name: column.number_format for column in columns if column.number_format}
 
     @property
     def categorical(self) -> tuple[int, ...]:

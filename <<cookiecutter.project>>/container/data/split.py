@@ -58,8 +58,7 @@ def assign(
     `validation` and `test` are fractions of the rows. Rows of one hash, a block, are in one split. Each class
     is divided in proportion: to within a row where the hashes differ, else as nearly as blocks allow. A block
     that is larger than a split's share of all rows trains. A split that has no row then takes the smallest
-    block that a class can spare in train, or else in test; where no class can, it stays empty, and
-    `why_empty` returns the reason.
+    block that a class can spare in train or test; it stays empty where none can, and `why_empty` says why.
     """
     # A block's key is a pseudo-random number made of its hash and the seed. Of each class the blocks with the
     # smallest keys test, the next ones validate, the others train. So a row's split depends on its values,

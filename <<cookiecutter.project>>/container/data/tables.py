@@ -13,6 +13,7 @@ from container.data.table_files import PARQUET
 from container.data.values import NumberFormat
 
 ROW = "row"
+EXACT = 2.0**53  # below it every whole number has a float of its own
 _MOMENT = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
@@ -153,7 +154,7 @@ def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     # A float would lose digits beyond its 53 bits.
     exact = plain(column, style).cast(pl.Int64, strict=False)
     value = number(column, style)
-    integral = pl.when((value == value.floor()) & (value.abs() < values.EXACT)).then(value)
+    integral = pl.when((value == value.floor()) & (value.abs() < EXACT)).then(value)
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 

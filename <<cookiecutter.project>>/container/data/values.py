@@ -118,6 +118,11 @@ class NumberFormat:
         return plain.replace(".", self.decimal)
 
 
+def is_missing(text: str, extra: Collection[str] = ()) -> bool:
+    """Return whether a stripped cell is a missing value; `extra` are a schema's own words for it."""
+    return text in MISSING or text in extra
+
+
 def number(text: str, style: NumberFormat | None = None) -> float | None:
     """Return a stripped cell as a number, or None; infinity and overflow are infinite numbers."""
     if style is not None:
@@ -206,7 +211,7 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if "-" in text else offset)
 
 
-EXACT = 2.0**53  # below it every whole number has a float of its own
+_EXACT = 2.0**53  # below it every whole number has a float of its own
 
 
 def label_key(text: str) -> str:
@@ -214,7 +219,7 @@ def label_key(text: str) -> str:
     value = number(text)
     if value is None or math.isinf(value):
         return text
-    if abs(value) < EXACT:
+    if abs(value) < _EXACT:
         return str(int(value)) if value.is_integer() else repr(value)
     exact = Decimal(text)  # a float would lose digits beyond its 53 bits
     return str(int(exact)) if exact == exact.to_integral_value() else str(exact)

@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from container.images import tags
 
@@ -45,6 +45,11 @@ def decode(body: bytes) -> Image.Image:
         words = "its pixels are signed or 32-bit numbers, whose black and white are not known"
         raise ImageError("unsupported", f"{words}: save it with 8 or 16 bits")
     try:
+        transparent = opened.info.get("transparency")
+        if (
+            isinstance(transparent, tuple) and opened.tile[0].args == "RGB;16B"
+        ):  # Pillow reads the upper 8 bits
+            opened.info["transparency"] = tuple(level // 256 for level in transparent)
         opened.load()
         tags.check_exif(opened)
         grey = _from_16_bits(opened) if opened.mode.startswith("I") else None
@@ -53,7 +58,7 @@ def decode(body: bytes) -> Image.Image:
         raise ImageError("corrupt", f"it is damaged: {error}") from error
 
 
-def _open(body: bytes) -> Image.Image:
+def _open(body: bytes) -> ImageFile.ImageFile:
     try:
         tags.check_file(body)
         return Image.open(io.BytesIO(body), formats=FORMATS)
@@ -87,9 +92,11 @@ def encode(square: Pixels, side: int) -> bytes:
 def _from_16_bits(opened: Image.Image) -> Image.Image:
     """Return a grey image of up to 16 bits in 8 bits, since Pillow would clip the values above 255."""
     bits, white_is_zero = tags.grey(opened)
-    upright = ImageOps.exif_transpose(opened)
-    levels = (np.asarray(upright).astype(np.uint32) >> (bits - 8)).clip(0, 255).astype(np.uint8)
-    return Image.fromarray(255 - levels if white_is_zero else levels)
+    upright = np.asarray(ImageOps.exif_transpose(opened)).astype(np.int32)
+    levels = (upright // 2 ** (bits - 8)).clip(0, 255).astype(np.uint8)
+    levels = 255 - levels if white_is_zero else levels
+    levels[upright == opened.info.get("transparency", -1)] = 255
+    return Image.fromarray(levels)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

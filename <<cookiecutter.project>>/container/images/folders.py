@@ -25,22 +25,16 @@ def level(images: Mapping[str, Folders]) -> int:
     for name, folders in images.items():
         if not folders:
             raise UserError(f"{name} has no label: {WAY_OUT}")
-    depth = _depth(images)
-    for place in range(depth):
-        names = {folders[place] for folders in images.values()}
-        splits = {name for name in names if _SPLIT.fullmatch(name)}
-        is_last = place == depth - 1
-        if is_last and len(names) > 1 and splits == names:
-            raise UserError(
-                f"the folders {_listed(names)} are named like splits, not like classes: {WAY_OUT}"
-            )
-        if len(names) > 1 and splits and splits != names and not is_last:
-            raise _ambiguous(
-                images, place, f"{_listed(splits)} among the folders {_listed(names)} may be a split"
-            )
-        if is_last or (len(names) > 1 and not splits):
-            return place
-    return 0
+    levels = [{folders[place] for folders in images.values()} for place in range(_depth(images))]
+    splits = [{name for name in names if _SPLIT.fullmatch(name)} for names in levels]
+    last = len(levels) - 1
+    place = next((at for at in range(last) if len(levels[at]) > 1 and splits[at] != levels[at]), last)
+    names, found = levels[place], splits[place]
+    if found and place < last:
+        raise _ambiguous(images, place, f"{_listed(found)} among the folders {_listed(names)} may be a split")
+    if found == names and len(names) > 1:
+        raise UserError(f"the folders {_listed(names)} are named like splits, not like classes: {WAY_OUT}")
+    return place
 
 
 def described(images: Mapping[str, Folders], place: int) -> str:
@@ -50,6 +44,8 @@ def described(images: Mapping[str, Folders], place: int) -> str:
     above = {each for folders in images.values() for each in folders[:place] if _SPLIT.fullmatch(each)}
     if above:
         words += f"; {_listed(above)} are not, and their images are split anew"
+    if doubtful := {each[place] for each in images.values() if _SPLIT.fullmatch(each[place])}:
+        words += f"; {_listed(doubtful)} may be a split, and is read as a label"
     below = {each for folders in images.values() for each in folders[place + 1 :]}
     return f"{words}; {_listed(below)} below them are not" if below else words
 

@@ -35,7 +35,17 @@ def read_bounded(file: IO[bytes]) -> bytes:
     return content
 
 
+def refuse(reason: str, words: str) -> bytes:
+    """Raise the error of a file that cannot be read.
+
+    Raises:
+        ImageError: always.
+    """
+    raise ImageError(reason, words)
+
+
 def normalise_label(label: str) -> str:
-    """Return a label without a zero fraction, since tools write whole numbers as 1.000000."""
+    """Return a label without blanks around it or a zero fraction: tools write whole numbers as 1.000000."""
+    label = label.strip()
     whole, dot, rest = label.partition(".")
     return whole if dot and whole.isdecimal() and rest.strip("0") == "" else label

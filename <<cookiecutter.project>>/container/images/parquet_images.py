@@ -5,14 +5,17 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
+from container.data import values
 from container.images.decode import ImageError
-from container.images.labelled_file import LabelledFile, normalise_label, read_bounded
+from container.images.labelled_file import LabelledFile, normalise_label, read_bounded, refuse
 from container.runtime.errors import UserError
 
-CHUNK = 32  # rows that are read at a time
+# Of the file, that are read at a time; polars decodes a whole row group for any part of it.
+MAX_CHUNK_BYTES, MAX_CHUNK_ROWS = 67_108_864, 1024
 LABEL = "label"
 _BYTES = "bytes"  # of the struct
 _LABEL_TYPES = (pl.datatypes.classes.NumericType, pl.Boolean, pl.String, pl.Categorical, pl.Enum)
@@ -22,50 +25,55 @@ _ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 def find(files: Iterable[tuple[Path, str]], target: str) -> tuple[list[LabelledFile], str]:
     """Return an image for each row of Parquet files, by path and name, and a sentence on their labels.
 
-    `target` is the label's column, and where there is none, another is taken.
+    `target` is the label's column. Files without it have their labels in another column, the same in all.
 
     Raises:
         UserError: a file cannot be read, or its columns are not those of labelled images.
     """
     result: list[LabelledFile] = []
-    taken = ""
-    named: dict[bool, str] = {}  # a file whose labels have names, and one whose labels have none
+    first: dict[tuple[str, bool], str] = {}  # a file by its column of labels, and whether they have names
     for path, name in files:
         try:
-            images, has_names, column = _images(path, name, target)
+            images, column, has_names = _images(path, name, target)
         except _ERRORS as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0]
             raise UserError(f"{name} can't be read as Parquet ({reason}): write the file again") from None
         result += images
-        named.setdefault(has_names, name)
-        if column != target and not taken:
-            lacking = f", since no column of labels is named '{target}'" if target else ""
-            taken = f"the labels of {name} are in its column '{column}'{lacking}"
-    if len(named) > 1:
-        raise UserError(f"{named[True]} has names for its labels, and {named[False]} none: write both alike")
-    return result, taken
+        first.setdefault((column, has_names), name)
+    if len(first) > 1:
+        both = " and ".join(list(first.values())[:2])
+        raise UserError(
+            f"{both} have other columns of labels, or one has no names of classes: write both alike"
+        )
+    ((column, _), name) = next(iter(first.items()))
+    if column == target:
+        return result, ""
+    lacking = f", since no column of labels is named '{target}'" if target else ""
+    return result, f"the labels of {name} are in its column '{column}'{lacking}"
 
 
-def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], bool, str]:
+def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], str, bool]:
     types = pl.read_parquet_schema(path)
     image, column = _image_column(types, name), _label_column(types, name, target)
-    classes = dict(enumerate(_class_names(path, column)))
+    classes = dict(enumerate(_class_names(path, column) if types[column].is_numeric() else ()))
     cells = _scan(path).select(pl.col(column) if classes else pl.col(column).cast(pl.String))
-    labels = [
-        classes.get(cell, "") if classes else (cell or "").strip() for cell in cells.collect().to_series()
-    ]
-    return (
-        [
-            LabelledFile(
-                f"{name}/{row:07}",
-                normalise_label(label),
-                partial(_read, path, image, row) if label else partial(_refuse, row),
-            )
-            for row, label in enumerate(labels)
-        ],
-        bool(classes),
-        column,
-    )
+    labels = cells.collect().to_series()
+    step = max(1, min(MAX_CHUNK_ROWS, MAX_CHUNK_BYTES * len(labels) // path.stat().st_size))
+    images = []
+    for row, cell in enumerate(labels):
+        label = normalise_label(_label(cell, classes))
+        words = "it has no label" if cell is None else f"{cell!r} is not a label"
+        read = partial(_read, path, image, row, step) if label else partial(refuse, "no-label", words)
+        images.append(LabelledFile(f"{name}/{row:07}", label, read))
+    return images, column, bool(classes)
+
+
+def _label(cell: Any, classes: Mapping[Any, str]) -> str:
+    """Return the label of a cell, empty without one; only the name of a class may be a word for "missing"."""
+    if classes:
+        return classes.get(cell, "")
+    text = (cell or "").strip()
+    return "" if values.is_missing(text) else text
 
 
 def _image_column(types: Mapping[str, pl.DataType], name: str) -> str:
@@ -107,21 +115,17 @@ def _scan(path: Path) -> pl.LazyFrame:
 
 
 @lru_cache(maxsize=1)
-def _chunk(path: Path, column: str, start: int) -> pl.Series:
+def _chunk(path: Path, column: str, start: int, step: int) -> pl.Series:
     """Return some cells of encoded images; rows are read in their order, so one chunk is enough."""
-    cells = _scan(path).select(column).slice(start, CHUNK).collect().to_series()
+    cells = _scan(path).select(column).slice(start, step).collect().to_series()
     return cells.struct.field(_BYTES) if isinstance(cells.dtype, pl.Struct) else cells
 
 
-def _read(path: Path, column: str, row: int) -> bytes:
+def _read(path: Path, column: str, row: int, step: int) -> bytes:
     try:
-        body: bytes | None = _chunk(path, column, row - row % CHUNK)[row % CHUNK]
+        body: bytes | None = _chunk(path, column, row - row % step, step)[row % step]
     except _ERRORS as error:
         raise ImageError("corrupt", f"its row can't be read: {error}") from error
     if body is None:
         raise ImageError("missing", "its cell has no bytes")
     return read_bounded(io.BytesIO(body))
-
-
-def _refuse(row: int) -> bytes:
-    raise ImageError("no-label", f"row {row} has no label")

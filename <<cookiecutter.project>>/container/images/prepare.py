@@ -14,7 +14,7 @@ from typing import Annotated
 
 import numpy as np
 
-from container.data import infer, split
+from container.data import infer, split, values
 from container.data.reading import ReadingSettings
 from container.data.schema import Schema, Target
 from container.data.split import SplitSettings
@@ -191,11 +191,18 @@ def infer_schema(inspected: Inspection, side: int) -> Schema:
     """Return the schema of images: their labels, and the side of the square that a model sees, in pixels.
 
     Raises:
-        UserError: the images have one label, or too many.
+        UserError: the images have one label, or too many, or labels that no list can tell apart.
     """
-    labels = {image.file.label for image in inspected.kept}
+    labels = sorted({image.file.label for image in inspected.kept})
     if not 2 <= len(labels) <= MAX_CLASSES:  # noqa: PLR2004 - a classification needs two
-        raise UserError(f"the images have {len(labels)} labels, and must have from 2 to {MAX_CLASSES}")
+        found = f"{len(labels)} labels, such as {labels[0]},"
+        raise UserError(f"the images have {found} and must have from 2 to {MAX_CLASSES}")
+    names: dict[str, str] = {}
+    for label in labels:
+        if "\t" in label or label.splitlines() != [label]:
+            raise UserError(f"the label {label!r} is blank, or has a tab or a line break: rename the class")
+        if (other := names.setdefault(values.label_key(label), label)) != label:
+            raise UserError(f"the labels {other} and {label} are the same number: give one name to both")
     numeric = all(label.isdecimal() for label in labels)
     classes = tuple(sorted(labels, key=(lambda label: (int(label), label)) if numeric else None))
     return Schema(Target.of_classes(LABEL, classes), (), side)
@@ -226,11 +233,11 @@ def write(inspected: Inspection, schema: Schema, splits: Splits, output: Path) -
     Raises:
         UserError: an image has changed since it was inspected.
     """
+    (output / "report").mkdir(parents=True, exist_ok=True)
     for name, images in splits.items():
         _write_split(output / name, name, images)
-        _write_list(
-            output / "report" / f"{name}.lst", [(image.file.label, image.file.name) for image in images]
-        )
+        lines = [(image.file.label, image.file.name) for image in images]
+        (output / "report" / f"{name}.lst").write_text(_list(lines), encoding="utf-8")
     _write_baseline(output / "baseline" / "baseline.csv", splits["train"])
     schema.write(output / "schema" / "schema.json")
     _write_report(output / "report" / "report.json", schema, splits, inspected)
@@ -247,11 +254,6 @@ def _write_split(folder: Path, name: str, images: Iterable[InspectedImage]) -> N
             archive.writestr(zipfile.ZipInfo(path), shards.read_body(image.file, image.info))
             lines.append((image.file.label, path))
         archive.writestr(zipfile.ZipInfo(f"{name}.lst"), _list(lines))
-
-
-def _write_list(path: Path, lines: list[tuple[str, str]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_list(lines), encoding="utf-8")
 
 
 def _list(lines: list[tuple[str, str]]) -> str:

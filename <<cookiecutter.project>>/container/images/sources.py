@@ -4,6 +4,7 @@ A line of a `.lst` is an index, a label and a path, separated by tabs, as SageMa
 classification takes it. Zips are read in place and never extracted.
 """
 
+import lzma
 import re
 import stat
 import zipfile
@@ -16,25 +17,12 @@ from pathlib import Path, PurePosixPath
 
 from container.images import folders
 from container.images.decode import NAMES, ImageError
-from container.images.labelled_file import LabelledFile, Read, normalise_label, read_bounded
+from container.images.labelled_file import LabelledFile, Read, normalise_label, read_bounded, refuse
 from container.runtime.errors import UserError
 
 SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 # Images that are not read, whose folders are classes none the less.
-_OTHER_SUFFIXES = (
-    ".heic",
-    ".heif",
-    ".avif",
-    ".jp2",
-    ".jxl",
-    ".svg",
-    ".eps",
-    ".psd",
-    ".tga",
-    ".ppm",
-    ".pgm",
-    ".dng",
-)
+_OTHER = re.compile(r"\.(heic|heif|avif|jp2|jxl|svg|eps|psd|tga|p[bgnp]m|dng)$", re.IGNORECASE)
 # How files of these formats begin, whatever their names.
 _STARTS = re.compile(
     rb"\x89PNG|\xff\xd8\xff|RIFF....WEBP|BM....\0\0\0\0|II[*+]\0|MM\0[*+]|GIF8[79]a", re.DOTALL
@@ -43,6 +31,8 @@ LIST, ARCHIVE, TABLE = ".lst", ".zip", ".parquet"
 MAX_MEMBERS = 1_000_000
 FIELDS = 3  # of a line of a list
 HIDDEN, NOT_LISTED, OTHER_FORMAT = "hidden", "not-listed", "other-format"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, NotImplementedError)
+_NOT_READ = f"it is not a {NAMES}"
 _SYSTEM = ("thumbs.db", "ehthumbs.db", "desktop.ini", "_success")
 
 
@@ -105,8 +95,9 @@ def find(directory: Path, target: str = "") -> Found:
         result += images
         labels = "; ".join(filter(None, [labels, column]))
     if not result:
+        among = f" among {len(skipped)} files such as {skipped[-1].name}" if skipped else ""
         raise UserError(
-            f"no image in {directory}{_examples(skipped)}: the data must be a zip or a folder of {NAMES} "
+            f"no image in {directory}{among}: the data must be a zip or a folder of {NAMES} "
             "files, with a .lst (index, label, path; separated by tabs) or one folder for each label, or "
             "Parquet files with a column of encoded images and one of labels"
         )
@@ -129,25 +120,21 @@ def _labelled(sources: Iterable[Source], skipped: list[SkippedFile]) -> tuple[li
                 skipped.append(SkippedFile(name, NOT_LISTED, "no list names it"))
     readable = {name for name, reader in readers.items() if _is_image(name, reader)}
     if not readable:
-        skipped += [_other_format(name) for name in paths]
+        skipped += [SkippedFile(name, OTHER_FORMAT, _NOT_READ) for name in paths]
         return result, ""
-    pictures = {
-        name: parts
-        for name, parts in paths.items()
-        if name in readable or name.lower().endswith(_OTHER_SUFFIXES)
-    }
+    pictures = {name: parts for name, parts in paths.items() if name in readable or _OTHER.search(name)}
     level = folders.level(pictures)
     above = {parts[:level] for parts in pictures.values()}
     classes = {parts[level] for parts in pictures.values()}
     for name, parts in paths.items():
         if len(parts) <= level or parts[:level] not in above:
-            skipped.append(_other_format(name))
+            skipped.append(SkippedFile(name, OTHER_FORMAT, _NOT_READ))
         elif parts[level] not in classes:
             words = f"the folder '{parts[level]}' holds no image, so it is not a class"
             skipped.append(SkippedFile(name, OTHER_FORMAT, words))
         else:
-            read = readers[name] if name in readable else partial(_refuse, name)
-            result.append(LabelledFile(name, parts[level], read))
+            read = readers[name] if name in readable else partial(refuse, OTHER_FORMAT, _NOT_READ)
+            result.append(LabelledFile(name, normalise_label(parts[level]), read))
     return result, folders.described(pictures, level)
 
 
@@ -163,18 +150,6 @@ def _is_image(name: str, read: Read) -> bool:
 
 def _hidden(name: str) -> SkippedFile:
     return SkippedFile(name, HIDDEN, "it is a hidden file, or one that a system adds")
-
-
-def _other_format(name: str) -> SkippedFile:
-    return SkippedFile(name, OTHER_FORMAT, f"it is not a {NAMES}")
-
-
-def _examples(skipped: list[SkippedFile]) -> str:
-    return f" among {len(skipped)} files such as {skipped[-1].name}" if skipped else ""
-
-
-def _refuse(name: str) -> bytes:
-    raise ImageError(OTHER_FORMAT, _other_format(name).words)
 
 
 def _listed(source: Source, path: str) -> Iterable[LabelledFile]:
@@ -206,9 +181,8 @@ def _resolve(
     if not near and len(candidates) > 1:
         raise UserError(f"{where}: '{path}' may be {candidates[0]} or {candidates[1]}: write the whole path")
     name = source.display_name(candidates[0] if candidates else path)
-    return LabelledFile(
-        name, normalise_label(label), source.files[candidates[0]] if candidates else partial(_missing, where)
-    )
+    missing = partial(refuse, "missing", f"{where} names it, and it is hidden or not there")
+    return LabelledFile(name, normalise_label(label), source.files[candidates[0]] if candidates else missing)
 
 
 def _index_by_name(source: Source) -> dict[str, list[str]]:
@@ -222,7 +196,7 @@ def _members(path: Path, name: str, skipped: list[SkippedFile]) -> dict[str, Rea
     """Return a reader of each file of a zip by its path; refuse a path that leads outside, and links."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise UserError(f"{name} is not a zip, or is damaged: {error}") from error
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
@@ -274,9 +248,5 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(member) as file:
             return read_bounded(file)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
+    except _DAMAGE as error:
         raise ImageError("corrupt", f"it cannot be unpacked: {error}") from error
-
-
-def _missing(where: str) -> bytes:
-    raise ImageError("missing", f"{where} names it, and it is not there")

@@ -59,15 +59,8 @@ def split(body: bytes, content_type: bytes) -> Sequence[bytes]:
     Raises:
         RequestError: the request cannot be read; the status is 400, 413 or 415.
     """
-    return split_json(body) if _media_type(content_type) == JSON else [body]
-
-
-def split_json(body: bytes) -> Sequence[bytes]:
-    """Return the encoded images of a JSON body, at least one.
-
-    Raises:
-        RequestError: with status 400 for another document, 413 for too many images.
-    """
+    if _media_type(content_type) != JSON:
+        return [body]
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -110,7 +103,7 @@ def _media_type(header: bytes) -> str:
 def _from_base64(row: Any, number: int) -> bytes:
     text = row.get(ENCODED) if isinstance(row, dict) else row
     if not isinstance(text, str):
-        message = f'picture {number} is no {{"{ENCODED}": "…"}} with a text in base64'
+        message = f'picture {number} is not {{"{ENCODED}": "…"}} with a text in base64'
         raise RequestError(400, "no-picture", message, number)
     try:
         return base64.b64decode(text, validate=True)

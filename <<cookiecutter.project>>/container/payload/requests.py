@@ -228,7 +228,7 @@ def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
         return False
     if len(texts) != len(names) or names >= set(filter(None, texts)):
         texts = [*filter(None, texts)]
-    return not any(text in values.MISSING or values.number(text) is not None for text in texts)
+    return not any(values.is_missing(text) or values.number(text) is not None for text in texts)
 
 
 def json_rows(body: bytes, kind: str = JSON) -> list[Any]:

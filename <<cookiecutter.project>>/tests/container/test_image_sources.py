@@ -3,6 +3,8 @@
 import io
 import json
 import struct
+import zipfile
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ import pytest
 from PIL import Image
 
 from container.data.reading import ReadingSettings
-from container.images import decode, sources
+from container.data.schema import Schema
+from container.images import dataset, decode, parquet_images, sources
 from container.images.decode import ImageError
 from container.images.prepare import MAX_LISTED, Settings, prepare
 from container.runtime.environment import read
@@ -98,6 +101,21 @@ def test_grey_of_16_bits_looks_like_that_of_8(options: dict[str, Any]) -> None:
     for white, wanted in ((1, grey >> 8), (0, 255 - (grey >> 8))):
         body = encoded(Image.fromarray(grey), "TIFF", tiffinfo={262: white}, **options)
         assert np.array_equal(np.asarray(decode.decode(body))[..., 0], wanted)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_transparent_level_of_16_bits_is_white(channels: int) -> None:
+    """Pillow compares all 16 bits of the level with the 8 bits of colours that it reads."""
+    level, row = 1000, [1000, 232 * 256, 5 * 256]
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return len(content).to_bytes(4) + name + content + zlib.crc32(name + content).to_bytes(4)
+
+    header = struct.pack(">IIBBBBB", 3, 1, 16, channels - 1, 0, 0, 0)
+    pixels = b"\0" + b"".join(each.to_bytes(2) * channels for each in row)
+    parts = ((b"IHDR", header), (b"tRNS", level.to_bytes(2) * channels), (b"IDAT", zlib.compress(pixels)))
+    body = b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in (*parts, (b"IEND", b"")))
+    assert np.asarray(decode.decode(body))[0, :, 0].tolist() == [255, 232, 5]
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
@@ -275,6 +293,32 @@ def test_the_report_says_which_folders_are_labels(tmp_path: Path) -> None:
     )
 
 
+def test_a_label_that_may_be_a_split_is_named(tmp_path: Path) -> None:
+    found = sources.find(written(tmp_path, dict.fromkeys(("cat/0.png", "dog/0.png", "test/0.png"), b"")))
+    assert found.labels.endswith("; test may be a split, and is read as a label")
+
+
+def test_a_damaged_member_of_an_lzma_zip_is_left_out(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("cat/0.png", encoded(drawn(0)))
+    body = bytearray((tmp_path / "a.zip").read_bytes())
+    body[60:90] = bytes(30)
+    (tmp_path / "a.zip").write_bytes(body)
+    (file,) = sources.find(tmp_path).files
+    with pytest.raises(ImageError, match="it cannot be unpacked"):
+        file.read()
+
+
+def test_a_zip_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("cat/0.png", b"")
+    body = bytearray((tmp_path / "a.zip").read_bytes())
+    body[body.index(b"PK\1\2") + 6] = 99
+    (tmp_path / "a.zip").write_bytes(body)
+    with pytest.raises(UserError, match=r"a.zip is not a zip, or is damaged: zip file version 9.9"):
+        sources.find(tmp_path)
+
+
 def test_a_list_from_windows_is_read(tmp_path: Path) -> None:
     r"""It has cat\0.png, numbers as labels, and leaves out an image."""
     lines = ["0\t1.000000\tcat\\0.png", "1\t0.000000\t.\\dog\\0.png", "2\t-1\tdog\\1.png", ""]
@@ -300,18 +344,72 @@ NAMES = {
     [
         ({"image": STRUCTS, "label": CODES}, None, ["0", "1"]),
         ({"image": STRUCTS, "label": CODES}, NAMES, ["cat", "dog"]),
-        ({"img": BODIES, "kind": ["b", "a"] * 35}, None, ["b", "a"]),
+        ({"image": STRUCTS, "label": ["cat", "dog"] * 35}, NAMES, ["cat", "dog"]),
+        ({"img": BODIES, "kind": ["b", " a"] * 35}, None, ["b", "a"]),
         ({"img": BODIES, "size": CODES, "kind": [0.0, 1.0] * 35}, None, ["0", "1"]),
     ],
 )
 def test_parquet_has_an_image_in_each_row(
-    tmp_path: Path, columns: dict[str, Any], metadata: dict[str, str] | None, found: list[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    columns: dict[str, Any],
+    metadata: dict[str, str] | None,
+    found: list[str],
 ) -> None:
+    monkeypatch.setattr(parquet_images, "MAX_CHUNK_ROWS", 32)
     pl.DataFrame(columns).write_parquet(tmp_path / "a.parquet", metadata=metadata, row_group_size=20)
     files = sources.find(tmp_path, "kind").files
     assert [file.label for file in files] == found * 35
     assert [file.read() for file in files] == BODIES
     assert files[69].name == "a.parquet/0000069"
+
+
+@pytest.mark.parametrize("labels", [["a", "NA", "None", None], [1.0, float("nan"), None, None]])
+def test_a_word_for_missing_is_not_a_label(tmp_path: Path, labels: list[Any]) -> None:
+    """Protects from a class that is made of the rows without a label, which tables leave out too."""
+    pl.DataFrame({"image": [b"x"] * 4, "label": labels}).write_parquet(tmp_path / "a.parquet")
+    first, *others = sources.find(tmp_path).files
+    assert first.label in {"a", "1"}
+    for file in others:
+        with pytest.raises(ImageError, match=r"it has no label|'(NA|None|NaN)' is not a label"):
+            file.read()
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(["1.0", "2.0"], ["1", "2"]), ([" cat ", "dog"], ["cat", "dog"]), (["None", "b c"], ["None", "b c"])],
+)
+@pytest.mark.parametrize("source", ["folders", "column"])
+def test_labels_are_alike_in_folders_columns_and_the_prepared_lists(
+    tmp_path: Path, names: list[str], found: list[str], source: str
+) -> None:
+    images = [encoded(drawn(number)) for number in range(60)]
+    files = {f"{names[number % 2]}/{number}.png": body for number, body in enumerate(images)}
+    if source == "column":
+        classes = {"info": {"features": {"label": {"names": names}}}}
+        body = io.BytesIO()
+        table = pl.DataFrame({"image": images, "label": [0, 1] * 30})
+        table.write_parquet(body, metadata={"huggingface": json.dumps(classes)})
+        files = {"a.parquet": body.getvalue()}
+    assert prepared(tmp_path, files)["classes"] == dict.fromkeys(found, 30)
+    schema = Schema.read(tmp_path / "out" / "schema" / "schema.json")
+    assert set(dataset.read(tmp_path / "out" / "train", schema).target) == {0, 1}
+    assert [schema.target.encode(label) for label in found] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "rule"),
+    [
+        (("a\tb", "c"), r"label 'a\\tb' is blank, or has a tab"),
+        (("a\u2028b", "c"), "is blank, or has a tab or a line break"),
+        (("01", "1"), "labels 01 and 1 are the same number"),
+        (("1.0", "1"), "1 labels, such as 1,"),
+    ],
+)
+def test_labels_that_a_list_cannot_hold_are_refused(tmp_path: Path, names: list[str], rule: str) -> None:
+    files = {f"{names[number % 2]}/{number}.png": encoded(drawn(number)) for number in range(60)}
+    with pytest.raises(UserError, match=rule):
+        prepared(tmp_path, files)
 
 
 def test_rows_without_an_image_or_a_label_are_left_out(tmp_path: Path) -> None:
@@ -329,7 +427,11 @@ def test_rows_without_an_image_or_a_label_are_left_out(tmp_path: Path) -> None:
         ([{"a": [1]}], "0 columns of encoded images"),
         ([{"a": [b""], "b": [b""], "label": ["x"]}], "2 columns of encoded images"),
         ([{"a": [b""], "fine": [1], "coarse": [2]}], r"label \(fine, coarse\): set .*target"),
-        ([{"a": [b""], "label": [1]}] * 2, "1.parquet has names for its labels, and 0.parquet none"),
+        ([{"a": [b""], "label": [1]}] * 2, "0.parquet and 1.parquet have .*one has no names of classes"),
+        (
+            [{"a": [b""], "fine": [1]}, {"a": [b""], "kind": [1]}],
+            "0.parquet and 1.parquet have other columns",
+        ),
     ],
 )
 def test_parquet_without_labelled_images_is_refused(

@@ -10,8 +10,9 @@ from random import Random
 
 import pytest
 from PIL import Image, ImageStat
+from rich.console import Console
 
-from local import pictures, sample, scenarios
+from local import pictures, scenarios, view
 from local.project import LocalError
 
 
@@ -29,7 +30,7 @@ def images_of(*colours: str) -> pictures.Pictures:
 def test_a_zip_preserves_the_images() -> None:
     """The images and labels that are added as training data equal those that were sent."""
     images = images_of("red", "green", "blue")
-    assert pictures.read(images.packed()) == images
+    assert pictures.read(images.packed("label")) == images
 
 
 @pytest.mark.parametrize(
@@ -39,14 +40,41 @@ def test_a_zip_preserves_the_images() -> None:
 def test_a_list_may_omit_folders(tmp_path: Path, names: list[str], message: str) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for name in names:
-            archive.writestr(name, name)
+            archive.writestr(name, encode_image("red"))
         archive.writestr("p.lst", "0\tcat\ta.png\n")
     if message:
         with pytest.raises(LocalError, match=message):
             pictures.read_file(tmp_path / "p.zip")
         return
     found = pictures.read_file(tmp_path / "p.zip")
-    assert (base64.b64decode(found.rows[0][0]).decode(), found.labels) == (names[0], ("cat",))
+    assert (base64.b64decode(found.rows[0][0]), found.labels) == (encode_image("red"), ("cat",))
+
+
+def test_what_of_a_zip_is_not_predicted_is_said(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        for name in ("cat/a.png", "dog/b.png"):
+            archive.writestr(name, encode_image("red"))
+        for name in ("cat/a.txt", "notes.txt", "dog/damaged.png"):
+            archive.writestr(name, b"x")
+    found = pictures.read_file(tmp_path / "p.zip")
+    assert found.labels == ("cat", "dog")
+    assert found.remarks == (
+        "the label of p.zip/cat/a.png is cat: folders of level 1 are labels",
+        "3 files are left out, such as p.zip/notes.txt: it is not a PNG, JPEG, WebP, BMP, TIFF or GIF",
+    )
+
+
+def test_a_run_shows_what_was_taken_for_labels() -> None:
+    shown = Console(file=io.StringIO(), width=100)
+    left_out = {"counts": {"hidden": 1}, "files": []}
+    labels = "the label of cat/0.png is cat"
+    shown.print(view.data({"pictures": {"read": 2, "kept": 2}, "labels": labels, "left_out": left_out}))
+    assert isinstance(shown.file, io.StringIO)
+    assert shown.file.getvalue().split("\n")[:3] == [
+        "data: 2 read, 2 kept",
+        f"  {labels}",
+        "  1 images left out: hidden",
+    ]
 
 
 def test_a_request_has_the_images_from_start_to_stop() -> None:
@@ -57,19 +85,19 @@ def test_a_request_has_the_images_from_start_to_stop() -> None:
 def test_a_folder_is_packed_and_a_zip_is_unchanged(tmp_path: Path) -> None:
     """`prepare` counts the files that it cannot read; hidden ones are counted here."""
     names = ("a/1.png", "b/2.JPG", "bird/3.heic", "list.lst", "notes.txt")
-    for name in (*names, "a/._1.png", ".ipynb_checkpoints/1.png", "Thumbs.db", "d/4.parquet"):
+    for name in (*names, "a/._1.png", ".ipynb_checkpoints/1.png", "Thumbs.db", "d/4.parquet", "e.zip"):
         (tmp_path / "shop" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "shop" / name).write_bytes(name.encode())
     (tmp_path / "made").mkdir()
-    (table, packed), note = pictures.data_files(tmp_path / "shop", tmp_path / "made")
-    assert note == "6 files are uploaded, and 3 hidden ones are not."
-    assert table == tmp_path / "shop" / "d" / "4.parquet"
-    with zipfile.ZipFile(packed) as archive:
-        assert tuple(archive.namelist()) == names
-        assert archive.read("a/1.png") == b"a/1.png"
+    (table, archive, packed), note = pictures.data_files(tmp_path / "shop", tmp_path / "made")
+    assert note == "7 files are uploaded, and 3 hidden ones are not."
+    assert (table, archive) == (tmp_path / "shop" / "d" / "4.parquet", tmp_path / "shop" / "e.zip")
+    with zipfile.ZipFile(packed) as made:
+        assert tuple(made.namelist()) == names
+        assert made.read("a/1.png") == b"a/1.png"
     once = packed.read_bytes()
-    assert pictures.data_files(tmp_path / "shop", tmp_path / "made")[0][1].read_bytes() == once
-    for path in (packed, table):
+    assert pictures.data_files(tmp_path / "shop", tmp_path / "made")[0][2].read_bytes() == once
+    for path in (packed, archive, table):
         assert pictures.data_files(path, tmp_path / "other") == ((path,), "")
 
 
@@ -79,6 +107,8 @@ def test_a_folder_is_packed_and_a_zip_is_unchanged(tmp_path: Path) -> None:
         (lambda folder: (folder / "dog").symlink_to(folder / "cat"), "dog is a link to a folder"),
         (lambda folder: (folder / "gone.png").symlink_to(folder / "nothing"), "or to nothing"),
         (lambda folder: [(folder / at / "0.parquet").touch() for at in ("cat", "train")], "of the same name"),
+        (lambda folder: [(folder / at / "0.zip").touch() for at in ("cat", "train")], "of the same name"),
+        (lambda folder: (folder / f"{folder.name}.zip").touch(), "or one of the folder's name"),
     ],
 )
 def test_a_folder_of_which_files_would_vanish_is_refused(
@@ -107,28 +137,27 @@ def test_scenarios_change_images_as_they_describe() -> None:
         opened = [Image.open(io.BytesIO(base64.b64decode(text))) for (text,) in changed.rows]
         return [sum(ImageStat.Stat(picture).mean) for picture in opened]
 
-    darker = scenarios.applied("darker", images, pictures.COLUMN, 0.5, Random(0))
+    darker = scenarios.applied(pictures.SCENARIOS["darker"], images, pictures.COLUMN, 0.5, Random(0))
     assert isinstance(darker, pictures.Pictures)
     assert brightness(darker) == pytest.approx([each / 2 for each in brightness(images)], abs=3)
     assert darker.labels == images.labels
-    others = scenarios.applied("class", images, pictures.COLUMN, 1.0, Random(0))
+    others = scenarios.applied(pictures.SCENARIOS["class"], images, pictures.COLUMN, 1.0, Random(0))
     assert not set(others.rows) & set(images.rows)
-    assert scenarios.usable_features("blurred", None, {pictures.COLUMN: scenarios.PICTURE}) == [
-        pictures.COLUMN
-    ]
+    types = {pictures.COLUMN: pictures.PICTURE}
+    assert scenarios.usable_features(pictures.SCENARIOS["blurred"], None, types) == [pictures.COLUMN]
     with pytest.raises(LocalError, match="scenario shift takes a feature of type"):
-        scenarios.usable_features("shift", None, {pictures.COLUMN: scenarios.PICTURE})
+        scenarios.usable_features(scenarios.OF_TABLES["shift"], None, types)
 
 
-@pytest.mark.parametrize("name", sorted(scenarios.OF_PICTURES))
+@pytest.mark.parametrize("name", sorted(pictures.SCENARIOS))
 def test_every_default_strength_is_accepted(name: str) -> None:
-    scenario = scenarios.OF_PICTURES[name]
+    scenario = pictures.SCENARIOS[name]
     assert scenario.takes(scenario.strength)
     assert not scenario.takes(1.5)
 
 
 def test_the_sample_has_images_of_digits(tmp_path: Path) -> None:
-    path, _, description = sample.write_pictures(tmp_path)
+    path, _, description = pictures.write_sample(tmp_path)
     found = pictures.read(path.read_bytes())
     assert len(found.rows) == 1797
     assert set(found.labels or ()) == set("0123456789")

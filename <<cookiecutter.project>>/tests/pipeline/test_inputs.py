@@ -130,10 +130,13 @@ def test_entries_of_the_reading_that_no_job_can_take_are_refused(
     assert named in refusal(table)
 
 
-def test_pictures_have_no_column_that_decides_the_split(table: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("entry", "value"), [("group", "customer"), ("kinds", {"zip": "date"}), ("missing_words", ["No data"])]
+)
+def test_settings_of_columns_are_refused_for_images(table: dict[str, Any], entry: str, value: object) -> None:
     """Protects from a setting that no job reads."""
-    table["data"] |= {"workload": "image", "group": "customer"}
-    assert "data.group names a column, and pictures have none" in refusal(table)
+    table["data"] |= {"workload": "image", entry: value}
+    assert f"data.{entry} is for the columns of tables, not for images" in refusal(table)
 
 
 def test_how_tables_are_read_reaches_the_job(table: dict[str, Any]) -> None:

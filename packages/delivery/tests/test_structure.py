@@ -26,7 +26,13 @@ SOURCE = Path(__file__).resolve().parents[1] / "src"
 # The dependencies of pyproject.toml, by the names of their modules, and those of the extra `commands`.
 OF_THE_BUILD = {"botocore", "yaml"}
 OF_THE_COMMANDS = {"boto3", "rich", "typer"}
-COMMANDS = {"delivery.cloud", "delivery.deploy", "delivery.teardown", "delivery.view"}
+COMMANDS = {
+    "delivery.cloud",
+    "delivery.deploy",
+    "delivery.history.view",
+    "delivery.teardown",
+    "delivery.view",
+}
 RULES: dict[str, Rule] = {
     "import cycles": structure.import_cycles,
     "string imports": partial(structure.string_imports, exceptions={}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionError, HTTPClientError  # noqa: A004 - its name there
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ MISSING = frozenset(
         "ResourceNotFoundException",
     }
 )
+# What a call raises when nothing answers any more.
+UNREACHABLE = (ConnectionError, HTTPClientError)
 
 
 class DeliveryError(Exception):

@@ -9,26 +9,24 @@ import zipfile
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from local.project import LocalError
+from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from local.project import Project
 
 # Where git is missing and cannot list the project's files.
 LEFT_OUT = re.compile(r"(\.local|\.venv|build|\.git|\.\w+_cache|.*__pycache__|\.hypothesis)(/.*)?")
 
 
-def pack(project: Project) -> bytes:
-    """Zip the project's files as they are now, with the settings of this run for project.toml."""
+def pack(root: Path, settings: Path) -> bytes:
+    """Zip a project's files as they are now, with the file `settings` for project.toml."""
     sink = BytesIO()
     with zipfile.ZipFile(
         sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False
     ) as archive:
-        for path in files(project.root):
-            archive.write(path, path.relative_to(project.root))
-        archive.write(project.settings, "project.toml")
+        for path in files(root):
+            archive.write(path, path.relative_to(root))
+        archive.write(settings, "project.toml")
     return sink.getvalue()
 
 
@@ -48,10 +46,15 @@ def files(root: Path) -> list[Path]:
 
 
 def settled(text: str, target: str | None) -> str:
-    """Return project.toml's text with another target, when one is given."""
+    """Return project.toml's text with another target, when one is given.
+
+    Raises:
+        DeliveryError: No line of it names a target.
+
+    """
     if target is None:
         return text
     text, found = re.subn(r"(?m)^target = .*$", lambda _: f"target = {json.dumps(target)}", text, count=1)
     if not found:
-        raise LocalError('project.toml has no line that begins with "target = "; write it in [data].')
+        raise DeliveryError('project.toml has no line that begins with "target = "; write it in [data].')
     return text

@@ -1,4 +1,4 @@
-"""The data of a run: their upload, and the check that the execution was trained on them alone."""
+"""The raw data of a run: their upload, and the check that the execution was trained on them alone."""
 
 from __future__ import annotations
 
@@ -8,36 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from local import history, stacks
-from local.project import LocalError
+from delivery import local_stacks
+from delivery.cloud import DeliveryError
+from delivery.history.executions import UNDER_WAY, list_executions
+from delivery.history.training import trained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from localcloud import Cloud
-
-    from local.project import Project
+    from delivery.cloud import Cloud
 
 DIGEST, CHUNK = "sha256", 1_048_576
 NOT_STOPPABLE = "PipelineExecutionNotStoppableException"
 
 
 def upload(
-    cloud: Cloud, project: Project, files: tuple[Path, ...], folder: Path | None = None
+    cloud: Cloud, project: str, prefix: str, files: tuple[Path, ...], folder: Path | None = None
 ) -> dict[str, str]:
-    """Put the files under the raw prefix, in place of an earlier run's, and return their versions.
+    """Put the files under the project's prefix, in place of an earlier run's, and return their versions.
 
     With a folder, the files keep their paths in it.
 
     A file that is there already stays as it is: each upload is an event that the governor decides about.
-    Raises LocalError where a file changes during its upload, and while an execution that has not ended its
-    training may read what would change.
+
+    Raises:
+        DeliveryError: A file changes during its upload, or an execution that has not ended its training may
+            read what would change.
+
     """
     s3, bucket = cloud.client("s3"), _bucket(cloud, project)
     names = [path.relative_to(folder).as_posix() if folder else path.name for path in files]
-    wanted = {f"{project.data_prefix}{name}": path for name, path in zip(names, files, strict=True)}
-    stored = _keys(s3, bucket, project.data_prefix)
+    wanted = {f"{prefix}{name}": path for name, path in zip(names, files, strict=True)}
+    stored = _keys(s3, bucket, prefix)
     old = stored - wanted.keys()
     same = {key: _same_version(s3, bucket, key, _digest(wanted[key])) for key in stored & wanted.keys()}
     new = {key: path for key, path in wanted.items() if not same.get(key)}
@@ -48,12 +51,16 @@ def upload(
     return same | {key: _put(s3, bucket, key, path) for key, path in new.items()}
 
 
-def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[str, str]) -> bool:
-    """Whether the execution has been trained; raise LocalError, and stop it, where its data may be others.
+def check(cloud: Cloud, project: str, execution_id: str, versions: Mapping[str, str]) -> bool:
+    """Return whether the execution has been trained; stop it where its data may be others.
 
     `versions` are those of the run's own files, by key.
+
+    Raises:
+        DeliveryError: Its data may be others.
+
     """
-    training = history.trained(cloud, project, execution_id)
+    training = trained(cloud, project, execution_id)
     if not training:
         return False
     s3, bucket = cloud.client("s3"), _bucket(cloud, project)
@@ -61,8 +68,8 @@ def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[s
     foreign = sorted(read - versions.keys())
     changed = sorted(key for key, version in versions.items() if _version(s3, bucket, key) != version)
     if foreign or changed:
-        outcome = _stop(cloud, f"{project.slug}-pipeline", execution_id)
-        raise LocalError(
+        outcome = _stop(cloud, f"{project}-pipeline", execution_id)
+        raise DeliveryError(
             f"Execution {execution_id} may have been trained on other data than this run's: something else "
             f"wrote or deleted {', '.join(foreign or changed)} in s3://{bucket} before the training had "
             f"ended. {outcome} Run again while nothing else writes there."
@@ -70,11 +77,11 @@ def check(cloud: Cloud, project: Project, execution_id: str, versions: Mapping[s
     return True
 
 
-def _refuse_while_read(cloud: Cloud, project: Project) -> None:
-    for execution in history.executions(cloud, f"{project.slug}-pipeline"):
+def _refuse_while_read(cloud: Cloud, project: str) -> None:
+    for execution in list_executions(cloud, f"{project}-pipeline"):
         name = execution["pipelineExecutionId"]
-        if execution["status"] in history.UNDER_WAY and not history.trained(cloud, project, name):
-            raise LocalError(
+        if execution["status"] in UNDER_WAY and not trained(cloud, project, name):
+            raise DeliveryError(
                 f"Execution {name} of the pipeline, since {execution['startTime']:%H:%M:%S}, may still read "
                 "the data that this run would replace. 'python -m local follow' shows the execution: run "
                 "again when its training has ended, or end it with 'python -m local down'."
@@ -82,13 +89,13 @@ def _refuse_while_read(cloud: Cloud, project: Project) -> None:
 
 
 def _put(s3: Any, bucket: str, key: str, path: Path) -> str:
-    """Upload a file and return its version; raise LocalError where other content is stored than was read."""
+    """Upload a file and return its version; raise DeliveryError where it was not stored as it was read."""
     digest = _digest(path)
     s3.upload_file(str(path), bucket, key)
     if version := _same_version(s3, bucket, key, digest):
         return version
     s3.delete_object(Bucket=bucket, Key=key)
-    raise LocalError(f"{path} changed while it was uploaded; run again when nothing writes to it.")
+    raise DeliveryError(f"{path} changed while it was uploaded; run again when nothing writes to it.")
 
 
 def _digest(path: Path) -> str:
@@ -131,8 +138,8 @@ def _manifest(s3: Any, bucket: str, training: str) -> set[str]:
     return {f"{prefix}{name}" for name in names}
 
 
-def _bucket(cloud: Cloud, project: Project) -> str:
-    return stacks.outputs(cloud, project.stack("pipeline"))["ArtifactBucket"]
+def _bucket(cloud: Cloud, project: str) -> str:
+    return local_stacks.outputs(cloud, f"{project}-pipeline")["ArtifactBucket"]
 
 
 def _stop(cloud: Cloud, pipeline: str, execution_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Deploy the project's CloudFormation stacks and read what became of them."""
+"""Stacks of the local cloud, deployed by one create or update: nobody looks at the changes before."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
-from delivery import cloudformation
 
-from local.project import LocalError
+from delivery import cloudformation, stacks
+from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from localcloud import Cloud
+    from delivery.cloud import Cloud
 
 POLL_SECONDS = 0.1
 MAX_BODY = 51_200  # bytes of a template in a request
@@ -31,34 +31,29 @@ class StackSettings:
     tags: Mapping[str, str]
 
 
-def find_stack(cloud: Cloud, name: str) -> dict[str, Any] | None:
-    """Describe the stack; None where it does not exist."""
-    return cloudformation.describe(cloud.client("cloudformation"), name)
-
-
 def outputs(cloud: Cloud, name: str) -> dict[str, str]:
     """Return the stack's outputs by name.
 
     Raises:
-        LocalError: The stack does not exist.
+        DeliveryError: The stack does not exist.
 
     """
-    stack = find_stack(cloud, name)
+    stack = stacks.find(cloud, name)
     if stack is None:
-        raise LocalError(f"Stack {name} is not in the local cloud; 'python -m local run' deploys it.")
+        raise DeliveryError(f"Stack {name} is not in the local cloud; 'python -m local run' deploys it.")
     return cloudformation.outputs(stack)
 
 
 def parameters(cloud: Cloud, name: str) -> dict[str, str]:
     """Return the stack's parameters by name; none where the stack does not exist."""
-    return cloudformation.parameters(find_stack(cloud, name))
+    return cloudformation.parameters(stacks.find(cloud, name))
 
 
 def deploy(cloud: Cloud, name: str, template: Path, settings: StackSettings) -> None:
     """Create or update the stack and wait until that is done.
 
     Raises:
-        LocalError: The stack failed, or took too long.
+        DeliveryError: The stack failed, or took too long.
 
     """
     client = cloud.client("cloudformation")
@@ -79,7 +74,7 @@ def deploy(cloud: Cloud, name: str, template: Path, settings: StackSettings) -> 
         return
     status = _wait(client, name)
     if status not in cloudformation.SUCCEEDED:
-        raise LocalError(f"Stack {name} ended as {status}: {failure_reason(cloud, name)}")
+        raise DeliveryError(f"Stack {name} ended as {status}: {failure_reason(cloud, name)}")
 
 
 def _template(cloud: Cloud, name: str, template: Path) -> dict[str, str]:
@@ -111,7 +106,7 @@ def _wait(client: Any, name: str) -> str | None:
     try:
         stack = cloudformation.wait(client, name, POLL_SECONDS, TIMEOUT_SECONDS)
     except TimeoutError as error:
-        raise LocalError(f"Stack {error}; see .local/logs/cloud.log.") from None
+        raise DeliveryError(f"Stack {error}; see .local/logs/cloud.log.") from None
     return str(stack["StackStatus"]) if stack else None
 
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from local.project import LocalError
+from delivery.cloud import DeliveryError, is_missing
 
 if TYPE_CHECKING:
-    from localcloud import Cloud
+    from delivery.cloud import Cloud
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def find(cloud: Cloud, pipeline: str) -> Pending | None:
     try:
         state = cloud.client("codepipeline").get_pipeline_state(name=pipeline)
     except ClientError as error:
-        if error.response["Error"]["Code"] == "PipelineNotFoundException":
+        if is_missing(error):
             return None
         raise
     for stage in state["stageStates"]:
@@ -57,7 +57,12 @@ def describe_model(cloud: Cloud, execution_id: str) -> str:
 
 
 def answer(cloud: Cloud, pending: Pending, status: str, summary: str) -> None:
-    """Answer as Approved or Rejected; raise LocalError when it was answered in the meantime."""
+    """Answer as Approved or Rejected.
+
+    Raises:
+        DeliveryError: It was answered in the meantime.
+
+    """
     try:
         cloud.client("codepipeline").put_approval_result(
             pipelineName=pending.pipeline,
@@ -67,13 +72,18 @@ def answer(cloud: Cloud, pending: Pending, status: str, summary: str) -> None:
             result={"status": status, "summary": summary},
         )
     except ClientError as error:
-        raise LocalError(f"{pending.question}: {error.response['Error']['Message']}") from None
+        raise DeliveryError(f"{pending.question}: {error.response['Error']['Message']}") from None
 
 
 def reply(cloud: Cloud, pipeline: str, status: str, summary: str) -> Pending:
-    """Answer the approval that waits; raise LocalError when none does."""
+    """Answer the approval that waits.
+
+    Raises:
+        DeliveryError: None does.
+
+    """
     pending = find(cloud, pipeline)
     if pending is None:
-        raise LocalError(f"No approval of {pipeline} waits; 'python -m local status' shows its state.")
+        raise DeliveryError(f"No approval of {pipeline} waits; 'python -m local status' shows its state.")
     answer(cloud, pending, status, summary)
     return pending

@@ -1,19 +1,20 @@
-"""The present content of the local cloud."""
+"""The present content of a cloud: stacks, endpoints, jobs, models, and what the pipelines do."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from local import approval, history
+from delivery import approval
+from delivery.history.executions import list_executions
 
 if TYPE_CHECKING:
-    from localcloud import Cloud
+    from delivery.cloud import Cloud
 
 LATEST_JOBS = 10
 
 
 class Fact(NamedTuple):
-    """One thing that the local cloud holds, with its state."""
+    """One thing that the cloud holds, with its state."""
 
     kind: str
     name: str
@@ -32,7 +33,7 @@ def _pipelines(cloud: Cloud) -> list[Fact]:
 
 def _latest(cloud: Cloud, pipeline: str) -> str:
     """Return the state of the latest execution, and the approval that is pending."""
-    executions = history.executions(cloud, pipeline)
+    executions = list_executions(cloud, pipeline)
     pending = approval.find(cloud, pipeline)
     state = executions[0]["status"] if executions else "never run"
     return f"{state}; {pending.question}" if pending else state
