@@ -162,7 +162,8 @@ class _Cells:
             counted = self.rows.select(infer.statistics(cell, self.source.reading, style))
             stats = ColumnStats(**counted.collect(engine="streaming").row(0, named=True))
         if stats.infinite:
-            where, text = self.source.first(self.position, tables.number(cell, style).is_infinite())
+            infinite = self.kept & tables.number(cell, style).is_infinite()
+            where, text = self.source.first(self.position, infinite)
             raise UserError(
                 f"{where}: '{self.name}' is '{text}', and numbers must be finite: "
                 "leave the cell empty for a missing value"
@@ -353,11 +354,11 @@ def _infer_column(
     name, stats = cells.name, cells.stats
     if reason := _reason_to_drop(table, cells) or left_out.get(name, ""):
         return ColumnInference(name, reason=reason)
-    if stats.least == stats.greatest:
+    forced = table.settings.kinds.get(name, "")
+    if stats.least == stats.greatest and not forced:
         feature = Feature(name, "categorical", (str(stats.least),), reading=table.source.reading)
         why = "it has one value, and is missing elsewhere"
         return ColumnInference(name, Column(feature), kind_reason=why)
-    forced = table.settings.kinds.get(name, "")
     decision = Decision(kinds.NUMBER, stats.present)
     if forced == "categorical":
         decision = Decision(kinds.LABEL, stats.present)
@@ -378,7 +379,9 @@ def _infer_column(
 
 
 def _guess_code(stats: ColumnStats) -> str:
-    """Return what numbers of many digits are taken for, or nothing."""
+    """Return what numbers of many digits, and a few with leading zeros, are taken for, or nothing."""
+    if stats.padded:
+        return "some of its cells begin with 0, as codes do: set its kind to categorical if they are codes"
     for text in (str(stats.least), str(stats.greatest)):
         if _LONG.fullmatch(text) and int(text) > tables.EXACT:
             return (

@@ -123,9 +123,7 @@ def _kind(feature: Feature) -> str:
 def line(cells: tuple[str, ...]) -> str:
     """Return a row as a line of CSV, without the line break."""
     text = io.StringIO()
-    csv.writer(text).writerow(
-        cells
-    )  # it quotes what its line break has: with none, a break within a cell is bare
+    csv.writer(text).writerow(cells)  # with another line break, it would leave a cell's own unquoted
     return text.getvalue().removesuffix("\r\n")
 
 

@@ -30,7 +30,7 @@ _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = (
     r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$|99991231$)"
 )
-PADDED, _DIGITS, _NO_DAY = "^0[0-9]+$", "^[0-9]+$", "00000000"
+PADDED, _DIGITS, _NO_DAY = "^0+[1-9][0-9]*$", "^[0-9]+$", "00000000"  # 0000 is a year that is not known
 _DAY_NUMBER = rf"^(?:(?:19|20)[0-9]{{6}}|{_NO_DAY}|9999(?:1231|9999))$"
 _LATE, _NO_END = datetime(2030, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)  # dates that are guesses
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
@@ -183,8 +183,8 @@ def _code(texts: Texts, limit: float) -> Decision | None:
     asked |= {"least": width.min(), "most": width.max()}
     found = texts.weighted.select(**asked).collect(engine="streaming").row(0, named=True)
     one_width = found["least"] == found["most"]
-    enough = 1 if one_width else min(_PADDED_CELLS, _PADDED_SHARE * texts.present)
-    if found["padded"] < max(1, enough) or found["digits"] < limit * texts.present:
+    enough = 1 if one_width else max(_PADDED_CELLS, _PADDED_SHARE * texts.present)
+    if found["padded"] < enough or found["digits"] < limit * texts.present:
         return None
     digits_of = "digits of one width" if one_width else "digits"
     reason = f"its cells are {digits_of}, some with leading zeros: codes, and not numbers"
@@ -297,9 +297,11 @@ def _guess_number(
 def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> Decision:
     """Return the date format that most cells have, and whether month and day could change places."""
     fits, late = dict.fromkeys(values.DATE_PATTERNS, 0), dict[str, str]()
+    spans = dict.fromkeys(fits, (math.inf, -math.inf))
     for style, text, moment, times in _dates(texts):
         fits[style] += times
-        if moment >= (_LATE if style.endswith(("/yy", ".yy", "-yy")) else _NO_END).timestamp():
+        spans[style] = min(spans[style][0], moment), max(spans[style][1], moment)
+        if moment >= (_LATE if re.search(r"\byy\b", style) else _NO_END).timestamp():
             late.setdefault(style, _guess_late(text, moment))
     first = {"month-first": "mm", "day-first": "dd"}.get(settings.date_order, "")
     enough = settings.kind_share * texts.present
@@ -308,20 +310,29 @@ def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> 
         return bool(first) and style.startswith(first) and fits[style] >= enough, fits[style]
 
     best = max(fits, key=rank)
-    rival = "dd" + best[2:].replace("dd", "mm", 1)
-    guess = ""
-    if (
-        settings.date_order == "auto"
-        and best.startswith("mm")
-        and fits[best]
-        and fits[best] == fits.get(rival)
-    ):
-        guess = "every day could be a month; the month is read first: set date_order"
-    elif best == values.DIGITS_ONLY:
-        guess = "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
+    rivals = [style for style in fits if fits[style] == fits[best] and sorted(style) == sorted(best)]
+    rivals.sort(key=lambda style: spans[style][1] - spans[style][0])
     others = _others(texts, best) if notable * texts.present <= fits[best] < texts.present else frozenset()
-    guess = "; ".join(filter(None, [guess, late.get(best, "")]))
+    guess = "; ".join(filter(None, [_guess_order(best, rivals, settings.date_order), late.get(best, "")]))
     return Decision(DATE, fits[best], date_format=best, others=others, guess=guess)
+
+
+def _guess_order(best: str, equal: list[str], order: str) -> str:
+    """Return what the report says of the order of a date's parts.
+
+    `equal` are the formats that fit as well, the one whose dates span the least time first.
+    """
+    if best == values.DIGITS_ONLY:
+        return "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
+    if best[:2] == {"month-first": "dd", "day-first": "mm"}.get(order) and "mmm" not in best:
+        return f"its dates are read in another order than that of date_order = {order}"
+    if order == "auto" and best.startswith("mm") and any(style.startswith("dd") for style in equal):
+        return "every day could be a month; the month is read first: set date_order"
+    if order == "auto" and equal[0] != best and equal[0].startswith("yy"):
+        return (
+            f"its dates are read as {best}, and are closer together as {equal[0]}: write years of four digits"
+        )
+    return ""
 
 
 def _guess_late(text: str, moment: float) -> str:
@@ -335,14 +346,16 @@ def _dates(texts: Texts) -> Iterator[tuple[str, str, float, int]]:
     """Yield each format with a text that it reads, its moment and its count; the likely texts only."""
     like = texts.weighted.filter(_CELL.str.contains(_DATE_LIKE))
     for batch in like.collect_batches(maintain_order=True):
+        rest = batch
         for style, pattern in values.DATE_PATTERNS.items():
-            found = batch.filter(_CELL.str.contains(pattern))
+            found = rest.filter(_CELL.str.contains(pattern))
             moments = [values.parse_timestamp(text, style) for text in found[TEXT]]
             rows = zip(found.rows(), moments, strict=True)
             read = [(style, text, moment, times) for (text, times), moment in rows if moment is not None]
             yield from read
-            if style == values.DATE_FORMATS[0] and len(read) == batch.height:
-                break  # the formats that follow read some of the same texts
+            if style == values.DATE_FORMATS[0]:  # of the others, only the next one reads these texts
+                yield from ((values.DATE_FORMATS[1], *each) for _, *each in read)
+                rest = rest.filter(~_CELL.str.contains(pattern))
 
 
 def _others(texts: Texts, style: str) -> frozenset[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any
 
+from container.data.values import BLANKS
 from container.runtime.environment import Variable
 
 KINDS = ("numeric", "categorical", "date", "excluded")
@@ -14,7 +15,7 @@ DELIMITERS: Mapping[str, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "p
 
 def _kinds(text: str) -> Mapping[str, str]:
     found: Any = json.loads(text)
-    if not isinstance(found, dict) or not set(found.values()) <= set(KINDS):
+    if not isinstance(found, dict) or not all(kind in KINDS for kind in found.values()):
         raise ValueError(text)
     return MappingProxyType(found)
 
@@ -23,7 +24,7 @@ def _words(text: str) -> tuple[str, ...]:
     found: Any = json.loads(text)
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise ValueError(text)
-    return tuple(found)
+    return tuple(word.strip(BLANKS) for word in found)  # as cells are
 
 
 def _fraction(name: str, least: float = 0) -> Variable:

@@ -157,11 +157,6 @@ class Schema:
         return self.target.reading
 
     @property
-    def missing_words(self) -> tuple[str, ...]:
-        """Return the words that mean a missing value, beside those of `values.MISSING`."""
-        return self.reading.words
-
-    @property
     def width(self) -> int:
         """Return the number of a model's inputs: one for each feature, or three for each pixel."""
         return len(self.features) if self.side is None else self.side * self.side * 3
@@ -201,22 +196,24 @@ class Schema:
         Raises:
             UserError: this code does not read its version.
         """
-        if content.get("version") != VERSION:
+        version, reading = content.get("version"), content.get("reading", 1)
+        if version != VERSION or reading not in range(1, PRESENT.version + 1):
             raise UserError(
-                f"schema.json has version {content.get('version')}, this container reads {VERSION}"
+                f"schema.json has version {version} and reading {reading}, and this container reads "
+                f"version {VERSION} and readings up to {PRESENT.version}: use the container that wrote it"
             )
         target = content["target"]
         classes = target["classes"]
-        reading = Reading(content.get("reading", 1), tuple(content.get("missing_words", ())))
+        rules = Reading(reading, tuple(content.get("missing_words", ())))
         return cls(
             Target(
                 target["name"],
                 target["task"],
                 None if classes is None else tuple(classes),
                 _format_from_json(target),
-                reading,
+                rules,
             ),
-            tuple(_feature_from_json(feature, reading) for feature in content["features"]),
+            tuple(_feature_from_json(feature, rules) for feature in content["features"]),
             int(content["image"]["side"]) if "image" in content else None,
             tuple(content.get("left_out", ())),
         )

@@ -108,7 +108,7 @@ class NumberFormat:
         text = re.sub(PARENTHESES, r"-\1", text).replace(MINUS, "-")
         if self.sign:
             text = re.sub(self.affix, r"\1", text, count=1)
-        if re.search(self.digits, text) is None:
+        if re.fullmatch(self.digits, text) is None:  # its $ is before a line break too
             return None
         text = re.sub(self.group_pattern, "", text) if self.group else text
         return text.replace(self.decimal, ".")
@@ -118,9 +118,9 @@ class NumberFormat:
         return plain.replace(".", self.decimal)
 
 
-def is_missing(text: str, extra: Collection[str] = ()) -> bool:
-    """Return whether a stripped cell is a missing value; `extra` are a schema's own words for it."""
-    return text in MISSING or text in extra
+def is_missing(text: str) -> bool:
+    """Return whether a stripped cell is a missing value."""
+    return text in MISSING
 
 
 def number(text: str, style: NumberFormat | None = None) -> float | None:
@@ -154,10 +154,12 @@ _DATES = {
     "dd/mm/yyyy": f"{_DAY}/{_MONTH}/{_YEAR}",
     "mm/dd/yy": f"{_MONTH}/{_DAY}/{_SHORT_YEAR}",
     "dd/mm/yy": f"{_DAY}/{_MONTH}/{_SHORT_YEAR}",
+    "yy/mm/dd": f"{_SHORT_YEAR}/{_MONTH}/{_DAY}",
     "mm-dd-yyyy": f"{_MONTH}-{_DAY}-{_YEAR}",
     "dd-mm-yyyy": f"{_DAY}-{_MONTH}-{_YEAR}",
     "dd.mm.yyyy": rf"{_DAY}\.{_MONTH}\.{_YEAR}",
     "dd.mm.yy": rf"{_DAY}\.{_MONTH}\.{_SHORT_YEAR}",
+    "yy.mm.dd": rf"{_SHORT_YEAR}\.{_MONTH}\.{_DAY}",
     "dd-mmm-yyyy": f"{_DAY}[- /]{_NAME}[- /]{_YEAR}",
     "dd-mmm-yy": f"{_DAY}[- /]{_NAME}[- /]{_SHORT_YEAR}",
     "mmm dd, yyyy": f"{_NAME} {_DAY},? {_YEAR}",
@@ -182,7 +184,7 @@ _NOON = 12
 
 def parse_timestamp(text: str, style: str) -> float | None:
     """Return a date or a time in a format of DATE_PATTERNS as seconds since 1970 in UTC, or None."""
-    match = _COMPILED[style].search(text)
+    match = _COMPILED[style].fullmatch(text)
     if match is None:
         return None
     part = match.groupdict()

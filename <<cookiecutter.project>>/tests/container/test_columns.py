@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from container.data import columns, encode
+from container.data import columns, encode, kinds
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
+from container.data.value_counts import TEXT, Texts
 from container.data.values import NumberFormat
 from container.monitor.reading import ColumnReader
 from container.payload import number_parser
@@ -21,6 +22,7 @@ from container.payload.feature_decoder import FeatureDecoder
 from container.payload.negotiation import CSV, JSON
 from container.payload.requests import RequestDecoder
 from container.prepare import Settings, prepare
+from container.runtime import environment
 from container.runtime.errors import UserError
 
 Cell = Callable[[int], str]
@@ -155,7 +157,8 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     ),
     "code or -1": (sometimes("-1", lambda n: f"{n % 13 + 1:02}", 60), {"categories": ("-1", *TWO_DIGITS)}),
     "padded": (lambda n: f"{n % 50:03}.5", {}),
-    "padded once": (once("07", lambda n: str(n % 90)), {}),
+    "padded twice": (lambda n: f"0{n}" if n in {7, 8} else str(n * 13 % 1000), {}),
+    "years": (sometimes("0000", lambda n: str(1990 + n % 30)), {}),
     "rating": (lambda n: "none" if n % 9 == 0 else str(n % 4), {"categories": ("0", "1", "2", "3", "none")}),
     "grades": (lambda n: ("A", "1", "1.0", "01")[n % 4], {"categories": ("1", "A")}),
 }
@@ -230,6 +233,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "no end of dashes",
         "days and -1",
         "births",
+        "padded twice",
     }
     guesses = {guess["column"]: guess["guess"] for guess in report["guesses"]}
     assert guesses["no end"].endswith(
@@ -246,7 +250,21 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     [
         (lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2020", {}, "mm/dd/yyyy", "every day could be a month"),
         (lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2020", {"date_order": "day-first"}, "dd/mm/yyyy", ""),
-        (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2020", {"date_order": "day-first"}, "mm/dd/yyyy", ""),
+        (
+            lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2020",
+            {"date_order": "day-first"},
+            "mm/dd/yyyy",
+            "its dates are read in another order than that of date_order = day-first",
+        ),
+        (
+            lambda n: f"{n % 6 + 18}/{n % 12 + 1:02}/{n % 28 + 1:02}",
+            {},
+            "dd/mm/yy",
+            "its dates are read as dd/mm/yy, and are closer together as yy/mm/dd",
+        ),
+        (lambda n: f"{n % 28 + 1:02}/{n % 12 + 1:02}/{n % 6 + 18}", {}, "dd/mm/yy", ""),
+        (lambda n: f"{n % 5 + 95}.{n % 12 + 1:02}.{n % 28 + 1:02}", {}, "yy.mm.dd", ""),
+        (lambda n: "5" if n % 2 else "", {"kinds": {"x": "numeric"}}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {}, None, "'1.100' is read as 1.1 and could be 1100"),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "point"}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "comma"}, NumberFormat(",", "."), ""),
@@ -286,6 +304,22 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         assert wanted in {x.format, x.number_format, x.categories}
     guesses = [found["guess"] for found in report_of(out)["guesses"] if found["column"] == "x"]
     assert guesses[0].startswith(guess) if guess else not guesses
+
+
+def test_settings_are_read_as_cells_are() -> None:
+    """Protects a word for a missing value from blanks, and the user from a traceback."""
+    assert environment.read(ReadingSettings, {"MISSING_WORDS": '[" unk "]'}).missing_words == ("unk",)
+    with pytest.raises(UserError, match=r"KINDS is .* and must be a JSON object from columns to one of"):
+        environment.read(ReadingSettings, {"KINDS": '{"x": []}'})
+
+
+def test_dates_are_of_the_format_that_reads_all_of_them_in_any_batch() -> None:
+    """Protects 2030-1-5 in a large column, of which some batches have dates such as 2030-01-05 alone."""
+    cells = [f"20{10 + n // 28}-01-{n % 28 + 1:02}" for n in range(ROWS)] + ["2030-1-5"] * 9
+    with pl.Config():
+        pl.Config.set_streaming_chunk_size(7)
+        decision = kinds.decide(Texts(pl.LazyFrame({TEXT: cells}), len(cells), len(cells)), ReadingSettings())
+    assert (decision.date_format, decision.fits) == ("yyyy-m-d", len(cells))
 
 
 @pytest.mark.parametrize(

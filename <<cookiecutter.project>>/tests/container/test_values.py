@@ -60,6 +60,7 @@ def test_columns_and_cells_read_a_number_format_alike(cells: list[str], style: N
     ("text", "style", "expected"),
     [
         ("$1,200", NumberFormat(group=",", sign="$"), 1200.0),
+        ("12\n%", NumberFormat(sign="%"), None),
         ("-$1,200.50", NumberFormat(group=",", sign="$"), -1200.5),
         ("$-5", NumberFormat(sign="$"), -5.0),
         ("1200", NumberFormat(group=",", sign="$"), 1200.0),
