@@ -247,7 +247,7 @@ def _has_few(cells: _Cells, decision: Decision) -> bool:
         return False
     if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
         return False
-    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
+    integral = (value == value.floor()) & (value.abs() < values.EXACT)
     counted = cells.rows.select(
         value.drop_nulls().n_unique().alias("distinct"), integral.all().alias("whole")
     )
@@ -383,7 +383,7 @@ def _guess_code(stats: ColumnStats) -> str:
     if stats.padded:
         return "some of its cells begin with 0, as codes do: set its kind to categorical if they are codes"
     for text in (str(stats.least), str(stats.greatest)):
-        if _LONG.fullmatch(text) and int(text) > tables.EXACT:
+        if _LONG.fullmatch(text) and int(text) > values.EXACT:
             return (
                 f"'{text}' has more digits than a number keeps, as codes have: set its kind to categorical, "
                 "or to excluded"

@@ -15,7 +15,7 @@ from container.data.reading import ReadingSettings
 from container.data.schema import PRESENT, Feature, Schema, Target
 from container.data.table_files import SkippedFile
 from container.data.tables import Table
-from container.data.values import BLANKS, TRUTH, NumberFormat, Reading
+from container.data.values import BLANKS, EXACT, TRUTH, NumberFormat, Reading
 from container.runtime.errors import UserError
 
 MIN_ROWS = 10
@@ -334,7 +334,7 @@ def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = Non
     text = pl.when(present).then(cell)
     written = text if reading.words else cell  # a word of the project's own may be a number
     value = tables.number(written, style)
-    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
+    integral = (value == value.floor()) & (value.abs() < EXACT)
     return [
         (cell != "").sum().alias("filled"),
         present.sum().alias("present"),

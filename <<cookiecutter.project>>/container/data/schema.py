@@ -39,11 +39,6 @@ class Target:
         """Return the classes, to be found by any text that is equal to one."""
         return Labels(self.classes or ())
 
-    @cached_property
-    def codes(self) -> dict[str, int]:
-        """Return the number of each class; those of a boolean are known in upper and lower case."""
-        return _codes(self.classes or ())
-
     def predicts_as(self, other: "Target") -> bool:
         """Return whether another target has the same name and task, and classes that are equal as labels."""
         keys, others = (
@@ -94,8 +89,13 @@ class Feature:
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        """Return the number of each category; those of a boolean are known in upper and lower case."""
-        return _codes(self.categories or ())
+        """Return the number of each category; those of true and false are known in upper and lower case."""
+        codes = {text: code for code, text in enumerate(self.categories or ())}
+        folded = {text.lower() for text in codes}
+        if folded <= values.BOOLEANS and len(folded) == len(codes):
+            spelled = (str.lower, str.upper, str.capitalize)
+            codes |= {spell(text): code for text, code in codes.items() for spell in spelled}
+        return codes
 
     def encode(self, text: str) -> float:
         """Return a cell as the number that the model sees.
@@ -236,16 +236,6 @@ class Schema:
             raise UserError(f"{path.name} is missing in {path.parent}: 'prepare' writes it") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path.name} is not a schema: {error}") from error
-
-
-def _codes(texts: tuple[str, ...]) -> dict[str, int]:
-    codes = {text: code for code, text in enumerate(texts)}
-    if {text.lower() for text in texts} <= values.BOOLEANS and len({text.lower() for text in texts}) == len(
-        texts
-    ):
-        spelled = (str.lower, str.upper, str.capitalize)
-        codes |= {spell(text): code for text, code in codes.items() for spell in spelled}
-    return codes
 
 
 def _finite(text: str, column: Target | Feature, *, strays: bool = False) -> float:

@@ -13,7 +13,6 @@ from container.data.table_files import PARQUET
 from container.data.values import NumberFormat
 
 ROW = "row"
-EXACT = 2.0**53  # below it every whole number has a float of its own
 _MOMENT = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
@@ -135,12 +134,9 @@ def plain(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     digits: pl.Expr = pl.when(text.str.contains(style.digits)).then(text)
     if style.group:
         digits = digits.str.replace_all(style.group_pattern, "")
-    digits = digits.str.replace(style.decimal, ".", literal=True)
-    return (
-        pl.when(number(column).is_not_null()).then(column).otherwise(digits)
-        if style.decimal == "."
-        else digits
-    )
+    if style.decimal != ".":
+        return digits.str.replace(style.decimal, ".", literal=True)
+    return pl.when(number(column).is_not_null()).then(column).otherwise(digits)
 
 
 def number(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
@@ -154,7 +150,7 @@ def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     # A float would lose digits beyond its 53 bits.
     exact = plain(column, style).cast(pl.Int64, strict=False)
     value = number(column, style)
-    integral = pl.when((value == value.floor()) & (value.abs() < EXACT)).then(value)
+    integral = pl.when((value == value.floor()) & (value.abs() < values.EXACT)).then(value)
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 

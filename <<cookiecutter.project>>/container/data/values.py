@@ -213,7 +213,7 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if "-" in text else offset)
 
 
-_EXACT = 2.0**53  # below it every whole number has a float of its own
+EXACT = 2.0**53  # below it every whole number has a float of its own
 
 
 def label_key(text: str) -> str:
@@ -221,7 +221,7 @@ def label_key(text: str) -> str:
     value = number(text)
     if value is None or math.isinf(value):
         return text
-    if abs(value) < _EXACT:
+    if abs(value) < EXACT:
         return str(int(value)) if value.is_integer() else repr(value)
     exact = Decimal(text)  # a float would lose digits beyond its 53 bits
     return str(int(exact)) if exact == exact.to_integral_value() else str(exact)
