@@ -56,7 +56,7 @@ class Decision:
     near: str = ""  # the kind that most cells of a column of text have
     reason: str = ""
     guess: str = ""
-    is_measured: bool = False  # text of numbers with several units, or of durations
+    is_measured: bool = False  # text of numbers with several units or decimal marks, or of durations
 
     def misfit(self, cell: pl.Expr) -> pl.Expr:
         """Return whether a cell that is not missing does not fit the kind."""
@@ -161,14 +161,9 @@ def _hidden(texts: Texts, settings: ReadingSettings, best: Decision) -> Decision
     if other.fits <= best.fits or other.fits < NOTABLE * texts.present:
         return None
     least = f"fewer than {settings.kind_share * 100:g}%"
-    found = (
-        f"{share(other.fits, texts.present)} of its cells are numbers with '{_mark(other)}' before decimals"
-    )
+    mark = (other.number_format or NumberFormat()).decimal
+    found = f"{share(other.fits, texts.present)} of its cells are numbers with '{mark}' before decimals"
     return replace(other, reason=f"decimal is {settings.decimal}, and {found}, {least}")
-
-
-def _mark(decision: Decision) -> str:
-    return decision.number_format.decimal if decision.number_format else "."
 
 
 def _times(condition: pl.Expr) -> pl.Expr:
@@ -227,7 +222,7 @@ def _measured(texts: Texts, limit: float) -> str:
     """Return what the report says of text that looks like durations or quantities, or nothing."""
     looks = {
         "durations or times of day": _CELL.str.contains(_DURATION),
-        "numbers with several units": _CELL.str.contains(_QUANTITY),
+        "numbers with several units or decimal marks": _CELL.str.contains(_QUANTITY),
     }
     counts = texts.weighted.select(_times(each).alias(name) for name, each in looks.items())
     for name, times in counts.collect(engine="streaming").row(0, named=True).items():
@@ -280,7 +275,7 @@ def _guess_number(
     """Return what the report says where another decimal mark, or a missing sign, gives other numbers."""
     other: NumberFormat | None = NumberFormat()
     if chosen != _DOTS or not _are_thousands(like):
-        mark = chosen.decimal if chosen else "."
+        mark = (chosen or NumberFormat()).decimal
         other = next((style for style in rivals if style.decimal != mark), None)
     if other and settings.decimal == "auto":
         first, second = tables.number(_CELL, chosen), tables.number(_CELL, other)

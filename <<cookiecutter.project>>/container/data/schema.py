@@ -157,6 +157,12 @@ class Schema:
         return self.target.reading
 
     @property
+    def number_formats(self) -> dict[str, NumberFormat]:
+        """Return the number formats of the target and the features, by name, but for plain numbers."""
+        columns: tuple[Target | Feature, ...] = (self.target, *self.features)
+        return {column.name: column.number_format for column in columns if column.number_format}
+
+    @property
     def width(self) -> int:
         """Return the number of a model's inputs: one for each feature, or three for each pixel."""
         return len(self.features) if self.side is None else self.side * self.side * 3

@@ -218,7 +218,9 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "its cells look like durations or times of day, which are not read as numbers; "
         "the first is '0:00', a.csv: row 1"
     )
-    assert reasons["multipliers"].startswith("its cells look like numbers with several units, which are not")
+    assert reasons["multipliers"].startswith(
+        "its cells look like numbers with several units or decimal marks, which are not"
+    )
     assert reasons["unit"] == "numbers with '.' before decimals, the sign 'kg'"
     assert reasons["area code"] == "its cells are digits, some with leading zeros: codes, and not numbers"
     assert reasons["tick box"] == "it has one value, and is missing elsewhere"
@@ -392,7 +394,10 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
     (
         {"y": lambda n: f"{n % 60 + 1}{'kM'[n % 2]}"},
         {},
-        "a.csv: 'y' is neither numbers nor classes (its cells look like numbers with several units, which",
+        (
+            "a.csv: 'y' is neither numbers nor classes (its cells look like numbers with several units or "
+            "decimal marks, which"
+        ),
     ),
     (
         {"y": lambda n: f"name {n % 90}" if n < 180 else ""},
