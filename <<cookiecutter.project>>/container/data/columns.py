@@ -370,7 +370,7 @@ def _infer_column(
             decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
         )
     if decision.kind == kinds.NUMBER:
-        guess = decision.guess or _guess_code(stats)
+        guess = decision.guess or ("" if forced else _guess_code(stats))
         return ColumnInference(name, cells.numeric(decision), "", decision.reason, guess)
     if decision.kind == kinds.DATE:
         feature = cells.feature("date", decision, format=decision.date_format)

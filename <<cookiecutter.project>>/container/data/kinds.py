@@ -35,7 +35,6 @@ _DAY_NUMBER = rf"^(?:(?:19|20)[0-9]{{6}}|{_NO_DAY}|9999(?:1231|9999))$"
 _LATE, _NO_END = datetime(2030, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)  # dates that are guesses
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
 _DOTS = NumberFormat(",", ".")
-_TRUTHS = sorted(values.in_any_case(*values.TRUTH))
 _PADDED_CELLS, _PADDED_SHARE = 2, 0.01  # that begin with 0, from which digits of several widths are codes
 SAMPLE = 100  # rows that show whether the points of plain numbers could separate thousands
 _NEARLY = 0.95  # share of the rows of the sample that have this form
@@ -52,7 +51,6 @@ class Decision:
     number_format: NumberFormat | None = None
     date_format: str = ""
     others: frozenset[str] = frozenset()  # texts of a column of dates that are not dates
-    words: frozenset[str] = frozenset()  # of a column of booleans
     near: str = ""  # the kind that most cells of a column of text have
     reason: str = ""
     guess: str = ""
@@ -65,7 +63,7 @@ class Decision:
             return tables.number(cell, self.number_format).is_null()
         if kind == DATE:
             return cell.is_in(sorted(self.others))
-        return ~cell.is_in(sorted(self.words)) if kind == BOOLEAN else pl.lit(value=False)
+        return ~_is_truth(cell) if kind == BOOLEAN else pl.lit(value=False)
 
 
 def may_be_dates(least: str, greatest: str) -> bool:
@@ -187,10 +185,14 @@ def _code(texts: Texts, limit: float) -> Decision | None:
 
 
 def _boolean(texts: Texts) -> Decision:
-    used = texts.weighted.filter(_CELL.is_in(_TRUTHS)).collect(engine="streaming")
+    used = texts.weighted.filter(_is_truth(_CELL)).collect(engine="streaming")
     pairs = values.pairs_in({text.lower() for text in used[TEXT]})
-    words = values.in_any_case(*values.TRUTH) if pairs else frozenset[str]()  # which `Labels` finds
-    return Decision(BOOLEAN, sum(times for text, times in used.rows() if text in words), words=words)
+    return Decision(BOOLEAN, int(used[TIMES].sum()) if pairs else 0)
+
+
+def _is_truth(cell: pl.Expr) -> pl.Expr:
+    """Return whether `Labels` finds a cell among words of booleans, as it finds 1.0 and Yes."""
+    return pl.coalesce(tables.spell(cell), cell.str.to_lowercase()).is_in(list(values.TRUTH))
 
 
 def _number(texts: Texts, settings: ReadingSettings) -> Decision:

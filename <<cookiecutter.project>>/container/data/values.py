@@ -252,9 +252,9 @@ class Labels:
     def __init__(self, texts: Iterable[str]) -> None:
         self.codes = {text: code for code, text in enumerate(texts)}
         self._keys: dict[str, int] = {}
+        folded = [label_key(text).lower() for text in self.codes]
         for text, code in self.codes.items():
             self._keys.setdefault(label_key(text), code)
-        folded = [text.lower() for text in self.codes]
         once = [word for word in spelled_pair(set(folded)) if folded.count(word) == 1]
         self._words = {word: folded.index(word) for word in once}
         if len(once) == len(folded) == 2:  # noqa: PLR2004 - a pair

@@ -14,7 +14,7 @@ from container.data import columns, encode, kinds
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
 from container.data.value_counts import TEXT, Texts
-from container.data.values import NumberFormat
+from container.data.values import Labels, NumberFormat
 from container.monitor.reading import ColumnReader
 from container.payload import number_parser
 from container.payload.errors import RequestError
@@ -142,6 +142,11 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     "days and -1": (sometimes("-1", day_number, 30), {"format": "yyyymmdd", "strays": True}),
     "births": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/{50 + n % 50}", {"format": "mm/dd/yy"}),
     "boolean": (once("maybe", lambda n: ("yes", "no")[n % 2]), {"categories": ("no", "yes"), "strays": True}),
+    "float": (once("1.0", lambda n: ("yes", "no")[n % 2]), {"categories": ("1", "no", "yes")}),
+    "floats": (
+        lambda n: ("no", "yes", "0.0", "1.0")[n % 4 if n < 9 else n % 2],
+        {"categories": ("no", "yes")},
+    ),
     "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("N", "Y")}),
     "letters": (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], {"categories": ("N", "T", "Y")}),
     "letter pairs": (lambda n: "YNTF"[n % 4 if n % 30 < 4 else n % 2], {"categories": tuple("FNTY")}),
@@ -547,12 +552,15 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
             dict.fromkeys(["true", "True", "1"], "True") | dict.fromkeys(["0", "FALSE"], "FALSE"),
         ),
         ({"yes": 1, "Yes": 2}, {"yes": "Yes", "Yes": "Yes"}),
+        ({"00": 3, "001": 3, "y": 1, "n": 1}, {"00": "00", "001": "001", "y": "001", "n": "00"}),
         ({"Yes": 1, "No": 2}, {"Yes": "Yes", "No": "No"}),
     ],
 )
 def test_equal_texts_are_one_label(counts: dict[str, int], labels: dict[str, str]) -> None:
     """Protects classes and categories: equal texts are one, spelled as it is written most often."""
     assert columns.spell_labels(counts) == labels
+    classes = tuple(dict.fromkeys(labels.values()))
+    assert [classes.index(label) for label in labels.values()] == [*map(Labels(classes).find, labels)]
 
 
 def bit(n: int) -> str:
