@@ -30,7 +30,8 @@ _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = (
     r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$|99991231$)"
 )
-PADDED, _DIGITS, _NO_DAY = "^0+[1-9][0-9]*$", "^[0-9]+$", "00000000"  # 0000 is a year that is not known
+PADDED = "^0+[1-9][0-9]*$"  # zeros alone are often written for a missing year
+_DIGITS, _NO_DAY = "^[0-9]+$", "00000000"
 _DAY_NUMBER = rf"^(?:(?:19|20)[0-9]{{6}}|{_NO_DAY}|9999(?:1231|9999))$"
 _LATE, _NO_END = datetime(2030, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)  # dates that are guesses
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
@@ -192,7 +193,8 @@ def _boolean(texts: Texts) -> Decision:
 
 def _is_truth(cell: pl.Expr) -> pl.Expr:
     """Return whether `Labels` finds a cell among words of booleans, as it finds 1.0 and Yes."""
-    return pl.coalesce(tables.spell(cell), cell.str.to_lowercase()).is_in(list(values.TRUTH))
+    is_bit = tables.number(cell).is_in([0.0, 1.0]).fill_null(value=False)
+    return is_bit | cell.str.to_lowercase().is_in(list(values.TRUTH))
 
 
 def _number(texts: Texts, settings: ReadingSettings) -> Decision:

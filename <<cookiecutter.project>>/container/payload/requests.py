@@ -228,8 +228,8 @@ def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
         return False
     if len(cells) != len(names) or names >= texts - {""}:
         texts.discard("")
-    values_ = {text for text in texts if values.is_missing(text) or values.number(text) is not None}
-    return values_ <= names and not names.isdisjoint(texts - values_)
+    numbers = {text for text in texts if values.is_missing(text) or values.number(text) is not None}
+    return numbers <= names and not names.isdisjoint(texts - numbers)
 
 
 def json_rows(body: bytes, kind: str = JSON) -> list[Any]:
