@@ -114,9 +114,7 @@ class _Cells:
 
     def has_strays(self, decision: Decision) -> bool:
         """Return whether some cells do not fit what the column is."""
-        return (
-            decision.kind in {kinds.NUMBER, kinds.DATE, kinds.BOOLEAN} and decision.fits < self.stats.present
-        )
+        return decision.kind != kinds.LABEL and decision.fits < self.stats.present
 
     def first_misfit(self, decision: Decision) -> tuple[str, str]:
         """Return where the first cell is that does not fit what a column is, or nearly is, and its text."""
@@ -365,10 +363,8 @@ def _infer_column(
     elif forced == "date" or position in doubtful or not cells.is_plain:
         decision = cells.decide(forced)
         _check_forced(cells, decision, forced)
-    if forced:
-        decision = replace(
-            decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
-        )
+    reasons = ["[data.kinds] sets it"] * bool(forced) + [decision.reason]
+    decision = replace(decision, reason="; ".join(filter(None, reasons)))
     if decision.kind == kinds.NUMBER:
         guess = decision.guess or ("" if forced else _guess_code(stats))
         return ColumnInference(name, cells.numeric(decision), "", decision.reason, guess)

@@ -21,7 +21,6 @@ from container.runtime.errors import UserError
 MIN_ROWS = 10
 TASKS = ("auto", "regression", "classification")
 _SHOWN = 20  # columns that a message lists
-_LONGEST = 200  # characters of a row in a message
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Source:
         """Return where the first row that fulfils a condition is, and its cells, for messages."""
         cells = pl.concat_str([str(at) for at in range(len(self.columns))], separator=",").alias("cells")
         where, text = tables.first(list(self.tables), self.columns, cells, condition)
-        return f"{where}: {text[:_LONGEST]}{'…' * (len(text) > _LONGEST)}"
+        return f"{where}: {text}"
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,9 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
         return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
     if clear := _day_numbers(texts, settings) or _code(texts, settings.kind_share):
         return clear
-    number, date = _number(texts, settings), _date(texts, settings)
-    found = [number, date, _boolean(texts)]
-    best = max(found, key=lambda each: each.fits)
+    best = max(
+        [_number(texts, settings), _date(texts, settings), _boolean(texts)], key=lambda each: each.fits
+    )
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
     if reason := _measured(texts, settings.kind_share):

@@ -24,7 +24,7 @@ class Found:
     def add(self, times: int, where: str, text: str) -> None:
         """Count cells, the first of which is at a place."""
         if not self.cells:
-            self.first, self.text = where, text
+            self.first, self.text = where, tables.shorten(text)
         self.cells += times
 
 

@@ -13,6 +13,7 @@ from container.data.table_files import PARQUET
 from container.data.values import NumberFormat
 
 ROW = "row"
+_LONGEST = 200  # characters of a cell, or of a row, in a message
 _MOMENT = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
@@ -177,7 +178,7 @@ def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl
 def first(
     tables: list[Table], columns: tuple[str, ...], cell: str | pl.Expr, condition: pl.Expr
 ) -> tuple[str, str]:
-    """Return the position of the first row that fulfils a condition ("a.csv: row 3"), and its cell."""
+    """Return where the first row is that fulfils a condition ("a.csv: row 3"), and its cell, shortened."""
     for table in tables:
         found = (
             scan(table, columns)
@@ -189,5 +190,10 @@ def first(
         )
         if found.height:
             row, text = found.row(0)
-            return f"{table.name}: row {row}", text
+            return f"{table.name}: row {row}", shorten(text)
     return tables[0].name, ""
+
+
+def shorten(text: str) -> str:
+    """Return a text as messages and the report show it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

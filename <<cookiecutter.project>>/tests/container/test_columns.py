@@ -80,6 +80,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr")
 FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     "words in money": (sometimes("None", lambda n: f"{n * 1.37}"), {}),
     "one stray": (once("unknown", lambda n: str(20 + n % 60)), {"strays": True}),
+    "essay": (once("word " * 90, lambda n: str(n % 60)), {"strays": True}),
     **{
         word: (sometimes(word, lambda n: str(n * 13 % 97), 24), {})
         for word in ("#N/A", "n/a", "<NA>", "\\N", "-", ".", "#DIV/0!", "(null)")
@@ -211,6 +212,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     }
     assert (taken["one stray"]["cells"], taken["one stray"]["first"]) == (1, "a.csv: row 51")
     assert taken["one stray"]["text"] == "unknown"
+    assert taken["essay"]["text"] == "word " * 40 + "…"
     assert taken["no such day"]["text"] == "2020-02-31"
     assert taken["boolean"]["why"] == "does not fit the column's kind"
     reasons = {decided["column"]: decided["reason"] for decided in report["kinds"]}
