@@ -19,10 +19,12 @@ MOST = 0.5  # share from which a kind can be set
 _SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
 _CODES = r"zł|Kč|Fr\.|USD|EUR|GBP|JPY|CHF|CAD|AUD|INR|CNY|BRL|SEK|NOK"
 _SIGN = f"({'|'.join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))}|{_CODES})"
-_SPACE = "[ \u00a0\u2009\u202f]?"
+_SPACE = f"[{values.SPACES}]?"
 _UNIT = r"((?:\p{L}|[°²³/])+\.?(?: \p{L}+)?)"  # kg, m², km/h, sq ft
-_BEFORE = rf"{_SIGN}{_SPACE}|(\p{{L}}{{1,3}}\.){_SPACE}|(\p{{L}}{{1,3}})[ \u00a0\u2009\u202f]"
-_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?$"
+_BEFORE = rf"{_SIGN}{_SPACE}|(\p{{L}}{{1,3}}\.){_SPACE}|(\p{{L}}{{1,3}})[{values.SPACES}]"
+_NUMBER_LIKE = (
+    rf"^{_SPACE}\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?{_SPACE}$"
+)
 _NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
 _MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
@@ -30,8 +32,7 @@ _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = (
     r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$|99991231$)"
 )
-PADDED = "^0+[1-9][0-9]*$"  # zeros alone are often written for a missing year
-_DIGITS, _NO_DAY = "^[0-9]+$", "00000000"
+PADDED, _DIGITS, _NO_DAY = "^0+[1-9][0-9]*$", "^[0-9]+$", "00000000"  # 0000 is often a missing year
 _DAY_NUMBER = rf"^(?:(?:19|20)[0-9]{{6}}|{_NO_DAY}|9999(?:1231|9999))$"
 _LATE, _NO_END = datetime(2030, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)  # dates that are guesses
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
@@ -97,9 +98,8 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
         return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
     if clear := _day_numbers(texts, settings) or _code(texts, settings.kind_share):
         return clear
-    best = max(
-        [_number(texts, settings), _date(texts, settings), _boolean(texts)], key=lambda each: each.fits
-    )
+    found = _number(texts, settings), _date(texts, settings), _boolean(texts)
+    best = max(found, key=lambda each: each.fits)
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
     if reason := _measured(texts, settings.kind_share):
@@ -136,7 +136,7 @@ def _describe(decision: Decision, present: int) -> str:
     marks += [f"'{style.group}' between thousands"] if style and style.group else []
     marks += [f"the sign '{style.sign}'"] if style and style.sign else []
     if style == NumberFormat():
-        marks = ["negative ones in parentheses or with a minus sign of Unicode"]
+        marks = ["negative ones in parentheses, a minus sign of Unicode or no-break spaces"]
     written = f"numbers with {', '.join(marks)}" if marks else ""
     if decision.fits == present:
         return written
@@ -148,8 +148,9 @@ def _describe_near(best: Decision, present: int, settings: ReadingSettings) -> s
     least = MOST if best.kind == BOOLEAN else NOTABLE  # t and f are letters too, and 0 and 1 numbers
     if best.fits < least * present:
         return ""
-    limit = settings.kind_share * 100
-    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit:g}%"
+    return (
+        f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {settings.kind_share * 100:g}%"
+    )
 
 
 def _hidden(texts: Texts, settings: ReadingSettings, best: Decision) -> Decision | None:

@@ -129,7 +129,8 @@ def plain(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     """Return a stripped cell in a number format as Python spells its number, or null for some other texts."""
     if style is None:
         return column
-    text = column.str.replace(values.PARENTHESES, "-${1}").str.replace_all(values.MINUS, "-", literal=True)
+    text = column.str.strip_chars(values.SPACES).str.replace(values.PARENTHESES, "-${1}")
+    text = text.str.replace_all(values.MINUS, "-", literal=True)
     if style.sign:
         text = text.str.replace(style.affix, "${1}")
     digits: pl.Expr = pl.when(text.str.contains(style.digits)).then(text)

@@ -43,7 +43,8 @@ MISSING = (
     | {"-", "--", ".", "..", "\u2013", "\u2014"}  # statistical offices
 )
 
-_SPACES = "[ \u00a0\u2009\u202f]"
+SPACES = " \u00a0\u2009\u202f"  # within and around numbers
+_SPACES = f"[{SPACES}]"
 _GROUPS = {"": "", ",": ",", ".": r"\.", " ": _SPACES, "'": "['\u2019]"}
 PARENTHESES, MINUS = r"^\((.*)\)$", "\u2212"
 
@@ -105,7 +106,7 @@ class NumberFormat:
 
     def plain(self, text: str) -> str | None:
         """Return a number as Python spells it, or None for another text."""
-        text = re.sub(PARENTHESES, r"-\1", text).replace(MINUS, "-")
+        text = re.sub(PARENTHESES, r"-\1", text.strip(SPACES)).replace(MINUS, "-")
         if self.sign:
             text = re.sub(self.affix, r"\1", text, count=1)
         if re.fullmatch(self.digits, text) is None:  # its $ is before a line break too

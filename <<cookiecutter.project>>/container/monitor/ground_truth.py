@@ -177,8 +177,7 @@ def _from_label(cells: list[Any], target: Target, classes: tuple[str, ...]) -> t
     text, is_binary = str(label).strip(), len(classes) == 2  # noqa: PLR2004 - a pair of classes
     code, share = target.labels.find(text), values.number(text)
     if is_binary and text not in classes and code in {None, share} and share is not None and 0 <= share <= 1:
-        # As XGBoost's container responds: the probability of the second class.
-        return [1 - share, share], True
+        return [1 - share, share], True  # XGBoost's container gives the probability of the second class
     if code is None:
         raise ValueError(f"{text} is not a class")
     shares, sure = [0.0] * len(classes), finite_number(confidence[0]) if confidence and is_binary else 1.0

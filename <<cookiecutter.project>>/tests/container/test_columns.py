@@ -94,6 +94,8 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     "percent at times": (lambda n: f"{n}{'%' * (n % 2)}", {"number_format": NumberFormat(sign="%")}),
     "spaces": (spaced, {"number_format": NumberFormat(group=" ")}),
     "parentheses": (lambda n: f"({n}.5)" if n % 3 else f"{n}.5", {"number_format": NumberFormat()}),
+    "no-break space": (lambda n: f"\u00a0{n % 90}", {"number_format": NumberFormat()}),
+    "no-break money": (lambda n: f"${n * 7}\u00a0", {"number_format": NumberFormat(sign="$")}),
     "minus": (lambda n: f"\u2212{n}", {"number_format": NumberFormat()}),
     "comma": (comma, {"number_format": NumberFormat(",", ".")}),
     "euros": (

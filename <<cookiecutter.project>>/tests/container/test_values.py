@@ -40,7 +40,8 @@ formats = st.builds(
 ).filter(lambda style: style.group != style.decimal)
 money = st.one_of(
     st.from_regex(
-        "[(]?[+\u2212-]?[$]? ?[0-9]{0,3}([., '\u2019\u00a0][0-9]{3}){0,2}([.,][0-9]*)?( ?[%$]|kr)?[)]?",
+        "\u00a0?[(]?[+\u2212-]?[$]? ?[0-9]{0,3}([., '\u2019\u00a0][0-9]{3}){0,2}"
+        "([.,][0-9]*)?( ?[%$]|kr)?[)]?\u00a0?",
         fullmatch=True,
     ),
     texts,
