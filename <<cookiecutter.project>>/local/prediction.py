@@ -107,8 +107,10 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
         raise LocalError(f"{error}.") from None
     except OSError as error:
         raise LocalError(f"{path} can't be read: {error.strerror}.") from None
+    typed = {name for name in columns if found.kind_of(name) == "numbers"}
+    formats = {name: style for name, style in schema.number_formats.items() if name in typed}
     width = len(found.columns) - len(folders)
-    kept = [row for row in rows if any(row[:width])]
+    kept = [row for row in Table(columns, (), None, formats).spelled(rows) if any(row[:width])]
     if not kept:
         raise LocalError(f"{path} has no rows to predict below its header.")
     return _table(columns, kept, schema.target.name)

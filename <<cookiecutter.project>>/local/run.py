@@ -284,10 +284,7 @@ def _number_formats(delivery: Delivery, execution: str) -> dict[str, NumberForma
         Bucket=pipeline_outputs(delivery)["ArtifactBucket"],
         Key=f"runs/{execution.rpartition(':')[2]}/prepare/schema/schema.json",
     )
-    schema = Schema.from_json(json.loads(stored["Body"].read()))
-    formats = {feature.name: feature.number_format for feature in schema.features}
-    formats[schema.target.name] = schema.target.number_format
-    return {name: style for name, style in formats.items() if style is not None}
+    return Schema.from_json(json.loads(stored["Body"].read())).number_formats
 
 
 def head(table: prediction.Table, rows: int) -> prediction.Table:

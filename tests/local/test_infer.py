@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import polars as pl
 import pytest
 from container.data import encode
 from container.data.schema import Feature, Schema, Target
@@ -215,6 +216,16 @@ def test_a_file_is_read_as_prepare_reads_it(tmp_path: Path) -> None:
         prediction.read_file(path, schema)
     with pytest.raises(LocalError, match="can't be read"):
         prediction.read_file(tmp_path / "none.csv", schema)
+
+
+def test_numbers_of_parquet_are_not_read_by_the_number_formats_of_text(tmp_path: Path) -> None:
+    """Protects 1.125 from being 1125 for a model that learned from a file with points between thousands."""
+    style = NumberFormat(",", ".")
+    schema = Schema(Target("y", "regression", None, style), (Feature("x", "numeric", number_format=style),))
+    pl.DataFrame({"x": [1.125, None], "y": [2.25, 3.5]}).write_parquet(tmp_path / "new.parquet")
+    table = prediction.read_file(tmp_path / "new.parquet", schema)
+    assert RequestDecoder(schema).decode(table.body(0, 2).encode(), "text/csv").rows[0].tolist() == [1.125]
+    assert prediction.score(table.labels or (), [2.25, 3.5], schema.target)["mae"] == 0
 
 
 def test_folders_name_the_columns_that_the_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,9 +114,7 @@ class _Cells:
 
     def has_strays(self, decision: Decision) -> bool:
         """Return whether some cells do not fit what the column is."""
-        return (
-            decision.kind in {kinds.NUMBER, kinds.DATE, kinds.BOOLEAN} and decision.fits < self.stats.present
-        )
+        return decision.kind != kinds.LABEL and decision.fits < self.stats.present
 
     def first_misfit(self, decision: Decision) -> tuple[str, str]:
         """Return where the first cell is that does not fit what a column is, or nearly is, and its text."""
@@ -162,7 +160,8 @@ class _Cells:
             counted = self.rows.select(infer.statistics(cell, self.source.reading, style))
             stats = ColumnStats(**counted.collect(engine="streaming").row(0, named=True))
         if stats.infinite:
-            where, text = self.source.first(self.position, tables.number(cell, style).is_infinite())
+            infinite = self.kept & tables.number(cell, style).is_infinite()
+            where, text = self.source.first(self.position, infinite)
             raise UserError(
                 f"{where}: '{self.name}' is '{text}', and numbers must be finite: "
                 "leave the cell empty for a missing value"
@@ -246,7 +245,7 @@ def _has_few(cells: _Cells, decision: Decision) -> bool:
         return False
     if stats.distinct > 2 * MAX_INTEGER_CLASSES + stats.present - decision.fits:  # it is approximate
         return False
-    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
+    integral = (value == value.floor()) & (value.abs() < values.EXACT)
     counted = cells.rows.select(
         value.drop_nulls().n_unique().alias("distinct"), integral.all().alias("whole")
     )
@@ -353,23 +352,21 @@ def _infer_column(
     name, stats = cells.name, cells.stats
     if reason := _reason_to_drop(table, cells) or left_out.get(name, ""):
         return ColumnInference(name, reason=reason)
-    if stats.least == stats.greatest:
+    forced = table.settings.kinds.get(name, "")
+    if stats.least == stats.greatest and not forced:
         feature = Feature(name, "categorical", (str(stats.least),), reading=table.source.reading)
         why = "it has one value, and is missing elsewhere"
         return ColumnInference(name, Column(feature), kind_reason=why)
-    forced = table.settings.kinds.get(name, "")
     decision = Decision(kinds.NUMBER, stats.present)
     if forced == "categorical":
         decision = Decision(kinds.LABEL, stats.present)
     elif forced == "date" or position in doubtful or not cells.is_plain:
         decision = cells.decide(forced)
         _check_forced(cells, decision, forced)
-    if forced:
-        decision = replace(
-            decision, reason="; ".join(filter(None, ["[data.kinds] sets it", decision.reason]))
-        )
+    reasons = ["[data.kinds] sets it"] * bool(forced) + [decision.reason]
+    decision = replace(decision, reason="; ".join(filter(None, reasons)))
     if decision.kind == kinds.NUMBER:
-        guess = decision.guess or _guess_code(stats)
+        guess = decision.guess or ("" if forced else _guess_code(stats))
         return ColumnInference(name, cells.numeric(decision), "", decision.reason, guess)
     if decision.kind == kinds.DATE:
         feature = cells.feature("date", decision, format=decision.date_format)
@@ -378,9 +375,11 @@ def _infer_column(
 
 
 def _guess_code(stats: ColumnStats) -> str:
-    """Return what numbers of many digits are taken for, or nothing."""
+    """Return what numbers of many digits, and a few with leading zeros, are taken for, or nothing."""
+    if stats.padded:
+        return "some of its cells begin with 0, as codes do: set its kind to categorical if they are codes"
     for text in (str(stats.least), str(stats.greatest)):
-        if _LONG.fullmatch(text) and int(text) > tables.EXACT:
+        if _LONG.fullmatch(text) and int(text) > values.EXACT:
             return (
                 f"'{text}' has more digits than a number keeps, as codes have: set its kind to categorical, "
                 "or to excluded"

@@ -123,29 +123,25 @@ def _kind(feature: Feature) -> str:
 def line(cells: tuple[str, ...]) -> str:
     """Return a row as a line of CSV, without the line break."""
     text = io.StringIO()
-    csv.writer(text).writerow(
-        cells
-    )  # it quotes what its line break has: with none, a break within a cell is bare
+    csv.writer(text).writerow(cells)  # with another line break, it would leave a cell's own unquoted
     return text.getvalue().removesuffix("\r\n")
 
 
 def encode_column(cells: pl.Series, feature: Feature, name: str) -> FloatArray:
     """Return (n,) numbers of (n,) texts of a feature; `name` is that of the file, for messages."""
-    if feature.kind == "numeric":
-        return _numbers(cells, feature, name)
-    distinct = cells.unique()
-    codes = [feature.encode(text) for text in distinct]
-    return cells.replace_strict(distinct, pl.Series(codes, dtype=pl.Float64)).to_numpy()
+    return _numbers(cells, feature, name) if feature.kind == "numeric" else _codes(cells, feature)
 
 
 def _encode_target(cells: pl.Series, target: Target, name: str) -> FloatArray:
-    if target.classes is None:
-        return _numbers(cells, target, name)
-    distinct = cells.unique()
     try:
-        codes = [target.encode(text) for text in distinct]
+        return _numbers(cells, target, name) if target.classes is None else _codes(cells, target)
     except ValueError as error:
         raise UserError(f"{name}: {error}") from error
+
+
+def _codes(cells: pl.Series, column: Feature | Target) -> FloatArray:
+    distinct = cells.unique()
+    codes = [column.encode(text) for text in distinct]
     return cells.replace_strict(distinct, pl.Series(codes, dtype=pl.Float64)).to_numpy()
 
 

@@ -15,13 +15,12 @@ from container.data.reading import ReadingSettings
 from container.data.schema import PRESENT, Feature, Schema, Target
 from container.data.table_files import SkippedFile
 from container.data.tables import Table
-from container.data.values import BLANKS, TRUTH, NumberFormat, Reading
+from container.data.values import BLANKS, EXACT, TRUTH, NumberFormat, Reading
 from container.runtime.errors import UserError
 
 MIN_ROWS = 10
 TASKS = ("auto", "regression", "classification")
 _SHOWN = 20  # columns that a message lists
-_LONGEST = 200  # characters of a row in a message
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Source:
         """Return where the first row that fulfils a condition is, and its cells, for messages."""
         cells = pl.concat_str([str(at) for at in range(len(self.columns))], separator=",").alias("cells")
         where, text = tables.first(list(self.tables), self.columns, cells, condition)
-        return f"{where}: {text[:_LONGEST]}{'…' * (len(text) > _LONGEST)}"
+        return f"{where}: {text}"
 
 
 @dataclass(frozen=True)
@@ -336,7 +335,7 @@ def statistics(cell: pl.Expr, reading: Reading, style: NumberFormat | None = Non
     text = pl.when(present).then(cell)
     written = text if reading.words else cell  # a word of the project's own may be a number
     value = tables.number(written, style)
-    integral = (value == value.floor()) & (value.abs() < tables.EXACT)
+    integral = (value == value.floor()) & (value.abs() < EXACT)
     return [
         (cell != "").sum().alias("filled"),
         present.sum().alias("present"),

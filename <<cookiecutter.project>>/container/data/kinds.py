@@ -19,10 +19,12 @@ MOST = 0.5  # share from which a kind can be set
 _SIGNS = ("%", "$", "€", "£", "¥", "₹", "₽", "₩", "₺", "₴", "₪", "₫", "฿", "₦", "US$", "R$", "A$", "C$", "kr")
 _CODES = r"zł|Kč|Fr\.|USD|EUR|GBP|JPY|CHF|CAD|AUD|INR|CNY|BRL|SEK|NOK"
 _SIGN = f"({'|'.join(re.escape(sign) for sign in sorted(_SIGNS, key=len, reverse=True))}|{_CODES})"
-_SPACE = "[ \u00a0\u2009\u202f]?"
+_SPACE = f"[{values.SPACES}]?"
 _UNIT = r"((?:\p{L}|[°²³/])+\.?(?: \p{L}+)?)"  # kg, m², km/h, sq ft
-_BEFORE = rf"{_SIGN}{_SPACE}|(\p{{L}}{{1,3}}\.){_SPACE}|(\p{{L}}{{1,3}})[ \u00a0\u2009\u202f]"
-_NUMBER_LIKE = rf"^\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?$"
+_BEFORE = rf"{_SIGN}{_SPACE}|(\p{{L}}{{1,3}}\.){_SPACE}|(\p{{L}}{{1,3}})[{values.SPACES}]"
+_NUMBER_LIKE = (
+    rf"^{_SPACE}\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?{_SPACE}$"
+)
 _NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
 _MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
@@ -30,12 +32,11 @@ _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = (
     r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$|99991231$)"
 )
-PADDED, _DIGITS, _NO_DAY = "^0[0-9]+$", "^[0-9]+$", "00000000"
+PADDED, _DIGITS, _NO_DAY = "^0+[1-9][0-9]*$", "^[0-9]+$", "00000000"  # 0000 is often a missing year
 _DAY_NUMBER = rf"^(?:(?:19|20)[0-9]{{6}}|{_NO_DAY}|9999(?:1231|9999))$"
 _LATE, _NO_END = datetime(2030, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)  # dates that are guesses
 _THOUSANDS = r"^[+-]?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})*)$"
 _DOTS = NumberFormat(",", ".")
-_TRUTHS = sorted(values.in_any_case(*values.TRUTH))
 _PADDED_CELLS, _PADDED_SHARE = 2, 0.01  # that begin with 0, from which digits of several widths are codes
 SAMPLE = 100  # rows that show whether the points of plain numbers could separate thousands
 _NEARLY = 0.95  # share of the rows of the sample that have this form
@@ -52,11 +53,10 @@ class Decision:
     number_format: NumberFormat | None = None
     date_format: str = ""
     others: frozenset[str] = frozenset()  # texts of a column of dates that are not dates
-    words: frozenset[str] = frozenset()  # of a column of booleans
     near: str = ""  # the kind that most cells of a column of text have
     reason: str = ""
     guess: str = ""
-    is_measured: bool = False  # text of numbers with several units, or of durations
+    is_measured: bool = False  # text of numbers with several units or decimal marks, or of durations
 
     def misfit(self, cell: pl.Expr) -> pl.Expr:
         """Return whether a cell that is not missing does not fit the kind."""
@@ -65,7 +65,7 @@ class Decision:
             return tables.number(cell, self.number_format).is_null()
         if kind == DATE:
             return cell.is_in(sorted(self.others))
-        return ~cell.is_in(sorted(self.words)) if kind == BOOLEAN else pl.lit(value=False)
+        return ~_is_truth(cell) if kind == BOOLEAN else pl.lit(value=False)
 
 
 def may_be_dates(least: str, greatest: str) -> bool:
@@ -98,8 +98,7 @@ def decide(texts: Texts, settings: ReadingSettings, forced: str = "") -> Decisio
         return _number(texts, settings) if forced == "numeric" else _date(texts, settings, 0)
     if clear := _day_numbers(texts, settings) or _code(texts, settings.kind_share):
         return clear
-    number, date = _number(texts, settings), _date(texts, settings)
-    found = [number, date, _boolean(texts)]
+    found = _number(texts, settings), _date(texts, settings), _boolean(texts)
     best = max(found, key=lambda each: each.fits)
     if best.fits >= settings.kind_share * texts.present:
         return replace(best, reason=_describe(best, texts.present))
@@ -137,7 +136,7 @@ def _describe(decision: Decision, present: int) -> str:
     marks += [f"'{style.group}' between thousands"] if style and style.group else []
     marks += [f"the sign '{style.sign}'"] if style and style.sign else []
     if style == NumberFormat():
-        marks = ["negative ones in parentheses or with a minus sign of Unicode"]
+        marks = ["negative ones in parentheses, a minus sign of Unicode or no-break spaces"]
     written = f"numbers with {', '.join(marks)}" if marks else ""
     if decision.fits == present:
         return written
@@ -149,8 +148,9 @@ def _describe_near(best: Decision, present: int, settings: ReadingSettings) -> s
     least = MOST if best.kind == BOOLEAN else NOTABLE  # t and f are letters too, and 0 and 1 numbers
     if best.fits < least * present:
         return ""
-    limit = settings.kind_share * 100
-    return f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {limit:g}%"
+    return (
+        f"{share(best.fits, present)} of its cells are {best.kind}, fewer than {settings.kind_share * 100:g}%"
+    )
 
 
 def _hidden(texts: Texts, settings: ReadingSettings, best: Decision) -> Decision | None:
@@ -161,14 +161,9 @@ def _hidden(texts: Texts, settings: ReadingSettings, best: Decision) -> Decision
     if other.fits <= best.fits or other.fits < NOTABLE * texts.present:
         return None
     least = f"fewer than {settings.kind_share * 100:g}%"
-    found = (
-        f"{share(other.fits, texts.present)} of its cells are numbers with '{_mark(other)}' before decimals"
-    )
+    mark = (other.number_format or NumberFormat()).decimal
+    found = f"{share(other.fits, texts.present)} of its cells are numbers with '{mark}' before decimals"
     return replace(other, reason=f"decimal is {settings.decimal}, and {found}, {least}")
-
-
-def _mark(decision: Decision) -> str:
-    return decision.number_format.decimal if decision.number_format else "."
 
 
 def _times(condition: pl.Expr) -> pl.Expr:
@@ -183,8 +178,8 @@ def _code(texts: Texts, limit: float) -> Decision | None:
     asked |= {"least": width.min(), "most": width.max()}
     found = texts.weighted.select(**asked).collect(engine="streaming").row(0, named=True)
     one_width = found["least"] == found["most"]
-    enough = 1 if one_width else min(_PADDED_CELLS, _PADDED_SHARE * texts.present)
-    if found["padded"] < max(1, enough) or found["digits"] < limit * texts.present:
+    enough = 1 if one_width else max(_PADDED_CELLS, _PADDED_SHARE * texts.present)
+    if found["padded"] < enough or found["digits"] < limit * texts.present:
         return None
     digits_of = "digits of one width" if one_width else "digits"
     reason = f"its cells are {digits_of}, some with leading zeros: codes, and not numbers"
@@ -192,10 +187,15 @@ def _code(texts: Texts, limit: float) -> Decision | None:
 
 
 def _boolean(texts: Texts) -> Decision:
-    used = texts.weighted.filter(_CELL.is_in(_TRUTHS)).collect(engine="streaming")
+    used = texts.weighted.filter(_is_truth(_CELL)).collect(engine="streaming")
     pairs = values.pairs_in({text.lower() for text in used[TEXT]})
-    words = values.in_any_case(*values.TRUTH) if pairs else frozenset[str]()  # which `Labels` finds
-    return Decision(BOOLEAN, sum(times for text, times in used.rows() if text in words), words=words)
+    return Decision(BOOLEAN, int(used[TIMES].sum()) if pairs else 0)
+
+
+def _is_truth(cell: pl.Expr) -> pl.Expr:
+    """Return whether `Labels` finds a cell among words of booleans, as it finds 1.0 and Yes."""
+    is_bit = tables.number(cell).is_in([0.0, 1.0]).fill_null(value=False)
+    return is_bit | cell.str.to_lowercase().is_in(list(values.TRUTH))
 
 
 def _number(texts: Texts, settings: ReadingSettings) -> Decision:
@@ -227,7 +227,7 @@ def _measured(texts: Texts, limit: float) -> str:
     """Return what the report says of text that looks like durations or quantities, or nothing."""
     looks = {
         "durations or times of day": _CELL.str.contains(_DURATION),
-        "numbers with several units": _CELL.str.contains(_QUANTITY),
+        "numbers with several units or decimal marks": _CELL.str.contains(_QUANTITY),
     }
     counts = texts.weighted.select(_times(each).alias(name) for name, each in looks.items())
     for name, times in counts.collect(engine="streaming").row(0, named=True).items():
@@ -280,7 +280,7 @@ def _guess_number(
     """Return what the report says where another decimal mark, or a missing sign, gives other numbers."""
     other: NumberFormat | None = NumberFormat()
     if chosen != _DOTS or not _are_thousands(like):
-        mark = chosen.decimal if chosen else "."
+        mark = (chosen or NumberFormat()).decimal
         other = next((style for style in rivals if style.decimal != mark), None)
     if other and settings.decimal == "auto":
         first, second = tables.number(_CELL, chosen), tables.number(_CELL, other)
@@ -297,9 +297,11 @@ def _guess_number(
 def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> Decision:
     """Return the date format that most cells have, and whether month and day could change places."""
     fits, late = dict.fromkeys(values.DATE_PATTERNS, 0), dict[str, str]()
+    spans = dict.fromkeys(fits, (math.inf, -math.inf))
     for style, text, moment, times in _dates(texts):
         fits[style] += times
-        if moment >= (_LATE if style.endswith(("/yy", ".yy", "-yy")) else _NO_END).timestamp():
+        spans[style] = min(spans[style][0], moment), max(spans[style][1], moment)
+        if moment >= (_LATE if re.search(r"\byy\b", style) else _NO_END).timestamp():
             late.setdefault(style, _guess_late(text, moment))
     first = {"month-first": "mm", "day-first": "dd"}.get(settings.date_order, "")
     enough = settings.kind_share * texts.present
@@ -308,20 +310,29 @@ def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> 
         return bool(first) and style.startswith(first) and fits[style] >= enough, fits[style]
 
     best = max(fits, key=rank)
-    rival = "dd" + best[2:].replace("dd", "mm", 1)
-    guess = ""
-    if (
-        settings.date_order == "auto"
-        and best.startswith("mm")
-        and fits[best]
-        and fits[best] == fits.get(rival)
-    ):
-        guess = "every day could be a month; the month is read first: set date_order"
-    elif best == values.DIGITS_ONLY:
-        guess = "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
+    rivals = [style for style in fits if fits[style] == fits[best] and sorted(style) == sorted(best)]
+    rivals.sort(key=lambda style: spans[style][1] - spans[style][0])
     others = _others(texts, best) if notable * texts.present <= fits[best] < texts.present else frozenset()
-    guess = "; ".join(filter(None, [guess, late.get(best, "")]))
+    guess = "; ".join(filter(None, [_guess_order(best, rivals, settings.date_order), late.get(best, "")]))
     return Decision(DATE, fits[best], date_format=best, others=others, guess=guess)
+
+
+def _guess_order(best: str, equal: list[str], order: str) -> str:
+    """Return what the report says of the order of a date's parts.
+
+    `equal` are the formats that fit as well, the one whose dates span the least time first.
+    """
+    if best == values.DIGITS_ONLY:
+        return "its numbers are read as dates, year, month and day: set its kind to numeric for numbers"
+    if best[:2] == {"month-first": "dd", "day-first": "mm"}.get(order) and "mmm" not in best:
+        return f"its dates are read in another order than that of date_order = {order}"
+    if order == "auto" and best.startswith("mm") and any(style.startswith("dd") for style in equal):
+        return "every day could be a month; the month is read first: set date_order"
+    if order == "auto" and equal[0] != best and equal[0].startswith("yy"):
+        return (
+            f"its dates are read as {best}, and are closer together as {equal[0]}: write years of four digits"
+        )
+    return ""
 
 
 def _guess_late(text: str, moment: float) -> str:
@@ -335,14 +346,16 @@ def _dates(texts: Texts) -> Iterator[tuple[str, str, float, int]]:
     """Yield each format with a text that it reads, its moment and its count; the likely texts only."""
     like = texts.weighted.filter(_CELL.str.contains(_DATE_LIKE))
     for batch in like.collect_batches(maintain_order=True):
+        rest = batch
         for style, pattern in values.DATE_PATTERNS.items():
-            found = batch.filter(_CELL.str.contains(pattern))
+            found = rest.filter(_CELL.str.contains(pattern))
             moments = [values.parse_timestamp(text, style) for text in found[TEXT]]
             rows = zip(found.rows(), moments, strict=True)
             read = [(style, text, moment, times) for (text, times), moment in rows if moment is not None]
             yield from read
-            if style == values.DATE_FORMATS[0] and len(read) == batch.height:
-                break  # the formats that follow read some of the same texts
+            if style == values.DATE_FORMATS[0]:  # of the others, only the next one reads these texts
+                yield from ((values.DATE_FORMATS[1], *each) for _, *each in read)
+                rest = rest.filter(~_CELL.str.contains(pattern))
 
 
 def _others(texts: Texts, style: str) -> frozenset[str]:

@@ -24,7 +24,7 @@ class Found:
     def add(self, times: int, where: str, text: str) -> None:
         """Count cells, the first of which is at a place."""
         if not self.cells:
-            self.first, self.text = where, text
+            self.first, self.text = where, tables.shorten(text)
         self.cells += times
 
 
@@ -52,8 +52,9 @@ def count(table: InspectedTable, inferred: InferredTable) -> list[Found]:
         used = {position for position, _ in asked}
         rows = frame.select(tables.ROW, *sorted(used | {target}), table.has_target.alias("kept"))
         for batch in rows.collect_batches(maintain_order=True):
+            kept = batch.filter("kept")
             for position, column in asked:
-                body = batch if position == target else batch.filter("kept")
+                body = batch if position == target else kept
                 name, cell = table.source.name(position), pl.col(position)
                 missing = column.is_missing(cell) if column else table.source.missing(position)
                 word = missing & (cell != "")
@@ -65,7 +66,7 @@ def count(table: InspectedTable, inferred: InferredTable) -> list[Found]:
 
 
 def _asked(table: InspectedTable, inferred: InferredTable) -> Iterator[tuple[str, Column | None]]:
-    """Yield the columns that hold words or strays, and how they are read, unless they are dropped."""
+    """Yield the position of each column that holds words or strays, and the column unless it is dropped."""
     columns = {column.feature.name: column for column in (inferred.target, *inferred.columns)}
     for position, stats in table.stats.items():
         name = table.source.name(position)

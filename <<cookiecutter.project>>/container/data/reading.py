@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any
 
+from container.data.values import BLANKS
 from container.runtime.environment import Variable
 
 KINDS = ("numeric", "categorical", "date", "excluded")
@@ -23,7 +24,7 @@ def _words(text: str) -> tuple[str, ...]:
     found: Any = json.loads(text)
     if not isinstance(found, list) or not all(isinstance(word, str) for word in found):
         raise ValueError(text)
-    return tuple(found)
+    return tuple(word.strip(BLANKS) for word in found)  # as cells are
 
 
 def _fraction(name: str, least: float = 0) -> Variable:

@@ -39,11 +39,6 @@ class Target:
         """Return the classes, to be found by any text that is equal to one."""
         return Labels(self.classes or ())
 
-    @cached_property
-    def codes(self) -> dict[str, int]:
-        """Return the number of each class; those of a boolean are known in upper and lower case."""
-        return _codes(self.classes or ())
-
     def predicts_as(self, other: "Target") -> bool:
         """Return whether another target has the same name and task, and classes that are equal as labels."""
         keys, others = (
@@ -95,8 +90,13 @@ class Feature:
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        """Return the number of each category; those of a boolean are known in upper and lower case."""
-        return _codes(self.categories or ())
+        """Return the number of each category; those of true and false are known in upper and lower case."""
+        codes = {text: code for code, text in enumerate(self.categories or ())}
+        folded = {text.lower() for text in codes}
+        if folded <= values.BOOLEANS and len(folded) == len(codes):
+            spelled = (str.lower, str.upper, str.capitalize)
+            codes |= {spell(text): code for text, code in codes.items() for spell in spelled}
+        return codes
 
     def encode(self, text: str) -> float:
         """Return a cell as the number that the model sees.
@@ -158,9 +158,10 @@ class Schema:
         return self.target.reading
 
     @property
-    def missing_words(self) -> tuple[str, ...]:
-        """Return the words that mean a missing value, beside those of `values.MISSING`."""
-        return self.reading.words
+    def number_formats(self) -> dict[str, NumberFormat]:
+        """Return the number formats of the target and the features, by name, but for plain numbers."""
+        columns: tuple[Target | Feature, ...] = (self.target, *self.features)
+        return {column.name: column.number_format for column in columns if column.number_format}
 
     @property
     def width(self) -> int:
@@ -202,22 +203,24 @@ class Schema:
         Raises:
             UserError: this code does not read its version.
         """
-        if content.get("version") != VERSION:
+        version, reading = content.get("version"), content.get("reading", 1)
+        if version != VERSION or reading not in range(1, PRESENT.version + 1):
             raise UserError(
-                f"schema.json has version {content.get('version')}, this container reads {VERSION}"
+                f"schema.json has version {version} and reading {reading}, and this container reads "
+                f"version {VERSION} and readings up to {PRESENT.version}: use the container that wrote it"
             )
         target = content["target"]
         classes = target["classes"]
-        reading = Reading(content.get("reading", 1), tuple(content.get("missing_words", ())))
+        rules = Reading(reading, tuple(content.get("missing_words", ())))
         return cls(
             Target(
                 target["name"],
                 target["task"],
                 None if classes is None else tuple(classes),
                 _format_from_json(target),
-                reading,
+                rules,
             ),
-            tuple(_feature_from_json(feature, reading) for feature in content["features"]),
+            tuple(_feature_from_json(feature, rules) for feature in content["features"]),
             int(content["image"]["side"]) if "image" in content else None,
             tuple(content.get("left_out", ())),
         )
@@ -240,16 +243,6 @@ class Schema:
             raise UserError(f"{path.name} is missing in {path.parent}: 'prepare' writes it") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError(f"{path.name} is not a schema: {error}") from error
-
-
-def _codes(texts: tuple[str, ...]) -> dict[str, int]:
-    codes = {text: code for code, text in enumerate(texts)}
-    if {text.lower() for text in texts} <= values.BOOLEANS and len({text.lower() for text in texts}) == len(
-        texts
-    ):
-        spelled = (str.lower, str.upper, str.capitalize)
-        codes |= {spell(text): code for text, code in codes.items() for spell in spelled}
-    return codes
 
 
 def _finite(text: str, column: Target | Feature, *, strays: bool = False) -> float:

@@ -13,7 +13,7 @@ from container.data.table_files import PARQUET
 from container.data.values import NumberFormat
 
 ROW = "row"
-EXACT = 2.0**53  # below it every whole number has a float of its own
+_LONGEST = 200  # characters of a cell, or of a row, in a message
 _MOMENT = (
     r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
     r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
@@ -129,18 +129,16 @@ def plain(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     """Return a stripped cell in a number format as Python spells its number, or null for some other texts."""
     if style is None:
         return column
-    text = column.str.replace(values.PARENTHESES, "-${1}").str.replace_all(values.MINUS, "-", literal=True)
+    text = column.str.strip_chars(values.SPACES).str.replace(values.PARENTHESES, "-${1}")
+    text = text.str.replace_all(values.MINUS, "-", literal=True)
     if style.sign:
         text = text.str.replace(style.affix, "${1}")
     digits: pl.Expr = pl.when(text.str.contains(style.digits)).then(text)
     if style.group:
         digits = digits.str.replace_all(style.group_pattern, "")
-    digits = digits.str.replace(style.decimal, ".", literal=True)
-    return (
-        pl.when(number(column).is_not_null()).then(column).otherwise(digits)
-        if style.decimal == "."
-        else digits
-    )
+    if style.decimal != ".":
+        return digits.str.replace(style.decimal, ".", literal=True)
+    return pl.when(number(column).is_not_null()).then(column).otherwise(digits)
 
 
 def number(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
@@ -154,7 +152,7 @@ def whole(column: pl.Expr, style: NumberFormat | None = None) -> pl.Expr:
     # A float would lose digits beyond its 53 bits.
     exact = plain(column, style).cast(pl.Int64, strict=False)
     value = number(column, style)
-    integral = pl.when((value == value.floor()) & (value.abs() < EXACT)).then(value)
+    integral = pl.when((value == value.floor()) & (value.abs() < values.EXACT)).then(value)
     return pl.coalesce(exact, integral.cast(pl.Int64, strict=False))
 
 
@@ -181,7 +179,7 @@ def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl
 def first(
     tables: list[Table], columns: tuple[str, ...], cell: str | pl.Expr, condition: pl.Expr
 ) -> tuple[str, str]:
-    """Return the position of the first row that fulfils a condition ("a.csv: row 3"), and its cell."""
+    """Return where the first row is that fulfils a condition ("a.csv: row 3"), and its cell, shortened."""
     for table in tables:
         found = (
             scan(table, columns)
@@ -193,5 +191,10 @@ def first(
         )
         if found.height:
             row, text = found.row(0)
-            return f"{table.name}: row {row}", text
+            return f"{table.name}: row {row}", shorten(text)
     return tables[0].name, ""
+
+
+def shorten(text: str) -> str:
+    """Return a text as messages and the report show it."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -44,7 +44,7 @@ class Texts:
         if self.distinct > MAX_COUNTED:
             return _count_many(self.frame, self.present, wanted)
         counted = self.weighted.collect()
-        return ValueCounts(counted.height, _to_dict(_commonest(counted, wanted)))
+        return ValueCounts(counted.height, dict(_commonest(counted, wanted).iter_rows()))
 
 
 def _count_many(texts: pl.LazyFrame, present: int, wanted: int) -> ValueCounts:
@@ -61,7 +61,7 @@ def _count_many(texts: pl.LazyFrame, present: int, wanted: int) -> ValueCounts:
     for some in np.array_split(frequent, 1 + len(frequent) // MAX_COUNTED):
         counted = _counted(texts.filter(pl.col(TEXT).hash().is_in(pl.Series(some).implode())))
         commonest = _commonest(pl.concat([commonest, counted]), wanted)
-    return ValueCounts(distinct, _to_dict(commonest))
+    return ValueCounts(distinct, dict(commonest.iter_rows()))
 
 
 def _frequent(hashes: NDArray[np.uint64], wanted: int) -> NDArray[np.uint64]:
@@ -89,7 +89,3 @@ def _counted(texts: pl.LazyFrame) -> pl.DataFrame:
 def _commonest(counted: pl.DataFrame, wanted: int) -> pl.DataFrame:
     """Return the most frequent texts, of equally frequent ones the first in alphabetical order."""
     return counted.sort(TIMES, TEXT, descending=[True, False]).head(wanted)
-
-
-def _to_dict(counted: pl.DataFrame) -> dict[str, int]:
-    return dict(counted.iter_rows())

@@ -43,7 +43,8 @@ MISSING = (
     | {"-", "--", ".", "..", "\u2013", "\u2014"}  # statistical offices
 )
 
-_SPACES = "[ \u00a0\u2009\u202f]"
+SPACES = " \u00a0\u2009\u202f"  # within and around numbers
+_SPACES = f"[{SPACES}]"
 _GROUPS = {"": "", ",": ",", ".": r"\.", " ": _SPACES, "'": "['\u2019]"}
 PARENTHESES, MINUS = r"^\((.*)\)$", "\u2212"
 
@@ -105,10 +106,10 @@ class NumberFormat:
 
     def plain(self, text: str) -> str | None:
         """Return a number as Python spells it, or None for another text."""
-        text = re.sub(PARENTHESES, r"-\1", text).replace(MINUS, "-")
+        text = re.sub(PARENTHESES, r"-\1", text.strip(SPACES)).replace(MINUS, "-")
         if self.sign:
             text = re.sub(self.affix, r"\1", text, count=1)
-        if re.search(self.digits, text) is None:
+        if re.fullmatch(self.digits, text) is None:  # its $ is before a line break too
             return None
         text = re.sub(self.group_pattern, "", text) if self.group else text
         return text.replace(self.decimal, ".")
@@ -118,9 +119,9 @@ class NumberFormat:
         return plain.replace(".", self.decimal)
 
 
-def is_missing(text: str, extra: Collection[str] = ()) -> bool:
-    """Return whether a stripped cell is a missing value; `extra` are a schema's own words for it."""
-    return text in MISSING or text in extra
+def is_missing(text: str) -> bool:
+    """Return whether a stripped cell is a missing value."""
+    return text in MISSING
 
 
 def number(text: str, style: NumberFormat | None = None) -> float | None:
@@ -154,10 +155,12 @@ _DATES = {
     "dd/mm/yyyy": f"{_DAY}/{_MONTH}/{_YEAR}",
     "mm/dd/yy": f"{_MONTH}/{_DAY}/{_SHORT_YEAR}",
     "dd/mm/yy": f"{_DAY}/{_MONTH}/{_SHORT_YEAR}",
+    "yy/mm/dd": f"{_SHORT_YEAR}/{_MONTH}/{_DAY}",
     "mm-dd-yyyy": f"{_MONTH}-{_DAY}-{_YEAR}",
     "dd-mm-yyyy": f"{_DAY}-{_MONTH}-{_YEAR}",
     "dd.mm.yyyy": rf"{_DAY}\.{_MONTH}\.{_YEAR}",
     "dd.mm.yy": rf"{_DAY}\.{_MONTH}\.{_SHORT_YEAR}",
+    "yy.mm.dd": rf"{_SHORT_YEAR}\.{_MONTH}\.{_DAY}",
     "dd-mmm-yyyy": f"{_DAY}[- /]{_NAME}[- /]{_YEAR}",
     "dd-mmm-yy": f"{_DAY}[- /]{_NAME}[- /]{_SHORT_YEAR}",
     "mmm dd, yyyy": f"{_NAME} {_DAY},? {_YEAR}",
@@ -182,7 +185,7 @@ _NOON = 12
 
 def parse_timestamp(text: str, style: str) -> float | None:
     """Return a date or a time in a format of DATE_PATTERNS as seconds since 1970 in UTC, or None."""
-    match = _COMPILED[style].search(text)
+    match = _COMPILED[style].fullmatch(text)
     if match is None:
         return None
     part = match.groupdict()
@@ -211,7 +214,7 @@ def _zone(text: str) -> timezone:
     return timezone(-offset if "-" in text else offset)
 
 
-_EXACT = 2.0**53  # below it every whole number has a float of its own
+EXACT = 2.0**53  # below it every whole number has a float of its own
 
 
 def label_key(text: str) -> str:
@@ -219,7 +222,7 @@ def label_key(text: str) -> str:
     value = number(text)
     if value is None or math.isinf(value):
         return text
-    if abs(value) < _EXACT:
+    if abs(value) < EXACT:
         return str(int(value)) if value.is_integer() else repr(value)
     exact = Decimal(text)  # a float would lose digits beyond its 53 bits
     return str(int(exact)) if exact == exact.to_integral_value() else str(exact)
@@ -250,9 +253,9 @@ class Labels:
     def __init__(self, texts: Iterable[str]) -> None:
         self.codes = {text: code for code, text in enumerate(texts)}
         self._keys: dict[str, int] = {}
+        folded = [label_key(text).lower() for text in self.codes]
         for text, code in self.codes.items():
             self._keys.setdefault(label_key(text), code)
-        folded = [text.lower() for text in self.codes]
         once = [word for word in spelled_pair(set(folded)) if folded.count(word) == 1]
         self._words = {word: folded.index(word) for word in once}
         if len(once) == len(folded) == 2:  # noqa: PLR2004 - a pair

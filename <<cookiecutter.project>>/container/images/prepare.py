@@ -215,7 +215,7 @@ def assign_splits(inspected: Inspection, schema: Schema, settings: SplitSettings
         UserError: a split would be empty.
     """
     kept = inspected.kept
-    codes = np.array([schema.target.codes[image.file.label] for image in kept], dtype=np.int64)
+    codes = np.array([schema.target.labels.codes[image.file.label] for image in kept], dtype=np.int64)
     hashes = np.array([int.from_bytes(image.info.digest[:8]) for image in kept], dtype=np.uint64)
     assigned = split.assign(codes, hashes, settings.validation, settings.test, settings.seed)
     for number, name in enumerate(split.NAMES):

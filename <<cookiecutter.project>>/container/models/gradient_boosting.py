@@ -60,7 +60,7 @@ class GradientBoosting(Estimator):
         self.fitted_rows = len(target)
         self.estimator.set_params(early_stopping=bool(held_out), categorical_features=self._sets(features))
         with threads_for(features):
-            self.estimator.fit(features, target, **held_out)
+            self.estimator.fit(_filled(features), target, **held_out)
 
     def _sets(self, features: FloatArray) -> list[int] | None:
         """Return the columns that trees split by sets of categories; they split the others like numbers.
@@ -78,7 +78,7 @@ class GradientBoosting(Estimator):
         iterations = self._iterations(len(target))
         self.estimator.set_params(early_stopping=False, max_iter=iterations)
         with threads_for(features):
-            self.estimator.fit(features, target)
+            self.estimator.fit(_filled(features), target)
         return {"iterations": iterations}
 
     def _iterations(self, rows: int) -> int:
@@ -125,6 +125,12 @@ def create(schema: Schema, hyperparameters: Hyperparameters, seed: int) -> Gradi
     }
     kind = HistGradientBoostingRegressor if schema.target.classes is None else HistGradientBoostingClassifier
     return GradientBoosting(kind(**settings), schema)
+
+
+def _filled(features: FloatArray) -> FloatArray:
+    """Return the features with 0 in columns without any value, which scikit-learn 1.9 can't fit."""
+    empty = np.isnan(features).all(axis=0)
+    return np.where(empty, 0.0, features) if empty.any() else features
 
 
 def _verify_tree(tree: Any, features: int) -> None:

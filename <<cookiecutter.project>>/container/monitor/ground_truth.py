@@ -58,7 +58,7 @@ class _Join:
             ValueError: there is not a label for each prediction.
             KeyError: a prediction or a label is of another class.
         """
-        codes = [self.target.encode(_text(label)) for label in labels]
+        codes = [self.target.encode(_text(label, self.target)) for label in labels]
         rows = [_prediction(prediction, self.target) for prediction in predictions]
         if len(codes) != len(rows) or np.isnan(codes).any():
             raise ValueError("a label for each prediction")
@@ -149,8 +149,10 @@ def _blocks(directory: Path, counts: Counts) -> Iterable[list[bytes]]:
         yield from capture.blocks(shard, counts)
 
 
-def _text(label: Any) -> str:
-    """Return a label as it was written: as CSV, 1,234.5 without quotes is read as two cells."""
+def _text(label: Any, target: Target) -> str:
+    """Return a label as the target's column has it: as CSV, 1,234.5 without quotes is read as two cells."""
+    if isinstance(label, int | float) and target.number_format:
+        return target.number_format.spell(str(label))
     is_row = isinstance(label, list) and all(isinstance(cell, str) for cell in label)
     return ",".join(label) if is_row else str(label)
 
@@ -174,17 +176,8 @@ def _from_label(cells: list[Any], target: Target, classes: tuple[str, ...]) -> t
     label, *confidence = cells
     text, is_binary = str(label).strip(), len(classes) == 2  # noqa: PLR2004 - a pair of classes
     code, share = target.labels.find(text), values.number(text)
-    if (
-        is_binary
-        and text not in target.codes
-        and share is not None
-        and 0 <= share <= 1
-        and code in {None, share}
-    ):
-        return [
-            1 - share,
-            share,
-        ], True  # as XGBoost's container responds: the probability of the second class
+    if is_binary and text not in classes and code in {None, share} and share is not None and 0 <= share <= 1:
+        return [1 - share, share], True  # XGBoost's container gives the probability of the second class
     if code is None:
         raise ValueError(f"{text} is not a class")
     shares, sure = [0.0] * len(classes), finite_number(confidence[0]) if confidence and is_binary else 1.0

@@ -85,9 +85,7 @@ class ColumnReader:
 
     def _numbers(self, cells: pl.Series) -> pl.Series:
         cell, style = pl.first().str.strip_chars(values.BLANKS), self.feature.number_format
-        number = pl.coalesce(
-            tables.whole(cell, style).cast(pl.String), tables.number(cell, style).cast(pl.String)
-        )
+        number = tables.spell(cell, style)
         if self.feature.boolean:
             number = pl.coalesce(number, cell.str.to_lowercase().replace_strict(_TRUTH, default=None))
         read = number if self.feature.strays else pl.coalesce(number, cell)

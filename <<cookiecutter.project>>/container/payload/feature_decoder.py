@@ -60,9 +60,7 @@ class FeatureDecoder:
 
     def __init__(self, feature: Feature) -> None:
         self.feature = feature
-        self.rest = (
-            len(feature.categories or ()) if feature.other else None
-        )  # the code of all other categories
+        self.rest = len(feature.categories or ()) if feature.other else None  # the code of other categories
         self.codes: dict[object, float] = {
             text: code for text in _frequent(feature) if not math.isnan(code := feature.encode(text))
         }

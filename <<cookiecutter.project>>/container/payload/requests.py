@@ -1,9 +1,9 @@
 """Request bodies to rows of numbers: two quick ways for plain numbers, and an equal one for everything else.
 
 text/csv               rows by position, or under a header by name in any order. A first row is a header when
-                       it names a feature and has neither a number nor a missing value; a column without a
-                       name, as an index has it, is left out. The content type's parameter
-                       `header=present` or `header=absent` overrides this.
+                       a text in it names a feature, and it has no number or missing value but names of
+                       features; a column without a name, as an index has it, is left out. The content
+                       type's parameter `header=present` or `header=absent` overrides this.
 application/json       {"instances": [row, ...]}, a bare list of rows, or one row. A row is a list by
                        position, an object by name in any order, or SageMaker's {"features": [...]}. Or
                        {"columns": [...], "data": [row, ...]}, as pandas writes a split DataFrame. NaN is
@@ -219,16 +219,17 @@ def csv_rows(body: bytes) -> list[list[str]]:
 
 
 def is_header(cells: Sequence[str], names: AbstractSet[str]) -> bool:
-    """Return whether a row is a header: a cell names a feature, and no cell is a number or missing.
+    """Return whether a row is a header: a text names a feature, and no other cell is a number or missing.
 
     The unnamed column of an index may be empty, where the row cannot be one of values.
     """
-    texts = [cell.strip(values.BLANKS) for cell in cells]
+    texts = {cell.strip(values.BLANKS) for cell in cells}
     if names.isdisjoint(texts):
         return False
-    if len(texts) != len(names) or names >= set(filter(None, texts)):
-        texts = [*filter(None, texts)]
-    return not any(values.is_missing(text) or values.number(text) is not None for text in texts)
+    if len(cells) != len(names) or names >= texts - {""}:
+        texts.discard("")
+    numbers = {text for text in texts if values.is_missing(text) or values.number(text) is not None}
+    return numbers <= names and not names.isdisjoint(texts - numbers)
 
 
 def json_rows(body: bytes, kind: str = JSON) -> list[Any]:

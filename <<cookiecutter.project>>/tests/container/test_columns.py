@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from container.data import columns, encode
+from container.data import columns, encode, kinds
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
-from container.data.values import NumberFormat
+from container.data.value_counts import TEXT, Texts
+from container.data.values import Labels, NumberFormat
 from container.monitor.reading import ColumnReader
 from container.payload import number_parser
 from container.payload.errors import RequestError
@@ -21,6 +22,7 @@ from container.payload.feature_decoder import FeatureDecoder
 from container.payload.negotiation import CSV, JSON
 from container.payload.requests import RequestDecoder
 from container.prepare import Settings, prepare
+from container.runtime import environment
 from container.runtime.errors import UserError
 
 Cell = Callable[[int], str]
@@ -78,6 +80,7 @@ MONTHS = ("Jan", "Feb", "Mar", "Apr")
 FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     "words in money": (sometimes("None", lambda n: f"{n * 1.37}"), {}),
     "one stray": (once("unknown", lambda n: str(20 + n % 60)), {"strays": True}),
+    "essay": (once("word " * 90, lambda n: str(n % 60)), {"strays": True}),
     **{
         word: (sometimes(word, lambda n: str(n * 13 % 97), 24), {})
         for word in ("#N/A", "n/a", "<NA>", "\\N", "-", ".", "#DIV/0!", "(null)")
@@ -91,6 +94,8 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     "percent at times": (lambda n: f"{n}{'%' * (n % 2)}", {"number_format": NumberFormat(sign="%")}),
     "spaces": (spaced, {"number_format": NumberFormat(group=" ")}),
     "parentheses": (lambda n: f"({n}.5)" if n % 3 else f"{n}.5", {"number_format": NumberFormat()}),
+    "no-break space": (lambda n: f"\u00a0{n % 90}", {"number_format": NumberFormat()}),
+    "no-break money": (lambda n: f"${n * 7}\u00a0", {"number_format": NumberFormat(sign="$")}),
     "minus": (lambda n: f"\u2212{n}", {"number_format": NumberFormat()}),
     "comma": (comma, {"number_format": NumberFormat(",", ".")}),
     "euros": (
@@ -140,6 +145,11 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     "days and -1": (sometimes("-1", day_number, 30), {"format": "yyyymmdd", "strays": True}),
     "births": (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/{50 + n % 50}", {"format": "mm/dd/yy"}),
     "boolean": (once("maybe", lambda n: ("yes", "no")[n % 2]), {"categories": ("no", "yes"), "strays": True}),
+    "float": (once("1.0", lambda n: ("yes", "no")[n % 2]), {"categories": ("1", "no", "yes")}),
+    "floats": (
+        lambda n: ("no", "yes", "0.0", "1.0")[n % 4 if n < 9 else n % 2],
+        {"categories": ("no", "yes")},
+    ),
     "spelled": (lambda n: ("Y", "y", "N")[n % 3], {"categories": ("N", "Y")}),
     "letters": (lambda n: "T" if n % 30 == 0 else "YN"[n % 2], {"categories": ("N", "T", "Y")}),
     "letter pairs": (lambda n: "YNTF"[n % 4 if n % 30 < 4 else n % 2], {"categories": tuple("FNTY")}),
@@ -155,7 +165,8 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
     ),
     "code or -1": (sometimes("-1", lambda n: f"{n % 13 + 1:02}", 60), {"categories": ("-1", *TWO_DIGITS)}),
     "padded": (lambda n: f"{n % 50:03}.5", {}),
-    "padded once": (once("07", lambda n: str(n % 90)), {}),
+    "padded twice": (lambda n: f"0{n}" if n in {7, 8} else str(n * 13 % 1000), {}),
+    "years": (sometimes("0000", lambda n: str(1990 + n % 30)), {}),
     "rating": (lambda n: "none" if n % 9 == 0 else str(n % 4), {"categories": ("0", "1", "2", "3", "none")}),
     "grades": (lambda n: ("A", "1", "1.0", "01")[n % 4], {"categories": ("1", "A")}),
 }
@@ -203,6 +214,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     }
     assert (taken["one stray"]["cells"], taken["one stray"]["first"]) == (1, "a.csv: row 51")
     assert taken["one stray"]["text"] == "unknown"
+    assert taken["essay"]["text"] == "word " * 40 + "…"
     assert taken["no such day"]["text"] == "2020-02-31"
     assert taken["boolean"]["why"] == "does not fit the column's kind"
     reasons = {decided["column"]: decided["reason"] for decided in report["kinds"]}
@@ -215,7 +227,9 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "its cells look like durations or times of day, which are not read as numbers; "
         "the first is '0:00', a.csv: row 1"
     )
-    assert reasons["multipliers"].startswith("its cells look like numbers with several units, which are not")
+    assert reasons["multipliers"].startswith(
+        "its cells look like numbers with several units or decimal marks, which are not"
+    )
     assert reasons["unit"] == "numbers with '.' before decimals, the sign 'kg'"
     assert reasons["area code"] == "its cells are digits, some with leading zeros: codes, and not numbers"
     assert reasons["tick box"] == "it has one value, and is missing elsewhere"
@@ -230,6 +244,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "no end of dashes",
         "days and -1",
         "births",
+        "padded twice",
     }
     guesses = {guess["column"]: guess["guess"] for guess in report["guesses"]}
     assert guesses["no end"].endswith(
@@ -246,7 +261,21 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     [
         (lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2020", {}, "mm/dd/yyyy", "every day could be a month"),
         (lambda n: f"{n % 12 + 1}/{n % 11 + 1}/2020", {"date_order": "day-first"}, "dd/mm/yyyy", ""),
-        (lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2020", {"date_order": "day-first"}, "mm/dd/yyyy", ""),
+        (
+            lambda n: f"{n % 12 + 1}/{n % 28 + 1}/2020",
+            {"date_order": "day-first"},
+            "mm/dd/yyyy",
+            "its dates are read in another order than that of date_order = day-first",
+        ),
+        (
+            lambda n: f"{n % 6 + 18}/{n % 12 + 1:02}/{n % 28 + 1:02}",
+            {},
+            "dd/mm/yy",
+            "its dates are read as dd/mm/yy, and are closer together as yy/mm/dd",
+        ),
+        (lambda n: f"{n % 28 + 1:02}/{n % 12 + 1:02}/{n % 6 + 18}", {}, "dd/mm/yy", ""),
+        (lambda n: f"{n % 5 + 95}.{n % 12 + 1:02}.{n % 28 + 1:02}", {}, "yy.mm.dd", ""),
+        (lambda n: "5" if n % 2 else "", {"kinds": {"x": "numeric"}}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {}, None, "'1.100' is read as 1.1 and could be 1100"),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "point"}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {"decimal": "comma"}, NumberFormat(",", "."), ""),
@@ -286,6 +315,22 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         assert wanted in {x.format, x.number_format, x.categories}
     guesses = [found["guess"] for found in report_of(out)["guesses"] if found["column"] == "x"]
     assert guesses[0].startswith(guess) if guess else not guesses
+
+
+def test_settings_are_read_as_cells_are() -> None:
+    """Protects a word for a missing value from blanks, and the user from a traceback."""
+    assert environment.read(ReadingSettings, {"MISSING_WORDS": '[" unk "]'}).missing_words == ("unk",)
+    with pytest.raises(UserError, match=r"KINDS is .* and must be a JSON object from columns to one of"):
+        environment.read(ReadingSettings, {"KINDS": '{"x": []}'})
+
+
+def test_dates_are_of_the_format_that_reads_all_of_them_in_any_batch() -> None:
+    """Protects 2030-1-5 in a large column, of which some batches have dates such as 2030-01-05 alone."""
+    cells = [f"20{10 + n // 28}-01-{n % 28 + 1:02}" for n in range(ROWS)] + ["2030-1-5"] * 9
+    with pl.Config():
+        pl.Config.set_streaming_chunk_size(7)
+        decision = kinds.decide(Texts(pl.LazyFrame({TEXT: cells}), len(cells), len(cells)), ReadingSettings())
+    assert (decision.date_format, decision.fits) == ("yyyy-m-d", len(cells))
 
 
 @pytest.mark.parametrize(
@@ -358,7 +403,10 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
     (
         {"y": lambda n: f"{n % 60 + 1}{'kM'[n % 2]}"},
         {},
-        "a.csv: 'y' is neither numbers nor classes (its cells look like numbers with several units, which",
+        (
+            "a.csv: 'y' is neither numbers nor classes (its cells look like numbers with several units or "
+            "decimal marks, which"
+        ),
     ),
     (
         {"y": lambda n: f"name {n % 90}" if n < 180 else ""},
@@ -508,12 +556,15 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
             dict.fromkeys(["true", "True", "1"], "True") | dict.fromkeys(["0", "FALSE"], "FALSE"),
         ),
         ({"yes": 1, "Yes": 2}, {"yes": "Yes", "Yes": "Yes"}),
+        ({"00": 3, "001": 3, "y": 1, "n": 1}, {"00": "00", "001": "001", "y": "001", "n": "00"}),
         ({"Yes": 1, "No": 2}, {"Yes": "Yes", "No": "No"}),
     ],
 )
 def test_equal_texts_are_one_label(counts: dict[str, int], labels: dict[str, str]) -> None:
     """Protects classes and categories: equal texts are one, spelled as it is written most often."""
     assert columns.spell_labels(counts) == labels
+    classes = tuple(dict.fromkeys(labels.values()))
+    assert [classes.index(label) for label in labels.values()] == [*map(Labels(classes).find, labels)]
 
 
 def bit(n: int) -> str:

@@ -99,6 +99,21 @@ def test_a_tick_box_is_learned(name: str, other: tuple[str, ...]) -> None:
     assert np.abs(model.predict(inputs) - ticked * 5.0).max() < 0.5
 
 
+@pytest.mark.filterwarnings("ignore:Skipping features without any observed values")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_column_without_any_training_value_changes_nothing(name: str) -> None:
+    """Protects a training whose few rows with a value are all in the test split."""
+    module, (features, target) = models.module(name), rows("regression")
+    features[:, 2] = np.nan
+    model = module.create(Schema(TARGETS["regression"], FEATURES), module.Hyperparameters(), 0)
+    model.fit(features[:200], target[:200], (features[200:], target[200:]))
+    if isinstance(model, RefittableModel):
+        model.refit(features, target)
+    present = features.copy()
+    present[:, 2] = 5.0
+    assert np.array_equal(model.predict(present), model.predict(features))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_seed_repeats_a_training(name: str) -> None:
     """Protects reproducibility: the same rows and seed give the same model."""

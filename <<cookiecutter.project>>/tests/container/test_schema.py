@@ -121,7 +121,7 @@ def test_a_schema_says_how_cells_are_read() -> None:
         "target": {"name": "y", "task": "regression", "classes": None, "number_format": written},
         "features": [{"name": "price", "kind": "numeric", "number_format": written, "strays": True}],
     }
-    assert Schema.from_json(schema.to_json()).missing_words == ("unk",)
+    assert Schema.from_json(schema.to_json()).reading.words == ("unk",)
     assert math.isnan(Schema.from_json(schema.to_json()).features[0].encode("unk"))
 
 
@@ -133,7 +133,10 @@ def test_a_label_that_is_no_class_is_refused() -> None:
         target.encode("perhaps")
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 2}', '{"version": 1, "target": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"version": 2}', '{"version": 1, "reading": 3}', '{"version": 1, "target": {}}'],
+)
 def test_a_damaged_schema_is_refused(tmp_path: Path, content: str) -> None:
     """Protects the user from a traceback when the artifact is not ours."""
     (tmp_path / "schema.json").write_text(content)

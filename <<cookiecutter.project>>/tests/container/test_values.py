@@ -40,7 +40,8 @@ formats = st.builds(
 ).filter(lambda style: style.group != style.decimal)
 money = st.one_of(
     st.from_regex(
-        "[(]?[+\u2212-]?[$]? ?[0-9]{0,3}([., '\u2019\u00a0][0-9]{3}){0,2}([.,][0-9]*)?( ?[%$]|kr)?[)]?",
+        "\u00a0?[(]?[+\u2212-]?[$]? ?[0-9]{0,3}([., '\u2019\u00a0][0-9]{3}){0,2}"
+        "([.,][0-9]*)?( ?[%$]|kr)?[)]?\u00a0?",
         fullmatch=True,
     ),
     texts,
@@ -60,6 +61,7 @@ def test_columns_and_cells_read_a_number_format_alike(cells: list[str], style: N
     ("text", "style", "expected"),
     [
         ("$1,200", NumberFormat(group=",", sign="$"), 1200.0),
+        ("12\n%", NumberFormat(sign="%"), None),
         ("-$1,200.50", NumberFormat(group=",", sign="$"), -1200.5),
         ("$-5", NumberFormat(sign="$"), -5.0),
         ("1200", NumberFormat(group=",", sign="$"), 1200.0),

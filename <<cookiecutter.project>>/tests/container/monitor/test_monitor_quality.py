@@ -206,6 +206,18 @@ def test_ground_truth_is_read_by_the_number_format_of_the_target(quote: str, run
     assert "GreaterThanThreshold" in checks
 
 
+def test_a_number_of_json_is_not_read_by_the_number_format_of_the_target(run: Run) -> None:
+    """Protects 1.125 from being 1125 where the target's numbers have points between thousands."""
+    sent, truths = asked([(n + 0.125, n + 0.125) for n in range(50)])
+    for n, each in enumerate(truths):
+        each["groundTruthData"] = {"data": n + 0.125, "encoding": "JSON"}
+    target = Target("t", "regression", number_format=NumberFormat(",", "."))
+    baseline = evaluation(REGRESSION, labelled(1000, 0.1)) | {"schema": Schema(target, ()).to_json()}
+    found = run(sent, truths, baseline)
+    assert (found["summary"]["rows"], share_and_checks(found)[0]) == (50, 0.0)
+    assert found["statistics"]["regression_metrics"]["rmse"]["value"] == 0
+
+
 @pytest.mark.parametrize("usable", [0, 10])
 def test_ground_truth_that_is_all_unusable_is_a_violation(usable: int, run: Run) -> None:
     """Nothing was compared, which is not the same as no violations."""

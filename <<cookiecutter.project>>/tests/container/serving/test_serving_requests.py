@@ -270,6 +270,9 @@ def test_a_header_is_distinguished_from_values() -> None:
     named_by_numbers = Schema(TARGET, (Feature("0", "numeric"), Feature("1", "numeric")))
     assert read(named_by_numbers, "1,0\n5,6").rows.tolist() == [[1, 0], [5, 6]]
     assert read(named_by_numbers, "1,0\n5,6", header="present").rows.tolist() == [[6, 5]]
+    years = Schema(TARGET, (Feature("2023", "numeric"), Feature("town", "categorical", ("here", "there"))))
+    assert read(years, "town,2023\nthere,6").rows.tolist() == [[6, 1]]
+    assert read(years, "2023,there").rows.tolist() == [[2023, 1]]
 
 
 FRAME = ",size,sex,town,smoker,vip,day\n0,1.5,F,2,no,True,2024-01-01\n1,NaN,M,1,yes,False,2024-01-02\n"
