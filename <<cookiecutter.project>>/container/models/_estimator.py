@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from skops import io
-from skops.io.exceptions import UntrustedTypesFoundException
 from threadpoolctl import threadpool_limits
 
 from container.data.schema import Schema
@@ -47,13 +45,13 @@ class Estimator:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities."""
-        predicted = (
-            self.estimator.predict_proba(features) if self.classifies else self.estimator.predict(features)
-        )
-        return np.asarray(predicted, dtype=np.float64)
+        predict = self.estimator.predict_proba if self.classifies else self.estimator.predict
+        return np.asarray(predict(features), dtype=np.float64)
 
     def save(self, directory: Path) -> None:
         """Write the estimator's file, uncompressed, since model.tar.gz is compressed."""
+        from skops import io  # noqa: PLC0415 - it imports all of scikit-learn; evaluation does without
+
         io.dump(self.estimator, directory / PORTABLE)
 
     @classmethod
@@ -63,6 +61,8 @@ class Estimator:
         Raises:
             UserError: the file is missing, damaged, holds other types, or does not fit the schema.
         """
+        from skops import io  # noqa: PLC0415 - as in save
+
         with load_errors():
             estimator = io.load(directory / PORTABLE, trusted=list(cls.trusted))
         model = cls(estimator, schema)
@@ -93,6 +93,8 @@ def load_errors() -> Iterator[None]:
     Raises:
         UserError: the file is missing, damaged, or holds other types.
     """
+    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415 - as in save
+
     try:
         yield
     except FileNotFoundError as error:
