@@ -31,6 +31,8 @@ PYTHON ?=
 export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS AGAINST EXAMPLES
 export CALLER := $(value PWD)
 unexport VENV
+# Without bytecode on the disk, each of the tests' processes compiles the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 override python = .venv/bin/python
 override product = <<cookiecutter.project>>
