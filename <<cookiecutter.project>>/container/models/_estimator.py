@@ -61,9 +61,7 @@ class Estimator:
         Raises:
             UserError: the file is missing, damaged, holds other types, or does not fit the schema.
         """
-        from skops import io  # noqa: PLC0415 - as in save
-
-        with load_errors():
+        with load_errors() as io:
             estimator = io.load(directory / PORTABLE, trusted=list(cls.trusted))
         model = cls(estimator, schema)
         model.verify()
@@ -87,19 +85,19 @@ class Estimator:
 
 
 @contextmanager
-def load_errors() -> Iterator[None]:
-    """Convert the errors of reading the portable form.
+def load_errors() -> Iterator[Any]:
+    """Give skops.io, which reads the portable form, and convert its errors.
 
     Raises:
         UserError: the file is missing, damaged, or holds other types.
     """
-    from skops.io.exceptions import UntrustedTypesFoundException  # noqa: PLC0415 - as in save
+    from skops import io  # noqa: PLC0415 - as in save
 
     try:
-        yield
+        yield io
     except FileNotFoundError as error:
         raise UserError(f"{PORTABLE} is missing: 'train' writes it") from error
-    except UntrustedTypesFoundException as error:
+    except io.exceptions.UntrustedTypesFoundException as error:
         raise UserError(f"{PORTABLE} holds types that this model does not have: {error}") from error
     except Exception as error:  # a damaged file fails in any of the readers below
         raise UserError(f"{PORTABLE} is damaged: {type(error).__name__}: {error}") from error
