@@ -31,10 +31,14 @@ PYTHON ?=
 export DATA TARGET DRIFT FRAMEWORK WORKLOAD KEEP PROJECT PYTHON ROUNDS AGAINST EXAMPLES
 export CALLER := $(value PWD)
 unexport VENV
+# Without bytecode on the disk, each of the tests' processes compiles the sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 override python = .venv/bin/python
 override product = <<cookiecutter.project>>
 override environment = sh "$(product)/scripts/environment"
+# Tests wait for processes and timeouts, so that three of them keep two processors busy.
+override workers = $$($(python) -c 'import os; print(os.cpu_count() * 3 // 2)')
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
 .PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
@@ -81,10 +85,10 @@ format: setup-dev ## let ruff format the code
 	@$(python) -m ruff format .
 
 test: setup-dev ## the quick tests, of the template, of the packages and of the product
-	@$(python) -m pytest --numprocesses auto -m "not e2e and not large"
-	@for package in packages/*/pyproject.toml; do \
-		(cd "$${package%/*}" && ../../$(python) -m pytest --numprocesses auto) || exit; done
-	@cd "$(product)" && ../$(python) -m pytest --numprocesses auto -m "not smoke"
+	@$(python) -m pytest --numprocesses $(workers) -m "not e2e and not large"
+	@workers=$(workers); for package in packages/*/pyproject.toml; do \
+		(cd "$${package%/*}" && ../../$(python) -m pytest --numprocesses "$$workers") || exit; done
+	@workers=$(workers); cd "$(product)" && ../$(python) -m pytest --numprocesses "$$workers" -m "not smoke"
 
 test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
 	@$(python) scripts/e2e.py

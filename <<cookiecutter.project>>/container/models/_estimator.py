@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from skops import io
-from skops.io.exceptions import UntrustedTypesFoundException
 from threadpoolctl import threadpool_limits
 
 from container.data.schema import Schema
@@ -47,13 +45,13 @@ class Estimator:
 
     def predict(self, features: FloatArray) -> FloatArray:
         """Return (n,) numbers or (n, classes) probabilities."""
-        predicted = (
-            self.estimator.predict_proba(features) if self.classifies else self.estimator.predict(features)
-        )
-        return np.asarray(predicted, dtype=np.float64)
+        predict = self.estimator.predict_proba if self.classifies else self.estimator.predict
+        return np.asarray(predict(features), dtype=np.float64)
 
     def save(self, directory: Path) -> None:
         """Write the estimator's file, uncompressed, since model.tar.gz is compressed."""
+        from skops import io  # noqa: PLC0415 - it imports all of scikit-learn; evaluation does without
+
         io.dump(self.estimator, directory / PORTABLE)
 
     @classmethod
@@ -63,7 +61,7 @@ class Estimator:
         Raises:
             UserError: the file is missing, damaged, holds other types, or does not fit the schema.
         """
-        with load_errors():
+        with load_errors() as io:
             estimator = io.load(directory / PORTABLE, trusted=list(cls.trusted))
         model = cls(estimator, schema)
         model.verify()
@@ -87,17 +85,19 @@ class Estimator:
 
 
 @contextmanager
-def load_errors() -> Iterator[None]:
-    """Convert the errors of reading the portable form.
+def load_errors() -> Iterator[Any]:
+    """Give skops.io, which reads the portable form, and convert its errors.
 
     Raises:
         UserError: the file is missing, damaged, or holds other types.
     """
+    from skops import io  # noqa: PLC0415 - as in save
+
     try:
-        yield
+        yield io
     except FileNotFoundError as error:
         raise UserError(f"{PORTABLE} is missing: 'train' writes it") from error
-    except UntrustedTypesFoundException as error:
+    except io.exceptions.UntrustedTypesFoundException as error:
         raise UserError(f"{PORTABLE} holds types that this model does not have: {error}") from error
     except Exception as error:  # a damaged file fails in any of the readers below
         raise UserError(f"{PORTABLE} is damaged: {type(error).__name__}: {error}") from error

@@ -99,7 +99,7 @@ class Distinct:
         kept = self._hashes
         if len(kept) == _KEPT_HASHES:
             hashes = hashes[hashes < kept[-1]]
-        fresh = np.unique(hashes)
+        fresh, _ = np.unique(hashes, return_counts=True)  # counting sorts, which is faster than a hash table
         places = np.searchsorted(kept, fresh)
         # The appended number, which no fresh hash equals, is at the place of hashes beyond all kept ones.
         is_new = np.append(kept, fresh[-1:] + 1)[places] != fresh

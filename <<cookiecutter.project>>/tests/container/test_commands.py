@@ -95,6 +95,21 @@ def jobs(tmp_path: Path) -> Jobs:
     return Jobs(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prepare the table of a regression once, for tests of what comes after it."""
+    jobs = Jobs(tmp_path_factory.mktemp("prepared"))
+    assert jobs.prepare(make_table("regression"), "label").returncode == 0
+    return jobs.root / "prepare"
+
+
+@pytest.fixture
+def ready(jobs: Jobs, prepared: Path) -> Jobs:
+    """Return a place to run jobs in, where the table of a regression is prepared."""
+    _link(prepared, jobs.root / "prepare")
+    return jobs
+
+
 def make_table(kind: str) -> str:
     """Return a small table whose label is of a kind, with every kind of column."""
     random_ = random.Random(7)
@@ -199,16 +214,15 @@ def _check_answers(jobs: Jobs, evaluation: Path) -> None:
 @pytest.mark.parametrize(
     "model", ["linear_model", pytest.param("multilayer_perceptron", marks=NEEDS_TENSORFLOW)]
 )
-def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> None:
+def test_the_champion_is_measured_on_the_same_rows(ready: Jobs, model: str) -> None:
     """Protects the comparison that the gate makes: the same model scores the same, to the last bit."""
-    jobs.prepare(make_table("regression"), "label")
-    jobs.train(model=model)
-    jobs.evaluate()
-    assert "champion" not in read(jobs.output("evaluate") / "evaluation/gate.json")
-    inputs = jobs.root / "evaluate/processing/input"
+    ready.train(model=model)
+    ready.evaluate()
+    assert "champion" not in read(ready.output("evaluate") / "evaluation/gate.json")
+    inputs = ready.root / "evaluate/processing/input"
     _link(inputs / "model", inputs / "champion")
-    assert jobs.evaluate().returncode == 0
-    gate = read(jobs.output("evaluate") / "evaluation/gate.json")
+    assert ready.evaluate().returncode == 0
+    gate = read(ready.output("evaluate") / "evaluation/gate.json")
     differences = gate["champion"].pop("differences")
     same = {"metrics": gate["metrics"], "challenger": gate["metrics"]}
     assert gate["champion"] == same | {"rows": gate["rows"], "left_out": 0}
@@ -220,42 +234,40 @@ def test_the_champion_is_measured_on_the_same_rows(jobs: Jobs, model: str) -> No
 
 
 @NEEDS_TENSORFLOW
-def test_a_champion_may_be_of_another_framework(jobs: Jobs) -> None:
+def test_a_champion_may_be_of_another_framework(ready: Jobs) -> None:
     """Protects projects that go from forests to networks: each artifact says by its files what it is."""
-    jobs.prepare(make_table("regression"), "label")
-    jobs.train(model="linear_model")
-    jobs.evaluate()
-    inputs, before = jobs.root / "evaluate/processing/input", jobs.output("evaluate") / "evaluation/gate.json"
+    ready.train(model="linear_model")
+    ready.evaluate()
+    inputs, before = (
+        ready.root / "evaluate/processing/input",
+        ready.output("evaluate") / "evaluation/gate.json",
+    )
     scores = read(before)["metrics"]
     (inputs / "model").rename(inputs / "champion")
-    shutil.rmtree(jobs.root / "train")
-    jobs.train(model="multilayer_perceptron", units="8", epochs="3")
-    assert jobs.evaluate().returncode == 0
+    shutil.rmtree(ready.root / "train")
+    ready.train(model="multilayer_perceptron", units="8", epochs="3")
+    assert ready.evaluate().returncode == 0
     gate = read(before)
     assert gate["champion"]["metrics"] == scores
-    differences = read(jobs.output("evaluate") / "evaluation/intervals.json")["differences"]
+    differences = read(ready.output("evaluate") / "evaluation/intervals.json")["differences"]
     assert differences["rmse"]["value"] == gate["metrics"]["rmse"] - scores["rmse"]
     assert gate["metrics"] != scores
 
 
-def test_a_former_name_trains_with_a_warning(jobs: Jobs) -> None:
-    """Protects projects made before models were renamed, and tells them what to change."""
-    jobs.prepare(make_table("regression"), "label")
-    done = jobs.train(model="linear_regression")
+def test_training_prints_its_metrics_and_writes_what_it_used(ready: Jobs) -> None:
+    """Protects MetricDefinitions, which match these lines, and the record in the artifact.
+
+    A model's former name trains it too, for projects made before it was renamed, and says what to change.
+    """
+    done = ready.train(model="linear_regression", alpha="0.5")
     assert done.returncode == 0
     assert (
         "warning message='the model 'linear_regression' is now called 'linear_model': "
         "change project.toml before release 2.0'"
     ) in done.stdout.splitlines()
-    assert read(jobs.root / "train/model/model.json")["model"] == "linear_model"
-
-
-def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None:
-    """Protects MetricDefinitions, which match these lines, and the record in the artifact."""
-    jobs.prepare(make_table("regression"), "label")
-    done = jobs.train(model="linear_model", alpha="0.5")
-    model = jobs.root / "train/model"
+    model = ready.root / "train/model"
     facts = read(model / "model.json")
+    assert facts["model"] == "linear_model"
     assert f"validation_rmse={facts['validation']['rmse']!r};" in done.stdout.splitlines()
     assert facts["hyperparameters"] == {"alpha": 0.5, "max_iter": 1000}
     compiled = [] if "not_compiled" in facts else ["model.arrays"]
@@ -276,17 +288,15 @@ def test_training_prints_its_metrics_and_writes_what_it_used(jobs: Jobs) -> None
     ],
 )
 def test_a_failure_is_one_line_in_every_place(
-    jobs: Jobs, hyperparameters: dict[str, str], message: str
+    ready: Jobs, hyperparameters: dict[str, str], message: str
 ) -> None:
     """Protects FailureReason: a line on stderr and in the file, code 1, no traceback, no half a model."""
-    if not (jobs.root / "prepare").exists():
-        jobs.prepare(make_table("regression"), "label")
-    done = jobs.train(**hyperparameters)
+    done = ready.train(**hyperparameters)
     assert done.returncode == 1
     assert done.stderr.startswith(f"error: {message}")
     assert len(done.stderr.splitlines()) == 1
-    assert (jobs.root / "train/output/failure").read_text() == done.stderr.removeprefix("error: ")
-    assert not list((jobs.root / "train").glob("model/*"))
+    assert (ready.root / "train/output/failure").read_text() == done.stderr.removeprefix("error: ")
+    assert not list((ready.root / "train").glob("model/*"))
 
 
 def test_a_model_of_one_host_refuses_several(jobs: Jobs) -> None:
@@ -316,14 +326,13 @@ def test_a_processing_job_leaves_its_exit_message(jobs: Jobs) -> None:
     assert (jobs.root / "prepare/output/message").read_text() == line
 
 
-def test_an_unexpected_fault_is_one_line_and_its_traceback_stays_in_the_log(jobs: Jobs) -> None:
+def test_an_unexpected_fault_is_one_line_and_its_traceback_stays_in_the_log(ready: Jobs) -> None:
     """Protects the reason that a user sees from faults that nobody foresaw."""
-    jobs.prepare(make_table("regression"), "label")
-    config = jobs.stage_training() / "input/config/hyperparameters.json"
+    config = ready.stage_training() / "input/config/hyperparameters.json"
     config.unlink()
     config.mkdir()
-    done = jobs.run("train", "train")
-    reason = (jobs.root / "train/output/failure").read_text()
+    done = ready.run("train", "train")
+    reason = (ready.root / "train/output/failure").read_text()
     assert done.returncode == 1
     assert reason.startswith("IsADirectoryError: ")
     assert reason.count("\n") == 1
@@ -361,10 +370,9 @@ def test_no_kind_of_exception_ends_a_command_without_a_reason(
     assert reason == f"{type(fault).__name__}: {fault}".removesuffix(": ") + "\n"
 
 
-def test_a_stopped_training_leaves_no_half_of_a_model(jobs: Jobs) -> None:
+def test_a_stopped_training_leaves_no_half_of_a_model(ready: Jobs) -> None:
     """Protects StopTrainingJob: SIGTERM ends it at once, with a reason."""
-    jobs.prepare(make_table("regression"), "label")
-    base = jobs.stage_training(n_iter_no_change="100000", max_iter="100000", learning_rate="0.000001")
+    base = ready.stage_training(n_iter_no_change="100000", max_iter="100000", learning_rate="0.000001")
     process = subprocess.Popen(
         [sys.executable, "-m", "container", "train"],
         cwd=PROJECT,

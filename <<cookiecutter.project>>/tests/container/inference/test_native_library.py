@@ -19,13 +19,21 @@ PROJECT = Path(__file__).parents[3]
 WITHOUT_ZIG = "import sys; sys.modules['ziglang'] = None; sys.argv[0] = 'container'; "
 
 
-@pytest.fixture
-def built(tmp_path: Path) -> Path:
+@pytest.fixture(scope="session")
+def built_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the library once, since the compiler takes longer than the tests."""
+    folder = tmp_path_factory.mktemp("library") / "built"
     try:
-        build.build(tmp_path / "built", os.environ)
+        build.build(folder, os.environ)
     except UnavailableError as error:
         pytest.skip(str(error))
-    return tmp_path / "built"
+    return folder
+
+
+@pytest.fixture
+def built(built_once: Path, tmp_path: Path) -> Path:
+    """Return a copy of the built library, with its modes, which a test may change."""
+    return Path(shutil.copytree(built_once, tmp_path / "built"))
 
 
 def test_what_was_built_is_loaded(built: Path) -> None:
