@@ -95,7 +95,7 @@ class _Cells:
         texts = self.rows.filter(~self.source.missing(self.position)).select(
             pl.col(self.position).alias(TEXT)
         )
-        return Texts(texts, self.stats.present, self.stats.distinct)
+        return Texts(texts, self.stats.present, self.stats.distinct, self.source.has_decimal_commas)
 
     @property
     def is_plain(self) -> bool:

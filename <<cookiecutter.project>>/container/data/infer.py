@@ -58,6 +58,20 @@ class Source:
         """Return whether a column's numbers have a type of their own, as in Parquet."""
         return any(table.kind_of(name) == "numbers" for table in self.tables)
 
+    @functools.cached_property
+    def has_decimal_commas(self) -> bool:
+        """Return whether first rows have decimal commas, or semicolons as delimiter, and no decimal points.
+
+        `1,026` shows nothing, and `12,5` and `0,026` do.
+        """
+        decimals = r"^[+-]?([0-9]+%s([0-9]{1,2}|[0-9]{4,})|0+%s[0-9]+)$"
+        points, commas = (pl.all().str.contains(decimals % (mark, mark)).any() for mark in (r"\.", ","))
+        sample = self.scan().head(kinds.SAMPLE).collect()
+        if any(sample.select(points).row(0)):
+            return False
+        semicolons = all(table.dialect and table.dialect.delimiter == ";" for table in self.tables)
+        return semicolons or any(sample.select(commas).row(0))
+
     def fault(self, name: str) -> str:
         """Return why no model can use a column, from the first file that has a reason, or nothing."""
         return next((reason for table in self.tables if (reason := table.fault(name))), "")

@@ -201,10 +201,10 @@ def _is_truth(cell: pl.Expr) -> pl.Expr:
 def _number(texts: Texts, settings: ReadingSettings) -> Decision:
     """Return the number format that most cells have; a sign counts where the plain numbers are too few."""
     like = texts.weighted.filter(_CELL.str.contains(_NUMBER_LIKE))
-    best = _best_number(like, settings, "")
+    best = _best_number(like, settings, "", commas=texts.commas)
     enough = settings.kind_share * texts.present
     if best.fits < enough:
-        best = max([best, *_signed(like, settings)], key=lambda each: each.fits)
+        best = max([best, *_signed(like, settings, commas=texts.commas)], key=lambda each: each.fits)
     if best.fits < enough and settings.decimal != "auto":
         other = _number(texts, replace(settings, decimal="auto"))
         guess = f"its numbers are read in another form than that of decimal = {settings.decimal}"
@@ -212,13 +212,13 @@ def _number(texts: Texts, settings: ReadingSettings) -> Decision:
     return best
 
 
-def _signed(like: pl.LazyFrame, settings: ReadingSettings) -> Iterator[Decision]:
+def _signed(like: pl.LazyFrame, settings: ReadingSettings, *, commas: bool) -> Iterator[Decision]:
     """Yield the best number format with the commonest currency or unit before or after the numbers."""
     sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, group) for group in range(1, 6)).alias("sign")
     signs = like.select(sign, TIMES).drop_nulls().filter(~pl.col("sign").str.to_lowercase().is_in(_NAMES))
     counted = signs.group_by("sign").agg(pl.col(TIMES).sum())
     for text, times in counted.sort(TIMES, "sign", descending=[True, False]).head(1).collect().rows():
-        best = _best_number(like, settings, text)
+        best = _best_number(like, settings, text, commas=commas)
         if text.rstrip(".") not in _MULTIPLIERS or best.fits <= times:  # 12k beside 500 are not in one unit
             yield best
 
@@ -236,7 +236,7 @@ def _measured(texts: Texts, limit: float) -> str:
     return ""
 
 
-def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> Decision:
+def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str, *, commas: bool) -> Decision:
     styles = [
         NumberFormat(decimal, group, sign)
         for decimal in {"auto": ".,", "point": ".", "comma": ","}[settings.decimal]
@@ -253,6 +253,9 @@ def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str) -> De
     at = max(range(len(counts)), key=lambda each: (counts[each], -each))
     if candidates[at] is None and _DOTS in styles and counts[candidates.index(_DOTS)] == counts[at]:
         at = candidates.index(_DOTS) if _are_thousands(like) else at
+    comma = NumberFormat(",", "", sign)  # 1,026 is as good a number with either mark
+    if commas and candidates[at] == NumberFormat(".", ",", sign) and comma in candidates:
+        at = candidates.index(comma) if counts[candidates.index(comma)] == counts[at] else at
     least = {_DOTS: _NEARLY * counts[at]}  # of a rival, for whose numbers a cell such as 1234.5 is a stray
     rivals = [
         style

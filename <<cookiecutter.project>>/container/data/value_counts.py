@@ -26,11 +26,15 @@ class ValueCounts:
 
 @dataclass(frozen=True)
 class Texts:
-    """Hold the texts of a column named TEXT, which has `present` rows and about `distinct` texts."""
+    """Hold the texts of a column named TEXT, which has `present` rows and about `distinct` texts.
+
+    `commas` says that the files speak for decimal commas.
+    """
 
     frame: pl.LazyFrame
     present: int
     distinct: int
+    commas: bool = False
 
     @cached_property
     def weighted(self) -> pl.LazyFrame:

@@ -317,6 +317,31 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
     assert guesses[0].startswith(guess) if guess else not guesses
 
 
+@pytest.mark.parametrize(
+    ("delimiter", "other", "wanted"),
+    [
+        (";", "12", NumberFormat(",", "")),
+        (";", "12.5", NumberFormat(".", ",")),
+        ("|", "12", NumberFormat(".", ",")),
+        ("|", "12,5", NumberFormat(",", "")),
+    ],
+)
+def test_numbers_with_either_mark_follow_the_file(
+    tmp_path: Path, delimiter: str, other: str, wanted: NumberFormat
+) -> None:
+    """Protects tables from countries where 1,100 is a little more than 1, also their targets."""
+    rows = (f"{n % 9 + 1},{n + 100}{delimiter}{other}{n}{delimiter}{n % 7 + 1},{n + 100}" for n in range(99))
+    (tmp_path / "in").mkdir()
+    text = "\n".join([delimiter.join(("x", "other", "y")), *rows])
+    (tmp_path / "in/a.csv").write_text(text, encoding="utf-8")
+    prepare(Settings("y"), tmp_path / "in", tmp_path / "out")
+    schema = schema_of(tmp_path / "out")
+    assert {schema.features[0].number_format, schema.target.number_format} == {wanted}
+    first, second = ("1.1", "1100") if wanted.decimal == "," else ("1100", "1.1")
+    guesses = {each["guess"] for each in report_of(tmp_path / "out")["guesses"]}
+    assert f"'1,100' is read as {first} and could be {second}: set decimal" in guesses
+
+
 def test_settings_are_read_as_cells_are() -> None:
     """Protects a word for a missing value from blanks, and the user from a traceback."""
     assert environment.read(ReadingSettings, {"MISSING_WORDS": '[" unk "]'}).missing_words == ("unk",)
