@@ -1,6 +1,7 @@
 """Inference of how the target and every other column are read, or why a column is left out."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -95,7 +96,7 @@ class _Cells:
         texts = self.rows.filter(~self.source.missing(self.position)).select(
             pl.col(self.position).alias(TEXT)
         )
-        return Texts(texts, self.stats.present, self.stats.distinct, self.source.has_decimal_commas)
+        return Texts(texts, self.stats.present, self.stats.distinct, self.source.decimal_mark(self.position))
 
     @property
     def is_plain(self) -> bool:
@@ -319,10 +320,24 @@ def _is_fraction(text: str) -> bool:
     return value is not None and not value.is_integer()
 
 
+def _look(text: str) -> str:
+    """Return a text without what readers hardly see, such as a no-break space or an accent of its own."""
+    return re.sub(r"[\s\u200b-\u200d\ufeff]+|\.$", "", unicodedata.normalize("NFKC", text)).casefold()
+
+
 def _guess_labels(labels: Mapping[str, str]) -> str:
-    """Return what the report says where two texts are the same number, unless they are such as 1 and 1.0."""
+    """Return what the report says where two texts are the same number, unless they are such as 1 and 1.0.
+
+    Labels that look the same are named too.
+    """
     seen: dict[str, str] = {}
+    alike: dict[str, str] = {}
     for text, label in labels.items():
+        first = alike.setdefault(_look(label), label)
+        if first != label:
+            return (
+                f"'{first}' and '{label}' are two of the labels, and differ in case, blanks or a dot at most"
+            )
         first = seen.setdefault(values.label_key(text), text)
         if values.number(text) is not None and first.removesuffix(".0") != text.removesuffix(".0"):
             kept = "one" if labels[first] == label else "two"

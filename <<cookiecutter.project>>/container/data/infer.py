@@ -4,7 +4,7 @@ import difflib
 import functools
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -20,7 +20,8 @@ from container.runtime.errors import UserError
 
 MIN_ROWS = 10
 TASKS = ("auto", "regression", "classification")
-_SHOWN = 20  # columns that a message lists
+_LISTED = 20  # columns in a message
+_SHOWN = "^[+-]?(?:[0-9]+#(?:[0-9]{1,2}|[0-9]{4,})|0+#[0-9]+)$"  # numbers with # before their decimals
 
 
 @dataclass(frozen=True)
@@ -59,18 +60,15 @@ class Source:
         return any(table.kind_of(name) == "numbers" for table in self.tables)
 
     @functools.cached_property
-    def has_decimal_commas(self) -> bool:
-        """Return whether first rows have decimal commas, or semicolons as delimiter, and no decimal points.
+    def shown_marks(self) -> list[dict[str, str]]:
+        """The marks before decimals that each file's columns show, by position."""
+        return [_shown_marks(table, self.columns) for table in self.tables]
 
-        `1,026` shows nothing, and `12,5` and `0,026` do.
-        """
-        decimals = r"^[+-]?([0-9]+%s([0-9]{1,2}|[0-9]{4,})|0+%s[0-9]+)$"
-        points, commas = (pl.all().str.contains(decimals % (mark, mark)).any() for mark in (r"\.", ","))
-        sample = self.scan().head(kinds.SAMPLE).collect()
-        if any(sample.select(points).row(0)):
-            return False
-        semicolons = all(table.dialect and table.dialect.delimiter == ";" for table in self.tables)
-        return semicolons or any(sample.select(commas).row(0))
+    def decimal_mark(self, position: str) -> str:
+        """Return the one mark before decimals that files show beside a column, or nothing."""
+        others = [{mark for at, mark in shown.items() if at != position} for shown in self.shown_marks]
+        marks = {_decimal_mark(table, shown) for table, shown in zip(self.tables, others, strict=True)} - {""}
+        return marks.pop() if len(marks) == 1 else ""
 
     def fault(self, name: str) -> str:
         """Return why no model can use a column, from the first file that has a reason, or nothing."""
@@ -285,7 +283,51 @@ def concat(found: list[Table], words: tuple[str, ...] = ()) -> Source:
         _check_kinds(found, column)
     if not sum(table.rows for table in found):
         raise UserError(f"{leader.name}: there are no rows{'' if leader.types else ' below the header'}")
-    return Source(tuple(found), leader.columns, Reading(words=words))
+    source = Source(tuple(found), leader.columns, Reading(words=words))
+    _check_marks(source)
+    return source
+
+
+def _shown_marks(table: Table, columns: tuple[str, ...]) -> dict[str, str]:
+    """Return the mark before decimals that the first rows of a file show in columns, by position.
+
+    `1.026` shows nothing, as the mark may separate thousands; `12.5` and `0.026` do.
+    """
+    sample, found, cells = (
+        tables.scan(table, columns).head(kinds.SAMPLE).collect(),
+        dict[str, str](),
+        pl.all(),
+    )
+    for mark in ".,":
+        number, shown = (text.replace("#", re.escape(mark)) for text in ("^[+-]?[0-9]+#[0-9]+$", _SHOWN))
+        others = cells.str.contains(mark, literal=True) & ~cells.str.contains(number)
+        decided = sample.select(cells.str.contains(shown).any() & ~others.any()).row(0, named=True)
+        found |= {at: mark for at, holds in decided.items() if holds and not table.kind_of(columns[int(at)])}
+    return found
+
+
+def _decimal_mark(table: Table, shown: Collection[str]) -> str:
+    """Return the one mark that is shown, or nothing; a semicolon as delimiter speaks for the comma."""
+    if table.dialect and table.dialect.delimiter == ";" and set(shown) != {"."}:
+        return ","
+    return next(iter(shown)) if len(shown) == 1 else ""
+
+
+def _check_marks(source: Source) -> None:
+    """Refuse files with several delimiters and decimal marks, as 1,026 would be another number in each."""
+    delimiters = {table.dialect.delimiter for table in source.tables if table.dialect}
+    if len(delimiters) == 1:
+        return
+    marks = {
+        _decimal_mark(table, set(shown.values())): table.name
+        for table, shown in zip(source.tables, source.shown_marks, strict=True)
+        if table.dialect
+    }
+    if marks.keys() >= {".", ","}:
+        raise UserError(
+            f"{marks[',']}: its numbers have decimal commas, and those of {marks['.']} have decimal points: "
+            "save all files with one mark"
+        )
 
 
 def _check_kinds(found: list[Table], column: str) -> None:
@@ -327,7 +369,7 @@ def unknown(source: Source, name: str, setting: str = "") -> str:
     folded = {column.lower(): column for column in source.columns}
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
     hint = f" Did you mean {' or '.join(repr(folded[text]) for text in near)}?" if near else ""
-    shown = ", ".join(source.columns[:_SHOWN]) + (", …" if len(source.columns) > _SHOWN else "")
+    shown = ", ".join(source.columns[:_LISTED]) + (", …" if len(source.columns) > _LISTED else "")
     file, dialect = source.tables[0].name, source.tables[0].dialect
     marks = dialect.to_json().get("may_also_be") if dialect else None
     other = f" The delimiter may also be {' or '.join(marks)}: set delimiter of [data]." if marks else ""

@@ -28,6 +28,10 @@ _NUMBER_LIKE = (
 _NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
 _MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
+_MONTH = (
+    r"(?i)^(?:[0-9]{4}[-/ ]?(?:q[1-4]|w[0-5]?[0-9])|[0-9]{4}[-/](?:0[1-9]|1[0-2])"
+    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-/ ']+(?:[0-9]{2}|[0-9]{4}))$"
+)
 _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = (
     r"^(?:[0-9]{1,4}[-/. ][0-9A-Za-z]{1,9}\.?[-/. ][0-9]|[A-Za-z]{3,9}\.? [0-9]|(?:19|20)[0-9]{6}$|99991231$)"
@@ -201,10 +205,10 @@ def _is_truth(cell: pl.Expr) -> pl.Expr:
 def _number(texts: Texts, settings: ReadingSettings) -> Decision:
     """Return the number format that most cells have; a sign counts where the plain numbers are too few."""
     like = texts.weighted.filter(_CELL.str.contains(_NUMBER_LIKE))
-    best = _best_number(like, settings, "", commas=texts.commas)
+    best = _best_number(like, settings, "", mark=texts.mark)
     enough = settings.kind_share * texts.present
     if best.fits < enough:
-        best = max([best, *_signed(like, settings, commas=texts.commas)], key=lambda each: each.fits)
+        best = max([best, *_signed(like, settings, mark=texts.mark)], key=lambda each: each.fits)
     if best.fits < enough and settings.decimal != "auto":
         other = _number(texts, replace(settings, decimal="auto"))
         guess = f"its numbers are read in another form than that of decimal = {settings.decimal}"
@@ -212,13 +216,13 @@ def _number(texts: Texts, settings: ReadingSettings) -> Decision:
     return best
 
 
-def _signed(like: pl.LazyFrame, settings: ReadingSettings, *, commas: bool) -> Iterator[Decision]:
+def _signed(like: pl.LazyFrame, settings: ReadingSettings, *, mark: str) -> Iterator[Decision]:
     """Yield the best number format with the commonest currency or unit before or after the numbers."""
     sign = pl.coalesce(_CELL.str.extract(_NUMBER_LIKE, group) for group in range(1, 6)).alias("sign")
     signs = like.select(sign, TIMES).drop_nulls().filter(~pl.col("sign").str.to_lowercase().is_in(_NAMES))
     counted = signs.group_by("sign").agg(pl.col(TIMES).sum())
     for text, times in counted.sort(TIMES, "sign", descending=[True, False]).head(1).collect().rows():
-        best = _best_number(like, settings, text, commas=commas)
+        best = _best_number(like, settings, text, mark=mark)
         if text.rstrip(".") not in _MULTIPLIERS or best.fits <= times:  # 12k beside 500 are not in one unit
             yield best
 
@@ -226,17 +230,20 @@ def _signed(like: pl.LazyFrame, settings: ReadingSettings, *, commas: bool) -> I
 def _measured(texts: Texts, limit: float) -> str:
     """Return what the report says of text that looks like durations or quantities, or nothing."""
     looks = {
-        "durations or times of day": _CELL.str.contains(_DURATION),
-        "numbers with several units or decimal marks": _CELL.str.contains(_QUANTITY),
+        "months, quarters or weeks, which are not read as dates": _CELL.str.contains(_MONTH),
+        "durations or times of day, which are not read as numbers": _CELL.str.contains(_DURATION),
+        "numbers with several units or decimal marks, which are not read as numbers": _CELL.str.contains(
+            _QUANTITY
+        ),
     }
     counts = texts.weighted.select(_times(each).alias(name) for name, each in looks.items())
     for name, times in counts.collect(engine="streaming").row(0, named=True).items():
         if times >= limit * texts.present:
-            return f"its cells look like {name}, which are not read as numbers"
+            return f"its cells look like {name}"
     return ""
 
 
-def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str, *, commas: bool) -> Decision:
+def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str, *, mark: str) -> Decision:
     styles = [
         NumberFormat(decimal, group, sign)
         for decimal in {"auto": ".,", "point": ".", "comma": ","}[settings.decimal]
@@ -251,10 +258,15 @@ def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str, *, co
     )
     counts = fits.collect(engine="streaming").row(0)
     at = max(range(len(counts)), key=lambda each: (counts[each], -each))
-    if candidates[at] is None and _DOTS in styles and counts[candidates.index(_DOTS)] == counts[at]:
+    if (
+        candidates[at] is None
+        and mark != "."
+        and _DOTS in styles
+        and counts[candidates.index(_DOTS)] == counts[at]
+    ):
         at = candidates.index(_DOTS) if _are_thousands(like) else at
     comma = NumberFormat(",", "", sign)  # 1,026 is as good a number with either mark
-    if commas and candidates[at] == NumberFormat(".", ",", sign) and comma in candidates:
+    if mark == "," and candidates[at] == NumberFormat(".", ",", sign) and comma in candidates:
         at = candidates.index(comma) if counts[candidates.index(comma)] == counts[at] else at
     least = {_DOTS: _NEARLY * counts[at]}  # of a rival, for whose numbers a cell such as 1234.5 is a stray
     rivals = [
@@ -262,7 +274,8 @@ def _best_number(like: pl.LazyFrame, settings: ReadingSettings, sign: str, *, co
         for style, count in zip(candidates, counts, strict=True)
         if style and count >= least.get(style, counts[at])
     ]
-    guess = _guess_number(like, candidates[at], rivals, settings)
+    clear = mark == "." and candidates[at] in {None, NumberFormat()}
+    guess = "" if clear else _guess_number(like, candidates[at], rivals, settings)
     return Decision(NUMBER, counts[at], candidates[at], guess=guess)
 
 
@@ -291,7 +304,8 @@ def _guess_number(
         for text, number, alternative in differing.collect().rows():
             return f"'{text}' is read as {number:.12g} and could be {alternative:.12g}: set decimal"
     if chosen and chosen.sign:
-        unsigned = like.filter(~_CELL.str.contains(chosen.sign, literal=True)).head(1).collect()
+        numbers = like.filter(tables.number(_CELL, chosen).is_not_null())
+        unsigned = numbers.filter(~_CELL.str.contains(chosen.sign, literal=True)).head(1).collect()
         for text in unsigned[TEXT]:
             return f"cells without '{chosen.sign}', such as '{text}', are read in the same unit"
     return ""

@@ -28,13 +28,13 @@ class ValueCounts:
 class Texts:
     """Hold the texts of a column named TEXT, which has `present` rows and about `distinct` texts.
 
-    `commas` says that the files speak for decimal commas.
+    `mark` is the mark before decimals in the files, if it is known.
     """
 
     frame: pl.LazyFrame
     present: int
     distinct: int
-    commas: bool = False
+    mark: str = ""
 
     @cached_property
     def weighted(self) -> pl.LazyFrame:

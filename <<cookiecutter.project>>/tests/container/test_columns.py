@@ -110,6 +110,10 @@ FEATURES: dict[str, tuple[Cell, dict[str, Any]]] = {
         {"number_format": NumberFormat(",", "", "km/h"), "strays": True},
     ),
     "thousands": (lambda n: f"{n}k", {"number_format": NumberFormat(sign="k")}),
+    "months": (
+        lambda n: f"2020-{n % 12 + 1:02}",
+        {"categories": tuple(f"2020-{n:02}" for n in range(1, 13))},
+    ),
     "clocks": (lambda n: f"0:{n % 60:02}", {"categories": tuple(f"0:{n:02}" for n in range(60))}),
     "multipliers": (
         lambda n: f"{n % 9}k" if n % 9 else "1.2M",
@@ -227,6 +231,7 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "its cells look like durations or times of day, which are not read as numbers; "
         "the first is '0:00', a.csv: row 1"
     )
+    assert reasons["months"].startswith("its cells look like months, quarters or weeks, which are not read")
     assert reasons["multipliers"].startswith(
         "its cells look like numbers with several units or decimal marks, which are not"
     )
@@ -298,6 +303,30 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
             ("20", "A1"),
             "'20' and '2E1' are the same number, and one of the labels",
         ),
+        (
+            lambda n: ("Cat", "cat ", "dog")[n % 3],
+            {},
+            ("Cat", "cat", "dog"),
+            "'Cat' and 'cat' are two of the labels, and differ in case, blanks or a dot at most",
+        ),
+        (
+            lambda n: ("<=50K", "<=50K.", ">50K")[n % 3],
+            {},
+            ("<=50K", "<=50K.", ">50K"),
+            "'<=50K' and '<=50K.' are two of the labels",
+        ),
+        (
+            lambda n: ("cafe\u0301", "caf\u00e9", "bar")[n % 3],
+            {},
+            ("bar", "cafe\u0301", "caf\u00e9"),
+            "'cafe\u0301' and 'caf\u00e9' are two of the labels",
+        ),
+        (
+            once("118lbs", lambda n: f"{n}kg" if n % 9 else str(n)),
+            {},
+            NumberFormat(sign="kg"),
+            "cells without 'kg', such as '0'",
+        ),
         (lambda n: "low" if n % 5 else str(n), {"kind_share": 0.5}, ("low",), ""),
         (sometimes("low", lambda n: str(n % 90), 5), {"kinds": {"x": "numeric"}}, None, ""),
         (sometimes("unk", lambda n: str(n % 90), 3), {"missing_words": ("unk",)}, None, ""),
@@ -326,7 +355,7 @@ def test_what_the_cells_leave_open_is_guessed_or_set(
         ("|", "12,5", NumberFormat(",", "")),
     ],
 )
-def test_numbers_with_either_mark_follow_the_file(
+def test_numbers_with_either_mark_follow_the_other_columns(
     tmp_path: Path, delimiter: str, other: str, wanted: NumberFormat
 ) -> None:
     """Protects tables from countries where 1,100 is a little more than 1, also their targets."""
@@ -340,6 +369,24 @@ def test_numbers_with_either_mark_follow_the_file(
     first, second = ("1.1", "1100") if wanted.decimal == "," else ("1100", "1.1")
     guesses = {each["guess"] for each in report_of(tmp_path / "out")["guesses"]}
     assert f"'1,100' is read as {first} and could be {second}: set decimal" in guesses
+
+
+def test_points_that_the_other_columns_show_are_no_guess(tmp_path: Path) -> None:
+    """Protects guesses that matter from one for each column with three decimals."""
+    out = run(tmp_path, {"x": lambda n: f"{n % 9 + 1}.{n + 100}", "z": lambda n: f"{n}.5", "y": str})
+    assert "x" not in {each["column"] for each in report_of(out)["guesses"]}
+
+
+def test_a_file_with_the_other_mark_is_refused(tmp_path: Path) -> None:
+    """Protects a year of months from one that was saved in another country: 1,234 is not 1234 there."""
+    (tmp_path / "in").mkdir()
+    for name, mark, delimiter in (("m11", ".", ","), ("m12", ",", ";")):
+        rows = [f"{n % 9 + 1}.{n + 100},{n}.5".translate({44: delimiter, 46: mark}) for n in range(99)]
+        (tmp_path / f"in/{name}.csv").write_text("\n".join([f"x{delimiter}y", *rows]), encoding="utf-8")
+    with pytest.raises(
+        UserError, match=r"m12\.csv: its numbers have decimal commas, and those of m11\.csv have"
+    ):
+        prepare(Settings("y"), tmp_path / "in", tmp_path / "out")
 
 
 def test_settings_are_read_as_cells_are() -> None:
