@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import localcloud
 import typer
@@ -397,8 +397,17 @@ def main() -> None:
     try:
         app(prog_name="python -m local")
     except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
-        errors.print(f"error: {explained(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(1)
+        fail(explained(error))
+    except ImportError as error:
+        if str(error.name).partition(".")[0] not in {"delivery", "localcloud"}:
+            raise
+        fail(f"The project needs another version of {error.name}: run 'make setup', which installs it.")
+
+
+def fail(reason: str) -> NoReturn:
+    """Print why the command failed, and end with exit code 1."""
+    errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -57,6 +57,16 @@ def test_a_folder_that_is_not_a_project_is_refused_in_a_sentence(
     assert not (tmp_path / ".local").exists()
 
 
+def test_packages_of_another_version_are_named(run_python: Call) -> None:
+    """Protects people who updated the project and not its environment from a traceback."""
+    program = "import sys; sys.modules['delivery.history'] = None; from local.__main__ import main; main()"
+    done = run_python("-c", program, "status")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: The project needs another version of delivery.history: run 'make setup', which installs it.\n"
+    )
+
+
 def test_names_are_not_cut_without_a_terminal(run_python: Call) -> None:
     """Scripts search the output of `status` for the names of jobs; COLUMNS sets another width."""
     width = "from local.__main__ import console; print(console.width)"

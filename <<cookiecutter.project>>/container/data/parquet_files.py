@@ -55,7 +55,8 @@ def inspect(path: Path, name: str) -> tuple[tuple[str, ...], tuple[pl.DataType, 
         if found[str(place)]:
             raise UserError(f"{name}: the column '{column}' holds a NUL character: remove it from the text")
     if found["again"]:
-        raise UserError(f"{name}: a row is the header again: remove it, or keep joined files apart")
+        row = scan(path).select(again.alias("again")).collect()["again"].arg_true()[0] + 1
+        raise UserError(f"{name}: row {row} is the header again: remove it, or keep joined files apart")
     return columns, tuple(types.values()), found["rows"]
 
 

@@ -62,8 +62,9 @@ def _images(path: Path, name: str, target: str) -> tuple[list[LabelledFile], str
     images = []
     for row, cell in enumerate(labels):
         label = normalise_label(_label(cell, classes))
-        words = "it has no label" if cell is None else f"{cell!r} is not a label"
-        read = partial(_read, path, image, row, step) if label else partial(refuse, "no-label", words)
+        read = (
+            partial(_read, path, image, row, step) if label else partial(refuse, "no-label", _why_none(cell))
+        )
         images.append(LabelledFile(f"{name}/{row:07}", label, read))
     return images, column, bool(classes)
 
@@ -74,6 +75,14 @@ def _label(cell: Any, classes: Mapping[Any, str]) -> str:
         return classes.get(cell, "")
     text = (cell or "").strip()
     return "" if values.is_missing(text) else text
+
+
+def _why_none(cell: Any) -> str:
+    """Return why a cell is not a label."""
+    if not str(cell or "").strip():
+        return "it has no label"
+    word = "a word for a missing value: a class that has this name needs another"
+    return f"{cell!r} is {word if isinstance(cell, str) else 'not the number of a class'}"
 
 
 def _image_column(types: Mapping[str, pl.DataType], name: str) -> str:

@@ -166,7 +166,7 @@ REFUSED: dict[str, tuple[dict[str, pl.DataFrame], str]] = {
     "names twice": ({"a.parquet": good(**{" x": 1})}, "a.parquet: two columns are named 'x'"),
     "header again": (
         {"a.parquet": good(x=["X"] + ["a", "b", "c"] * 19 + ["a", "b"], y=["y "] + ["p"] * 30 + ["q"] * 29)},
-        "a.parquet: a row is the header again: remove it",
+        "a.parquet: row 1 is the header again: remove it",
     ),
     "no rows": ({"a.parquet": good()[:0]}, "a.parquet: there are no rows"),
 }
