@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from delivery import local_stacks
 from delivery.history import governor, monitoring
 from delivery.history.state_machines import ended_execution
+from delivery.history.training import training_execution
 from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
 
 from local import endpoint, prediction, run, scenarios
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from delivery.history.governor import Decision
 
+    from container.data.schema import Schema
     from local.prediction import Table
     from local.project import Project
     from local.run import Delivery
@@ -37,6 +41,8 @@ SLACK_SECONDS = 10.0
 MODEL_MONITOR = "model-monitor"
 UNUSABLE = ": unusable_"  # in a violation that raises no alarm of drift, and starts no retraining
 ANALYSED = ("Completed", "CompletedWithViolations")
+MADE = "drifted-"  # begins the names of files of rows that are made here
+TABLES = (".csv", ".csv.gz", ".parquet")
 HOURS = 2  # of AWS, which requests that are sent at the end of one may lie in
 
 
@@ -127,7 +133,9 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
     run.run_stage(delivery, "Alarm", await_alarm)
     decision = run.run_stage(delivery, "Governor", lambda one: await_decision(one, analysed))
     if new_data and not decision.execution:
-        added = run.run_stage(delivery, "Data", lambda one: upload_labelled_rows(one, drifted.labelled))
+        added = run.run_stage(
+            delivery, "Data", lambda one: upload_labelled_rows(one, target.version, drifted.labelled)
+        )
         decision = run.run_stage(delivery, "Retraining", lambda one: await_decision(one, added))
     if decision.execution:
         delivery.execution_id = decision.execution
@@ -294,14 +302,41 @@ def await_decision(delivery: Delivery, since: datetime) -> Decision:
     return found[0]
 
 
-def upload_labelled_rows(delivery: Delivery, table: Table) -> datetime:
+def upload_labelled_rows(delivery: Delivery, version: str, table: Table) -> datetime:
     """Put the rows with their labels beside the data, as a file of their own, and return when that began."""
+    table = table if delivery.project.is_image else with_left_out_columns(delivery, version, table)
     began = datetime.now(UTC)
     bucket, prefix = run.pipeline_outputs(delivery)["ArtifactBucket"], delivery.project.data_prefix
-    key = f"{prefix}drifted-{datetime.now(UTC):%Y%m%dT%H%M%S}{table.suffix}"
+    key = f"{prefix}{MADE}{datetime.now(UTC):%Y%m%dT%H%M%S}{table.suffix}"
     body = table.packed(delivery.project.served_target)
     delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)
     return began
+
+
+def with_left_out_columns(delivery: Delivery, version: str, table: Table) -> Table:
+    """Add the columns that the training of a model left out: all files of the data have the same columns."""
+    schema = run.prepared_schema(delivery, training_execution(delivery.cloud, delivery.project.slug, version))
+    if not schema.left_out:
+        return table
+    raw = first_file(delivery, schema)
+    cells = dict(zip(raw.columns, zip(*raw.rows, strict=True), strict=True))
+    names = [name for name in schema.left_out if name in cells]
+    added = zip(*(scenarios.further_cells(cells[name], len(table.rows)) for name in names), strict=True)
+    rows = tuple((*row, *more) for row, more in zip(table.rows, added, strict=True))
+    return replace(table, columns=(*table.columns, *names), rows=rows)
+
+
+def first_file(delivery: Delivery, schema: Schema) -> Table:
+    """Read the first file of the data that was not made here."""
+    s3, bucket = delivery.cloud.client("s3"), run.pipeline_outputs(delivery)["ArtifactBucket"]
+    listed = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=delivery.project.data_prefix)
+    keys = (entry["Key"] for page in listed for entry in page.get("Contents", []))
+    names = ((key, key.rpartition("/")[2]) for key in keys)
+    key, name = next(each for each in names if not each[1].startswith(MADE) and each[1].endswith(TABLES))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        s3.download_file(bucket, key, str(path))
+        return prediction.read_file(path, schema, delivery.project.delimiter)
 
 
 def to_iso(moment: datetime) -> str:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from localcloud import Cloud
 
-    from container.data.values import NumberFormat
 
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
@@ -275,16 +274,17 @@ def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table
         images: prediction.Table = pictures.read(content)
         return images
     table = prediction.read_table(content.decode(), delivery.project.served_target)
-    return replace(table, formats=_number_formats(delivery, execution))
+    # the splits have plain numbers
+    return replace(table, formats=prepared_schema(delivery, execution).number_formats)
 
 
-def _number_formats(delivery: Delivery, execution: str) -> dict[str, NumberFormat]:
-    """Read how the data of a training write their numbers; its splits have plain ones."""
+def prepared_schema(delivery: Delivery, execution: str) -> Schema:
+    """Read how an execution of the training reads tables."""
     stored = delivery.cloud.client("s3").get_object(
         Bucket=pipeline_outputs(delivery)["ArtifactBucket"],
         Key=f"runs/{execution.rpartition(':')[2]}/prepare/schema/schema.json",
     )
-    return Schema.from_json(json.loads(stored["Body"].read())).number_formats
+    return Schema.from_json(json.loads(stored["Body"].read()))
 
 
 def head(table: prediction.Table, rows: int) -> prediction.Table:

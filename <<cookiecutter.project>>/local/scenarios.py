@@ -19,6 +19,7 @@ Cells: TypeAlias = tuple[str, ...]
 NUMERIC = ("Fractional", "Integral")
 NEW_CATEGORY = "never seen before"
 NEW_COLUMN = "additional_column"
+OWN = 0.9  # share of different cells in a column from which each row has its own, as ids have
 
 
 @dataclass(frozen=True)
@@ -139,6 +140,17 @@ def applied(scenario: Scenario, table: Table, feature: str, strength: float | No
     changed = scenario.change(cells, scenario.strength if strength is None else strength, chance)
     rows = tuple((*row[:at], cell, *row[at + 1 :]) for row, cell in zip(table.rows, changed, strict=True))
     return replace(table, rows=rows)
+
+
+def further_cells(cells: Cells, count: int) -> list[str]:
+    """Return cells of more rows: those of the rows again, or new ones where each row has its own."""
+    present = [cell for cell in cells if cell]
+    if not present or len(set(present)) < OWN * len(present):
+        return [cells[number % len(cells)] for number in range(count)]
+    if all(cell.isdecimal() for cell in present):
+        first = max(map(int, present)) + 1
+        return [str(number) for number in range(first, first + count)]
+    return [f"{present[0]}-{number}" for number in range(1, count + 1)]
 
 
 def usable_features(scenario: Scenario, wanted: str | None, types: Mapping[str, str]) -> list[str]:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 scenarios: Any = importlib.import_module("local.scenarios")
 infer: Any = importlib.import_module("local.prediction")
 drifts: Any = importlib.import_module("local.drift")
+prepare: Any = importlib.import_module("container.prepare")
+schemas: Any = importlib.import_module("container.data.schema")
+split: Any = importlib.import_module("container.data.split")
 projects: Any = importlib.import_module("local.project")
 
 ROWS = tuple((f"{n / 7:.3f}", str(n % 5), "abc"[n % 3]) for n in range(700))
@@ -143,3 +146,29 @@ def test_any_cell_is_accepted(name: str, cells: list[str], strength: float) -> N
     changed = change(tuple(cells), strength, Random(1))
     assert len(changed) == len(cells)
     assert all(isinstance(cell, str) for cell in changed)
+
+
+def test_rows_that_are_added_leave_out_the_columns_that_the_training_left_out(tmp_path: Path) -> None:
+    """Protects drift with new data where the data have ids, customers, free text or a constant."""
+    raw = {
+        "Order ID": [str(n + 1) for n in range(300)],
+        "code": [f"A-{n}" for n in range(300)],
+        "unit": ["kg"] * 300,
+        "size": [f"{n / 7:.2f}" for n in range(300)],
+        "customer": [f"c{n % 40}" for n in range(300)],
+    }
+    labels = tuple(f"{n % 9}.5" for n in range(300))
+    table = infer.Table(tuple(raw), tuple(zip(*raw.values(), strict=True)), labels)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "orders.csv").write_bytes(table.packed("y"))
+    settings = prepare.Settings("y", split=split.SplitSettings(group="customer"))
+    prepare.prepare(settings, tmp_path / "in", tmp_path / "before")
+    before = schemas.Schema.read(tmp_path / "before/schema/schema.json")
+    assert set(before.left_out) == {"Order ID", "code", "unit", "customer"}
+    added = {name: scenarios.further_cells(tuple(raw[name]), 90) for name in before.left_out}
+    added["size"] = raw["size"][:90]
+    more = infer.Table(tuple(added), tuple(zip(*added.values(), strict=True)), labels[:90])
+    (tmp_path / "in" / "drifted-1.csv").write_bytes(more.packed("y"))
+    prepare.prepare(settings, tmp_path / "in", tmp_path / "after")
+    after = schemas.Schema.read(tmp_path / "after/schema/schema.json")
+    assert (after.left_out, after.features) == (before.left_out, before.features)
