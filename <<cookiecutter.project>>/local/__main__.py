@@ -163,9 +163,10 @@ def follow() -> None:
 
 def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     """Show the steps while they run, and write the report in any case."""
+    from delivery.history import results
     from delivery.history import view as history_view
 
-    from local import report, view
+    from local import report
 
     report.forget_report(delivery.project)
     try:
@@ -180,11 +181,11 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
         console.print(history_view.stages(delivery.records()))
         path = leave_report(delivery)
     content = report.read_report(path)
-    console.print(view.loop(delivery.analysis, delivery.violations, content["loop"]))
-    console.print(view.data(content["data"]))
-    console.print(view.scores(content["metrics"], content["evaluation"]["intervals"]))
-    console.print(view.importances(content["evaluation"]["importances"]))
-    console.print(view.warnings(content["evaluation"]["warnings"]))
+    console.print(results.loop(delivery.analysis, delivery.violations, content["loop"]))
+    console.print(results.data(content["data"]))
+    console.print(results.scores(content["metrics"], content["evaluation"]["intervals"]))
+    console.print(results.importances(content["evaluation"]["importances"]))
+    console.print(results.warnings(content["evaluation"]["warnings"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
 
 
@@ -339,13 +340,14 @@ def show_cells(table: Table, schema: Schema) -> None:
 
 def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], target: Target) -> None:
     """Write the scores to standard error, or why there are none."""
+    from delivery.history import results
+
     from local import prediction as inference
-    from local import view
 
     if labels is None:
         errors.print(f"The file has no labels of '{target.name}': nothing is scored.", highlight=False)
         return
-    errors.print(view.scores(inference.score(labels, answers, target)))
+    errors.print(results.scores(inference.score(labels, answers, target)))
     if reason := inference.unreadable_label(labels, target):
         errors.print(f"The first label that can't be read is in {reason}.", highlight=False)
 
@@ -369,7 +371,7 @@ def logs(
     ] = 50,
 ) -> None:
     """Show the end of a log, or list the logs."""
-    from local.logs import find_log, list_logs, tail
+    from delivery.logs import find_log, list_logs, tail
 
     folder = find_project().state / "logs"
     if name is None:

@@ -157,7 +157,8 @@ def describe_cells(table: Table, schema: Schema) -> list[str]:
     return [
         *refused,
         *_counted("missing values", missing),
-        *_counted("values that the training did not have", unknown),
+        *_counted("values that the model does not know", unknown),
+        *_mostly_unknown(unknown, len(table.rows)),
         *([f"columns that the model does not use: {', '.join(map(repr, cells))}"] if cells else []),
     ]
 
@@ -166,6 +167,11 @@ def _counted(what: str, counts: Mapping[str, int]) -> Iterator[str]:
     if total := sum(counts.values()):
         places = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
         yield f"{what}: {total} ({places})"
+
+
+def _mostly_unknown(unknown: Mapping[str, int], rows: int) -> Iterator[str]:
+    if names := ", ".join(name for name, count in unknown.items() if count > rows / 2):
+        yield f"warning: most cells of {names} are unknown to the model: are they written as in training?"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], target: str) -> Table:

@@ -299,12 +299,15 @@ def test_infer_names_the_columns_that_a_file_lacks(
     infer("x,kind,id,y\n1,a,7,1\n,c,8,2\n3,,9,3\n", SCHEMA)
     said = " ".join(capsys.readouterr().err.split())
     assert "missing values: 2 (x: 1, kind: 1)" in said
-    assert "values that the training did not have: 1 (kind: 1)" in said
+    assert "values that the model does not know: 1 (kind: 1)" in said
     assert "columns that the model does not use: 'id'" in said
     assert (
         "warning: The file lacks 1 of the model's 3 columns: year. They are missing values in every row"
         in said
     )
+    infer("x,kind,year,y\n1,c,2020,1\n2,d,2020,1\n3,a,2020,1\n", SCHEMA)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "warning: most cells of kind are unknown to the model: are they written as in training?" in said
     infer("x,kind,year,y\n1,a,2020,1\n", SCHEMA)
     assert not {"warning", "missing", "columns"}.intersection(capsys.readouterr().err.split())
 

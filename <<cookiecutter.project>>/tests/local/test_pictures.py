@@ -9,10 +9,11 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from delivery.history import results
 from PIL import Image, ImageStat
 from rich.console import Console
 
-from local import pictures, scenarios, view
+from local import pictures, scenarios
 from local.project import LocalError
 
 
@@ -68,12 +69,12 @@ def test_a_run_shows_what_was_taken_for_labels() -> None:
     shown = Console(file=io.StringIO(), width=100)
     left_out = {"counts": {"hidden": 1}, "files": []}
     labels = "the label of cat/0.png is cat"
-    shown.print(view.data({"pictures": {"read": 2, "kept": 2}, "labels": labels, "left_out": left_out}))
+    shown.print(results.data({"pictures": {"read": 2, "kept": 2}, "labels": labels, "left_out": left_out}))
     assert isinstance(shown.file, io.StringIO)
     assert shown.file.getvalue().split("\n")[:3] == [
         "data: 2 read, 2 kept",
         f"  {labels}",
-        "  1 images left out: hidden",
+        "  images left out: 1, hidden",
     ]
 
 

@@ -29,6 +29,7 @@ OF_THE_COMMANDS = {"boto3", "rich", "typer"}
 COMMANDS = {
     "delivery.cloud",
     "delivery.deploy",
+    "delivery.history.results",
     "delivery.history.view",
     "delivery.teardown",
     "delivery.view",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from local.project import LocalError
+from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,13 @@ def find_log(folder: Path, name: str) -> Path:
     """Find the log whose name is `name` or contains it; of several the latest.
 
     Raises:
-        LocalError: no log has such a name.
+        DeliveryError: no log has such a name.
     """
     found = _found(folder)
     exact = [path for path in found if _name(folder, path) == name]
     alike = exact or [path for path in found if name in _name(folder, path)]
     if not alike:
-        raise LocalError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs.")
+        raise DeliveryError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs.")
     return alike[-1]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_FEATURES = 5
 MOST_FINDINGS = 10
+NEARLY = ", fewer than "  # in the reason of a column of text that is nearly of another kind
 
 
 def loop(analysis: str, violations: list[str], decisions: list[dict[str, str]]) -> RenderableType:
@@ -46,9 +47,11 @@ def data(found: Mapping[str, Any]) -> RenderableType:
     left = found["left_out"]
     if isinstance(left, dict):  # of images
         said = [found["labels"]] if found.get("labels") else []
-        said += [f"{count} images left out: {reason}" for reason, count in left["counts"].items()]
+        said += [f"images left out: {count}, {reason}" for reason, count in left["counts"].items()]
     else:
-        said = [f"left out: '{each['column']}', {each['reason']}" for each in left]
+        nearly = [each for each in found.get("kinds", []) if NEARLY in each["reason"]]
+        said = [f"taken for text: '{each['column']}', {each['reason']}" for each in nearly]
+        said += [f"left out: '{each['column']}', {each['reason']}" for each in left]
         said += [
             f"missing: {each['cells']} of '{each['column']}', first '{each['text']}' in {each['first']}"
             for each in found.get("taken_as_missing", [])
