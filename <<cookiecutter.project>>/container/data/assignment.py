@@ -3,7 +3,7 @@
 import hashlib
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +23,9 @@ from container.runtime.typing import FloatArray
 KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
 MAX_WITHOUT = 0.1  # share of the rows
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
+_PART = "(?:[QWM][0-9]{1,2}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)"
+_YEAR, _DIGITS = "[0-9]{4}", "[0-9]{1,2}"
+_NO_DAY = f"(?i)^(?:{_YEAR}(?:[-/ ]{_DIGITS}|[-/ ]?{_PART})|(?:{_DIGITS}[-/]|{_PART}[-/ ]?){_YEAR})$"
 
 
 @dataclass(frozen=True)
@@ -205,18 +208,20 @@ def _assign_by_time(
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Return the (n,) splits of the rows, and the report of the first moment of each."""
     name = settings.time
-    inferred = _infer(table, name)
+    inferred = _infer(table, name, 1 - MAX_WITHOUT)
     column = inferred.column
     if column is None or column.feature.kind == "categorical":
-        raise _refusal(table, f"'{name}' is the time of the split, but holds neither dates nor numbers")
+        raise _refusal(table, f"'{name}' is the time of the split, but {_why_no_time(table, inferred)}")
     moments = _moments(table, column)
     known = moments[~np.isnan(moments)]
     without = len(moments) - len(known)
     if without > len(moments) * MAX_WITHOUT:
+        where, text = _first(table, name, column.is_stray)
+        stray = f" (the first other text is '{text}', {where})" if text else ""
         raise _refusal(
             table,
-            f"'{name}' is missing in {without} of {len(moments)} rows, and the time of the split may be "
-            f"missing in {MAX_WITHOUT:.0%}: fill it in, or name another column as the time",
+            f"'{name}' is missing in {without} of {len(moments)} rows{stray}, and the time of the split may "
+            f"be missing in {MAX_WITHOUT:.0%}: write a date or a number, or name another column as the time",
         )
     _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
@@ -233,6 +238,20 @@ def _assign_by_time(
         **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
         **({"guess": inferred.guess} if inferred.guess else {}),
     }
+
+
+def _why_no_time(table: InspectedTable, inferred: ColumnInference) -> str:
+    where, text = _first(table, inferred.name, lambda cell: cell.str.contains(_NO_DAY))
+    if text:
+        return f"holds '{text}' ({where}), which is no day: write 2021-01-01 for a month, a quarter or a week"
+    why = inferred.reason or inferred.kind_reason or "holds neither dates nor numbers"
+    return f"{why}: write dates or numbers in nine tenths of the rows, or name another column"
+
+
+def _first(table: InspectedTable, name: str, test: Callable[[pl.Expr], pl.Expr]) -> tuple[str, str]:
+    """Return where the first kept row is whose cell of a column passes a test, and the cell."""
+    position = table.source.position(name)
+    return table.source.first(position, table.has_target & test(pl.col(position)))
 
 
 def _moments(table: InspectedTable, column: Column) -> FloatArray:
@@ -332,12 +351,13 @@ def _group(table: InspectedTable, name: str) -> pl.Expr:
     return pl.when(column.is_stray(cell)).then(text).otherwise(column.canonical(cell))
 
 
-def _infer(table: InspectedTable, name: str) -> ColumnInference:
-    """Infer how the group or the time is read, which [data.kinds] may exclude as a feature."""
+def _infer(table: InspectedTable, name: str, enough: float = 1) -> ColumnInference:
+    """Infer how the group or the time is read, by the kind of a share of its cells that is `enough`."""
     kinds = {
         key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
     }
-    read = replace(table, settings=replace(table.settings, kinds=kinds))
+    share = min(enough, table.settings.kind_share)
+    read = replace(table, settings=replace(table.settings, kinds=kinds, kind_share=share))
     return columns.infer_column(read, table.source.position(name))
 
 

@@ -236,7 +236,8 @@ def _decide_target(cells: _Cells, task: str) -> Decision:
         )
     if decision.kind in {kinds.NUMBER, kinds.CODE}:
         return decision
-    return replace(decision, kind=kinds.LABEL)  # a label is a name, so that none is a stray
+    reason = decision.reason or "its cells are dates" * (decision.kind == kinds.DATE)
+    return replace(decision, kind=kinds.LABEL, reason=reason, guess="")  # a name, so that none is a stray
 
 
 def _has_few(cells: _Cells, decision: Decision) -> bool:
@@ -258,6 +259,8 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
     file = cells.source.tables[0].name
     labels, times, distinct = cells.levels(decision)
     problem, advice = "", "choose another target, or TASK = regression for a number"
+    if decision.date_format and decision.fits >= kinds.MOST * cells.stats.present:
+        advice = "choose another target, such as a number of days, as dates can't be predicted"
     mostly = decision.near == kinds.NUMBER and decision.fits >= kinds.MOST * cells.stats.present
     if decision.is_measured and distinct > MAX_INTEGER_CLASSES:
         problem = "is neither numbers nor classes"

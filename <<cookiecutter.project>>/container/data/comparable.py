@@ -61,7 +61,7 @@ def _is_value(word: str, feature: Feature) -> bool:
     if feature.kind == "numeric":
         return values.number(word, feature.number_format) is not None
     if feature.kind == "date":
-        return values.parse_timestamp(word, feature.format or values.DATE_FORMATS[0]) is not None
+        return values.parse_timestamp(word, feature.format or values.ISO) is not None
     return feature.other or feature.labels.find(word) is not None
 
 

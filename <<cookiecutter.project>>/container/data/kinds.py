@@ -320,8 +320,10 @@ def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> 
         spans[style] = min(spans[style][0], moment), max(spans[style][1], moment)
         if moment >= (_LATE if re.search(r"\byy\b", style) else _NO_END).timestamp():
             late.setdefault(style, _guess_late(text, moment))
+    iso = fits[values.ISO]  # which each of the others reads too
+    fits = {style: count + iso * (style != values.ISO) for style, count in fits.items()}
     first = {"month-first": "mm", "day-first": "dd"}.get(settings.date_order, "")
-    enough = settings.kind_share * texts.present
+    enough = max(iso + 1, settings.kind_share * texts.present)
 
     def rank(style: str) -> tuple[bool, int]:
         return bool(first) and style.startswith(first) and fits[style] >= enough, fits[style]
@@ -330,7 +332,8 @@ def _date(texts: Texts, settings: ReadingSettings, notable: float = NOTABLE) -> 
     rivals = [style for style in fits if fits[style] == fits[best] and sorted(style) == sorted(best)]
     rivals.sort(key=lambda style: spans[style][1] - spans[style][0])
     others = _others(texts, best) if notable * texts.present <= fits[best] < texts.present else frozenset()
-    guess = "; ".join(filter(None, [_guess_order(best, rivals, settings.date_order), late.get(best, "")]))
+    unsure = [_guess_order(best, rivals, settings.date_order), late.get(best, late.get(values.ISO, ""))]
+    guess = "; ".join(filter(None, unsure))
     return Decision(DATE, fits[best], date_format=best, others=others, guess=guess)
 
 
@@ -360,7 +363,7 @@ def _guess_late(text: str, moment: float) -> str:
 
 
 def _dates(texts: Texts) -> Iterator[tuple[str, str, float, int]]:
-    """Yield each format with a text that it reads, its moment and its count; the likely texts only."""
+    """Yield each format with a text of it, the text's moment and its count; the likely texts only."""
     like = texts.weighted.filter(_CELL.str.contains(_DATE_LIKE))
     for batch in like.collect_batches(maintain_order=True):
         rest = batch
@@ -368,10 +371,8 @@ def _dates(texts: Texts) -> Iterator[tuple[str, str, float, int]]:
             found = rest.filter(_CELL.str.contains(pattern))
             moments = [values.parse_timestamp(text, style) for text in found[TEXT]]
             rows = zip(found.rows(), moments, strict=True)
-            read = [(style, text, moment, times) for (text, times), moment in rows if moment is not None]
-            yield from read
-            if style == values.DATE_FORMATS[0]:  # of the others, only the next one reads these texts
-                yield from ((values.DATE_FORMATS[1], *each) for _, *each in read)
+            yield from ((style, text, moment, times) for (text, times), moment in rows if moment is not None)
+            if style == values.ISO:
                 rest = rest.filter(~_CELL.str.contains(pattern))
 
 

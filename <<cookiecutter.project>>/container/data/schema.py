@@ -117,7 +117,7 @@ class Feature:
                 return float(truth)
             return _finite(text, self, strays=self.strays)
         if self.kind == "date":
-            moment = values.parse_timestamp(text, self.format or values.DATE_FORMATS[0])
+            moment = values.parse_timestamp(text, self.format or values.ISO)
             return math.nan if moment is None else moment
         code = self.codes.get(text) if self.reading.version == 1 else self.labels.find(text)
         if code is not None:

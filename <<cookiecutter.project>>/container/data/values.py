@@ -170,7 +170,7 @@ _TIME = (
     r"(?:(?:T|,? )(?P<H>[0-9]{1,2}):(?P<M>[0-9]{2})(?::(?P<S>[0-9]{2})(?:[.,](?P<f>[0-9]{1,9}))?)?"
     r"(?: ?(?P<p>[AaPp])[Mm])?(?P<z> ?(?:Z|UTC|GMT)| ?[+-][0-9]{2}(?::?[0-9]{2})?)?)?"
 )
-DIGITS_ONLY = "yyyymmdd"  # the format whose dates are numbers too
+ISO, DIGITS_ONLY = "iso8601", "yyyymmdd"  # what every format reads too, and whose dates are numbers too
 DATE_PATTERNS: Mapping[str, str] = {style: f"^{date}{_TIME}$" for style, date in _DATES.items()}
 DATE_FORMATS = tuple(style for style in _DATES if style != DIGITS_ONLY)
 _COMPILED = {style: re.compile(pattern) for style, pattern in DATE_PATTERNS.items()}
@@ -184,10 +184,15 @@ _NOON = 12
 
 
 def parse_timestamp(text: str, style: str) -> float | None:
-    """Return a date or a time in a format of DATE_PATTERNS as seconds since 1970 in UTC, or None."""
-    match = _COMPILED[style].fullmatch(text)
-    if match is None:
-        return None
+    """Return a date or a time in a format of DATE_PATTERNS or in ISO as seconds since 1970 in UTC, or None.
+
+    ISO dates are those of typed columns, and no format reads them as other days.
+    """
+    match = _COMPILED[style].fullmatch(text) or _COMPILED[ISO].fullmatch(text)
+    return _moment(match) if match else None
+
+
+def _moment(match: re.Match[str]) -> float | None:
     part = match.groupdict()
     year = int(part["y"])
     if len(part["y"]) == 2:  # noqa: PLR2004 - digits

@@ -279,6 +279,8 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
             "its dates are read as dd/mm/yy, and are closer together as yy/mm/dd",
         ),
         (lambda n: f"{n % 28 + 1:02}/{n % 12 + 1:02}/{n % 6 + 18}", {}, "dd/mm/yy", ""),
+        (lambda n: f"2024-{n % 12 + 1:02}-{n % 11 + 1:02}", {"date_order": "month-first"}, "iso8601", ""),
+        (sometimes("2031-01-01", lambda n: f"{n % 28 + 1}.{n % 12 + 1}.24", 3), {}, "dd.mm.yy", ""),
         (lambda n: f"{n % 5 + 95}.{n % 12 + 1:02}.{n % 28 + 1:02}", {}, "yy.mm.dd", ""),
         (lambda n: "5" if n % 2 else "", {"kinds": {"x": "numeric"}}, None, ""),
         (lambda n: f"{n % 9 + 1}.{n + 100}", {}, None, "'1.100' is read as 1.1 and could be 1100"),
@@ -484,6 +486,22 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
         {"y": lambda n: f"name {n % 90}" if n < 180 else ""},
         {"max_missing_target": 0.5},
         "a.csv: 'y' has 90 classes in 180 rows, and each in fewer than 3",
+    ),
+    (
+        {"y": lambda n: f"2024-{n % 205 // 28 + 1:02}-{n % 205 % 28 + 1:02}"},
+        {},
+        (
+            "a.csv: 'y' has 205 classes, and at most 100 can be told apart (its cells are dates): "
+            "choose another target, such as a number of days, as dates can't be predicted"
+        ),
+    ),
+    (
+        {"y": lambda n: f"{n % 12 + 1}/{n % 28 + 1}/{2000 + n % 5}" if n % 30 else "?!"},
+        {},
+        (
+            "a.csv: 'y' has 233 classes, and at most 100 can be told apart (96.6% of its cells are dates): "
+            "choose another target, such as a number of days"
+        ),
     ),
     (
         {"x": sometimes("7", lambda n: "abcd"[n % 4]), "y": str},

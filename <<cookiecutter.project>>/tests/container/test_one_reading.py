@@ -80,6 +80,7 @@ KINDS: dict[str, Callable[[Random], str]] = {
         day(random, "{y}-{m:02}-{d:02}") + random.choice(["", f" {random.randrange(10, 24)}:30:15"])
     ),
     "month": lambda random: f"{day(random, '{m}/{d}/{y}')} {clock(random)} {random.choice(['AM', 'PM'])}",
+    "typed": lambda random: day(random, random.choice(["{m}/{d}/{y}", "{y}-{m:02}-{d:02}T10:30:15"])),
     "dots": lambda random: day(random, "{d}.{m}.{y}"),
     "digits": lambda random: random.choice([day(random, "{y}{m:02}{d:02}")] * 9 + ["00000000"]),
     "short": lambda random: day(random, "{m}/{d}/{y}")[:-4] + f"{random.randrange(100):02}",

@@ -95,6 +95,19 @@ def test_several_files_of_both_kinds_are_one_table(tmp_path: Path) -> None:
     assert [file["name"] for file in report(parts)["files"]] == ["a.parquet", "b/b.csv", "c.parquet"]
 
 
+def test_typed_dates_are_those_of_a_csv_in_another_format(tmp_path: Path) -> None:
+    """Protects training, splits and requests from dates that are typed in one file and texts in another."""
+    days = [dt.date(2022, 1, 1) + dt.timedelta(days=3 * n) for n in range(ROWS)]
+    typed = pl.DataFrame({"day": days, "y": [n / 7 for n in range(ROWS)]})
+    texts = typed.with_columns(pl.col("day").dt.strftime("%-m/%-d/%Y"))
+    whole, features = outcome(run(tmp_path / "whole", ("a.csv", texts)))
+    assert whole.features[0].format == "mm/dd/yyyy"
+    parts = run(tmp_path / "parts", ("a.csv", texts[:30]), ("b.parquet", typed[30:]))
+    assert outcome(parts) == (whole, features)
+    assert not report(parts)["taken_as_missing"]
+    assert outcome(run(tmp_path / "typed", ("a.parquet", typed)))[1] == features
+
+
 def test_no_digit_is_lost(tmp_path: Path) -> None:
     """Protects values that a float can't hold: they are as long in the prepared files."""
     long = 2**62 + 1

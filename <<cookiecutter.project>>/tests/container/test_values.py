@@ -1,13 +1,20 @@
 """A cell means the same wherever it is read."""
 
+import itertools
 import math
+import re
+from datetime import UTC, datetime
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from container.data import tables, values
+from container.data import encode, kinds, tables, values
+from container.data.infer import Column
+from container.data.reading import ReadingSettings
+from container.data.schema import Feature
+from container.data.value_counts import TEXT, Texts
 from container.data.values import NumberFormat
 
 texts = st.one_of(
@@ -127,11 +134,44 @@ def test_a_number_is_read_back_exactly(value: float) -> None:
         ("1970-1-2", "yyyy-m-d", 86400.0),
         ("19700102", "yyyymmdd", 86400.0),
         ("0000-00-00", "iso8601", None),
+        ("1970-01-02T00:00:01", "mm/dd/yyyy", 86401.0),
+        ("1970-01-02", "yyyymmdd", 86400.0),
+        ("1970-1-2", "dd/mm/yyyy", None),
+        ("1970-02-30", "dd/mm/yyyy", None),
     ],
 )
 def test_dates_become_seconds(text: str, style: str, expected: float | None) -> None:
     """Protects the one meaning of each date format; a time without a zone is UTC."""
     assert values.parse_timestamp(text, style) == expected
+
+
+SPELLED = {"yyyy": "%Y", "yy": "%y", "mmm": "%b", "mm": "%m", "m": "%m", "dd": "%d", "d": "%d"}
+
+
+@given(st.lists(st.datetimes(datetime(1969, 1, 1), datetime(2068, 12, 31)), min_size=2), st.data())  # noqa: DTZ001 - in UTC
+def test_columns_and_cells_read_dates_of_their_format_and_iso_dates_alike(
+    days: list[datetime], data: st.DataObject
+) -> None:
+    """Protects typed dates beside texts: every format reads them, and its own texts stay what they are."""
+    style = data.draw(st.sampled_from([*values.DATE_PATTERNS]))
+    own = re.sub("y+|m+|d+", lambda part: SPELLED[part[0]], style) if style != values.ISO else "%Y-%m-%d"
+    forms = [own, *data.draw(st.lists(st.sampled_from([own, "%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])))]
+    cells = [day.strftime(form) for day, form in zip(days, itertools.cycle(forms), strict=False)]
+    wanted = [
+        day.replace(microsecond=0, tzinfo=UTC).timestamp() - ("T" not in cell) * seconds(day)
+        for day, cell in zip(days, cells, strict=True)
+    ]
+    feature, texts = Feature("day", "date", format=style), pl.Series("0", cells)
+    assert [feature.encode(cell) for cell in cells] == wanted
+    assert encode.encode_column(texts, feature, "a.csv").tolist() == wanted
+    keys = texts.to_frame().select(Column(feature).canonical(pl.col("0"))).to_series()
+    assert [*map(float, keys)] == wanted
+    found = kinds.decide(Texts(texts.to_frame(TEXT).lazy(), len(cells), 2), ReadingSettings(), "date")
+    assert found.fits == len(cells)
+
+
+def seconds(day: datetime) -> int:
+    return day.hour * 3600 + day.minute * 60 + day.second
 
 
 @pytest.mark.parametrize("text", ["2021-02-30", "20210101", "2021-1-1", "2021-01-01T", "tomorrow", "12", ""])

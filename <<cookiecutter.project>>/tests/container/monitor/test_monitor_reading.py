@@ -153,6 +153,7 @@ def test_numbers_are_spelled_as_dates_of_digits() -> None:
     read = reader.values([1_795_996_800, 20261130, "20261130", "30.11.2026", None])
     assert read is not None
     assert read.to_list() == ["20261130"] * 3 + [None] * 2
+    assert reader.texts(pl.Series(["2026-11-30", "2026-11"])).to_list() == ["2026-11-30", None]
 
 
 def test_constraints_keep_the_columns_that_need_it(base: Path) -> None:

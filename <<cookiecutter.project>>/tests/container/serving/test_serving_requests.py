@@ -375,6 +375,14 @@ def test_a_date_of_digits_is_read_by_its_format_and_a_stray_is_one_in_requests()
     assert bits(read(strays, "1517356800000\n").rows) == bits(np.array([[math.nan]]))
 
 
+def test_a_date_of_any_format_may_be_an_iso_date() -> None:
+    """As typed columns and JSON have it: the same day is the same input, and none is unknown."""
+    day = Schema(TARGET, (Feature("day", "date", format="mm/dd/yyyy"),))
+    batch = read(day, '[["3/4/2022"], ["2022-03-04"], ["2022-03-04T00:00:00Z"]]', JSON)
+    assert batch.rows.tolist() == [[1646352000]] * 3
+    assert batch.unknown == 0
+
+
 @pytest.mark.parametrize("categories", [("no", "yes"), ("f", "t"), ("FALSE", "TRUE"), ("N", "Y"), ("0", "1")])
 def test_a_boolean_column_takes_every_spelling_of_a_truth_value(categories: tuple[str, str]) -> None:
     schema = Schema(TARGET, (Feature("vip", "categorical", categories),))
