@@ -103,7 +103,7 @@ def _asked(cloud: Cloud, action: dict[str, Any]) -> tuple[str, ...]:
     asked = action["input"].get("resolvedConfiguration", {}).get("CustomData", "")
     known = approval.describe_model(cloud, action["pipelineExecutionId"])
     said = (asked, known and f"Its evaluation: {known}", "'python -m local approve' or 'reject' answers.")
-    return (" ".join(filter(None, said)),)
+    return ("\n".join(filter(None, said)),)
 
 
 def _build_log(action: dict[str, Any]) -> str:
