@@ -206,6 +206,10 @@ def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: P
             "as numbers with the decimal mark '.', groups separated by",
         ),
         (NumberFormat(".", ",", "$"), NumberFormat(".", ",", "€"), "and the sign '€', and the new model as"),
+        (NumberFormat(sign="%"), None, "'.', and the new model"),
+        (None, NumberFormat(sign="%"), "and the sign '%', and the new model"),
+        (None, NumberFormat(sign="Mio."), "and the sign 'Mio.', and the new model"),
+        (NumberFormat(sign="kg"), None, ""),
         (NumberFormat(".", ","), None, ""),
         (None, NumberFormat(".", ",", "$"), ""),
     ],
@@ -213,7 +217,7 @@ def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: P
 def test_a_champion_that_reads_numbers_otherwise_is_not_compared(
     tmp_path: Path, ours: NumberFormat | None, theirs: NumberFormat | None, fault: str
 ) -> None:
-    """Protects the comparison from 1,074 that is 1.074 for one model and 1074 for the other."""
+    """Protects the comparison from 1,074 that is 1.074 or 1074, and from 123% that may be 1.23."""
     champions, new = (
         replace(SCHEMA, features=(replace(SIZE, number_format=style), COLOUR, DAY))
         for style in (theirs, ours)
@@ -226,6 +230,8 @@ def test_a_champion_that_reads_numbers_otherwise_is_not_compared(
     )
     found = champion.measure(made(champions, tmp_path / "second"), new, table(new)).report
     assert ("fault" in found) == bool(fault)
+    for style in (ours, theirs):
+        assert not style or style.sign in found.get("fault", style.sign)
 
 
 def reads(words: tuple[str, ...] = (), version: int = 2, *features: Feature) -> Schema:
