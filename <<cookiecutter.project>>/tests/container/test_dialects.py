@@ -210,6 +210,38 @@ def test_a_footer_may_have_a_word_of_the_project_for_missing(tmp_path: Path) -> 
         )
 
 
+FULL = ("Total,780,2.5", "average,19.5,1", "Grand total,1,111.428571", "Mean:,-1,2.785714")
+
+
+@pytest.mark.parametrize("last", FULL)
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_footer_without_an_empty_cell_has_a_sum_or_a_mean(tmp_path: Path, last: str, mark: str) -> None:
+    """Protects from a total that is learned as a row, in the target or in another column of numbers."""
+    text = "\n".join(["x,a,y", *(f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)), last])
+    if mark == ";":
+        text = text.replace(",", ";").replace(".", ",")
+    with pytest.raises(UserError, match=r"^a\.csv: the last line \(.*\) looks like a footer"):
+        prepared(tmp_path, {"a.csv": text.encode()})
+
+
+MAY_BE = (
+    "Total,500,600",
+    "Total,1,3",
+    "average,1,2",
+    "place,2,80",
+    "Total,2,80\nTotal,1,4",
+    "Total,2,80\nq,1,2",
+)
+
+
+@pytest.mark.parametrize("last", MAY_BE)
+def test_a_last_row_that_is_not_a_sum_is_kept(tmp_path: Path, last: str) -> None:
+    """Protects a place named Total, a flag that one row has above, and a usual whole number."""
+    lines = [f"p{at % 20},{int(at == 3)},{at % 5}" for at in range(40)]
+    report = prepared(tmp_path, {"a.csv": "\n".join(["x,a,y", *lines, last]).encode()})
+    assert report["rows"]["read"] == 41 + last.count("\n")
+
+
 @pytest.mark.parametrize("last", ["total,1,2.5", "p,,3.5", "Total,b,", ",,p", "total,,2.5\ntotal,,2.5"])
 def test_a_last_row_that_may_be_one_is_kept(tmp_path: Path, last: str) -> None:
     """Protects rows: a footer has a word of its own, once, and nothing but numbers and empty cells."""
