@@ -388,11 +388,16 @@ def test_the_columns_of_hive_folders_are_read(tmp_path: Path, kind: str) -> None
     assert report["files"][0]["columns_of_folders"] == {"year": "2020", "at": "a b"}
 
 
-def test_a_column_of_a_folder_that_the_file_has_too_is_read_once(tmp_path: Path) -> None:
-    """Polars and others write such files."""
-    (tmp_path / "x=7").mkdir()
-    (tmp_path / "x=7/a.csv").write_bytes(rows())
-    assert tables.inspect(tmp_path / "x=7/a.csv", tmp_path).columns == ("x", "y")
+def test_a_column_of_a_folder_that_the_file_has_too_is_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Polars and others write such files; a folder may have another value, so the report names it."""
+    report = prepared(tmp_path, {"x=7/at=1/a.csv": rows(), "x=7/at=2/b.csv": rows()})
+    assert (list(report["features"]), report["left_out"][0]["column"]) == (["at"], "x")
+    why = "the file has a column 'x', whose cells are read"
+    assert [file["folders_not_read"] for file in report["files"]] == [{"x=7": why}] * 2
+    assert report["files"][1]["columns_of_folders"] == {"at": "2"}
+    assert capsys.readouterr().out.count(f"folder_not_read name=x=7 reason='{why}'\n") == 1
 
 
 def test_hive_folders_of_some_files_are_refused(tmp_path: Path) -> None:
