@@ -54,6 +54,24 @@ def new_rows(
     return _new(_checksums(features, target), _read(directory / FILE))
 
 
+def in_common(directory: Path, other: Path) -> tuple[int, int]:
+    """Return how many learned rows the models of two directories share by their keys, and of how many.
+
+    The latter are those of the model that has fewer; 0 where not both records have keys of one kind. Of two
+    long records, only the smallest keys are compared, which both have.
+
+    Raises:
+        UserError: a record is damaged.
+    """
+    ours, theirs = (split_keys.read(each / KEYS) for each in (directory, other))
+    if not ours or not theirs or ours.kind != theirs.kind:
+        return 0, 0
+    records = (ours.rows, theirs.rows)
+    last = min((rows[-1] for rows in records if len(rows) >= MAX_CHECKSUMS), default=np.iinfo(np.uint64).max)
+    ours_kept, theirs_kept = (rows[rows <= last] for rows in records)
+    return len(np.intersect1d(ours_kept, theirs_kept)), min(len(ours_kept), len(theirs_kept))
+
+
 def _new(rows: NDArray[np.unsignedinteger], learned: NDArray[np.unsignedinteger]) -> NDArray[np.bool_]:
     new = ~np.isin(rows, learned)
     return np.asarray(new & (rows <= learned[-1]) if len(learned) >= MAX_CHECKSUMS else new)

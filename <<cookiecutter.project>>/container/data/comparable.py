@@ -6,16 +6,18 @@ missing value. A model that reads the file otherwise would predict from cells th
 
 import polars as pl
 
-from container.data import tables, values
+from container.data import kinds, tables, values
 from container.data.schema import Feature, Target
 from container.data.values import NumberFormat
+
+_SCALES = kinds.MULTIPLIERS | {"%"}  # signs, without which 123% may be 1.23
 
 
 def difference(cells: pl.Series, ours: Feature, theirs: Feature) -> str:
     """Return what the other model reads otherwise in (n,) cells that were prepared as ours, or nothing."""
     start = f"it reads the column '{ours.name}' as"
     if ours.kind == "numeric" and not same_numbers(cells, ours, theirs):
-        our, their = map(_described, (ours.number_format, theirs.number_format))
+        our, their = map(described, (ours.number_format, theirs.number_format))
         return f"{start} {their}, and the new model as {our}"
     gaps = _has_gaps(cells)
     for word in sorted(ours.reading.missing - theirs.reading.missing):
@@ -38,7 +40,8 @@ def same_numbers(cells: pl.Series, ours: Feature | Target, theirs: Feature | Tar
     our, their = (column.number_format or NumberFormat() for column in (ours, theirs))
     if our == their:
         return True
-    if (our.sign and their.sign and our.sign != their.sign) or (
+    signs = {style.sign.rstrip(".") for style in (our, their)}
+    if (len(signs) > 1 and ("" not in signs or signs & _SCALES)) or (
         isinstance(ours, Feature) and ours.strays and _has_gaps(cells)
     ):
         return False
@@ -48,7 +51,8 @@ def same_numbers(cells: pl.Series, ours: Feature | Target, theirs: Feature | Tar
     )
 
 
-def _described(style: NumberFormat | None) -> str:
+def described(style: NumberFormat | None) -> str:
+    """Return how numbers are written, in words."""
     style = style or NumberFormat()
     grouped = f", groups separated by '{style.group}'" if style.group else ""
     return f"numbers with the decimal mark '{style.decimal}'{grouped}" + (

@@ -110,8 +110,8 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
 def _described(schema: Schema) -> str:
     target = schema.target
     if target.classes is None:
-        written = f" with the decimal mark '{target.number_format.decimal}'" if target.number_format else ""
-        return f"'{target.name}', a number{written}"
+        written = comparable.described(target.number_format) if target.number_format else "a number"
+        return f"'{target.name}', {written}"
     shown = ", ".join(target.classes[:5]) + (", …" if len(target.classes) > 5 else "")  # noqa: PLR2004 - enough to recognise
     return f"'{target.name}', one of {shown}"
 

@@ -1,12 +1,14 @@
 """Footers of CSV files: a last line with a total or a count of rows, as programs and people add it."""
 
+import math
 import re
 from collections.abc import Collection
 
 import polars as pl
 
 from container.data import tables
-from container.data.infer import InspectedTable
+from container.data.infer import MIN_ROWS, InspectedTable
+from container.data.values import NumberFormat
 from container.runtime.errors import UserError
 
 _WORDS = (
@@ -27,25 +29,49 @@ def check(table: InspectedTable) -> None:
     """Refuse a file that ends in a footer, unless it has no target and is therefore not a row already.
 
     Raises:
-        UserError: a last line has a footer's text, once in its column, and else numbers and empty cells.
+        UserError: a last line has a footer's text, once in its column, and else numbers and empty cells, or
+            else numbers of which one is the sum or the mean of those above.
     """
     words = table.source.reading.missing
     for file in table.source.tables:
         text, place = _footer(file.last, words), file.columns.index(table.target.feature.name)
         if not text or (place < len(file.last) and file.last[place] in words):
             continue
-        rows = tables.scan(file).select((pl.col(str(file.last.index(text))) == text).sum())
-        if rows.collect(engine="streaming").item() == 1:
+        rows, is_footer = tables.scan(file), pl.col(str(file.last.index(text))) == text
+        once = rows.select(is_footer.sum()).collect(engine="streaming").item() == 1
+        has_gap, style = not words.isdisjoint(file.last), table.target.feature.number_format
+        if once and (has_gap or _sums(rows.filter(~is_footer), file.last, style)):
             raise UserError(
                 f"{file.name}: the last line ({','.join(file.last)}) looks like a footer, not like a row: "
-                "remove it; where it is a row, fill in its empty cells, or write another word for "
-                f"'{text}'"
+                f"remove it; where it is a row, write another word for '{text}', or fill in its empty cells"
             )
 
 
 def _footer(cells: tuple[str, ...], missing: Collection[str]) -> str:
     """Return the text that begins a footer, or nothing."""
     present = [cell for cell in cells if cell not in missing]
-    if not present or len(present) == len(cells) or not _FOOTER.fullmatch(present[0]):
+    if not present or not _FOOTER.fullmatch(present[0]):
         return ""
     return present[0] if all(map(_NUMBER.fullmatch, present[1:])) else ""
+
+
+def _sums(above: pl.LazyFrame, last: tuple[str, ...], style: NumberFormat | None) -> bool:
+    """Return whether a number of a last line is the sum or the mean of the numbers above, hardly by chance.
+
+    A whole number between the least and the greatest one may be by chance.
+    """
+    line = pl.DataFrame([last], orient="row", schema=[str(place) for place in range(len(last))])
+    cells = {name: tables.number(pl.col(name), style) for name in line.columns}
+    names = ("count", "sum", "mean", "min", "max")
+    counted = above.select(
+        pl.struct(getattr(cell, name)().alias(name) for name in names).alias(column)
+        for column, cell in cells.items()
+    )
+    numbers, found = line.select(**cells).row(0), counted.collect(engine="streaming").row(0)
+    return any(
+        math.isclose(number, figure, rel_tol=1e-6)
+        and (not column["min"] <= figure <= column["max"] or not figure.is_integer())
+        for number, column in zip(numbers, found, strict=True)
+        if number is not None and column["count"] >= MIN_ROWS and column["min"] < column["max"]
+        for figure in (column["sum"], column["mean"])
+    )

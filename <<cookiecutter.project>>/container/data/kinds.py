@@ -26,7 +26,7 @@ _NUMBER_LIKE = (
     rf"^{_SPACE}\(?[+\u2212-]?(?:{_BEFORE})?[+\u2212-]?[0-9.,].*?(?:{_SPACE}(?:{_SIGN}|{_UNIT}))?\)?{_SPACE}$"
 )
 _NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
-_MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
+MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
 _MONTH = (
     r"(?i)^(?:[0-9]{4}[-/ ]?(?:q[1-4]|w[0-5]?[0-9])|[0-9]{4}[-/](?:0[1-9]|1[0-2])"
@@ -223,7 +223,7 @@ def _signed(like: pl.LazyFrame, settings: ReadingSettings, *, mark: str) -> Iter
     counted = signs.group_by("sign").agg(pl.col(TIMES).sum())
     for text, times in counted.sort(TIMES, "sign", descending=[True, False]).head(1).collect().rows():
         best = _best_number(like, settings, text, mark=mark)
-        if text.rstrip(".") not in _MULTIPLIERS or best.fits <= times:  # 12k beside 500 are not in one unit
+        if text.rstrip(".") not in MULTIPLIERS or best.fits <= times:  # 12k beside 500 are not in one unit
             yield best
 
 

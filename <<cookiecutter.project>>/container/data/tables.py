@@ -48,6 +48,14 @@ class Table:
         place = self.columns.index(column)
         return parquet_files.fault(column, self.types[place]) if place < len(self.types) else ""
 
+    @property
+    def folders_not_read(self) -> dict[str, str]:
+        """Return the reason why a column that a folder names is not read, by the folder."""
+        own = [pair for pair in table_files.columns_of_folders(self.name) if pair not in self.folders]
+        return {
+            f"{name}={value}": f"the file has a column '{name}', whose cells are read" for name, value in own
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Return the file as the report lists it."""
         content: dict[str, Any] = {"name": self.name, "rows": self.rows}
@@ -55,6 +63,8 @@ class Table:
             content |= {"dialect": self.dialect.to_json(), "compression": self.dialect.layout.compression}
         if self.folders:
             content["columns_of_folders"] = dict(self.folders)
+        if self.folders_not_read:
+            content["folders_not_read"] = self.folders_not_read
         return content
 
 

@@ -17,6 +17,7 @@ from container.runtime.typing import FloatArray
 
 MAX_FAULT = 300  # characters: a state machine reads the file that contains them
 IMPOSSIBLE = "no comparison was possible: "
+MIN_SHARED = 0.5  # of the learned rows: below it, rows may be written otherwise than before
 MIN_ROWS = 50  # fewer of them make no comparison, where test rows had to be left out
 
 
@@ -33,8 +34,10 @@ class Comparison:
     rows: NDArray[np.bool_] | None = None
 
 
-def measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
+def measure(archive: Path, schema: Schema, test: Dataset, own: Path | None = None) -> Comparison:
     """Measure a champion on those test rows that it has not learned from.
+
+    `own` is the directory of the new model: "in_common" has the rows that both learned, where they are few.
 
     The champion was made by other code of other data: an error of the champion does not fail the new model.
 
@@ -42,7 +45,7 @@ def measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
         OSError: this machine's disk is full.
     """
     try:
-        return _measure(archive, schema, test)
+        return _measure(archive, schema, test, own)
     except UserError as error:
         return Comparison({"fault": _line(f"{IMPOSSIBLE}{error}")})
     except Exception as error:
@@ -51,13 +54,14 @@ def measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
         return Comparison({"fault": _line(f"{IMPOSSIBLE}{type(error).__name__}: {error}")})
 
 
-def _measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
+def _measure(archive: Path, schema: Schema, test: Dataset, own: Path | None) -> Comparison:
     with tempfile.TemporaryDirectory() as unpacked:
         directory = Path(unpacked)
         model_artifact.extract(archive, directory)
         champion = model_artifact.load(directory)
         features = test.features_for(schema, champion.schema)
         rows = learned_rows.new_rows(directory, features, test.target, test.keys)
+        shared, fewer = learned_rows.in_common(own, directory) if own else (0, 0)
     kept, left_out = int(rows.sum()), int((~rows).sum())
     if left_out and kept < MIN_ROWS:
         raise UserError(
@@ -66,7 +70,9 @@ def _measure(archive: Path, schema: Schema, test: Dataset) -> Comparison:
         )
     predicted = champion.predict(features[rows])
     measured = metrics.scores(test.target[rows], predicted, schema.target)
-    return Comparison({"metrics": measured, "rows": kept, "left_out": left_out}, predicted, rows)
+    report = {"metrics": measured, "rows": kept, "left_out": left_out}
+    few = {"in_common": f"{shared} of {fewer}"} if shared < MIN_SHARED * fewer else {}
+    return Comparison(report | few, predicted, rows)
 
 
 def _line(text: str) -> str:

@@ -95,7 +95,9 @@ def predict(inputs: Inputs) -> Predictions:
     schema = inputs.model.schema
     naive = quality.naive(inputs.train.target, inputs.test.target, schema.target)
     archive = inputs.source / "champion" / "model.tar.gz"
-    compared = champion.measure(archive, schema, inputs.test) if archive.parent.is_dir() else None
+    compared = None
+    if archive.parent.is_dir():
+        compared = champion.measure(archive, schema, inputs.test, inputs.directory)
     return Predictions(inputs.model.predict(inputs.test.features), naive, compared)
 
 
@@ -175,9 +177,8 @@ def write(
 
 def list_warnings(inputs: Inputs, scores: Scores, explained: Report | None) -> list[str]:
     """List what a person should know before the model serves, in plain sentences."""
-    compared = scores.gate.get("champion", {})
     return [
-        *warnings.comparison(compared.get("fault", ""), compared.get("left_out", 0), scores.gate["rows"]),
+        *warnings.comparison(scores.gate.get("champion", {}), scores.gate["rows"]),
         *warnings.few_rows(scores.intervals),
         *warnings.leaks(explained, inputs.model.schema, inputs.splits),
     ]

@@ -32,15 +32,21 @@ def count(splits: Mapping[str, Dataset], schema: Schema) -> dict[str, Any]:
     return found
 
 
-def comparison(fault: str, left_out: int, rows: int) -> Iterator[str]:
-    """List what the comparison with the champion lacks: itself, for a fault, or some of the test rows."""
-    if fault:
-        said = _printable(fault).removeprefix(champion.IMPOSSIBLE)
+def comparison(compared: Mapping[str, Any], rows: int) -> Iterator[str]:
+    """List why the comparison with the champion is missing, lacks some of the test rows, or may be wrong."""
+    if "fault" in compared:
+        said = _printable(compared["fault"]).removeprefix(champion.IMPOSSIBLE)
         yield f"The model was not compared with production's: {said}."
-    if left_out:
+    if "in_common" in compared:
         yield (
-            f"{left_out} of {rows} test rows are not in the comparison with production's model, which has "
-            "learned from them."
+            f"Production's model and this one learned few rows in common ({compared['in_common']}). If the "
+            "others are the same rows, written otherwise, the comparison favours production's model, which "
+            "may have learned the test rows."
+        )
+    if compared.get("left_out"):
+        yield (
+            f"{compared['left_out']} of {rows} test rows are not in the comparison with production's model, "
+            "which has learned from them."
         )
 
 

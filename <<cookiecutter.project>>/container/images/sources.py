@@ -118,11 +118,11 @@ def _labelled(sources: Iterable[Source], skipped: list[SkippedFile]) -> tuple[li
                 paths[name], readers[name] = PurePosixPath(path).parent.parts, reader
             elif path not in lists and name not in named:
                 skipped.append(SkippedFile(name, NOT_LISTED, "no list names it"))
-    readable = {name for name, reader in readers.items() if _is_image(name, reader)}
+    readable = {name: paths[name] for name, reader in readers.items() if _is_image(name, reader)}
     if not readable:
         skipped += [SkippedFile(name, OTHER_FORMAT, _NOT_READ) for name in paths]
         return result, ""
-    pictures = {name: parts for name, parts in paths.items() if name in readable or _OTHER.search(name)}
+    pictures = readable | {name: parts for name, parts in paths.items() if _OTHER.search(name)}
     level = folders.level(pictures)
     above = {parts[:level] for parts in pictures.values()}
     classes = {parts[level] for parts in pictures.values()}

@@ -52,6 +52,7 @@ class Counts:
     unlabelled: int = 0  # requests without ground truth
     mismatched: int = 0  # requests whose ground truth can't be read or does not fit their predictions
     unreadable_truth: int = 0  # lines of ground truth that can't be read
+    relabelled: int = 0  # ids of ground truth with two different labels
     unmatched: int = 0  # ids of ground truth that no captured request has
 
     def __iadd__(self, other: "Counts") -> Self:

@@ -93,6 +93,7 @@ def join(source: Path, ground_truth: Path, window: Window, target: Target) -> Jo
                 counts.labelled += 1
                 _add(joined, captured.get("endpointOutput"), own, counts)
     counts.unreadable_truth, counts.unmatched = truth.unparsable, len(truths)
+    counts.relabelled = truth.relabelled
     return Joined(joined.pairs(), counts, truth)
 
 
@@ -128,8 +129,9 @@ def _add(joined: _Join, response: Side | None, truth: Any, counts: Counts) -> No
 
 
 def _truths_by_id(directory: Path, counts: Counts) -> dict[str, Any]:
-    """Return the ground truth by id, unread; the later file wins when two have the same id."""
+    """Return the ground truth by id, unread; the later of two lines with an id wins, as a correction."""
     truths: dict[str, Any] = {}
+    relabelled: set[str] = set()
     for chunk in chain.from_iterable(_blocks(directory, counts)):
         for line in capture.parse_lines(chunk):
             counts.lines += 1
@@ -137,16 +139,23 @@ def _truths_by_id(directory: Path, counts: Counts) -> dict[str, Any]:
                 metadata, found = line["eventMetadata"], line["groundTruthData"]
                 if found["data"] is None:
                     raise ValueError("a line without a label")
-                truths[str(metadata.get("inferenceId") or metadata["eventId"])] = found
+                identifier = str(metadata.get("inferenceId") or metadata["eventId"])
+                if identifier in truths and _spelled(truths[identifier]) != _spelled(found):
+                    relabelled.add(identifier)
+                truths[identifier] = found
             except UNREADABLE:
                 counts.unparsable += 1
-    counts.labelled = len(truths)
+    counts.labelled, counts.relabelled = len(truths), len(relabelled)
     return truths
 
 
 def _blocks(directory: Path, counts: Counts) -> Iterable[list[bytes]]:
     for shard in capture.shards(capture.find(directory, counts)):
         yield from capture.blocks(shard, counts)
+
+
+def _spelled(truth: dict[str, Any]) -> str:
+    return values.label_key(str(truth["data"]).strip())
 
 
 def _text(label: Any, target: Target) -> str:

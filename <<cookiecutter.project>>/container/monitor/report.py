@@ -25,6 +25,7 @@ _LEFT_OUT = {
     "unlabelled": ("unlabelled", "requests without ground truth"),
     "mismatched": ("mismatched", "requests whose ground truth does not fit"),
     "unreadable_truth": ("broken_ground_truth", "broken lines of ground truth"),
+    "relabelled": ("relabelled", "ids of ground truth with two different labels"),
     "unmatched": ("unmatched", "ground truth of no captured request"),
 }
 

@@ -8,7 +8,7 @@ from container.monitor.capture import Counts
 from container.monitor.report import left_out
 
 _OF_RECORDS = ("corrupt", "other_files", "unparsable", "missing_body", "unreadable", "too_few_columns")
-_OF_GROUND_TRUTH = ("mismatched", "missing_body", "unreadable", "unreadable_truth", "unmatched")
+_OF_GROUND_TRUTH = ("mismatched", "missing_body", "unreadable", "unreadable_truth", "relabelled", "unmatched")
 
 
 @dataclass(frozen=True)
@@ -48,15 +48,16 @@ def of_ground_truth(counts: Counts, truth: Counts, minimum: int) -> UnusableShar
 
     `truth` counts the files, lines and ids of ground truth; None without any. Ids that no captured request
     has do not count alone, since not every request is captured, nor do requests without ground truth, which
-    may come later. As many as there are of both are pairs whose ids differ, if there are `minimum` ids. Where
-    no captured request has one of the ids, the share is 1.
+    may come later. As many as there are of both are pairs whose ids differ, if there are `minimum` ids. An id
+    with two labels counts, as one is wrong. Where no captured request has one of the ids, the share is 1.
     """
     files = _files(truth)
     if not files[0] and not truth.lines and not counts.labelled:
         return None
     unusable = counts.mismatched + counts.missing_body + counts.unreadable + truth.unparsable
     apart = min(counts.unmatched, counts.unlabelled) if truth.labelled >= minimum else 0
-    share = _chance(files, (unusable, counts.labelled + truth.unparsable), (apart, counts.labelled + apart))
+    labels = (unusable, counts.labelled + truth.unparsable), (truth.relabelled, truth.labelled)
+    share = _chance(files, *labels, (apart, counts.labelled + apart))
     if truth.labelled and counts.unmatched == truth.labelled and not counts.labelled:
         share = 1.0 if counts.lines > counts.synthetic else share
     reasons = [*left_out(truth, ("corrupt", "other_files")), *left_out(counts, _OF_GROUND_TRUTH)]

@@ -14,6 +14,7 @@ from container import learned_rows, model_artifact, models
 from container.data import encode, metrics
 from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
+from container.data.split_keys import SplitKeys
 from container.data.values import NumberFormat, Reading
 from container.evaluation import champion
 
@@ -180,6 +181,36 @@ def test_too_few_rows_that_are_left_make_no_comparison(tmp_path: Path) -> None:
     assert champion.measure(archive, SCHEMA, table(SCHEMA, 20, seed=9)).report["rows"] == 20
 
 
+@pytest.mark.parametrize(("kind", "shift", "said"), [(1, 150, "50 of 200"), (1, 100, ""), (2, 150, "")])
+def test_models_that_learned_few_rows_in_common_are_named(
+    tmp_path: Path, kind: int, shift: int, said: str
+) -> None:
+    """Protects from a champion that learned the test rows, in numbers of other decimals."""
+    archive = made(SCHEMA, tmp_path / "champion", learned=keyed(1, 0, 200))
+    (tmp_path / "own").mkdir()
+    learned_rows.write(tmp_path / "own", (keyed(kind, shift, 300),))
+    rows = replace(table(SCHEMA), keys=SplitKeys(1, np.arange(900, 960, dtype=np.uint64)))
+    found = champion.measure(archive, SCHEMA, rows, tmp_path / "own").report
+    assert (found["left_out"], found.get("in_common", "")) == (0, said)
+
+
+def test_only_the_smallest_keys_of_long_records_are_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects from a warning where ten times the rows hold all rows of the champion."""
+    monkeypatch.setattr(learned_rows, "MAX_CHECKSUMS", 100)
+    for name, first, step in (("own", 0, 1), ("champion", 0, 10)):
+        (tmp_path / name).mkdir()
+        learned_rows.write(tmp_path / name, (keyed(1, first, 1000, step),))
+    assert learned_rows.in_common(tmp_path / "own", tmp_path / "champion") == (10, 10)
+
+
+def keyed(kind: int, first: int, count: int, step: int = 1) -> TabularDataset:
+    """Return rows with keys that begin at a number."""
+    keys = SplitKeys(kind, np.arange(first, first + count * step, step, dtype=np.uint64))
+    return replace(table(SCHEMA, count), keys=keys)
+
+
 def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: Path) -> None:
     """An older release wrote none: its training rows may be test rows now."""
     made(SCHEMA, tmp_path / "champion")
@@ -206,6 +237,10 @@ def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: P
             "as numbers with the decimal mark '.', groups separated by",
         ),
         (NumberFormat(".", ",", "$"), NumberFormat(".", ",", "€"), "and the sign '€', and the new model as"),
+        (NumberFormat(sign="%"), None, "'.', and the new model"),
+        (None, NumberFormat(sign="%"), "and the sign '%', and the new model"),
+        (None, NumberFormat(sign="Mio."), "and the sign 'Mio.', and the new model"),
+        (NumberFormat(sign="kg"), None, ""),
         (NumberFormat(".", ","), None, ""),
         (None, NumberFormat(".", ",", "$"), ""),
     ],
@@ -213,7 +248,7 @@ def test_a_champion_without_a_record_of_its_rows_makes_no_comparison(tmp_path: P
 def test_a_champion_that_reads_numbers_otherwise_is_not_compared(
     tmp_path: Path, ours: NumberFormat | None, theirs: NumberFormat | None, fault: str
 ) -> None:
-    """Protects the comparison from 1,074 that is 1.074 for one model and 1074 for the other."""
+    """Protects the comparison from 1,074 that is 1.074 or 1074, and from 123% that may be 1.23."""
     champions, new = (
         replace(SCHEMA, features=(replace(SIZE, number_format=style), COLOUR, DAY))
         for style in (theirs, ours)
@@ -226,6 +261,8 @@ def test_a_champion_that_reads_numbers_otherwise_is_not_compared(
     )
     found = champion.measure(made(champions, tmp_path / "second"), new, table(new)).report
     assert ("fault" in found) == bool(fault)
+    for style in (ours, theirs):
+        assert not style or style.sign in found.get("fault", style.sign)
 
 
 def reads(words: tuple[str, ...] = (), version: int = 2, *features: Feature) -> Schema:

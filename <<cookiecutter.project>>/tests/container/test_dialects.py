@@ -210,6 +210,38 @@ def test_a_footer_may_have_a_word_of_the_project_for_missing(tmp_path: Path) -> 
         )
 
 
+FULL = ("Total,780,2.5", "average,19.5,1", "Grand total,1,111.428571", "Mean:,-1,2.785714")
+
+
+@pytest.mark.parametrize("last", FULL)
+@pytest.mark.parametrize("mark", [",", ";"])
+def test_a_footer_without_an_empty_cell_has_a_sum_or_a_mean(tmp_path: Path, last: str, mark: str) -> None:
+    """Protects from a total that is learned as a row, in the target or in another column of numbers."""
+    text = "\n".join(["x,a,y", *(f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)), last])
+    if mark == ";":
+        text = text.replace(",", ";").replace(".", ",")
+    with pytest.raises(UserError, match=r"^a\.csv: the last line \(.*\) looks like a footer"):
+        prepared(tmp_path, {"a.csv": text.encode()})
+
+
+MAY_BE = (
+    "Total,500,600",
+    "Total,1,3",
+    "average,1,2",
+    "place,2,80",
+    "Total,2,80\nTotal,1,4",
+    "Total,2,80\nq,1,2",
+)
+
+
+@pytest.mark.parametrize("last", MAY_BE)
+def test_a_last_row_that_is_not_a_sum_is_kept(tmp_path: Path, last: str) -> None:
+    """Protects a place named Total, a flag that one row has above, and a usual whole number."""
+    lines = [f"p{at % 20},{int(at == 3)},{at % 5}" for at in range(40)]
+    report = prepared(tmp_path, {"a.csv": "\n".join(["x,a,y", *lines, last]).encode()})
+    assert report["rows"]["read"] == 41 + last.count("\n")
+
+
 @pytest.mark.parametrize("last", ["total,1,2.5", "p,,3.5", "Total,b,", ",,p", "total,,2.5\ntotal,,2.5"])
 def test_a_last_row_that_may_be_one_is_kept(tmp_path: Path, last: str) -> None:
     """Protects rows: a footer has a word of its own, once, and nothing but numbers and empty cells."""
@@ -356,11 +388,16 @@ def test_the_columns_of_hive_folders_are_read(tmp_path: Path, kind: str) -> None
     assert report["files"][0]["columns_of_folders"] == {"year": "2020", "at": "a b"}
 
 
-def test_a_column_of_a_folder_that_the_file_has_too_is_read_once(tmp_path: Path) -> None:
-    """Polars and others write such files."""
-    (tmp_path / "x=7").mkdir()
-    (tmp_path / "x=7/a.csv").write_bytes(rows())
-    assert tables.inspect(tmp_path / "x=7/a.csv", tmp_path).columns == ("x", "y")
+def test_a_column_of_a_folder_that_the_file_has_too_is_read_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Polars and others write such files; a folder may have another value, so the report names it."""
+    report = prepared(tmp_path, {"x=7/at=1/a.csv": rows(), "x=7/at=2/b.csv": rows()})
+    assert (list(report["features"]), report["left_out"][0]["column"]) == (["at"], "x")
+    why = "the file has a column 'x', whose cells are read"
+    assert [file["folders_not_read"] for file in report["files"]] == [{"x=7": why}] * 2
+    assert report["files"][1]["columns_of_folders"] == {"at": "2"}
+    assert capsys.readouterr().out.count(f"folder_not_read name=x=7 reason='{why}'\n") == 1
 
 
 def test_hive_folders_of_some_files_are_refused(tmp_path: Path) -> None:

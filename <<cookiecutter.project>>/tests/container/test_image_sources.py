@@ -293,6 +293,12 @@ def test_the_report_says_which_folders_are_labels(tmp_path: Path) -> None:
     )
 
 
+def test_the_example_of_a_label_is_an_image_that_is_read(tmp_path: Path) -> None:
+    names = ("bird/0.heic", "cat/0.heic", "cat/1.png", "dog/0.png")
+    found = sources.find(written(tmp_path, dict.fromkeys(names, b"")))
+    assert found.labels == "the label of cat/1.png is cat: folders of level 1 are labels"
+
+
 def test_a_label_that_may_be_a_split_is_named(tmp_path: Path) -> None:
     found = sources.find(written(tmp_path, dict.fromkeys(("cat/0.png", "dog/0.png", "test/0.png"), b"")))
     assert found.labels.endswith("; test may be a split, and is read as a label")

@@ -120,6 +120,22 @@ def test_keys_of_another_kind_are_not_compared(tmp_path: Path) -> None:
         assert test.keys.kind != first["test"].keys.kind
 
 
+def test_rows_that_are_written_otherwise_are_not_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects the comparison with a champion that learned the test rows under other keys."""
+    header, row, own = FEW["features"]
+    recased: tuple[str, Callable[[int], str], dict[str, Any]] = (header, lambda n: row(n).upper(), own)
+    for name, more in (("first", 0), ("more", 30), ("recased", 0)):
+        if name == "recased":
+            monkeypatch.setitem(FEW, "features", recased)
+        found = splits(tmp_path / name, "features", more)
+        learned_rows.write(tmp_path / name, (found["train"], found["validation"]))
+    shared, fewer = learned_rows.in_common(tmp_path / "more", tmp_path / "first")
+    assert shared > 0.85 * fewer > 100
+    assert learned_rows.in_common(tmp_path / "recased", tmp_path / "first") == (0, fewer)
+
+
 def test_damaged_keys_are_named(tmp_path: Path) -> None:
     """A record that can't be read makes no comparison."""
     test = splits(tmp_path / "first", "group")["test"]

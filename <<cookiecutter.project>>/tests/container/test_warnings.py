@@ -146,6 +146,11 @@ def test_a_missing_comparison_is_a_warning() -> None:
     gate["champion"] = {"left_out": 3}
     first, _ = command.list_warnings(inputs, scores, None)
     assert first.startswith("3 of 1 test rows are not in the comparison")
+    gate["champion"] = {"left_out": 0, "in_common": "2 of 90"}
+    first, _ = command.list_warnings(inputs, scores, None)
+    assert first.startswith(
+        "Production's model and this one learned few rows in common (2 of 90). If the others"
+    )
 
 
 def test_models_are_compared_on_the_same_part_of_the_test_rows() -> None:

@@ -149,6 +149,7 @@ def test_what_was_left_out_is_reported(run: Run) -> None:
         "unlabelled": 0,
         "mismatched": 0,
         "broken_ground_truth": 0,
+        "relabelled": 0,
         "unmatched": 0,
     }
     assert values(found["0"])["unusable_records_share"] == pytest.approx(3 / 1003)

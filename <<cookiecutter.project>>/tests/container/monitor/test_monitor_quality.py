@@ -231,6 +231,21 @@ def test_ground_truth_that_is_all_unusable_is_a_violation(usable: int, run: Run)
     )
 
 
+@pytest.mark.parametrize(("again", "share"), [(0, 0.0), (2, 0.02), (10, 0.1)])
+def test_two_different_labels_of_an_id_are_counted(again: int, share: float, run: Run) -> None:
+    """The later one is compared, as a correction; the same label in another spelling is the same."""
+    sent, truths = asked([(float(n), float(n)) for n in range(100)])
+    wrong = [ground_truth(f"i{n}", "7e9") for n in range(again)]
+    same = [ground_truth(f"i{n}", f"0{n}.00 ") for n in range(100)]
+    found = run(sent, [*wrong, *wrong, *truths, *same], evaluation(REGRESSION, labelled(1000, 0.1)))
+    measured, checks = share_and_checks(found)
+    assert (found["summary"]["rows"], found["summary"]["counts"]["relabelled"]) == (100, again)
+    assert found["statistics"]["regression_metrics"]["rmse"]["value"] == 0
+    assert (round(measured, 9), checks) == (share, ["unusable_ground_truth_check"] if share > 0.05 else [])
+    said = f"ids of ground truth with two different labels: {again}"
+    assert (said in found["summary"]["message"]) == bool(again)
+
+
 def test_ground_truth_of_no_captured_request_is_a_violation(run: Run) -> None:
     """The ids were written wrong; those of requests outside the window are right."""
     sent, truths = asked(labelled(100, 0.1))
