@@ -134,7 +134,7 @@ def test_an_approval_is_requested_and_answered(begin: Callable[..., Any]) -> Non
         )
     asked = next(record for record in one.records() if record.name == "Ask")
     assert asked.reason.endswith(
-        "\nIts evaluation: rmse 1. Warning: few rows.\n'python -m local approve' or 'reject' answers."
+        "Its evaluation: rmse 1. Warning: few rows.\n'python -m local approve' or 'reject' answers."
     )
     shown = next(fact for fact in status.overview(one.cloud) if fact.kind == "pipeline")
     assert shown.state == f"InProgress; Ask of stage Ask waits, execution {one.execution_id}"
