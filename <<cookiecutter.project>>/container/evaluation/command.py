@@ -144,8 +144,9 @@ def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[
 
 def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
     """Make the reports beside the scores: golden requests, feature importance and the learning curve."""
+    fair = predictions.champion.rows if predictions.champion else None
     return Explanations(
-        golden.requests(inputs.model, inputs.test, predictions.model),
+        golden.requests(inputs.model, inputs.test, predictions.model, fair),
         importance.measure(inputs.model, inputs.test),
         _learning_curve(inputs),
     )

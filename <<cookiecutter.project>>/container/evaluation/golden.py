@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from container.data.dataset import Dataset
 from container.data.schema import Target
 from container.model_artifact import ModelArtifact
@@ -11,14 +14,18 @@ VERSION = 1
 MAX_REQUESTS = 100
 
 
-def requests(model: ModelArtifact, test: Dataset, predicted: FloatArray) -> dict[str, Any]:
+def requests(
+    model: ModelArtifact, test: Dataset, predicted: FloatArray, fair: NDArray[np.bool_] | None = None
+) -> dict[str, Any]:
     """Return golden.json: up to 100 evenly spaced test rows with their true labels and the model's answers.
 
-    `predicted` are (n,) numbers or (n, classes) probabilities of the n test rows. "precision" is by how much
-    an answer may differ on another machine.
+    `predicted` are (n,) numbers or (n, classes) probabilities of the n test rows. `fair` marks the (n,) rows
+    that a champion has not learned; others would compare the model with what the champion knows by heart.
+    "precision" is by how much an answer may differ on another machine.
     """
-    count = min(MAX_REQUESTS, len(test.target))
-    rows = [number * len(test.target) // count for number in range(count)]
+    usable = np.flatnonzero(fair) if fair is not None else np.arange(len(test.target))
+    count = min(MAX_REQUESTS, len(usable))
+    rows = [int(usable[number * len(usable) // count]) for number in range(count)]
     golden = [
         {
             "id": f"golden-{number:04}",

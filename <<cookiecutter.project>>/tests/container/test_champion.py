@@ -16,7 +16,7 @@ from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
 from container.data.split_keys import SplitKeys
 from container.data.values import NumberFormat, Reading
-from container.evaluation import champion
+from container.evaluation import champion, golden
 
 SIZE, COLOUR = Feature("size", "numeric"), Feature("colour", "categorical", ("blue", "red"))
 DAY = Feature("day", "date", format="iso8601")
@@ -168,6 +168,10 @@ def test_test_rows_that_the_champion_learned_from_are_left_out(tmp_path: Path) -
     loaded, kept = model_artifact.load(tmp_path / "champion"), part(rows, slice(150, 200))
     scores = metrics.scores(kept.target, loaded.predict(kept.features), SCHEMA.target)
     assert compared.report == {"metrics": scores, "rows": 50, "left_out": 150}
+    predicted = loaded.predict(rows.features)
+    requests = golden.requests(loaded, rows, predicted, compared.rows)["requests"]
+    assert [each["answer"] for each in requests] == predicted[150:].tolist()
+    assert len(golden.requests(loaded, rows, predicted)["requests"]) == 100
 
 
 def test_too_few_rows_that_are_left_make_no_comparison(tmp_path: Path) -> None:
