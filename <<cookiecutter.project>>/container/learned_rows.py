@@ -55,10 +55,9 @@ def new_rows(
 
 
 def in_common(directory: Path, other: Path) -> tuple[int, int]:
-    """Return how many learned rows the models of two directories share by their keys, and of how many.
+    """Return how many learned rows two models share by their keys, and how many the one with fewer has.
 
-    The latter are those of the model that has fewer; 0 where not both records have keys of one kind. Of two
-    long records, only the smallest keys are compared, which both have.
+    It is 0 of 0 without keys of one kind. Of long records, the smallest keys count, which both have.
 
     Raises:
         UserError: a record is damaged.

@@ -126,8 +126,7 @@ def _read_files(directory: Path, reading: ReadingSettings) -> Source:
     table_files.check_skipped(skipped, len(paths), reading.max_skipped)
     table_files.check_folders(path.relative_to(directory).as_posix() for path in paths)
     found = [tables.inspect(path, directory, reading.delimiter) for path in paths]
-    unread = {folder: reason for table in found for folder, reason in table.folders_not_read.items()}
-    for folder, reason in unread.items():
+    for folder, reason in {pair: 0 for table in found for pair in table.folders_not_read.items()}:
         log("folder_not_read", name=folder, reason=reason)
     source = infer.concat(found, reading.missing_words)
     log("read", files=len(paths), skipped=len(skipped), rows=sum(table.rows for table in source.tables))

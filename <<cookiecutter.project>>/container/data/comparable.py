@@ -10,8 +10,6 @@ from container.data import kinds, tables, values
 from container.data.schema import Feature, Target
 from container.data.values import NumberFormat
 
-_SCALES = kinds.MULTIPLIERS | {"%"}  # signs, without which 123% may be 1.23
-
 
 def difference(cells: pl.Series, ours: Feature, theirs: Feature) -> str:
     """Return what the other model reads otherwise in (n,) cells that were prepared as ours, or nothing."""
@@ -41,7 +39,7 @@ def same_numbers(cells: pl.Series, ours: Feature | Target, theirs: Feature | Tar
     if our == their:
         return True
     signs = {style.sign.rstrip(".") for style in (our, their)}
-    if (len(signs) > 1 and ("" not in signs or signs & _SCALES)) or (
+    if (len(signs) > 1 and ("" not in signs or signs & {*kinds.MULTIPLIERS, "%"})) or (
         isinstance(ours, Feature) and ours.strays and _has_gaps(cells)
     ):
         return False

@@ -4,9 +4,10 @@ import math
 import re
 from collections.abc import Collection
 
+import numpy as np
 import polars as pl
 
-from container.data import tables
+from container.data import tables, values
 from container.data.infer import MIN_ROWS, InspectedTable
 from container.data.values import NumberFormat
 from container.runtime.errors import UserError
@@ -29,8 +30,7 @@ def check(table: InspectedTable) -> None:
     """Refuse a file that ends in a footer, unless it has no target and is therefore not a row already.
 
     Raises:
-        UserError: a last line has a footer's text, once in its column, and else numbers and empty cells, or
-            else numbers of which one is the sum or the mean of those above.
+        UserError: a last line has a footer's text, once in its column, and numbers beside a gap, or a sum.
     """
     words = table.source.reading.missing
     for file in table.source.tables:
@@ -56,22 +56,13 @@ def _footer(cells: tuple[str, ...], missing: Collection[str]) -> str:
 
 
 def _sums(above: pl.LazyFrame, last: tuple[str, ...], style: NumberFormat | None) -> bool:
-    """Return whether a number of a last line is the sum or the mean of the numbers above, hardly by chance.
-
-    A whole number between the least and the greatest one may be by chance.
-    """
-    line = pl.DataFrame([last], orient="row", schema=[str(place) for place in range(len(last))])
-    cells = {name: tables.number(pl.col(name), style) for name in line.columns}
-    names = ("count", "sum", "mean", "min", "max")
-    counted = above.select(
-        pl.struct(getattr(cell, name)().alias(name) for name in names).alias(column)
-        for column, cell in cells.items()
-    )
-    numbers, found = line.select(**cells).row(0), counted.collect(engine="streaming").row(0)
-    return any(
-        math.isclose(number, figure, rel_tol=1e-6)
-        and (not column["min"] <= figure <= column["max"] or not figure.is_integer())
-        for number, column in zip(numbers, found, strict=True)
-        if number is not None and column["count"] >= MIN_ROWS and column["min"] < column["max"]
-        for figure in (column["sum"], column["mean"])
-    )
+    """Return whether a number is the sum or the mean of those above, and hardly by chance."""
+    for place, number in enumerate(values.number(cell, style) for cell in last):
+        cells = above.select(tables.number(pl.col(str(place)), style)).collect(engine="streaming")
+        column = cells.to_series().drop_nulls().to_numpy()
+        if number is not None and len(column) >= MIN_ROWS and np.ptp(column):
+            for figure in (float(column.sum()), float(column.mean())):
+                by_chance = figure.is_integer() and column.min() <= figure <= column.max()  # a flag's sum
+                if not by_chance and math.isclose(number, figure, rel_tol=1e-6):
+                    return True
+    return False

@@ -51,10 +51,8 @@ class Table:
     @property
     def folders_not_read(self) -> dict[str, str]:
         """Return the reason why a column that a folder names is not read, by the folder."""
-        own = [pair for pair in table_files.columns_of_folders(self.name) if pair not in self.folders]
-        return {
-            f"{name}={value}": f"the file has a column '{name}', whose cells are read" for name, value in own
-        }
+        own = sorted({*table_files.columns_of_folders(self.name)} - {*self.folders})
+        return {f"{key}={text}": f"the file has a column '{key}', whose cells are read" for key, text in own}
 
     def to_json(self) -> dict[str, Any]:
         """Return the file as the report lists it."""

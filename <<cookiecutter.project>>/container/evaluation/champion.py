@@ -17,7 +17,6 @@ from container.runtime.typing import FloatArray
 
 MAX_FAULT = 300  # characters: a state machine reads the file that contains them
 IMPOSSIBLE = "no comparison was possible: "
-MIN_SHARED = 0.5  # of the learned rows: below it, rows may be written otherwise than before
 MIN_ROWS = 50  # fewer of them make no comparison, where test rows had to be left out
 
 
@@ -37,9 +36,8 @@ class Comparison:
 def measure(archive: Path, schema: Schema, test: Dataset, own: Path | None = None) -> Comparison:
     """Measure a champion on those test rows that it has not learned from.
 
-    `own` is the directory of the new model: "in_common" has the rows that both learned, where they are few.
-
     The champion was made by other code of other data: an error of the champion does not fail the new model.
+    `own` is the new model's directory: "in_common" says how many rows both learned, where they are few.
 
     Raises:
         OSError: this machine's disk is full.
@@ -71,7 +69,7 @@ def _measure(archive: Path, schema: Schema, test: Dataset, own: Path | None) -> 
     predicted = champion.predict(features[rows])
     measured = metrics.scores(test.target[rows], predicted, schema.target)
     report = {"metrics": measured, "rows": kept, "left_out": left_out}
-    few = {"in_common": f"{shared} of {fewer}"} if shared < MIN_SHARED * fewer else {}
+    few = {"in_common": f"{shared} of {fewer}"} if 2 * shared < fewer else {}
     return Comparison(report | few, predicted, rows)
 
 

@@ -40,8 +40,7 @@ def comparison(compared: Mapping[str, Any], rows: int) -> Iterator[str]:
     if "in_common" in compared:
         yield (
             f"Production's model and this one learned few rows in common ({compared['in_common']}). If the "
-            "others are the same rows, written otherwise, the comparison favours production's model, which "
-            "may have learned the test rows."
+            "others are the same rows, written otherwise, the comparison favours production's model."
         )
     if compared.get("left_out"):
         yield (

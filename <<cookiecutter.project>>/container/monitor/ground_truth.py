@@ -92,8 +92,8 @@ def join(source: Path, ground_truth: Path, window: Window, target: Target) -> Jo
             else:
                 counts.labelled += 1
                 _add(joined, captured.get("endpointOutput"), own, counts)
-    counts.unreadable_truth, counts.unmatched = truth.unparsable, len(truths)
-    counts.relabelled = truth.relabelled
+    counts.unreadable_truth, counts.relabelled = truth.unparsable, truth.relabelled
+    counts.unmatched = len(truths)
     return Joined(joined.pairs(), counts, truth)
 
 
