@@ -74,8 +74,8 @@ class _Rows:
     """
 
     classes: NDArray[np.uint8]  # zero for a regression
-    keys: NDArray[np.uint32]  # of the row's features, or of its group
-    whole: NDArray[np.uint32]  # checksums of the rows with their targets
+    keys: NDArray[np.unsignedinteger]  # of the row's features, or of its group
+    whole: NDArray[np.unsignedinteger]  # checksums of the rows with their targets
     groups: NDArray[np.uint64]  # none where the split has no group
     without_group: int  # of the rows
     duplicates: int
@@ -112,11 +112,11 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or the time leaves no training row of a class.
     """
     rows = _read(table, inferred, settings.group)
-    apart, groups, time = 0, None, None
+    groups, time = None, None
     if settings.time:
-        keys: NDArray[np.unsignedinteger] = split.numbered(rows.whole)
-        splits, time = _assign_by_time(table, settings)
+        splits, moments, time = _assign_by_time(table, settings)
         _check_classes(table.target, rows.classes, splits, settings.time)
+        keys, apart = _keys_of_moments(rows, moments)
     else:
         if settings.group:
             _check_groups(table, settings.group, rows)
@@ -138,9 +138,9 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
             **dict(zip(split.NAMES, sides, strict=True)),
             "rows_without": rows.without_group,
         }
-    kind = _kind_of_keys(table, inferred, settings.group, rows, numbered=bool(settings.time or apart))
+    kind = _kind_of_keys(table, inferred, settings, rows, numbered=bool(apart))
     known = SplitKeys(kind, keys.astype(np.uint64))
-    return Assignment(pl.Series("split", splits), known, rows.duplicates, apart, groups, time)
+    return Assignment(pl.Series("split", splits), known, rows.duplicates, 0 if time else apart, groups, time)
 
 
 def _has_all(splits: NDArray[np.uint8]) -> bool:
@@ -148,20 +148,21 @@ def _has_all(splits: NDArray[np.uint8]) -> bool:
 
 
 def _kind_of_keys(
-    table: InspectedTable, inferred: InferredTable, group: str, rows: _Rows, *, numbered: bool
+    table: InspectedTable, inferred: InferredTable, settings: SplitSettings, rows: _Rows, *, numbered: bool
 ) -> int:
     """Return a hash of all on which the keys of the rows depend besides the cells."""
     read = {column.feature.name: column for column in (inferred.target, *inferred.columns)}
-    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    group, own = settings.group, {settings.group, settings.time}
+    dropped = {left["column"] for left in inferred.dropped_columns} - own
     names = [group] if group and not rows.without_group else sorted(filter(None, table.source.columns))
     details = []
     for name in names:
         stats = table.stats[table.source.position(name)]
-        column = read.get(name) or (_infer(table, group).column if name == group else None)
+        column = read.get(name) or (_infer(table, name).column if name in own else None)
         if name not in dropped or stats.least == stats.greatest:
             details.append((name, _spelling(column.feature) if column else None))
     reading = table.source.reading
-    content = (KEYS, reading.version, sorted(reading.words), group, numbered, details)
+    content = (KEYS, reading.version, sorted(reading.words), group, settings.time, numbered, details)
     return int.from_bytes(hashlib.sha256(json.dumps(content).encode()).digest()[:8], "big")
 
 
@@ -181,6 +182,13 @@ def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int
     if bound or len(rows.keys) < MAX_COPIES * distinct or len(np.unique(rows.whole)) < len(split.NAMES):
         return rows.keys, 0
     return split.numbered(rows.whole), len(rows.keys) // distinct
+
+
+def _keys_of_moments(rows: _Rows, moments: FloatArray) -> tuple[NDArray[np.unsignedinteger], int]:
+    """Return what `_keys` does, for rows that (n,) moments divide: equal rows of one moment are copies."""
+    keys, whole = (split.with_moments(hashes, moments) for hashes in (rows.keys, rows.whole))
+    found, repeats = _keys(replace(rows, keys=keys, whole=whole), bound=False)
+    return (found if repeats else whole), repeats
 
 
 def _check_groups(table: InspectedTable, name: str, rows: _Rows) -> None:
@@ -205,8 +213,8 @@ def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
 
 def _assign_by_time(
     table: InspectedTable, settings: SplitSettings
-) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Return the (n,) splits of the rows, and the report of the first moment of each."""
+) -> tuple[NDArray[np.uint8], FloatArray, dict[str, Any]]:
+    """Return the (n,) splits of the rows, their moments, and the report of the first moment of each split."""
     name = settings.time
     inferred = _infer(table, name, 1 - MAX_WITHOUT)
     column = inferred.column
@@ -233,11 +241,15 @@ def _assign_by_time(
             "time, and a tenth must train: name another column as the time",
         )
     first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
-    return splits, {
-        "column": name,
-        **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
-        **({"guess": inferred.guess} if inferred.guess else {}),
-    }
+    return (
+        splits,
+        moments,
+        {
+            "column": name,
+            **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
+            **({"guess": inferred.guess} if inferred.guess else {}),
+        },
+    )
 
 
 def _why_no_time(table: InspectedTable, inferred: ColumnInference) -> str:

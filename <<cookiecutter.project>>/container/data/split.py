@@ -118,7 +118,12 @@ def majorities(classes: NDArray[np.integer], groups: NDArray[np.unsignedinteger]
     return np.asarray((pairs[order] % size)[first][numbers], dtype=np.int64)
 
 
-def numbered(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def with_moments(rows: NDArray[np.unsignedinteger], moments: FloatArray) -> NDArray[np.uint64]:
+    """Return (n,) hashes of rows with their (n,) moments, by (n,) hashes of the rows."""
+    return splitmix64(rows + splitmix64((moments + 0.0).view(np.uint64)))  # -0.0 is 0.0
+
+
+def numbered(rows: NDArray[np.unsignedinteger]) -> NDArray[np.uint64]:
     """Return (n,) hashes that are different for equal rows, by (n,) hashes of the rows."""
     order = np.argsort(rows, kind="stable")
     _, begins, counts = np.unique(rows[order], return_index=True, return_counts=True)

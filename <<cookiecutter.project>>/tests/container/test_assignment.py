@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from container.data import split_keys
 from container.data.reading import ReadingSettings
 from container.data.split import NAMES, SplitSettings
 from container.prepare import Settings, prepare
@@ -335,3 +337,30 @@ def test_the_key_of_a_row_is_the_same_in_every_version(tmp_path: Path) -> None:
     """Protects the comparison with a former model: its test rows stay test rows."""
     run(tmp_path, lambda n: f'2024-01-{n % 28 + 1:02},{n / 7},"${n:,}",{n % 3 > 0},{n % 5}', "d,x,m,b,y")
     assert zlib.crc32("".join(sides(tmp_path, column=2)["test"]).encode()) == 970755270
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize("kinds", [{}, {"g": "excluded"}])
+def test_copies_of_one_time_have_one_key(tmp_path: Path, copies: int, kinds: dict[str, str]) -> None:
+    """Protects intervals from copies that are drawn apart: four of each row halved the width.
+
+    Rows of several times are no copies, also where the time is no feature.
+    """
+    reading = {"kinds": kinds}
+
+    def row(n: int) -> str:
+        day = n // copies
+        return f"2024-{day // 28 + 1:02}-{day % 28 + 1:02},{day % 7 / 7},{day % 70 / 9}"
+
+    run(tmp_path, row, rows=range(280 * copies), time="g", reading=reading)
+    keys = [split_keys.read(tmp_path / "out" / name / split_keys.FILE) for name in NAMES]
+    _, counts = np.unique(np.concatenate([each.rows for each in keys if each]), return_counts=True)
+    assert counts.tolist() == [copies] * 280
+
+
+def test_observations_of_one_time_have_keys_of_their_own(tmp_path: Path) -> None:
+    """Protects a table of counts by year: bound together its test rows would be a handful."""
+    run(tmp_path, lambda n: f"{2000 + n % 5},{n % 2},{'ab'[n % 3 % 2]}", time="g")
+    test = split_keys.read(tmp_path / "out/test" / split_keys.FILE)
+    assert test
+    assert len(np.unique(test.rows)) == len(test.rows) == ROWS // 5
