@@ -20,6 +20,7 @@ from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
+Keys = NDArray[np.unsignedinteger]
 KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
 MAX_WITHOUT = 0.1  # share of the rows
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
@@ -74,8 +75,8 @@ class _Rows:
     """
 
     classes: NDArray[np.uint8]  # zero for a regression
-    keys: NDArray[np.unsignedinteger]  # of the row's features, or of its group
-    whole: NDArray[np.unsignedinteger]  # checksums of the rows with their targets
+    keys: Keys  # of the row's features, or of its group
+    whole: Keys  # checksums of the rows with their targets
     groups: NDArray[np.uint64]  # none where the split has no group
     without_group: int  # of the rows
     duplicates: int
@@ -121,16 +122,9 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         if settings.group:
             _check_groups(table, settings.group, rows)
         keys, apart = _keys(rows, bound=bool(settings.group))
-        strata = split.majorities(rows.classes, keys) if rows.classes.any() else rows.classes
-        splits = split.assign(strata, keys, settings.validation, settings.test, settings.seed)
-        if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
-            none = np.zeros_like(rows.classes)
-            splits = split.assign(none, keys, settings.validation, settings.test, settings.seed)
-        unlearned = ~np.isin(rows.classes, rows.classes[splits == split.TRAIN])
-        splits[np.isin(keys, keys[unlearned])] = split.TRAIN  # the only block of a class, among others' rows
+        splits, fixed = assign_blocks(rows.classes, keys, settings)
         if not _has_all(splits):
-            noun = f"values of '{settings.group}'" if settings.group else "rows"
-            raise _refusal(table, split.why_empty(keys, noun))
+            raise _refusal(table, _why_empty(table.target, rows.classes, keys, keys[fixed], settings.group))
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {
@@ -141,6 +135,49 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
     kind = _kind_of_keys(table, inferred, settings, rows, numbered=bool(apart))
     known = SplitKeys(kind, keys.astype(np.uint64))
     return Assignment(pl.Series("split", splits), known, rows.duplicates, 0 if time else apart, groups, time)
+
+
+def assign_blocks(
+    classes: NDArray[np.uint8], keys: Keys, settings: SplitSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the (n,) splits of the rows, and marks of blocks that have to train: of a class in no other.
+
+    The choice is made again without the block that has the most classes that have no training row.
+    """
+    strata, fixed = split.majorities(classes, keys) if classes.any() else classes, np.zeros(len(keys), bool)
+    for code in np.unique(classes):
+        mine = keys[classes == code]
+        if (mine == mine[0]).all():
+            fixed |= keys == mine[0]
+    while True:
+        rows = np.where(fixed, np.uint64(split.FIXED), keys)
+        splits = split.assign(strata, rows, settings.validation, settings.test, settings.seed)
+        if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
+            none = np.zeros_like(classes)
+            splits = split.assign(none, rows, settings.validation, settings.test, settings.seed)
+        unlearned = ~np.isin(classes, classes[splits == split.TRAIN])
+        if not unlearned.any():
+            return splits, fixed
+        among = np.isin(keys, keys[unlearned])
+        pairs = np.unique(np.stack([keys[among], classes[among]]), axis=1)
+        weights = np.where(np.isin(pairs[1], classes[unlearned]), 256, 1)  # of a class with no training row
+        found, numbers = np.unique(pairs[0], return_inverse=True)
+        fixed |= keys == found[np.bincount(numbers, weights).argmax()]
+
+
+def _why_empty(target: Column, classes: NDArray[np.uint8], keys: Keys, fixed: Keys, group: str) -> str:
+    """Return why a split is empty: too few blocks, or too few that may leave the training."""
+    distinct, bound = len(np.unique(keys)), len(np.unique(fixed))
+    if distinct < len(split.NAMES) or bound < distinct - 1:
+        return split.why_empty(keys, "rows")
+    among = {code: len(np.unique(keys[classes == code])) for code in np.unique(classes)}
+    code = min(among, key=among.__getitem__)
+    values = f"'{group}' has {distinct} different values" if group else f"{distinct} rows are distinct"
+    return (
+        f"{values}, and {bound} of them must train, or a class of '{target.feature.name}' would have no "
+        f"training row: '{(target.feature.categories or ())[code]}' is in {among[code]} of them. Validation "
+        "and test need one each: add rows of such classes elsewhere, or leave these classes out"
+    )
 
 
 def _has_all(splits: NDArray[np.uint8]) -> bool:
@@ -172,7 +209,7 @@ def _spelling(feature: Feature) -> tuple[Any, ...]:
     return feature.kind, feature.format, repr(feature.number_format), pair
 
 
-def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:
+def _keys(rows: _Rows, *, bound: bool) -> tuple[Keys, int]:
     """Return the (n,) keys of the split, and how many rows of the same features there are where these differ.
 
     A table of few different rows, such as counts of survivors by class and sex, has the same row many times
@@ -184,7 +221,7 @@ def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int
     return split.numbered(rows.whole), len(rows.keys) // distinct
 
 
-def _keys_of_moments(rows: _Rows, moments: FloatArray) -> tuple[NDArray[np.unsignedinteger], int]:
+def _keys_of_moments(rows: _Rows, moments: FloatArray) -> tuple[Keys, int]:
     """Return what `_keys` does, for rows that (n,) moments divide: equal rows of one moment are copies."""
     keys, whole = (split.with_moments(hashes, moments) for hashes in (rows.keys, rows.whole))
     found, repeats = _keys(replace(rows, keys=keys, whole=whole), bound=False)

@@ -3,15 +3,16 @@
 import random
 import zlib
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from container.data import split_keys
+from container.data import assignment, split_keys
 from container.data.reading import ReadingSettings
-from container.data.split import NAMES, SplitSettings
+from container.data.split import NAMES, TRAIN, SplitSettings
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 from tests.container.test_prepare import report_of, rows_of
@@ -179,7 +180,10 @@ def test_up_to_a_tenth_of_the_times_may_be_other_texts(tmp_path: Path, day: Call
         (
             {"group": "g"},
             lambda n: f"{n % 3},{n / 7},{'abc'[n % 3]}",
-            "3 of 400 values of 'g' differ, and no",
+            (
+                "'g' has 3 different values, and 3 of them must train, or a class of 'y' would have no "
+                "training row: 'a' is in 1 of them. Validation and test need one each: add rows"
+            ),
         ),
         ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
         (
@@ -224,7 +228,7 @@ def test_up_to_a_tenth_of_the_times_may_be_other_texts(tmp_path: Path, day: Call
             lambda n: f"{n},{n / 7},{'ab'[n > 390]}",
             "'y' is 'b' in 9 rows, and time = 'g' leaves",
         ),
-        ({}, lambda n: f"{n % 2},{n % 2},{'ab'[n % 2]}", "2 of 400 rows differ"),
+        ({}, lambda n: f"{n % 2},{n % 2},{'ab'[n % 2]}", "2 of 400 rows are distinct"),
     ],
 )
 def test_what_cannot_be_split_is_refused_by_its_cause(
@@ -265,6 +269,41 @@ def test_the_only_rows_of_a_class_train(tmp_path: Path, settings: dict[str, Any]
         run(tmp_path / f"{seed}", lambda n: f"{n // 4},{n // 4 / 7},{'ab'[n == 36]}", seed=seed, **settings)
         assert "b" in sides(tmp_path / f"{seed}", 0)["train"]
         assert apart(sides(tmp_path / f"{seed}"))
+
+
+@pytest.mark.parametrize("rare", [lambda n: n % 5 == 0, lambda n: n % 5 < 2])
+def test_other_groups_test_where_one_has_the_only_rows_of_a_class(
+    tmp_path: Path, rare: Callable[[int], bool]
+) -> None:
+    """Protects a table of five clinics from a refusal: a class is in one or two, the others can test."""
+    for seed in range(3):
+        report = run(
+            tmp_path / f"{seed}",
+            lambda n: f"g{n % 5},{n / 7},{'rare' if rare(n) and n % 4 == 0 else 'pq'[n % 3 % 2]}",
+            group="g",
+            seed=seed,
+        )
+        assert sorted(report["groups"][name] for name in NAMES) == [1, 1, 3]
+        assert "rare" in sides(tmp_path / f"{seed}", 0)["train"]
+
+
+def test_a_split_by_groups_is_refused_only_where_there_is_none() -> None:
+    """Protects small tables: all splits of up to six groups with three classes are tried."""
+    random = np.random.default_rng(3)
+    for seed in range(150):
+        count = int(random.integers(3, 7))
+        keys = np.repeat(np.arange(count, dtype=np.uint32), random.integers(3, 30, count))
+        has = random.random((count, 3)) < random.choice([0.3, 0.5])
+        has[~has.any(axis=1), 0] = True
+        classes = np.array([random.choice(np.flatnonzero(has[key])) for key in keys], dtype=np.uint8)
+        splits, _ = assignment.assign_blocks(classes, keys, SplitSettings(group="g", seed=seed))
+        held = [set(classes[keys == key].tolist()) for key in range(count)]
+        possible = any(
+            set.union(*(held[key] for key in trained)) == set(classes.tolist())
+            for trained in combinations(range(count), count - 2)
+        )
+        assert (len(set(splits.tolist())) == len(NAMES)) is possible, seed
+        assert set(classes[splits == TRAIN].tolist()) == set(classes.tolist())
 
 
 def test_rows_that_differ_in_the_target_only_are_in_one_split(tmp_path: Path) -> None:
