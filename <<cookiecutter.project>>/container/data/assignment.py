@@ -23,6 +23,7 @@ from container.runtime.typing import FloatArray
 Keys = NDArray[np.unsignedinteger]
 KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
 MAX_WITHOUT = 0.1  # share of the rows
+MIN_TRAINED = 0.25  # of the rows that the fractions leave to train on, where many rows have one time
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
 _PART = "(?:[QWM][0-9]{1,2}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)"
 _YEAR, _DIGITS = "[0-9]{4}", "[0-9]{1,2}"
@@ -271,11 +272,12 @@ def _assign_by_time(
     _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
     trained = int((splits == split.TRAIN).sum())
-    if trained < len(known) * (1 - split.MAX_NOT_TRAINED):
+    wanted = len(known) * (1 - settings.validation - settings.test)
+    if trained < wanted * MIN_TRAINED:
         raise _refusal(
             table,
-            f"the time '{name}' leaves {trained} of {len(known)} rows to train on, since many rows have one "
-            "time, and a tenth must train: name another column as the time",
+            f"the time '{name}' leaves {trained} rows to train on, since many rows have one time, and a "
+            f"quarter of the {wanted:.0f} that the fractions ask for must train: name another column as the time",
         )
     first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
     return (

@@ -132,6 +132,25 @@ def test_the_newest_rows_test(
     assert str(report["time"]["first_test"]).startswith(str(min(keys["test"])).removesuffix(".0"))
 
 
+@pytest.mark.parametrize(
+    ("count", "fractions"), [(1003, (0.2, 0.7)), (1007, (0.2, 0.7)), (303, (0.3, 0.6)), (95, (0.1, 0.8))]
+)
+def test_every_fraction_that_the_settings_allow_divides_times_that_differ(
+    tmp_path: Path, count: int, fractions: tuple[float, float]
+) -> None:
+    """Protects a large test split from a refusal for a third of a row: a tenth of 1,003 rows is 100."""
+    validation, test = fractions
+    report = run(
+        tmp_path,
+        lambda n: f"{n},{n / 7},{n / 3}",
+        rows=range(count),
+        time="g",
+        validation=validation,
+        test=test,
+    )
+    assert report["splits"]["train"] == pytest.approx(count / 10, abs=1)
+
+
 def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path: Path) -> None:
     """Protects from rows of the day that is tested, and from rows that may be newer."""
     report = run(tmp_path, lambda n: f"{'' if n % 25 == 3 else n // 30},{n / 7},{n % 50}", time="g")
@@ -189,7 +208,10 @@ def test_up_to_a_tenth_of_the_times_may_be_other_texts(tmp_path: Path, day: Call
         (
             {"time": "g"},
             lambda n: f"{2024 if n % 10 else 2000 + n // 10},{n / 7},{n}",
-            "the time 'g' leaves 24 of 400 rows to train on, since many rows have one time, and a tenth",
+            (
+                "the time 'g' leaves 24 rows to train on, since many rows have one time, and a quarter "
+                "of the 260 that the fractions ask for must train"
+            ),
         ),
         (
             {"time": "g"},
