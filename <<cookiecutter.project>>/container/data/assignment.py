@@ -171,13 +171,13 @@ def _why_empty(target: Column, classes: NDArray[np.uint8], keys: Keys, fixed: Ke
     distinct, bound = len(np.unique(keys)), len(np.unique(fixed))
     if distinct < len(split.NAMES) or bound < distinct - 1:
         return split.why_empty(keys, "rows")
-    among = {code: len(np.unique(keys[classes == code])) for code in np.unique(classes)}
-    code = min(among, key=among.__getitem__)
+    labels = target.feature.categories or ()
+    among, label = min((len(np.unique(keys[classes == code])), labels[code]) for code in np.unique(classes))
     values = f"'{group}' has {distinct} different values" if group else f"{distinct} rows are distinct"
     return (
         f"{values}, and {bound} of them must train, or a class of '{target.feature.name}' would have no "
-        f"training row: '{(target.feature.categories or ())[code]}' is in {among[code]} of them. Validation "
-        "and test need one each: add rows of such classes elsewhere, or leave these classes out"
+        f"training row: '{label}' is in {among} of them. Validation and test need one each: add rows of such "
+        "classes elsewhere, or leave these classes out"
     )
 
 
@@ -277,18 +277,12 @@ def _assign_by_time(
         raise _refusal(
             table,
             f"the time '{name}' leaves {trained} rows to train on, since many rows have one time, and a "
-            f"quarter of the {wanted:.0f} that the fractions ask for must train: name another column as the time",
+            f"quarter of the {wanted:.0f} that the fractions ask for must train: name another column",
         )
     first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
-    return (
-        splits,
-        moments,
-        {
-            "column": name,
-            **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
-            **({"guess": inferred.guess} if inferred.guess else {}),
-        },
-    )
+    report = {f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)}
+    guess = {"guess": inferred.guess} if inferred.guess else {}
+    return splits, moments, {"column": name, **report, **guess}
 
 
 def _why_no_time(table: InspectedTable, inferred: ColumnInference) -> str:

@@ -5,8 +5,7 @@ rows; of more rows it draws blocks, to which the rows were dealt at random, so t
 their number: a sum over drawn blocks varies as a sum over drawn rows does. The metrics are those of
 `metrics.scores`, computed here from sums for all resamples at once. auc is not a function of sums: its
 resamples are those of its linear form, the placement values of DeLong, DeLong and Clarke-Pearson (1988). Rows
-that the split keeps together, copies or those of a group, are drawn together: they are not independent. Of
-fewer than 20 such units the intervals would be too narrow, so there are none.
+that the split keeps together, copies or those of a group, are drawn together: they are not independent.
 """
 
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from container.runtime.typing import FloatArray
 
 RESAMPLES, MAX_BLOCKS, LEVEL = 1_000, 2_000, 0.95
 MIN_DEFINED = 0.9  # fraction of the resamples in which a metric must be defined to have an interval
-MIN_UNITS = 20  # of 10, 5 and 2 units, intervals held the true value in 91, 84 and 53 % of the splits
+MIN_UNITS = 20  # for an interval: those of 10, 5 and 2 units held the true value in 91, 84 and 53 %
 METHOD = {"version": 1, "method": "percentile bootstrap", "level": LEVEL, "resamples": RESAMPLES}
 Interval = dict[str, Any]
 Keys = NDArray[np.uint64] | None
@@ -68,10 +67,7 @@ def too_few(rows: int, keys: Keys) -> str:
 
 
 def describe_difference(name: str, interval: Interval, rows: int, few: str = "") -> str:
-    """Return a sentence on the difference of a metric from the champion's, and whether it may be none.
-
-    An interval without ends, for too few units or an undefined metric, has the "value" alone.
-    """
+    """Return a sentence on the difference of a metric from the champion's, and whether it may be none."""
     apart = f"Its {name} less that of the champion on the same {rows} rows is {interval['value']:.4g}"
     if "low" not in interval:
         return f"{apart}, without an interval{few and f': the comparison {few}'}."

@@ -153,7 +153,7 @@ def test_a_missing_comparison_is_a_warning() -> None:
     first, *_ = command.list_warnings(inputs, scores, None)
     assert first.startswith("3 of 1 test rows are not in the comparison")
     gate["champion"] = {"left_out": 0, "in_common": "2 of 90"}
-    first, _ = command.list_warnings(inputs, scores, None)
+    first, *_ = command.list_warnings(inputs, scores, None)
     assert first.startswith(
         "Production's model and this one learned few rows in common (2 of 90). If the others"
     )
