@@ -224,7 +224,8 @@ def _keys(rows: _Rows, *, bound: bool) -> tuple[Keys, int]:
 
 def _keys_of_moments(rows: _Rows, moments: FloatArray) -> tuple[Keys, int]:
     """Return what `_keys` does, for rows that (n,) moments divide: equal rows of one moment are copies."""
-    keys, whole = (split.with_moments(hashes, moments) for hashes in (rows.keys, rows.whole))
+    times = split.splitmix64((moments + 0.0).view(np.uint64))  # -0.0 is 0.0
+    keys, whole = (split.splitmix64(hashes + times) for hashes in (rows.keys, rows.whole))
     found, repeats = _keys(replace(rows, keys=keys, whole=whole), bound=False)
     return (found if repeats else whole), repeats
 

@@ -58,9 +58,8 @@ def assign(
 
     `validation` and `test` are fractions of the rows. Rows of one hash, a block, are in one split. Each class
     is divided in proportion: to within a row where the hashes differ, else as nearly as blocks allow. A block
-    that is larger than a split's share of all rows, or has the hash FIXED, trains. A split that has no row
-    then takes the smallest block that a class can spare in train or test; it stays empty where none can, and
-    `why_empty` says why.
+    that is larger than a split's share of all rows, or FIXED, trains. A split that has no row then takes the
+    smallest block that a class can spare in train or test; it stays empty where none can (see `why_empty`).
     """
     # A block's key is a pseudo-random number made of its hash and the seed. Of each class the blocks with the
     # smallest keys test, the next ones validate, the others train. So a row's split depends on its values,
@@ -118,11 +117,6 @@ def majorities(classes: NDArray[np.integer], groups: NDArray[np.unsignedinteger]
     order = np.lexsort((pairs, -counts))
     _, first = np.unique(pairs[order] // size, return_index=True)
     return np.asarray((pairs[order] % size)[first][numbers], dtype=np.int64)
-
-
-def with_moments(rows: NDArray[np.unsignedinteger], moments: FloatArray) -> NDArray[np.uint64]:
-    """Return (n,) hashes of rows with their (n,) moments, by (n,) hashes of the rows."""
-    return splitmix64(rows + splitmix64((moments + 0.0).view(np.uint64)))  # -0.0 is 0.0
 
 
 def numbered(rows: NDArray[np.unsignedinteger]) -> NDArray[np.uint64]:
