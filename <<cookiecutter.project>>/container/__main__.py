@@ -82,13 +82,7 @@ def _monitor() -> None:
     command()
 
 
-COMMANDS = {
-    "prepare": _prepare,
-    "train": _train,
-    "evaluate": _evaluate,
-    "serve": _serve,
-    "monitor": _monitor,
-}
+COMMANDS = {"prepare": _prepare, "train": _train, "evaluate": _evaluate, "serve": _serve, "monitor": _monitor}
 
 
 def _fail(reason: str, code: int) -> int:

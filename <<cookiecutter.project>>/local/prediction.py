@@ -277,9 +277,5 @@ def _regression_score(labels: list[float], errors: list[float]) -> dict[str, flo
     mean = math.fsum(labels) / len(labels)
     spread = math.fsum((label - mean) ** 2 for label in labels)
     mse = squares / len(labels)
-    scores = {
-        "mse": mse,
-        "rmse": math.sqrt(mse),
-        "mae": math.fsum(map(abs, errors)) / len(labels),
-    }
+    scores = {"mse": mse, "rmse": math.sqrt(mse), "mae": math.fsum(map(abs, errors)) / len(labels)}
     return scores | ({"r2": 1 - squares / spread} if spread else {})

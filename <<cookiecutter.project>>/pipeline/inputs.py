@@ -26,11 +26,7 @@ def workflow_input(settings: Settings, run: Run) -> dict[str, Any]:
         "Reason": run.reason,
         "ImageUri": run.image_uri,
         "RequireNewData": False,
-        "Data": {
-            "Workload": data.workload,
-            "Prefix": data.prefix,
-            "IntervalDays": data.interval_days,
-        },
+        "Data": {"Workload": data.workload, "Prefix": data.prefix, "IntervalDays": data.interval_days},
         "Prepare": {
             **job(stages.prepare, stages.prepare.instance_count),
             "Environment": prepare_environment(data),

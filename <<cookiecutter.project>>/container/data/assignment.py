@@ -20,8 +20,10 @@ from container.data.split_keys import SplitKeys
 from container.runtime.errors import UserError
 from container.runtime.typing import FloatArray
 
+Keys = NDArray[np.unsignedinteger]
 KEYS = 1  # the version of the keys of rows: another one for each change of how they are made
 MAX_WITHOUT = 0.1  # share of the rows
+MIN_TRAINED = 0.25  # of the rows that the fractions leave to train on, where many rows have one time
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
 _PART = "(?:[QWM][0-9]{1,2}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)"
 _YEAR, _DIGITS = "[0-9]{4}", "[0-9]{1,2}"
@@ -74,8 +76,8 @@ class _Rows:
     """
 
     classes: NDArray[np.uint8]  # zero for a regression
-    keys: NDArray[np.uint32]  # of the row's features, or of its group
-    whole: NDArray[np.uint32]  # checksums of the rows with their targets
+    keys: Keys  # of the row's features, or of its group
+    whole: Keys  # checksums of the rows with their targets
     groups: NDArray[np.uint64]  # none where the split has no group
     without_group: int  # of the rows
     duplicates: int
@@ -112,25 +114,18 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
         UserError: a split would be empty, or the time leaves no training row of a class.
     """
     rows = _read(table, inferred, settings.group)
-    apart, groups, time = 0, None, None
+    groups, time = None, None
     if settings.time:
-        keys: NDArray[np.unsignedinteger] = split.numbered(rows.whole)
-        splits, time = _assign_by_time(table, settings)
+        splits, moments, time = _assign_by_time(table, settings)
         _check_classes(table.target, rows.classes, splits, settings.time)
+        keys, apart = _keys_of_moments(rows, moments)
     else:
         if settings.group:
             _check_groups(table, settings.group, rows)
         keys, apart = _keys(rows, bound=bool(settings.group))
-        strata = split.majorities(rows.classes, keys) if rows.classes.any() else rows.classes
-        splits = split.assign(strata, keys, settings.validation, settings.test, settings.seed)
-        if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
-            none = np.zeros_like(rows.classes)
-            splits = split.assign(none, keys, settings.validation, settings.test, settings.seed)
-        unlearned = ~np.isin(rows.classes, rows.classes[splits == split.TRAIN])
-        splits[np.isin(keys, keys[unlearned])] = split.TRAIN  # the only block of a class, among others' rows
+        splits, fixed = assign_blocks(rows.classes, keys, settings)
         if not _has_all(splits):
-            noun = f"values of '{settings.group}'" if settings.group else "rows"
-            raise _refusal(table, split.why_empty(keys, noun))
+            raise _refusal(table, _why_empty(table.target, rows.classes, keys, keys[fixed], settings.group))
     if settings.group:
         sides = [len(np.unique(rows.groups[splits == number])) for number in range(len(split.NAMES))]
         groups = {
@@ -138,9 +133,52 @@ def assign(table: InspectedTable, inferred: InferredTable, settings: SplitSettin
             **dict(zip(split.NAMES, sides, strict=True)),
             "rows_without": rows.without_group,
         }
-    kind = _kind_of_keys(table, inferred, settings.group, rows, numbered=bool(settings.time or apart))
+    kind = _kind_of_keys(table, inferred, settings, rows, numbered=bool(apart))
     known = SplitKeys(kind, keys.astype(np.uint64))
-    return Assignment(pl.Series("split", splits), known, rows.duplicates, apart, groups, time)
+    return Assignment(pl.Series("split", splits), known, rows.duplicates, 0 if time else apart, groups, time)
+
+
+def assign_blocks(
+    classes: NDArray[np.uint8], keys: Keys, settings: SplitSettings
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Return the (n,) splits of the rows, and marks of blocks that have to train: of a class in no other.
+
+    The choice is made again without the block that has the most classes that have no training row.
+    """
+    strata, fixed = split.majorities(classes, keys) if classes.any() else classes, np.zeros(len(keys), bool)
+    for code in np.unique(classes):
+        mine = keys[classes == code]
+        if (mine == mine[0]).all():
+            fixed |= keys == mine[0]
+    while True:
+        rows = np.where(fixed, np.uint64(split.FIXED), keys)
+        splits = split.assign(strata, rows, settings.validation, settings.test, settings.seed)
+        if settings.group and not _has_all(splits):  # of three groups, no class has one to spare
+            none = np.zeros_like(classes)
+            splits = split.assign(none, rows, settings.validation, settings.test, settings.seed)
+        unlearned = ~np.isin(classes, classes[splits == split.TRAIN])
+        if not unlearned.any():
+            return splits, fixed
+        among = np.isin(keys, keys[unlearned])
+        pairs = np.unique(np.stack([keys[among], classes[among]]), axis=1)
+        weights = np.where(np.isin(pairs[1], classes[unlearned]), 256, 1)  # of a class with no training row
+        found, numbers = np.unique(pairs[0], return_inverse=True)
+        fixed |= keys == found[np.bincount(numbers, weights).argmax()]
+
+
+def _why_empty(target: Column, classes: NDArray[np.uint8], keys: Keys, fixed: Keys, group: str) -> str:
+    """Return why a split is empty: too few blocks, or too few that may leave the training."""
+    distinct, bound = len(np.unique(keys)), len(np.unique(fixed))
+    if distinct < len(split.NAMES) or bound < distinct - 1:
+        return split.why_empty(keys, "rows")
+    labels = target.feature.categories or ()
+    among, label = min((len(np.unique(keys[classes == code])), labels[code]) for code in np.unique(classes))
+    values = f"'{group}' has {distinct} different values" if group else f"{distinct} rows are distinct"
+    return (
+        f"{values}, and {bound} of them must train, or a class of '{target.feature.name}' would have no "
+        f"training row: '{label}' is in {among} of them. Validation and test need one each: add rows of such "
+        "classes elsewhere, or leave these classes out"
+    )
 
 
 def _has_all(splits: NDArray[np.uint8]) -> bool:
@@ -148,20 +186,21 @@ def _has_all(splits: NDArray[np.uint8]) -> bool:
 
 
 def _kind_of_keys(
-    table: InspectedTable, inferred: InferredTable, group: str, rows: _Rows, *, numbered: bool
+    table: InspectedTable, inferred: InferredTable, settings: SplitSettings, rows: _Rows, *, numbered: bool
 ) -> int:
     """Return a hash of all on which the keys of the rows depend besides the cells."""
     read = {column.feature.name: column for column in (inferred.target, *inferred.columns)}
-    dropped = {left["column"] for left in inferred.dropped_columns} - {group}
+    group, own = settings.group, {settings.group, settings.time}
+    dropped = {left["column"] for left in inferred.dropped_columns} - own
     names = [group] if group and not rows.without_group else sorted(filter(None, table.source.columns))
     details = []
     for name in names:
         stats = table.stats[table.source.position(name)]
-        column = read.get(name) or (_infer(table, group).column if name == group else None)
+        column = read.get(name) or (_infer(table, name).column if name in own else None)
         if name not in dropped or stats.least == stats.greatest:
             details.append((name, _spelling(column.feature) if column else None))
     reading = table.source.reading
-    content = (KEYS, reading.version, sorted(reading.words), group, numbered, details)
+    content = (KEYS, reading.version, sorted(reading.words), group, settings.time, numbered, details)
     return int.from_bytes(hashlib.sha256(json.dumps(content).encode()).digest()[:8], "big")
 
 
@@ -171,7 +210,7 @@ def _spelling(feature: Feature) -> tuple[Any, ...]:
     return feature.kind, feature.format, repr(feature.number_format), pair
 
 
-def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int]:
+def _keys(rows: _Rows, *, bound: bool) -> tuple[Keys, int]:
     """Return the (n,) keys of the split, and how many rows of the same features there are where these differ.
 
     A table of few different rows, such as counts of survivors by class and sex, has the same row many times
@@ -181,6 +220,14 @@ def _keys(rows: _Rows, *, bound: bool) -> tuple[NDArray[np.unsignedinteger], int
     if bound or len(rows.keys) < MAX_COPIES * distinct or len(np.unique(rows.whole)) < len(split.NAMES):
         return rows.keys, 0
     return split.numbered(rows.whole), len(rows.keys) // distinct
+
+
+def _keys_of_moments(rows: _Rows, moments: FloatArray) -> tuple[Keys, int]:
+    """Return what `_keys` does, for rows that (n,) moments divide: equal rows of one moment are copies."""
+    times = split.splitmix64((moments + 0.0).view(np.uint64))  # -0.0 is 0.0
+    keys, whole = (split.splitmix64(hashes + times) for hashes in (rows.keys, rows.whole))
+    found, repeats = _keys(replace(rows, keys=keys, whole=whole), bound=False)
+    return (found if repeats else whole), repeats
 
 
 def _check_groups(table: InspectedTable, name: str, rows: _Rows) -> None:
@@ -205,8 +252,8 @@ def _check_distinct(table: InspectedTable, name: str, distinct: int) -> None:
 
 def _assign_by_time(
     table: InspectedTable, settings: SplitSettings
-) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-    """Return the (n,) splits of the rows, and the report of the first moment of each."""
+) -> tuple[NDArray[np.uint8], FloatArray, dict[str, Any]]:
+    """Return the (n,) splits of the rows, their moments, and the report of the first moment of each split."""
     name = settings.time
     inferred = _infer(table, name, 1 - MAX_WITHOUT)
     column = inferred.column
@@ -226,18 +273,17 @@ def _assign_by_time(
     _check_distinct(table, name, len(np.unique(known)))
     splits = split.assign_by_time(moments, settings.validation, settings.test)
     trained = int((splits == split.TRAIN).sum())
-    if trained < len(known) * (1 - split.MAX_NOT_TRAINED):
+    wanted = len(known) * (1 - settings.validation - settings.test)
+    if trained < wanted * MIN_TRAINED:
         raise _refusal(
             table,
-            f"the time '{name}' leaves {trained} of {len(known)} rows to train on, since many rows have one "
-            "time, and a tenth must train: name another column as the time",
+            f"the time '{name}' leaves {trained} rows to train on, since many rows have one time, and a "
+            f"quarter of the {wanted:.0f} that the fractions ask for must train: name another column",
         )
     first = [_shown(moments[splits == number].min(), column) for number in range(len(split.NAMES))]
-    return splits, {
-        "column": name,
-        **{f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)},
-        **({"guess": inferred.guess} if inferred.guess else {}),
-    }
+    report = {f"first_{part}": moment for part, moment in zip(split.NAMES, first, strict=True)}
+    guess = {"guess": inferred.guess} if inferred.guess else {}
+    return splits, moments, {"column": name, **report, **guess}
 
 
 def _why_no_time(table: InspectedTable, inferred: ColumnInference) -> str:

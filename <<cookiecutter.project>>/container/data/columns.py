@@ -11,14 +11,7 @@ from typing import Any
 import polars as pl
 
 from container.data import infer, kinds, tables, values
-from container.data.infer import (
-    Column,
-    ColumnInference,
-    ColumnStats,
-    InferredTable,
-    InspectedTable,
-    Source,
-)
+from container.data.infer import Column, ColumnInference, ColumnStats, InferredTable, InspectedTable, Source
 from container.data.kinds import Decision
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Kind

@@ -13,6 +13,7 @@ from container.runtime.typing import FloatArray
 TRAIN, VALIDATION, TEST, LEFT_OUT = 0, 1, 2, 3
 NAMES = ("train", "validation", "test")
 SMALLEST_SPREAD = 3  # rows of a class, of which fewer all train, since they can't be in every split
+FIXED = 2**64 - 1  # the hash of rows that have to train
 PART = 1_000_000  # rows whose keys are computed together
 MAX_NOT_TRAINED = 0.9  # fraction of the rows that may validate and test together
 
@@ -57,8 +58,8 @@ def assign(
 
     `validation` and `test` are fractions of the rows. Rows of one hash, a block, are in one split. Each class
     is divided in proportion: to within a row where the hashes differ, else as nearly as blocks allow. A block
-    that is larger than a split's share of all rows trains. A split that has no row then takes the smallest
-    block that a class can spare in train or test; it stays empty where none can, and `why_empty` says why.
+    that is larger than a split's share of all rows, or FIXED, trains. A split that has no row then takes the
+    smallest block that a class can spare in train or test; it stays empty where none can (see `why_empty`).
     """
     # A block's key is a pseudo-random number made of its hash and the seed. Of each class the blocks with the
     # smallest keys test, the next ones validate, the others train. So a row's split depends on its values,
@@ -118,7 +119,7 @@ def majorities(classes: NDArray[np.integer], groups: NDArray[np.unsignedinteger]
     return np.asarray((pairs[order] % size)[first][numbers], dtype=np.int64)
 
 
-def numbered(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
+def numbered(rows: NDArray[np.unsignedinteger]) -> NDArray[np.uint64]:
     """Return (n,) hashes that are different for equal rows, by (n,) hashes of the rows."""
     order = np.argsort(rows, kind="stable")
     _, begins, counts = np.unique(rows[order], return_index=True, return_counts=True)
@@ -129,7 +130,7 @@ def numbered(rows: NDArray[np.uint32]) -> NDArray[np.uint64]:
 
 def why_empty(rows: NDArray[np.unsignedinteger], noun: str) -> str:
     """Return why `assign` left a split empty; `noun` is what has the hashes, such as "rows"."""
-    differ = f"{len(np.unique(rows))} of {len(rows)} {noun} differ"
+    differ = f"{len(np.unique(rows))} of {len(rows)} {noun} are distinct"
     if len(np.unique(rows)) < len(NAMES):
         return f"{differ}, and train, validation and test need one each"
     return f"{differ}, and no class has one to spare for each of train, validation and test: add rows"
@@ -163,6 +164,7 @@ def _spare(
     found = []
     for code in np.unique(classes[among]):
         blocks, sizes = _blocks(keys[among & (classes == code)])
+        sizes[blocks == np.uint64(FIXED)] = len(keys)
         if len(blocks) > 1:
             found.append((int(sizes.min()), int(blocks[sizes.argmin()]), int(code)))
     if not found:
@@ -195,6 +197,7 @@ def _keys(rows: NDArray[np.unsignedinteger], seed: int) -> NDArray[np.uint64]:
         part = slice(begin, begin + PART)
         with np.errstate(over="ignore"):
             keys[part] = splitmix64(splitmix64(start + rows[part].astype(np.uint64)))
+    keys[rows == np.uint64(FIXED)] = FIXED  # the last key is never among the smallest
     return keys
 
 

@@ -1,9 +1,9 @@
 """The keys by which rows were split, in a file beside each split: a later split knows rows again by them.
 
 The file is an array of 64-bit numbers: first the kind of the keys, then one for each row. Keys of one kind
-are equal for rows that the split has to keep together: those of a group, or of the same features. Where each
-row has its own place, as in a table of counts, equal rows have different keys. The kind is a hash of all on
-which the keys depend besides the cells, such as the names of the columns and the words for missing.
+are equal for rows that the split has to keep together: those of a group, of the same features, or equal ones
+of one time. Where each row has its own place, as in a table of counts, equal rows have different keys. The
+kind is a hash of all on which the keys depend besides the cells, such as the names of the columns.
 """
 
 from dataclasses import dataclass

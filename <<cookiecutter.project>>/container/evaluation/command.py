@@ -40,6 +40,11 @@ class Inputs:
         """Return the splits by name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
+    @property
+    def keys(self) -> intervals.Keys:
+        """Return the (n,) keys of the test rows, where they are known."""
+        return self.test.keys.rows if self.test.keys else None
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -111,8 +116,7 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
         "rows": len(labels),
         "task": target.task,
     }
-    keys = inputs.test.keys.rows if inputs.test.keys else None
-    own = intervals.of_metrics(labels, predictions.model, target, keys)
+    own = intervals.of_metrics(labels, predictions.model, target, inputs.keys)
     gate["intervals"] = {name: intervals.describe(interval) for name, interval in own.items()}
     report: Report = {
         **intervals.METHOD,
@@ -136,9 +140,13 @@ def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[
     measured = metrics.scores(labels, ours, target)
     known = theirs.report["metrics"]
     apart = {name: value - known[name] for name, value in measured.items() if name in known}
-    keys = inputs.test.keys.rows[theirs.rows] if inputs.test.keys else None
+    keys = None if inputs.keys is None else inputs.keys[theirs.rows]
     found = intervals.of_differences(apart, labels, [ours, theirs.predicted], target, keys)
-    said = {name: intervals.describe_difference(name, each, len(labels)) for name, each in found.items()}
+    few = intervals.too_few(len(labels), keys)
+    said = {
+        name: intervals.describe_difference(name, found.get(name, {"value": value}), len(labels), few)
+        for name, value in apart.items()
+    }
     return {**theirs.report, "challenger": measured, "differences": said}, found
 
 
@@ -178,9 +186,12 @@ def write(
 
 def list_warnings(inputs: Inputs, scores: Scores, explained: Report | None) -> list[str]:
     """List what a person should know before the model serves, in plain sentences."""
+    few = intervals.too_few(scores.gate["rows"], inputs.keys)
+    unsure = f"The test split {few}: how far the metrics are from the truth is not known."
     return [
         *warnings.comparison(scores.gate.get("champion", {}), scores.gate["rows"]),
         *warnings.few_rows(scores.intervals),
+        *([unsure] if few else []),
         *warnings.leaks(explained, inputs.model.schema, inputs.splits),
     ]
 

@@ -19,6 +19,7 @@ from container.runtime.typing import FloatArray
 
 RESAMPLES, MAX_BLOCKS, LEVEL = 1_000, 2_000, 0.95
 MIN_DEFINED = 0.9  # fraction of the resamples in which a metric must be defined to have an interval
+MIN_UNITS = 20  # for an interval: those of 10, 5 and 2 units held the true value in 91, 84 and 53 %
 METHOD = {"version": 1, "method": "percentile bootstrap", "level": LEVEL, "resamples": RESAMPLES}
 Interval = dict[str, Any]
 Keys = NDArray[np.uint64] | None
@@ -57,20 +58,31 @@ def describe(interval: Interval) -> str:
     return f"{LEVEL * 100:.0f} % interval {interval['low']:.4g} to {interval['high']:.4g}"
 
 
-def describe_difference(name: str, interval: Interval, rows: int) -> str:
+def too_few(rows: int, keys: Keys) -> str:
+    """Return how many units the rows are where they are too few, as the end of a sentence, or nothing."""
+    units = rows if keys is None else len(np.unique(keys))
+    noun = ("row" if units == rows else "group") + "s" * (units != 1)
+    bound = "" if units == rows else " of rows that the split keeps together"
+    return f"has {units} {noun}{bound}, and intervals need {MIN_UNITS}" if units < MIN_UNITS else ""
+
+
+def describe_difference(name: str, interval: Interval, rows: int, few: str = "") -> str:
     """Return a sentence on the difference of a metric from the champion's, and whether it may be none."""
-    zero = ", which contains zero: either may be the better one" if interval["contains_zero"] else ""
     apart = f"Its {name} less that of the champion on the same {rows} rows is {interval['value']:.4g}"
+    if "low" not in interval:
+        return f"{apart}, without an interval{few and f': the comparison {few}'}."
+    zero = ", which contains zero: either may be the better one" if interval["contains_zero"] else ""
     return f"{apart}, {describe(interval)}{zero}."
 
 
 def resample(labels: FloatArray, predicted: FloatArray, target: Target, keys: Keys) -> dict[str, FloatArray]:
-    """Return each metric's (RESAMPLES,) values, NaN where it is undefined; none of predictions not finite.
+    """Return each metric's (RESAMPLES,) values, NaN where it is undefined.
 
-    The arrays are those of `of_metrics`. The draws are the same for each model on the same rows.
+    It returns none for predictions that are not finite, or for too few units. The arrays are those of
+    `of_metrics`. The draws are the same for each model on the same rows.
     """
     units = np.arange(len(labels)) if keys is None else np.unique(keys, return_inverse=True)[1]
-    if not np.isfinite(predicted).all() or not units.any():  # rows of one group show nothing of the spread
+    if not np.isfinite(predicted).all() or units.max(initial=-1) + 1 < MIN_UNITS:
         return {}
     draws = _Draws(units)
     with np.errstate(all="ignore"):

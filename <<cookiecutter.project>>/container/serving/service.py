@@ -81,19 +81,12 @@ class TableService(Service):
         encoded = self.encoder.encode(predictions, response_kind)
         totals = self.totals
         totals.rows += rows
-        headers = [
-            (b"content-type", CONTENT_TYPES[response_kind]),
-            (b"content-length", b"%d" % len(encoded)),
-        ]
+        headers = [(b"content-type", CONTENT_TYPES[response_kind]), (b"content-length", b"%d" % len(encoded))]
         if missing or unknown or extra:
             totals.missing += missing
             totals.unknown += unknown
             headers += count_headers(
-                (
-                    (b"x-missing-values", missing),
-                    (b"x-unknown-values", unknown),
-                    (b"x-extra-columns", extra),
-                )
+                ((b"x-missing-values", missing), (b"x-unknown-values", unknown), (b"x-extra-columns", extra))
             )
         return Response(200, headers, encoded)
 

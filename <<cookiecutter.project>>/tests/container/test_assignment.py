@@ -3,13 +3,16 @@
 import random
 import zlib
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from container.data import assignment, split_keys
 from container.data.reading import ReadingSettings
-from container.data.split import NAMES, SplitSettings
+from container.data.split import NAMES, TRAIN, SplitSettings
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 from tests.container.test_prepare import report_of, rows_of
@@ -129,6 +132,25 @@ def test_the_newest_rows_test(
     assert str(report["time"]["first_test"]).startswith(str(min(keys["test"])).removesuffix(".0"))
 
 
+@pytest.mark.parametrize(
+    ("count", "fractions"), [(1003, (0.2, 0.7)), (1007, (0.2, 0.7)), (303, (0.3, 0.6)), (95, (0.1, 0.8))]
+)
+def test_every_fraction_that_the_settings_allow_divides_times_that_differ(
+    tmp_path: Path, count: int, fractions: tuple[float, float]
+) -> None:
+    """Protects a large test split from a refusal for a third of a row: a tenth of 1,003 rows is 100."""
+    validation, test = fractions
+    report = run(
+        tmp_path,
+        lambda n: f"{n},{n / 7},{n / 3}",
+        rows=range(count),
+        time="g",
+        validation=validation,
+        test=test,
+    )
+    assert report["splits"]["train"] == pytest.approx(count / 10, abs=1)
+
+
 def test_equal_moments_are_on_one_side_and_rows_without_one_are_counted(tmp_path: Path) -> None:
     """Protects from rows of the day that is tested, and from rows that may be newer."""
     report = run(tmp_path, lambda n: f"{'' if n % 25 == 3 else n // 30},{n / 7},{n % 50}", time="g")
@@ -177,13 +199,19 @@ def test_up_to_a_tenth_of_the_times_may_be_other_texts(tmp_path: Path, day: Call
         (
             {"group": "g"},
             lambda n: f"{n % 3},{n / 7},{'abc'[n % 3]}",
-            "3 of 400 values of 'g' differ, and no",
+            (
+                "'g' has 3 different values, and 3 of them must train, or a class of 'y' would have no "
+                "training row: 'a' is in 1 of them. Validation and test need one each: add rows"
+            ),
         ),
         ({"time": "g"}, lambda n: f"{n % 2},{n / 7},{n}", "'g' has 2 different values"),
         (
             {"time": "g"},
             lambda n: f"{2024 if n % 10 else 2000 + n // 10},{n / 7},{n}",
-            "the time 'g' leaves 24 of 400 rows to train on, since many rows have one time, and a tenth",
+            (
+                "the time 'g' leaves 24 rows to train on, since many rows have one time, and a quarter "
+                "of the 260 that the fractions ask for must train"
+            ),
         ),
         (
             {"time": "g"},
@@ -222,7 +250,7 @@ def test_up_to_a_tenth_of_the_times_may_be_other_texts(tmp_path: Path, day: Call
             lambda n: f"{n},{n / 7},{'ab'[n > 390]}",
             "'y' is 'b' in 9 rows, and time = 'g' leaves",
         ),
-        ({}, lambda n: f"{n % 2},{n % 2},{'ab'[n % 2]}", "2 of 400 rows differ"),
+        ({}, lambda n: f"{n % 2},{n % 2},{'ab'[n % 2]}", "2 of 400 rows are distinct"),
     ],
 )
 def test_what_cannot_be_split_is_refused_by_its_cause(
@@ -263,6 +291,41 @@ def test_the_only_rows_of_a_class_train(tmp_path: Path, settings: dict[str, Any]
         run(tmp_path / f"{seed}", lambda n: f"{n // 4},{n // 4 / 7},{'ab'[n == 36]}", seed=seed, **settings)
         assert "b" in sides(tmp_path / f"{seed}", 0)["train"]
         assert apart(sides(tmp_path / f"{seed}"))
+
+
+@pytest.mark.parametrize("rare", [lambda n: n % 5 == 0, lambda n: n % 5 < 2])
+def test_other_groups_test_where_one_has_the_only_rows_of_a_class(
+    tmp_path: Path, rare: Callable[[int], bool]
+) -> None:
+    """Protects a table of five clinics from a refusal: a class is in one or two, the others can test."""
+    for seed in range(3):
+        report = run(
+            tmp_path / f"{seed}",
+            lambda n: f"g{n % 5},{n / 7},{'rare' if rare(n) and n % 4 == 0 else 'pq'[n % 3 % 2]}",
+            group="g",
+            seed=seed,
+        )
+        assert sorted(report["groups"][name] for name in NAMES) == [1, 1, 3]
+        assert "rare" in sides(tmp_path / f"{seed}", 0)["train"]
+
+
+def test_a_split_by_groups_is_refused_only_where_there_is_none() -> None:
+    """Protects small tables: all splits of up to six groups with three classes are tried."""
+    random = np.random.default_rng(3)
+    for seed in range(150):
+        count = int(random.integers(3, 7))
+        keys = np.repeat(np.arange(count, dtype=np.uint32), random.integers(3, 30, count))
+        has = random.random((count, 3)) < random.choice([0.3, 0.5])
+        has[~has.any(axis=1), 0] = True
+        classes = np.array([random.choice(np.flatnonzero(has[key])) for key in keys], dtype=np.uint8)
+        splits, _ = assignment.assign_blocks(classes, keys, SplitSettings(group="g", seed=seed))
+        held = [set(classes[keys == key].tolist()) for key in range(count)]
+        possible = any(
+            set.union(*(held[key] for key in trained)) == set(classes.tolist())
+            for trained in combinations(range(count), count - 2)
+        )
+        assert (len(set(splits.tolist())) == len(NAMES)) is possible, seed
+        assert set(classes[splits == TRAIN].tolist()) == set(classes.tolist())
 
 
 def test_rows_that_differ_in_the_target_only_are_in_one_split(tmp_path: Path) -> None:
@@ -335,3 +398,30 @@ def test_the_key_of_a_row_is_the_same_in_every_version(tmp_path: Path) -> None:
     """Protects the comparison with a former model: its test rows stay test rows."""
     run(tmp_path, lambda n: f'2024-01-{n % 28 + 1:02},{n / 7},"${n:,}",{n % 3 > 0},{n % 5}', "d,x,m,b,y")
     assert zlib.crc32("".join(sides(tmp_path, column=2)["test"]).encode()) == 970755270
+
+
+@pytest.mark.parametrize("copies", [1, 4])
+@pytest.mark.parametrize("kinds", [{}, {"g": "excluded"}])
+def test_copies_of_one_time_have_one_key(tmp_path: Path, copies: int, kinds: dict[str, str]) -> None:
+    """Protects intervals from copies that are drawn apart: four of each row halved the width.
+
+    Rows of several times are no copies, also where the time is no feature.
+    """
+    reading = {"kinds": kinds}
+
+    def row(n: int) -> str:
+        day = n // copies
+        return f"2024-{day // 28 + 1:02}-{day % 28 + 1:02},{day % 7 / 7},{day % 70 / 9}"
+
+    run(tmp_path, row, rows=range(280 * copies), time="g", reading=reading)
+    keys = [split_keys.read(tmp_path / "out" / name / split_keys.FILE) for name in NAMES]
+    _, counts = np.unique(np.concatenate([each.rows for each in keys if each]), return_counts=True)
+    assert counts.tolist() == [copies] * 280
+
+
+def test_observations_of_one_time_have_keys_of_their_own(tmp_path: Path) -> None:
+    """Protects a table of counts by year: bound together its test rows would be a handful."""
+    run(tmp_path, lambda n: f"{2000 + n % 5},{n % 2},{'ab'[n % 3 % 2]}", time="g")
+    test = split_keys.read(tmp_path / "out/test" / split_keys.FILE)
+    assert test
+    assert len(np.unique(test.rows)) == len(test.rows) == ROWS // 5

@@ -73,12 +73,37 @@ def test_rows_that_the_split_kept_together_are_drawn_together(shared: float) -> 
     assert 85 <= held <= 99
 
 
-def test_one_group_shows_nothing_of_the_spread() -> None:
-    """Protects from a difference that seems certain where one of three clinics tests."""
-    labels, ours = sample(NUMBER, 90)
-    assert (
-        intervals.of_differences({"rmse": 1.0}, labels, [ours, labels], NUMBER, np.zeros(90, np.uint64)) == {}
+@pytest.mark.parametrize(
+    ("rows", "groups", "few"),
+    [
+        (90, 1, "has 1 group of rows that the split keeps together, and intervals need 20"),
+        (90, 2, "has 2 groups of rows that the split keeps together, and intervals need 20"),
+        (90, 19, "has 19 groups of rows that the split keeps together, and intervals need 20"),
+        (90, 20, ""),
+        (19, 19, "has 19 rows, and intervals need 20"),
+        (1, None, "has 1 row, and intervals need 20"),
+        (19, None, "has 19 rows, and intervals need 20"),
+        (20, None, ""),
+    ],
+)
+def test_few_units_show_nothing_of_the_spread(rows: int, groups: int | None, few: str) -> None:
+    """Protects from a difference that seems certain where a few clinics test: of 2, intervals held 53 %."""
+    labels, ours = sample(NUMBER, rows)
+    keys = None if groups is None else np.arange(rows, dtype=np.uint64) % groups
+    assert intervals.too_few(rows, keys) == few
+    assert bool(intervals.of_metrics(labels, ours, NUMBER, keys)) is (not few)
+    differences = intervals.of_differences({"rmse": 1.0}, labels, [ours, labels], NUMBER, keys)
+    assert bool(differences) is (not few)
+    said = intervals.describe_difference("rmse", differences.get("rmse", {"value": 1.0}), rows, few)
+    start = f"Its rmse less that of the champion on the same {rows} rows is 1, "
+    assert said.startswith(
+        f"{start}without an interval: the comparison {few}." if few else f"{start}95 % int"
     )
+
+
+def test_a_difference_that_is_undefined_says_that_it_has_no_interval() -> None:
+    """Protects the approval from a sentence without its end."""
+    assert intervals.describe_difference("auc", {"value": 0.25}, 90).endswith("0.25, without an interval.")
 
 
 def test_blocks_of_many_rows_vary_as_rows_do() -> None:

@@ -128,7 +128,7 @@ def test_few_rows_that_differ_are_enough_for_three_splits() -> None:
     rows = np.repeat(np.arange(3, dtype=np.uint64), [50, 10, 20])
     empty = split.assign(np.zeros(80, dtype=np.int64), rows % np.uint64(2), 0.15, 0.2, 1)
     assert not (empty == split.VALIDATION).any()
-    assert split.why_empty(rows % np.uint64(2), "rows").startswith("2 of 80 rows differ")
+    assert split.why_empty(rows % np.uint64(2), "rows").startswith("2 of 80 rows are distinct")
 
 
 def test_a_group_counts_with_the_class_of_most_of_its_rows() -> None:

@@ -1,5 +1,6 @@
 """Few test rows are named, and a feature that carries the importance as an id or a copy of the target."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from container.data.encode import TabularDataset
 from container.data.schema import Feature, Schema, Target
+from container.data.split_keys import SplitKeys
 from container.evaluation import command, warnings
 from container.evaluation.champion import IMPOSSIBLE, Comparison
 from container.model_artifact import ModelArtifact
@@ -141,13 +143,17 @@ def test_a_missing_comparison_is_a_warning() -> None:
     inputs = command.Inputs(Path(), Path(), model, labelled(1), labelled(1), labelled(1))
     gate: dict[str, Any] = {"rows": 1, "champion": {"fault": f"{IMPOSSIBLE}it asks for the column 'a\x07b'"}}
     scores = command.Scores({}, warnings.count(inputs.splits, model.schema), gate)
-    first, _ = command.list_warnings(inputs, scores, None)
+    first, _, few = command.list_warnings(inputs, scores, None)
+    assert few == (
+        "The test split has 1 row, and intervals need 20: how far the metrics are from the truth "
+        "is not known."
+    )
     assert first == "The model was not compared with production's: it asks for the column 'a b'."
     gate["champion"] = {"left_out": 3}
-    first, _ = command.list_warnings(inputs, scores, None)
+    first, *_ = command.list_warnings(inputs, scores, None)
     assert first.startswith("3 of 1 test rows are not in the comparison")
     gate["champion"] = {"left_out": 0, "in_common": "2 of 90"}
-    first, _ = command.list_warnings(inputs, scores, None)
+    first, *_ = command.list_warnings(inputs, scores, None)
     assert first.startswith(
         "Production's model and this one learned few rows in common (2 of 90). If the others"
     )
@@ -168,3 +174,10 @@ def test_models_are_compared_on_the_same_part_of_the_test_rows() -> None:
     assert differences["mae"]["low"] < -0.5 < differences["mae"]["high"]
     assert "on the same 20 rows is -0.5, " in gate["differences"]["mae"]
     assert command.compare(inputs, ours, Comparison({"fault": "x"})) == ({"fault": "x"}, {})
+    test = replace(test, keys=SplitKeys(1, np.arange(40, dtype=np.uint64) // 2))
+    gate, differences = command.compare(replace(inputs, test=test), ours, theirs)
+    assert differences == {}
+    assert gate["differences"]["mae"] == (
+        "Its mae less that of the champion on the same 20 rows is -0.5, without an interval: the comparison "
+        "has 10 groups of rows that the split keeps together, and intervals need 20."
+    )

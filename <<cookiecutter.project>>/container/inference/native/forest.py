@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from container.inference.compiled_model import (
-    CompiledModel,
-    NativePredictor,
-    UnsupportedModelError,
-)
+from container.inference.compiled_model import CompiledModel, NativePredictor, UnsupportedModelError
 from container.inference.native import trees
 from container.inference.native.trees import MISSING_LEFT, Tree
 
