@@ -15,9 +15,25 @@ from typing import IO
 
 CHUNK = 65_536
 # An archive's own faults: members in each other's way, a name that is too long, and what gzip finds (None).
-FAULTS = (None, errno.EEXIST, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR)
+FAULTS = (
+    None,
+    errno.EEXIST,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+)
 # What tarfile and the decompressors raise for an archive that breaks the rules; OverflowError for a time.
-DAMAGED = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError, LZMAError, zlib.error)
+DAMAGED = (
+    tarfile.TarError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    LZMAError,
+    zlib.error,
+)
 FOLDER_MODE = 0o755
 FILE_MODE = 0o755  # what may be kept of a file's mode
 READ_AND_WRITE, EXECUTE, EXECUTE_BY_OWNER = 0o600, 0o111, 0o100
