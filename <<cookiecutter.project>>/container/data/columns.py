@@ -342,7 +342,7 @@ def _guess_labels(labels: Mapping[str, str]) -> str:
 
 
 def _merged(folded: Mapping[str, str], counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the boolean in lower case for which each word stands: itself, or that of the commonest pair.
+    """Return the boolean in lower case that each word means: itself, or that of the commonest pair.
 
     Several pairs are one where each is complete, except Y and N beside T and F. A word without its pair is a
     label of its own: T beside Y and N.

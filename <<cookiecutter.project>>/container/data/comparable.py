@@ -1,4 +1,4 @@
-"""Whether the prepared cells of a column mean the same to the model of another schema.
+"""Compare what the prepared cells of a column mean to the model of another schema.
 
 The cells of a prepared table are what its own schema made of the file: plain numbers, and nothing for a
 missing value. A model that reads the file otherwise would predict from cells that it never gets.

@@ -232,7 +232,7 @@ def test_up_to_a_tenth_of_the_times_may_be_other_texts(tmp_path: Path, day: Call
         (
             {"time": "g"},
             lambda n: f"{2000 + n % 20}-{n % 12 + 1:02},{n / 7},{n}",
-            "'g' is the time of the split, but holds '2000-01' (a.csv: row 1), which is no day: write 2021",
+            "'g' is the time of the split, but holds '2000-01' (a.csv: row 1), which is not a day: write 2021",
         ),
         (
             {"time": "g"},
@@ -405,7 +405,7 @@ def test_the_key_of_a_row_is_the_same_in_every_version(tmp_path: Path) -> None:
 def test_copies_of_one_time_have_one_key(tmp_path: Path, copies: int, kinds: dict[str, str]) -> None:
     """Protects intervals from copies that are drawn apart: four of each row halved the width.
 
-    Rows of several times are no copies, also where the time is no feature.
+    Rows of several times are not copies, also where the time is not a feature.
     """
     reading = {"kinds": kinds}
 

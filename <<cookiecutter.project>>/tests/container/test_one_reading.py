@@ -240,7 +240,7 @@ def natural_value(feature: Feature, text: str) -> object:
     if feature.kind == "date" or not re.fullmatch(r"-?(0|[1-9]\d{0,15})(\.\d+)?([eE][+-]?\d+)?", text):
         return text
     if "." in text and feature.number_format and feature.number_format.decimal == ",":
-        return text  # it is no number there
+        return text  # it is not a number there
     return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
 
 

@@ -72,7 +72,7 @@ def test_scores_are_those_of_the_model_before_its_refit(
 
 
 def test_the_record_has_the_rows_of_both_splits_and_is_not_needed_to_serve(base: Path) -> None:
-    """The validation rows ended the training of a model that is not refit: they are no test rows either."""
+    """The validation rows ended the training of a model that is not refit: they are not test rows either."""
     for path in (trained(base)[1], trained(base, refit="false")[1]):
         for name in ("train", "validation"):
             part = dataset.read(base / "input/data" / name, SCHEMA)

@@ -94,7 +94,7 @@ def test_equal_rows_are_in_one_split(
 @pytest.mark.parametrize("copies", [1, 2, 4, 10])
 @pytest.mark.parametrize("seed", range(3))
 def test_copies_leave_the_shares_of_each_class(copies: int, seed: int) -> None:
-    """Protects a table in which each row stands several times from a small or one-sided test split."""
+    """Protects a table in which each row occurs several times from a small or one-sided test split."""
     rows = np.repeat(hashes(300), copies)
     classes = np.array(rows % np.uint64(3), dtype=np.int64)
     made = split.assign(classes, rows, 0.15, 0.2, seed)
