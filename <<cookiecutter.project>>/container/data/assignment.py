@@ -289,7 +289,7 @@ def _assign_by_time(
 def _why_no_time(table: InspectedTable, inferred: ColumnInference) -> str:
     where, text = _first(table, inferred.name, lambda cell: cell.str.contains(_NO_DAY))
     if text:
-        return f"holds '{text}' ({where}), which is not a day: write 2021-01-01 for a month, a quarter or a week"
+        return f"holds '{text}' ({where}), which is not a day: write 2021-01-01 for a month, quarter or week"
     why = inferred.reason or inferred.kind_reason or "holds neither dates nor numbers"
     return f"{why}: write dates or numbers in nine tenths of the rows, or name another column"
 

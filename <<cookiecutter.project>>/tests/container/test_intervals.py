@@ -119,7 +119,7 @@ def test_blocks_of_many_rows_vary_as_rows_do() -> None:
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.task)
 def test_a_paired_interval_is_narrower(target: Target) -> None:
-    """Two models that err in the same rows are compared more closely than two that were tested on different rows."""
+    """Two models that err in the same rows are compared more closely than two with errors in other rows."""
     labels, ours = sample(target, 500)
     theirs = 0.9 * ours + 0.1 * np.roll(ours, 1, axis=0)
     values = metrics.scores(labels, ours, target)
