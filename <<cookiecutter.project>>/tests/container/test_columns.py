@@ -205,10 +205,9 @@ def test_a_request_with_the_cells_of_a_training_row_gives_its_features(prepared:
     assert all(cell == float(f"{row * 1.37}") for row, cell in data.features[:, :2] if row % 12 < 11)
 
 
-def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
+def test_words_and_strays_are_reported(prepared: Path) -> None:
     """Protects the user from silence: the column, how many cells, the first row, its text and the reason."""
-    report = report_of(prepared)
-    taken = {found["column"]: found for found in report["taken_as_missing"]}
+    taken = {found["column"]: found for found in report_of(prepared)["taken_as_missing"]}
     assert taken["words in money"] == {
         "column": "words in money",
         "cells": 20,
@@ -221,7 +220,12 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     assert taken["essay"]["text"] == "word " * 40 + "…"
     assert taken["no such day"]["text"] == "2020-02-31"
     assert taken["boolean"]["why"] == "does not fit the column's kind"
-    reasons = {decided["column"]: decided["reason"] for decided in report["kinds"]}
+    assert taken["no day"]["cells"] == 80
+
+
+def test_reasons_of_kinds_are_reported(prepared: Path) -> None:
+    """Protects the user from a column that is taken for something else without a word."""
+    reasons = {decided["column"]: decided["reason"] for decided in report_of(prepared)["kinds"]}
     assert reasons["rating"] == (
         "88.7% of its cells are numbers, fewer than 95%; the first other text is 'none', a.csv: row 1"
     )
@@ -238,7 +242,12 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
     assert reasons["unit"] == "numbers with '.' before decimals, the sign 'kg'"
     assert reasons["area code"] == "its cells are digits, some with leading zeros: codes, and not numbers"
     assert reasons["tick box"] == "it has one value, and is missing elsewhere"
-    assert {guess["column"] for guess in report["guesses"]} == {
+
+
+def test_guesses_are_reported(prepared: Path) -> None:
+    """Protects the user from numbers and dates that may be others."""
+    guesses = {guess["column"]: guess["guess"] for guess in report_of(prepared)["guesses"]}
+    assert set(guesses) == {
         "dollars",
         "percent at times",
         "two words",
@@ -251,14 +260,12 @@ def test_words_strays_kinds_and_guesses_are_reported(prepared: Path) -> None:
         "births",
         "padded twice",
     }
-    guesses = {guess["column"]: guess["guess"] for guess in report["guesses"]}
     assert guesses["no end"].endswith(
         "; '99991231' is read as a date: name it in missing_words if it means that there is no end"
     )
     assert guesses["births"] == (
         "'1/1/50' is read as a day of 2050, as 68 is 2068 and 69 is 1969: write years with four digits"
     )
-    assert taken["no day"]["cells"] == 80
 
 
 @pytest.mark.parametrize(
