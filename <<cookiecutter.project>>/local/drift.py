@@ -320,21 +320,28 @@ def with_left_out_columns(delivery: Delivery, version: str, table: Table) -> Tab
         return table
     raw = first_file(delivery, schema)
     cells = dict(zip(raw.columns, zip(*raw.rows, strict=True), strict=True))
-    names = [name for name in schema.left_out if name in cells]
-    added = zip(*(scenarios.further_cells(cells[name], len(table.rows)) for name in names), strict=True)
-    rows = tuple((*row, *more) for row, more in zip(table.rows, added, strict=True))
+    names = [name for name in schema.left_out if name in cells]  # Hive's folders have columns too
+    added = [scenarios.further_cells(cells[name], len(table.rows)) for name in names]
+    rows = tuple((*row, *(each[at] for each in added)) for at, row in enumerate(table.rows))
     return replace(table, columns=(*table.columns, *names), rows=rows)
 
 
 def first_file(delivery: Delivery, schema: Schema) -> Table:
-    """Read the first file of the data that was not made here."""
+    """Read the first file of the data that was not made here.
+
+    Raises:
+        LocalError: there is none.
+    """
     s3, bucket = delivery.cloud.client("s3"), run.pipeline_outputs(delivery)["ArtifactBucket"]
     listed = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=delivery.project.data_prefix)
     keys = (entry["Key"] for page in listed for entry in page.get("Contents", []))
     names = ((key, key.rpartition("/")[2]) for key in keys)
-    key, name = next(each for each in names if not each[1].startswith(MADE) and each[1].endswith(TABLES))
+    found = (key for key, name in names if name.lower().endswith(TABLES) and not name.startswith(MADE))
+    key = next(found, None)
+    if key is None:
+        raise LocalError(f"s3://{bucket}/{delivery.project.data_prefix} has no table: upload the data again.")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
+        path = Path(folder) / key.rpartition("/")[2]
         s3.download_file(bucket, key, str(path))
         return prediction.read_file(path, schema, delivery.project.delimiter)
 

@@ -6,6 +6,7 @@ import importlib
 import statistics
 from dataclasses import replace
 from random import Random
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -172,3 +173,16 @@ def test_rows_that_are_added_leave_out_the_columns_that_the_training_left_out(tm
     prepare.prepare(settings, tmp_path / "in", tmp_path / "after")
     after = schemas.Schema.read(tmp_path / "after/schema/schema.json")
     assert (after.left_out, after.features) == (before.left_out, before.features)
+
+
+def test_columns_that_only_folders_have_leave_the_rows_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects drift with new data where the training left out a column of Hive's folders alone."""
+    schema = schemas.Schema(schemas.Target("y", "regression"), (), left_out=("year",))
+    for module, name, found in (
+        (drifts, "training_execution", "arn"),
+        (drifts.run, "prepared_schema", schema),
+        (drifts, "first_file", TABLE),
+    ):
+        monkeypatch.setattr(module, name, lambda *_, found=found: found)
+    delivery = SimpleNamespace(cloud=None, project=SimpleNamespace(slug="p"))
+    assert drifts.with_left_out_columns(delivery, "v1", TABLE) == TABLE

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from container.data import columns, encode, identifiers, infer, split, tables
+from container.data import columns, encode, identifiers, infer, kinds, split, tables
 from container.data.infer import Column, ColumnInference, InferredTable, InspectedTable
 from container.data.schema import Feature
 from container.data.split import SplitSettings
@@ -25,9 +25,6 @@ KEYS = 1  # the version of the keys of rows: another one for each change of how 
 MAX_WITHOUT = 0.1  # share of the rows
 MIN_TRAINED = 0.25  # of the rows that the fractions leave to train on, where many rows have one time
 MAX_COPIES = 20  # rows of the same features on average, from which on they are observations and not copies
-_PART = "(?:[QWM][0-9]{1,2}|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)"
-_YEAR, _DIGITS = "[0-9]{4}", "[0-9]{1,2}"
-_NO_DAY = f"(?i)^(?:{_YEAR}(?:[-/ ]{_DIGITS}|[-/ ]?{_PART})|(?:{_DIGITS}[-/]|{_PART}[-/ ]?){_YEAR})$"
 
 
 @dataclass(frozen=True)
@@ -287,7 +284,7 @@ def _assign_by_time(
 
 
 def _why_no_time(table: InspectedTable, inferred: ColumnInference) -> str:
-    where, text = _first(table, inferred.name, lambda cell: cell.str.contains(_NO_DAY))
+    where, text = _first(table, inferred.name, lambda cell: cell.str.contains(kinds.MONTH))
     if text:
         return f"holds '{text}' ({where}), which is not a day: write 2021-01-01 for a month, quarter or week"
     why = inferred.reason or inferred.kind_reason or "holds neither dates nor numbers"
@@ -399,11 +396,12 @@ def _group(table: InspectedTable, name: str) -> pl.Expr:
 
 def _infer(table: InspectedTable, name: str, enough: float = 1) -> ColumnInference:
     """Infer how the group or the time is read, by the kind of a share of its cells that is `enough`."""
-    kinds = {
-        key: kind for key, kind in table.settings.kinds.items() if key != name or kind in {"numeric", "date"}
+    settings = table.settings
+    read_as = {
+        key: kind for key, kind in settings.kinds.items() if key != name or kind in {"numeric", "date"}
     }
-    share = min(enough, table.settings.kind_share)
-    read = replace(table, settings=replace(table.settings, kinds=kinds, kind_share=share))
+    share = min(enough, settings.kind_share)
+    read = replace(table, settings=replace(settings, kinds=read_as, kind_share=share))
     return columns.infer_column(read, table.source.position(name))
 
 

@@ -293,11 +293,8 @@ def _shown_marks(table: Table, columns: tuple[str, ...]) -> dict[str, str]:
 
     `1.026` shows nothing, as the mark may separate thousands; `12.5` and `0.026` do.
     """
-    sample, found, cells = (
-        tables.scan(table, columns).head(kinds.SAMPLE).collect(),
-        dict[str, str](),
-        pl.all(),
-    )
+    sample, cells = tables.scan(table, columns).head(kinds.SAMPLE).collect(), pl.all()
+    found: dict[str, str] = {}
     for mark in ".,":
         number, shown = (text.replace("#", re.escape(mark)) for text in ("^[+-]?[0-9]+#[0-9]+$", _SHOWN))
         others = cells.str.contains(mark, literal=True) & ~cells.str.contains(number)
@@ -316,7 +313,7 @@ def _decimal_mark(table: Table, shown: Collection[str]) -> str:
 def _check_marks(source: Source) -> None:
     """Refuse files with several delimiters and decimal marks, as 1,026 would be another number in each."""
     delimiters = {table.dialect.delimiter for table in source.tables if table.dialect}
-    if len(delimiters) == 1:
+    if len(delimiters) <= 1:
         return
     marks = {
         _decimal_mark(table, set(shown.values())): table.name

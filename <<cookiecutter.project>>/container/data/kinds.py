@@ -28,9 +28,12 @@ _NUMBER_LIKE = (
 _NAMES = ("id", "id.", "no", "no.", "nr", "nr.")  # before numbers that are names
 MULTIPLIERS = frozenset({*"kKMBGT", "bn", "Bn", "mn", "Mio", "Mrd", "Tsd", "thousand", "million", "billion"})
 _DURATION = r"^-?[0-9]+:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?$"
-_MONTH = (
-    r"(?i)^(?:[0-9]{4}[-/ ]?(?:q[1-4]|w[0-5]?[0-9])|[0-9]{4}[-/](?:0[1-9]|1[0-2])"
-    r"|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*[-/ ']+(?:[0-9]{2}|[0-9]{4}))$"
+_YEAR, _NAME = "[0-9]{4}", "(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_PART = f"(?:[QWM][0-9]{{1,2}}|{_NAME})"
+# A month, quarter or week, such as 2021-01, 1/2021, 2021Q1, Mar 2000 and Jan-20.
+MONTH = (
+    f"(?i)^(?:{_YEAR}(?:[-/ ][0-9]{{1,2}}|[-/ ]?{_PART})|(?:[0-9]{{1,2}}[-/]|{_PART}[-/ ']*){_YEAR}"
+    f"|{_NAME}[-/ ']+[0-9]{{2}})$"
 )
 _QUANTITY = rf"^[+\u2212-]?[0-9]+(?:[.,][0-9]+)*{_SPACE}{_UNIT}?$"
 _DATE_LIKE = (
@@ -230,7 +233,7 @@ def _signed(like: pl.LazyFrame, settings: ReadingSettings, *, mark: str) -> Iter
 def _measured(texts: Texts, limit: float) -> str:
     """Return what the report says of text that looks like durations or quantities, or nothing."""
     looks = {
-        "months, quarters or weeks, which are not read as dates": _CELL.str.contains(_MONTH),
+        "months, quarters or weeks, which are not read as dates": _CELL.str.contains(MONTH),
         "durations or times of day, which are not read as numbers": _CELL.str.contains(_DURATION),
         "numbers with several units or decimal marks, which are not read as numbers": _CELL.str.contains(
             _QUANTITY

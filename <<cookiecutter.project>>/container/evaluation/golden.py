@@ -20,7 +20,7 @@ def requests(
     """Return golden.json: up to 100 evenly spaced test rows with their true labels and the model's answers.
 
     `predicted` are (n,) numbers or (n, classes) probabilities of the n test rows. `fair` marks the (n,) rows
-    that a champion has not learned; others would compare the model with what the champion knows by heart.
+    that a champion has not learned: on others the champion's errors are smaller than on new ones.
     "precision" is by how much an answer may differ on another machine.
     """
     usable = np.flatnonzero(fair) if fair is not None else np.arange(len(test.target))

@@ -148,9 +148,8 @@ class _Draws:
         """Return (RESAMPLES,) areas under the ROC curve, from the share of rows that each is ranked above."""
         _, group = np.unique(score, return_inverse=True)
         inside, outside = (np.bincount(group, marks, group.max() + 1) for marks in (positive, ~positive))
-        below, below_others = (
-            np.cumsum(counts) - counts / 2 for counts in (inside, outside)
-        )  # half for ties
+        # A row with an equal score counts half.
+        below, below_others = (np.cumsum(counts) - counts / 2 for counts in (inside, outside))
         beaten = np.where(positive, below_others[group] / outside.sum(), 1 - below[group] / inside.sum())
         others = self._sum(np.ones(len(score))) - labelled
         areas = self._sum(beaten * positive) / labelled + self._sum(beaten * ~positive) / others

@@ -45,11 +45,9 @@ def decode(body: bytes) -> Image.Image:
         words = "its pixels are signed or 32-bit numbers, whose black and white are not known"
         raise ImageError("unsupported", f"{words}: save it with 8 or 16 bits")
     try:
-        transparent = opened.info.get("transparency")
-        if (
-            isinstance(transparent, tuple) and opened.tile[0].args == "RGB;16B"
-        ):  # Pillow reads the upper 8 bits
-            opened.info["transparency"] = tuple(level // 256 for level in transparent)
+        levels = opened.info.get("transparency")
+        if isinstance(levels, tuple) and opened.tile[0].args == "RGB;16B":  # Pillow reads the upper 8 bits
+            opened.info["transparency"] = tuple(level // 256 for level in levels)
         opened.load()
         tags.check_exif(opened)
         grey = _from_16_bits(opened) if opened.mode.startswith("I") else None

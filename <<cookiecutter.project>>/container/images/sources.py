@@ -196,7 +196,7 @@ def _members(path: Path, name: str, skipped: list[SkippedFile]) -> dict[str, Rea
     """Return a reader of each file of a zip by its path; refuse a path that leads outside, and links."""
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{name} is not a zip, or is damaged: {error}") from error
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:

@@ -177,6 +177,7 @@ def test_another_kind_of_file_is_named(tmp_path: Path, case: str) -> None:
     assert str(refused.value).startswith(message)
 
 
+HALVES = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]  # rows of two classes
 FOOTERS = (
     "Rows: 3,,",
     '"Rows: 3",,',
@@ -190,22 +191,20 @@ FOOTERS = (
 @pytest.mark.parametrize("footer", FOOTERS)
 def test_a_padded_footer_is_no_class(tmp_path: Path, footer: str) -> None:
     """A7: with the target first it is refused, and with the target last it is dropped and named."""
-    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
     with pytest.raises(UserError, match=r"^a\.csv: the last line \(.*\) looks like a footer"):
-        prepared(tmp_path, {"a.csv": "\n".join(["y,a,b", *lines, footer, ",,", ""]).encode()})
+        prepared(tmp_path, {"a.csv": "\n".join(["y,a,b", *HALVES, footer, ",,", ""]).encode()})
     if footer.endswith(","):
-        report = prepared(tmp_path, {"a.csv": "\n".join(["a,b,y", *lines, footer]).encode()})
+        report = prepared(tmp_path, {"a.csv": "\n".join(["a,b,y", *HALVES, footer]).encode()})
         assert report["first_without_target"] == "a.csv: row 41: " + footer.replace('"', "")
         assert report["dropped"] == {"blank": 0, "without_target": 1}
 
 
 def test_a_footer_may_have_a_word_of_the_project_for_missing(tmp_path: Path) -> None:
     """Protects from a total that is learned as a row."""
-    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
     with pytest.raises(UserError, match=r"the last line \(Total,n/v,300\) looks like a footer"):
         prepared(
             tmp_path,
-            {"a.csv": "\n".join(["x,a,y", *lines, "Total,n/v,300"]).encode()},
+            {"a.csv": "\n".join(["x,a,y", *HALVES, "Total,n/v,300"]).encode()},
             missing_words=("n/v",),
         )
 
@@ -217,7 +216,7 @@ FULL = ("Total,780,2.5", "average,19.5,1", "Grand total,1,111.428571", "Mean:,-1
 @pytest.mark.parametrize("mark", [",", ";"])
 def test_a_footer_without_an_empty_cell_has_a_sum_or_a_mean(tmp_path: Path, last: str, mark: str) -> None:
     """Protects from a total that is learned as a row, in the target or in another column of numbers."""
-    text = "\n".join(["x,a,y", *(f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)), last])
+    text = "\n".join(["x,a,y", *HALVES, last])
     if mark == ";":
         text = text.replace(",", ";").replace(".", ",")
     with pytest.raises(UserError, match=r"^a\.csv: the last line \(.*\) looks like a footer"):
@@ -245,8 +244,7 @@ def test_a_last_row_that_is_not_a_sum_is_kept(tmp_path: Path, last: str) -> None
 @pytest.mark.parametrize("last", ["total,1,2.5", "p,,3.5", "Total,b,", ",,p", "total,,2.5\ntotal,,2.5"])
 def test_a_last_row_that_may_be_one_is_kept(tmp_path: Path, last: str) -> None:
     """Protects rows: a footer has a word of its own, once, and nothing but numbers and empty cells."""
-    lines = [f"{'pn'[at % 2]},{at},{at / 7}" for at in range(40)]
-    report = prepared(tmp_path, {"a.csv": "\n".join(["x,a,y", *lines, last]).encode()})
+    report = prepared(tmp_path, {"a.csv": "\n".join(["x,a,y", *HALVES, last]).encode()})
     assert report["rows"]["read"] == 41 + last.count("\n")
 
 

@@ -30,14 +30,14 @@ def test_stages_are_shown_with_the_reason_of_a_failure() -> None:
     """Names and reasons are shown as they are, without the markup of the terminal."""
     sink = io.StringIO()
     console = Console(file=sink, width=100)
-    failed = Record("Make", "Failed", 2.04, "[bold] is no colour", ".local/logs/builds/1")
+    failed = Record("Make", "Failed", 2.04, "[bold] is not a colour", ".local/logs/builds/1")
     console.print(view.stages([Record("[Take]", "Succeeded", 1.0), failed]))
     console.print(view.facts([Fact("stack", "p-pipeline", "CREATE_COMPLETE")]))
     assert [" ".join(line.split()) for line in sink.getvalue().splitlines()] == [
         "stage state seconds",
         "[Take] ✓ Succeeded 1.0",
         "Make ✗ Failed 2.0",
-        "Make: [bold] is no colour",
+        "Make: [bold] is not a colour",
         "log: .local/logs/builds/1",
         "stack p-pipeline CREATE_COMPLETE",
     ]

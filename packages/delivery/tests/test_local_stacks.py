@@ -49,7 +49,7 @@ def deploy(cloud: Cloud, tmp_path: Path, name: str) -> Deploy:
 
 
 def test_a_stack_is_created_updated_and_left(cloud: Cloud, name: str, deploy: Deploy) -> None:
-    """A deployment that changes nothing is no error."""
+    """A deployment that changes nothing is not an error."""
     with pytest.raises(
         DeliveryError, match=rf"Stack {name} is not in the local cloud; 'python -m local run'"
     ):
