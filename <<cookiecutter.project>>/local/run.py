@@ -129,7 +129,7 @@ def reporting_lost_cloud(act: Callable[[Delivery], None], delivery: Delivery) ->
 
 
 def _deliver(delivery: Delivery) -> None:
-    _deploy_pipeline(delivery)
+    deploy_pipeline(delivery)
     run_stage(delivery, "Data", upload_data)
     write_whole(delivery.project.settings, delivery.settings)
     delivery.execution_id = start(delivery)
@@ -151,7 +151,8 @@ def run_stage(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T
     return given
 
 
-def _deploy_pipeline(delivery: Delivery) -> None:
+def deploy_pipeline(delivery: Delivery) -> None:
+    """Deploy the pipeline's stack, and wait for the end of the execution that a new pipeline starts."""
     parameters = {"Project": delivery.project.slug, "SourceType": "S3", "AnalyzerImageUri": ANALYZER}
     settings = local_stacks.StackSettings(parameters, {"project": delivery.project.slug})
     template = delivery.project.root / "pipeline" / "pipeline.yml"

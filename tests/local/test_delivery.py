@@ -192,11 +192,9 @@ def test_what_holds_no_data_is_refused(tmp_path: Path) -> None:
 def test_unchanged_data_are_not_uploaded_again(begin: Callable[..., Any]) -> None:
     """A file that is missing in the run's data is deleted."""
     one = begin(approve=True)
+    runs.deploy_pipeline(one)
     runs.upload_data(one)
-    s3, bucket = (
-        one.cloud.client("s3"),
-        runs.local_stacks.outputs(one.cloud, "stand-in-pipeline")["ArtifactBucket"],
-    )
+    s3, bucket = one.cloud.client("s3"), runs.pipeline_outputs(one)["ArtifactBucket"]
     first = s3.head_object(Bucket=bucket, Key="raw/data.csv")["VersionId"]
     s3.put_object(Bucket=bucket, Key="raw/older.csv", Body=b"")
     runs.upload_data(one)
