@@ -39,10 +39,10 @@ DEPLOY = {"Name": "Deploy", "Actions": [small_pipeline.stack("thing")]}
 STAGES = [small_pipeline.build(), small_pipeline.ask(), DEPLOY]
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
     """Yield a project whose pipeline builds, asks for approval and deploys, with its cloud running."""
-    made = tmp_path_factory.mktemp("delivery") / "project"
+    made = tmp_path / "project"
     (made / "pipeline").mkdir(parents=True)
     (made / "pipeline" / "pipeline.yml").write_text(small_pipeline.platform("stand-in", STAGES))
     for name, text in {**small_pipeline.FILES, "project.toml": SETTINGS, "data.csv": "price\n1\n"}.items():

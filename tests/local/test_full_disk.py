@@ -237,8 +237,8 @@ def test_a_build_on_a_full_disk_fails_with_its_reason(cramped: Any) -> None:
     assert context["message"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/builds/")
 
 
-def test_an_endpoint_on_a_full_disk_fails(cramped: Any) -> None:
-    """The endpoint does not stay in the status Creating."""
+def test_an_endpoint_on_a_full_disk_fails_and_releases_its_space(cramped: Any) -> None:
+    """The endpoint does not stay in the status Creating, and the next job runs."""
     name = cramped.unique("endpoint")
     cramped.s3.put_object(Bucket=cramped.bucket, Key=f"{name}.tar.gz", Body=large_model())
     url = f"s3://{cramped.bucket}/{name}.tar.gz"
@@ -255,6 +255,7 @@ def test_an_endpoint_on_a_full_disk_fails(cramped: Any) -> None:
     )
     assert ended["EndpointStatus"] == "Failed"
     assert ended["FailureReason"].startswith(f"{NO_SPACE}: {cramped.cloud.root}/.local/endpoints/{name}")
+    assert cramped.trained()["TrainingJobStatus"] == "Completed"
 
 
 @pytest.fixture

@@ -192,6 +192,7 @@ def stack(fast: Any) -> Stack:
 
 def test_a_canary_moves_an_alias(stack: Stack) -> None:
     """The new version gets a tenth for five minutes of AWS, then all; hooks and notifications work."""
+    stack.notices()
     before = stack.alias()["FunctionVersion"]
     with stack.load() as answers:
         began = time.monotonic()

@@ -187,6 +187,7 @@ class Endpoint:
                 logger.exception("endpoint %s failed", self.name)
                 reason = f"{type(error).__name__}: {error}"
             if reason:
+                shutil.rmtree(self.folder, ignore_errors=True)  # a failed endpoint serves nothing
                 self.set_status("Failed", reason)
                 for instance in self.instances:
                     instance.end(CLOSE_GRACE)
