@@ -90,6 +90,10 @@ def signed(fast: Any) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def api(fast: Any) -> str:
     """Deploy the API and return its stack."""
+    return deploy(fast)
+
+
+def deploy(fast: Any) -> str:
     name: str = fast.unique("api")
     bucket, code = fast.function(FUNCTION)
     made = fast.deploy(name, TEMPLATE, {"Bucket": bucket, "Code": code})
@@ -119,8 +123,9 @@ def test_a_payload_above_lambdas_limit_is_refused_in_both_directions(fast: Any, 
     assert (status, json.loads(body)) == (502, {"message": "Internal server error"})
 
 
-def test_an_api_is_throttled(fast: Any, api: str) -> None:
+def test_an_api_is_throttled(fast: Any) -> None:
     """Requests above the burst limit get 429; the limit is a parameter of the stack."""
+    api = deploy(fast)
     bucket, code = fast.function(FUNCTION)
     done = fast.deploy(api, TEMPLATE, {"Bucket": bucket, "Code": code, "Burst": "3"})
     assert done["StackStatus"] == "UPDATE_COMPLETE", fast.reasons(api)
