@@ -264,7 +264,7 @@ def _classes(cells: _Cells, decision: Decision) -> Column:
         problem = "is neither numbers nor classes"
         advice = "name a word for a missing value in missing_words of [data], or set task to classification"
     elif distinct > MAX_CLASSES:
-        problem = f"has {distinct} classes, and at most {MAX_CLASSES} can be told apart"
+        problem = f"has {distinct} classes, and at most {MAX_CLASSES} are supported"
     elif distinct == 1:
         raise UserError(f"{file}: '{cells.name}' has one class only, so there is nothing to learn")
     elif max(times.values()) < SMALLEST_SPREAD:

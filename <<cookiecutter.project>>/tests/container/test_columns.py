@@ -498,7 +498,7 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
         {"y": lambda n: f"2024-{n % 205 // 28 + 1:02}-{n % 205 % 28 + 1:02}"},
         {},
         (
-            "a.csv: 'y' has 205 classes, and at most 100 can be told apart (its cells are dates): "
+            "a.csv: 'y' has 205 classes, and at most 100 are supported (its cells are dates): "
             "choose another target, such as a number of days, as dates can't be predicted"
         ),
     ),
@@ -506,7 +506,7 @@ REFUSED: list[tuple[dict[str, Cell], dict[str, Any], str]] = [
         {"y": lambda n: f"{n % 12 + 1}/{n % 28 + 1}/{2000 + n % 5}" if n % 30 else "?!"},
         {},
         (
-            "a.csv: 'y' has 233 classes, and at most 100 can be told apart (96.6% of its cells are dates): "
+            "a.csv: 'y' has 233 classes, and at most 100 are supported (96.6% of its cells are dates): "
             "choose another target, such as a number of days"
         ),
     ),

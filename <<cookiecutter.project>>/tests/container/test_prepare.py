@@ -118,7 +118,7 @@ REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
     "too many classes": (
         {"a.csv": table("x,y", lambda n: f"{n},id{n}")},
         "auto",
-        "a.csv: 'y' has 120 classes, and at most 100 can be told apart",
+        "a.csv: 'y' has 120 classes, and at most 100 are supported",
     ),
     "infinite feature": (
         {"a.csv": table("x,y", lambda n: f"{'inf' if n == 3 else n},{n}")},
