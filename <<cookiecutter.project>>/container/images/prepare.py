@@ -191,7 +191,7 @@ def infer_schema(inspected: Inspection, side: int) -> Schema:
     """Return the schema of images: their labels, and the side of the square that a model sees, in pixels.
 
     Raises:
-        UserError: the images have one label, or too many, or labels that no list can tell apart.
+        UserError: the images have one label, or too many, or labels that no list can distinguish.
     """
     labels = sorted({image.file.label for image in inspected.kept})
     if not 2 <= len(labels) <= MAX_CLASSES:  # noqa: PLR2004 - a classification needs two

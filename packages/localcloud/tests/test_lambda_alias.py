@@ -46,7 +46,7 @@ def handler(event, context):
 
 @pytest.fixture(scope="module")
 def function(fast: Any) -> str:
-    """Return a function of which no test counts all invocations."""
+    """Return a function that several tests invoke, so none of them may count all its invocations."""
     return create_with_alias(fast)
 
 
@@ -194,7 +194,7 @@ def total(rig: Any, function: str, metric: str, version: str = "", statistic: st
 def test_metrics_are_by_function_and_by_version(fast: Any) -> None:
     """Invocations, errors and durations are counted; a duration does not include the start."""
     function = create_with_alias(fast)
-    asked = 24  # of which each version has some: all go to one in a case of eight million
+    asked = 24  # one version gets all of these in one of eight million cases
     answers = [invoke(fast, function, "raise") for _ in range(asked)]
     failed = Counter(response["ExecutedVersion"] for response, _ in answers)
     assert sum(failed.values()) == asked

@@ -71,6 +71,6 @@ def warnings(found: list[str]) -> RenderableType:
 
 
 def importances(found: Mapping[str, float]) -> RenderableType:
-    """Name the features that the model leans on most, with what it loses without each."""
+    """Name the most important features, with how much worse the model is without each."""
     first = (f"{name} ({value:,.3g})" for name, value in list(found.items())[:MOST_FEATURES])
     return Group(*([Text(f"most important: {', '.join(first)}")] if found else []))

@@ -187,10 +187,8 @@ class Endpoint:
                 logger.exception("endpoint %s failed", self.name)
                 reason = f"{type(error).__name__}: {error}"
             if reason:
-                shutil.rmtree(self.folder, ignore_errors=True)  # a failed endpoint serves nothing
+                self.end(CLOSE_GRACE)
                 self.set_status("Failed", reason)
-                for instance in self.instances:
-                    instance.end(CLOSE_GRACE)
             else:
                 self.set_status("InService")
             self.settled.set()
