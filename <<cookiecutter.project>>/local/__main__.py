@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import localcloud
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
-from delivery.cloud import DeliveryError
+from delivery.view import console, errors
 from localcloud import CloudError
 from localcloud.files import explained
-from rich.console import Console
 
 from local.project import LocalError, Project, find_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from localcloud import Cloud
 
     from container.data.schema import Schema, Target
     from local.endpoint import Ask
@@ -32,9 +27,6 @@ if TYPE_CHECKING:
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-WIDE = 200  # columns of output that is not a terminal: names stay whole, so that a search finds them
-console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
-errors = Console(stderr=True)
 FOLLOWING = (
     "Stopped following; the pipeline continues: 'python -m local follow' follows it again, 'down' ends it."
 )
@@ -48,35 +40,6 @@ class Method(StrEnum):
 
     boto3 = "boto3"
     direct = "direct"
-
-
-@app.command()
-def up(speed: Annotated[float | None, SPEED] = None) -> None:
-    """Start the local cloud and say how to reach it."""
-    cloud = localcloud.start(find_project().cloud, speed)
-    console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
-    console.print("Any AWS tool reaches it with these variables:")
-    for name, value in cloud.environment.items():
-        console.print(f"  export {name}={value}", highlight=False, soft_wrap=True)
-
-
-@app.command()
-def down() -> None:
-    """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
-    stopped = localcloud.stop(find_project().cloud)
-    console.print("The local cloud is stopped." if stopped else "No local cloud was running.")
-
-
-@app.command()
-def status() -> None:
-    """Show the local cloud's stacks, endpoints and jobs."""
-    from delivery.history import view
-    from delivery.status import overview
-
-    project = find_project()
-    cloud = running_cloud(project)
-    console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
-    console.print(view.facts(overview(cloud)))
 
 
 @app.command()
@@ -133,6 +96,8 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     approve: Annotated[bool, typer.Option("--approve", help="Approve the new model at once.")] = False,  # noqa: FBT002 - so typer has flags
 ) -> None:
     """Send requests that differ from the training data through the API, and follow the reaction to them."""
+    from delivery.commands.project import running_cloud
+
     from local import drift as drifts
     from local import run as runs
     from local import run_lock
@@ -148,6 +113,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
 @app.command()
 def follow() -> None:
     """Follow the pipeline's latest execution to its end, as 'run' does."""
+    from delivery.commands.project import running_cloud
     from delivery.history.executions import list_executions
 
     from local import run as runs
@@ -229,32 +195,6 @@ def reported(project: Project) -> Iterator[None]:
         raise
 
 
-@app.command()
-def approve(
-    summary: Annotated[str, typer.Option(help="A comment on the decision.")] = "approved locally",
-) -> None:
-    """Approve the model that waits for production."""
-    answer("Approved", summary)
-
-
-@app.command()
-def reject(
-    summary: Annotated[str, typer.Option(help="A comment on the decision.")] = "rejected locally",
-) -> None:
-    """Reject the model that waits for production."""
-    answer("Rejected", summary)
-
-
-def answer(status: str, summary: str) -> None:
-    """Approve or reject the pending approval."""
-    from delivery import approval
-
-    project = find_project()
-    pending = approval.reply(running_cloud(project), f"{project.slug}-pipeline", status, summary)
-    console.print(f"{status}: {pending.question}.", highlight=False, soft_wrap=True)
-    console.print("'python -m local follow' shows what happens next.")
-
-
 def chosen_data(
     project: Project, data: Path | None, target: str | None
 ) -> tuple[tuple[Path, ...], str | None]:
@@ -303,6 +243,8 @@ def infer(
     ] = None,
 ) -> None:
     """Predict a file, and score the predictions where the file has the target's column."""
+    from delivery.commands.project import running_cloud
+
     from local import endpoint
     from local import prediction as inference
 
@@ -363,53 +305,18 @@ def show_answers(labels: tuple[str, ...] | None, answers: list[float | str]) -> 
     writer.writerows(zip(labels, answers, strict=True))
 
 
-@app.command()
-def logs(
-    name: Annotated[str | None, typer.Argument(help="The name of a job or an endpoint, or 'cloud'.")] = None,
-    lines: Annotated[
-        int, typer.Option("--lines", "-n", min=1, help="The number of lines, from the end.")
-    ] = 50,
-) -> None:
-    """Show the end of a log, or list the logs."""
-    from delivery.logs import find_log, list_logs, tail
-
-    folder = find_project().state / "logs"
-    if name is None:
-        for each in list_logs(folder):
-            console.print(each, highlight=False, soft_wrap=True)
-        return
-    for line in tail(find_log(folder, name), lines):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def running_cloud(project: Project) -> Cloud:
-    """Return the project's running cloud.
-
-    Raises:
-        LocalError: no local cloud runs; the message says how to start one.
-    """
-    cloud = localcloud.find(project.cloud)
-    if cloud is None:
-        raise LocalError("No local cloud is running here; 'python -m local up' starts it.")
-    return cloud
-
-
 def main() -> None:
     """Run the command; an expected fault ends in one sentence and exit code 1."""
     try:
-        app(prog_name="python -m local")
-    except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
-        fail(explained(error))
+        from delivery.commands import application
+
+        application.run(app, find_project)
     except ImportError as error:
         if str(error.name).partition(".")[0] not in {"delivery", "localcloud"}:
             raise
-        fail(f"The project needs another version of {error.name}: run 'make setup', which installs it.")
-
-
-def fail(reason: str) -> NoReturn:
-    """Print why the command failed, and end with exit code 1."""
-    errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(1)
+        reason = f"The project needs another version of {error.name}: run 'make setup', which installs it."
+        errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

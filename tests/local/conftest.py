@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -35,6 +36,12 @@ local: Any = importlib.import_module("local")
 def local_folder() -> Path:
     """Return the template's local/ folder."""
     return Path(local.__file__).parent
+
+
+@pytest.fixture(scope="session")
+def python_path(local_folder: Path) -> str:
+    """Return the PYTHONPATH of a command of the project, which keeps the paths of packages' own copies."""
+    return os.pathsep.join(filter(None, [str(local_folder.parent), os.environ.get("PYTHONPATH")]))
 
 
 @pytest.fixture

@@ -279,13 +279,13 @@ def test_an_access_key_is_never_printed() -> None:
 LIST_BUCKETS = 'import boto3; print(*[one["Name"] for one in boto3.client("s3").list_buckets()["Buckets"]])'
 
 
-def test_the_printed_variables_work_in_a_shell(open_cloud: Any, local_folder: Path) -> None:
+def test_the_printed_variables_work_in_a_shell(open_cloud: Any, python_path: str) -> None:
     """`up` on a running cloud prints the lines with which any AWS client reaches the cloud."""
     shell = (
         f"eval \"$({sys.executable} -m local up | grep export)\"; exec {sys.executable} -c '{LIST_BUCKETS}'"
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    paths = {"PYTHONPATH": str(local_folder.parent)}
+    paths = {"PYTHONPATH": python_path}
     done = subprocess.run(
         ["sh", "-c", shell],
         cwd=open_cloud.root,

@@ -17,7 +17,7 @@ Call = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def run_python(tmp_path: Path, local_folder: Path) -> Call:
+def run_python(tmp_path: Path, python_path: str) -> Call:
     """Return a function that runs Python in a folder, with the project's packages and without a terminal."""
 
     def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -25,7 +25,7 @@ def run_python(tmp_path: Path, local_folder: Path) -> Call:
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,
-            env={**kept, "PYTHONPATH": str(local_folder.parent), **environment},
+            env={**kept, "PYTHONPATH": python_path, **environment},
             capture_output=True,
             text=True,
             check=False,

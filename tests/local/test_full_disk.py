@@ -55,7 +55,7 @@ def report_of(root: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def run_with_full_files(
-    project: Path, local_folder: Path
+    project: Path, python_path: str
 ) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
     """Return a function that calls `python -m local run` after an earlier run, with some files unwritable."""
 
@@ -70,7 +70,7 @@ def run_with_full_files(
         return subprocess.run(
             [sys.executable, "-P", "-c", RUN, "run", "--data", data],  # the folder's container is a stand-in
             cwd=project,
-            env={**os.environ, "PYTHONPATH": str(local_folder.parent), "FULL": names},
+            env={**os.environ, "PYTHONPATH": python_path, "FULL": names},
             capture_output=True,
             text=True,
             check=False,

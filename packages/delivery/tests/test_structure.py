@@ -23,11 +23,17 @@ if TYPE_CHECKING:
     Rule = Callable[[Iterable[Module]], list[Violation]]
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-# The dependencies of pyproject.toml, by the names of their modules, and those of the extra `commands`.
+# The dependencies of pyproject.toml, by the names of their modules, and those of the extra `commands`;
+# `delivery.commands` is of projects alone, which have the local cloud.
 OF_THE_BUILD = {"botocore", "yaml"}
-OF_THE_COMMANDS = {"boto3", "rich", "typer"}
+OF_THE_COMMANDS = {"boto3", "localcloud", "rich", "typer"}
 COMMANDS = {
     "delivery.cloud",
+    "delivery.commands.application",
+    "delivery.commands.approvals",
+    "delivery.commands.local_cloud",
+    "delivery.commands.logs",
+    "delivery.commands.project",
     "delivery.deploy",
     "delivery.history.results",
     "delivery.history.view",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 STYLE = {"Add": "green", "Modify": "yellow", "Replace": "bold red", "Remove": "red"}
 WIDE = 200  # columns of a file or pipe, in which names are not broken and can be searched for
-console = Console(width=None if sys.stdout.isatty() else WIDE)
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 errors = Console(stderr=True)
 
 
