@@ -59,7 +59,7 @@ def run(app: typer.Typer, find_project: Callable[[], LocalProject]) -> None:
 def _sentence(error: Exception) -> str:
     text = explained(error)
     if isinstance(error, UNREACHABLE) and (url := os.environ.get(ENDPOINT)):
-        return f"{text} {ENDPOINT} is {url}; 'unset {ENDPOINT}' returns to the project's local cloud."
+        return f"{text.rstrip('.')}. {ENDPOINT} is {url}; 'unset {ENDPOINT}' returns to the project's local cloud."
     return text
 
 
