@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import socket
 import tarfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -286,3 +288,17 @@ def test_configurations_and_models_are_described_listed_and_deleted(
     assert not rig.sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"]
     with pytest.raises(ClientError, match='Could not find model "arn:aws:sagemaker'):
         rig.sagemaker.describe_model(ModelName=name)
+
+
+def test_a_models_environment_names_the_port_of_the_server(rig: Any, deploy: Callable[..., str]) -> None:
+    """Protects from the answers of another server at the port, which would pass for those of the endpoint."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        name = deploy(environment={"SAGEMAKER_BIND_TO_PORT": str(port)})
+        assert status(rig, name) == "Failed"
+        reason = rig.sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
+        assert f"port {port} of 127.0.0.1 can't be used: Address already in use" in reason
+    name = deploy(environment={"SAGEMAKER_BIND_TO_PORT": str(port)})
+    assert status(rig, name) == "InService"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping") as answer:
+        assert answer.status == 200
