@@ -46,6 +46,10 @@ class SdkSettings:
     role_arn: str
     defaults: Path
 
+    def image(self, region: str, project: str) -> str:
+        """Return the address that the project's image would have; a local cloud runs the project's files."""
+        return f"{self.role_arn.split(':')[4]}.dkr.ecr.{region}.amazonaws.com/{project}"
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which the SDK finds the file, and no other one, and a notebook finds the role."""
