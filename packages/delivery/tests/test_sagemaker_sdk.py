@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -52,3 +53,19 @@ def test_no_role_is_made_on_aws(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match="is AWS"):
         sagemaker_sdk.prepare(Account(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_environment_of_the_sdk_is_found_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects a person without the SDK from an error of an import."""
+    monkeypatch.delenv("VENV_SDK", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(DeliveryError, match="make setup-sdk"):
+        sagemaker_sdk.interpreter()
+    (tmp_path / "sdk" / "bin").mkdir(parents=True)
+    (tmp_path / "sdk" / "bin" / "python").symlink_to(sys.executable)
+    assert sagemaker_sdk.interpreter() == tmp_path / "sdk" / "bin" / "python"
+    monkeypatch.setenv("VENV_SDK", str(tmp_path / "other"))
+    with pytest.raises(DeliveryError, match="other"):
+        sagemaker_sdk.interpreter()

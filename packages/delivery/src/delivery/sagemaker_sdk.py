@@ -1,10 +1,12 @@
-"""What the SageMaker Python SDK needs in a local cloud: a bucket, a role and a file of defaults."""
+"""The SageMaker Python SDK beside a local cloud: its environment, bucket, role and file of defaults."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,8 +16,6 @@ from botocore.exceptions import ClientError
 from delivery.cloud import DeliveryError, is_missing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from delivery.cloud import Cloud
 
 ROLE = "local-sagemaker-execution"
@@ -56,6 +56,20 @@ class SdkSettings:
             "SAGEMAKER_CORE_ADMIN_CONFIG_OVERRIDE": os.devnull,
             "SAGEMAKER_ROLE_ARN": self.role_arn,
         }
+
+
+def interpreter() -> Path:
+    """Return the Python of the environment that has the SDK: VENV_SDK, or the folder `sdk` in this one.
+
+    Raises:
+        DeliveryError: The environment is not installed.
+
+    """
+    folder = Path(os.environ.get("VENV_SDK") or Path(sys.prefix) / "sdk")
+    python = folder / "bin" / "python"
+    if not python.exists():
+        raise DeliveryError(f"{folder} has no SageMaker SDK: 'make setup-sdk' installs it (1.1 GB).")
+    return python.absolute()
 
 
 def prepare(cloud: Cloud, folder: Path) -> SdkSettings:
