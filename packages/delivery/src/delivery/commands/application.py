@@ -10,7 +10,7 @@ from localcloud import CloudError
 from localcloud.files import explained
 
 from delivery.cloud import DeliveryError
-from delivery.commands import approvals, local_cloud, logs
+from delivery.commands import approvals, local_cloud, logs, notebooks
 from delivery.view import errors
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from delivery.commands.project import LocalProject
 
-GROUPS = (local_cloud, approvals, logs)
+GROUPS = (local_cloud, approvals, logs, notebooks)
 
 
 def run(app: typer.Typer, find_project: Callable[[], LocalProject]) -> None:

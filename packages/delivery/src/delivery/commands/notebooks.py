@@ -1,0 +1,89 @@
+"""Execute the project's notebooks on its local cloud."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import localcloud
+import typer
+
+from delivery import notebooks as project_notebooks
+from delivery import sagemaker_sdk, stacks
+from delivery.cloud import DeliveryError
+from delivery.commands.project import find_project, running_cloud
+from delivery.view import print_line
+
+if TYPE_CHECKING:
+    from localcloud import Cloud
+
+    from delivery.commands.project import LocalProject
+
+DELIVER = ("run", "--approve")
+SPEED = ("--speed", "60")  # of a cloud that the delivery starts
+OTHER_CLOUDS = (
+    "AWS_",
+    "SAGEMAKER_",
+)  # the beginnings of variables that name another cloud than the local one
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(notebooks)
+
+
+def notebooks(
+    context: typer.Context,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="How the names of the notebooks begin, such as 03; by default all."),
+    ] = None,
+) -> None:
+    """Execute the notebooks in order on the local cloud, and deliver the project first where it is not.
+
+    The notebooks stay as they are; build/notebooks has copies with the outputs. 'make setup-sdk' installs
+    what they need. Example: python -m local notebooks 03 04
+    """
+    project = find_project(context)
+    root = project.cloud.root
+    found = project_notebooks.find_notebooks(root, names or ())
+    python = sagemaker_sdk.interpreter()
+    cloud = delivered(project)
+    variables = environment(project, cloud)
+    for notebook in found:
+        began = time.monotonic()
+        project_notebooks.execute(notebook, root / project_notebooks.RESULTS, python, variables)
+        print_line(f"{notebook.stem:<24}{time.monotonic() - began:6.1f} s")
+    print_line(f"The copies with outputs are in {root / project_notebooks.RESULTS}.")
+
+
+def delivered(project: LocalProject) -> Cloud:
+    """Return the project's running cloud, after a delivery where it serves no model in production.
+
+    Raises:
+        DeliveryError: The delivery failed.
+    """
+    cloud = localcloud.find(project.cloud)
+    production = stacks.find(cloud, f"{project.slug}-deploy-prd") if cloud else None
+    if cloud and production and production.get("Outputs"):
+        return cloud
+    command = [*DELIVER, *(() if cloud else SPEED)]
+    print_line(f"Nothing is in production here: 'python -m local {' '.join(command)}' delivers the project.")
+    if subprocess.run(
+        [sys.executable, "-m", "local", *command], cwd=project.cloud.root, check=False
+    ).returncode:
+        raise DeliveryError("The notebooks need a delivered project, and the delivery failed.")
+    return running_cloud(project)
+
+
+def environment(project: LocalProject, cloud: Cloud) -> dict[str, str]:
+    """Return the variables of this process without those of AWS and proxies, and those of the local cloud."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(OTHER_CLOUDS) and not name.lower().endswith("_proxy")
+    }
+    return kept | cloud.environment | sagemaker_sdk.prepare(cloud, project.state).environment
