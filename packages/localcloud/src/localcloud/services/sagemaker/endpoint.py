@@ -6,6 +6,7 @@ import logging
 import shutil
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from localcloud.core.errors import ServiceError
 from localcloud.services.sagemaker.capture import DataCapture
 from localcloud.services.sagemaker.instance import CLOSE_GRACE, PING_SECONDS, Instance, ServerSettings
 from localcloud.services.sagemaker.jobs import milliseconds
+from localcloud.services.sagemaker.logs import LogForwarder
 from localcloud.services.sagemaker.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ class Endpoint:
         self.folder = self.context.state / "endpoints" / self.name
         self.log = self.context.state / "logs" / "endpoints" / f"{self.name}.log"
         self.metrics = Metrics(self.name, self.variant_name)
+        stream = f"{self.variant_name}/{uuid.uuid4().hex[:17]}"
+        self.logs = LogForwarder(
+            f"/aws/sagemaker/Endpoints/{self.name}", self.context.region, {stream: self.log}
+        )
         self.capture: DataCapture | None = None
         if config := self.config.get("DataCaptureConfig"):
             flush = self.context.clock.seconds(CAPTURE_FLUSH)
@@ -115,6 +121,7 @@ class Endpoint:
             thread.start()
         for thread in threads:
             thread.join()
+        self.logs.close()
         self.metrics.flush()
         if self.capture:
             self.capture.flush()
@@ -174,6 +181,7 @@ class Endpoint:
             try:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
                 self.log.write_bytes(b"")
+                self.logs.begin()
                 with disk_errors.named(self.folder):
                     self._unpack()
                 self.instances = self.start_instances(self.desired)

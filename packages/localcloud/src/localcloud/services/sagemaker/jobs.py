@@ -17,6 +17,7 @@ from localcloud.core.object_store import DataError
 from localcloud.services.sagemaker import images, scripts
 from localcloud.services.sagemaker.errors import resource_in_use, resource_limit_exceeded
 from localcloud.services.sagemaker.hosts import MAX_INSTANCES, create_hosts
+from localcloud.services.sagemaker.logs import LogForwarder
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Job(ABC):
         self._stopping: str | None = None
         self._failed: Host | None = None
         self._timers: list[threading.Timer] = []
+        streams = {f"{self.name}/{host.name}-{int(self.created)}": host.log for host in self.hosts}
+        self._logs = LogForwarder(f"/aws/sagemaker/{self.member}s", context.region, streams)
 
     @abstractmethod
     def cluster(self) -> Json:
@@ -145,6 +148,7 @@ class Job(ABC):
         for host in self.hosts:
             host.log.parent.mkdir(parents=True, exist_ok=True)
             host.log.write_bytes(b"")
+        self._logs.begin()
         self.record_stage("Downloading")
         shutil.rmtree(self.folder, ignore_errors=True)
         for host in self.hosts:
@@ -214,6 +218,7 @@ class Job(ABC):
         self._timers.append(timer)
 
     def _finish(self, status: str, reason: str | None) -> None:
+        self._logs.close()
         with self._lock:
             for timer in self._timers:
                 timer.cancel()
