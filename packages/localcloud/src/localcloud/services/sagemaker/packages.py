@@ -144,7 +144,7 @@ class ModelPackages:
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
     def list(self, request: Json) -> Json:
-        """List the versions of one group, or of all with a ModelPackageType: by default AWS lists no versions."""
+        """List the versions of one group, or of all with a ModelPackageType; AWS lists none by default."""
         filters = select(request, "ModelPackageGroupName", "ModelApprovalStatus")
         if "ModelPackageGroupName" in filters:
             filters["ModelPackageGroupName"] = filters["ModelPackageGroupName"].rpartition("/")[2]
