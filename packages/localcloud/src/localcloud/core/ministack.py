@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import json
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ _IAM = uses("ministack.core.iam_evaluator", "find_iam_access_key_account")
 _STS = uses("ministack.services.sts", "_sessions")
 _S3 = uses("ministack.services.s3", "_buckets", "_get_object_data", "_put_object")
 _METRICS = uses("ministack.services.cloudwatch", "_put_metric_data")
+_LOGS = uses(
+    "ministack.services.cloudwatch_logs", "_create_log_group", "_create_log_stream", "_put_log_events"
+)
 _EVENTS = uses("ministack.services.eventbridge", "_put_events")
 _TOPICS = uses("ministack.services.sns", "_fanout")
 _CUSTOM_RESOURCES = uses("ministack.services.cloudformation.custom_resource", "_pending")
@@ -97,6 +101,17 @@ def put_metrics(namespace: str, data: list[Json]) -> None:
     _METRICS["_put_metric_data"](
         {}, {"Namespace": namespace, "MetricData": data}, is_cbor=False, is_json=True
     )
+
+
+def put_logs(group: str, stream: str, lines: list[str], *, create: bool) -> None:
+    """Add lines to a log stream; with `create` the stream, and its group, are made where they are missing."""
+    names = {"logGroupName": group, "logStreamName": stream}
+    if create:
+        _LOGS["_create_log_group"]({"logGroupName": group})
+        _LOGS["_create_log_stream"](names)
+    moment = int(time.time() * 1000)
+    events = [{"timestamp": moment, "message": line} for line in lines]
+    _LOGS["_put_log_events"]({**names, "logEvents": events})
 
 
 def put_event(source: str, detail_type: str, detail: Json, resources: list[str]) -> None:

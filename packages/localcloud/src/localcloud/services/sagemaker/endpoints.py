@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from localcloud.core import ministack
 from localcloud.core.clock import METRICS_FLUSH
 from localcloud.core.errors import ServiceError, validation_error
+from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.endpoint import SERVER_GRACE, Endpoint
 from localcloud.services.sagemaker.instance import CLOSE_GRACE
+from localcloud.services.sagemaker.models import container_of
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ class Endpoints:
         arn = self.context.arn("sagemaker", f"endpoint/{name}")
         config = self.configs.find(request["EndpointConfigName"])
         model = self.models.find(config["ProductionVariants"][0]["ModelName"])
-        self.context.entrypoint()
+        self.check_image(name, model)
         with self.lock:
             if name in self.endpoints:
                 raise validation_error(f'Cannot create already existing endpoint "{arn}".')
@@ -107,6 +109,16 @@ class Endpoints:
                 f'Could not find endpoint "{self.context.arn("sagemaker", f"endpoint/{name}")}".'
             )
         return endpoint
+
+    def check_image(self, name: str, model: Json) -> None:
+        """Check that the program of a model's image can run here.
+
+        Raises:
+            ServiceError: the image is one of AWS, or the project's Dockerfile names no program.
+        """
+        way_out = "Deploy a model of this project with the image of this project."
+        images.check_program(container_of(model)["Image"], f"Endpoint {name}", way_out)
+        self.context.entrypoint()
 
     def close(self) -> None:
         """End every endpoint."""

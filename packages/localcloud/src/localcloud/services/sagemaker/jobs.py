@@ -14,16 +14,20 @@ from localcloud.core import disk_errors, ministack
 from localcloud.core.clock import STOP_GRACE, now
 from localcloud.core.errors import ServiceError, validation_error
 from localcloud.core.object_store import DataError
+from localcloud.services.sagemaker import images, scripts
 from localcloud.services.sagemaker.errors import resource_in_use, resource_limit_exceeded
 from localcloud.services.sagemaker.hosts import MAX_INSTANCES, create_hosts
+from localcloud.services.sagemaker.logs import LogForwarder
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from localcloud.core.context import CloudContext
+    from localcloud.core.managed_process import ManagedProcess
     from localcloud.core.service import Json, Operation
     from localcloud.services.sagemaker.hosts import Host
+    from localcloud.services.sagemaker.scripts import Program
     from localcloud.services.sagemaker.tags import Tags
 
 logger = logging.getLogger(__name__)
@@ -60,14 +64,16 @@ class Job(ABC):
         self._stopping: str | None = None
         self._failed: Host | None = None
         self._timers: list[threading.Timer] = []
+        streams = {f"{self.name}/{host.name}-{int(self.created)}": host.log for host in self.hosts}
+        self._logs = LogForwarder(f"/aws/sagemaker/{self.member}s", context.region, streams)
 
     @abstractmethod
     def cluster(self) -> Json:
         """Return the request's settings of the instances."""
 
     @abstractmethod
-    def command(self) -> list[str]:
-        """Return the command of the processes."""
+    def program(self) -> Program:
+        """Return what the request says about the program of its processes."""
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -142,12 +148,16 @@ class Job(ABC):
         for host in self.hosts:
             host.log.parent.mkdir(parents=True, exist_ok=True)
             host.log.write_bytes(b"")
+        self._logs.begin()
         self.record_stage("Downloading")
         shutil.rmtree(self.folder, ignore_errors=True)
         for host in self.hosts:
             host.folder.mkdir(parents=True)
         self.prepare()
-        self.record_stage("Training")
+        program = self.program()
+        for host in self.hosts:
+            host.script = scripts.prepare(self.context, program, host.folder, host.log)
+        self.record_stage("Training", self._training_message(program.image))
         self._execute()
         if self._stopping:
             if all(host.code not in (None, KILLED) for host in self.hosts):
@@ -161,17 +171,28 @@ class Job(ABC):
         self.publish()
         return "Completed", None
 
+    def _training_message(self, image: str) -> str:
+        note = images.note(self.context, image)
+        return f"{note} Training in progress." if note else ""
+
     def _execute(self) -> None:
         with self._lock:
             if self._stopping:
                 return
             self.started = now()
             for host in self.hosts:
-                host.child = self.context.spawn(self.command(), host.folder, self.environment(), host.log)
+                host.child = self._spawn(host)
             self._after(self.max_seconds(), lambda: self.stop("MaxRuntimeExceeded"))
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(self._watch, self.hosts))
         self.ended = now()
+
+    def _spawn(self, host: Host) -> ManagedProcess:
+        program, variables = self.program(), self.environment()
+        if host.script:
+            return scripts.start(program, host.script, variables, host.log)
+        command = [*self.context.entrypoint(), *program.arguments]
+        return self.context.spawn(command, host.folder, variables, host.log)
 
     def _watch(self, host: Host) -> None:
         """Wait for an instance; the first that fails ends the others."""
@@ -197,11 +218,12 @@ class Job(ABC):
         self._timers.append(timer)
 
     def _finish(self, status: str, reason: str | None) -> None:
+        self._logs.close()
         with self._lock:
             for timer in self._timers:
                 timer.cancel()
             for host in self.hosts:
-                host.kill()
+                host.close()
             if self._stopping and status == "Completed":
                 status = "Stopped"
             self.ended = self.ended or now()

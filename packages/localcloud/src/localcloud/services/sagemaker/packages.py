@@ -42,6 +42,12 @@ class ModelPackageGroups(ResourceStore):
         """Create a group without versions."""
         return super().create({**request, "CreatedBy": {}, "ModelPackageGroupStatus": "Completed"})
 
+    def list(self, request: Json) -> Json:
+        """List the groups."""
+        shown = ("ModelPackageGroupDescription", "ModelPackageGroupStatus")
+        groups = list(self.items.values())
+        return list_resources(request, groups, self.member, f"{self.member}SummaryList", shown)
+
     def delete(self, request: Json) -> Json:
         """Delete an empty group.
 
@@ -70,6 +76,7 @@ class ModelPackages:
             "CreateModelPackageGroup": self.groups.create,
             "DescribeModelPackageGroup": self.groups.describe,
             "DeleteModelPackageGroup": self.groups.delete,
+            "ListModelPackageGroups": self.groups.list,
             "CreateModelPackage": self.create,
             "DescribeModelPackage": self.describe,
             "UpdateModelPackage": self.update,
@@ -137,10 +144,17 @@ class ModelPackages:
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
     def list(self, request: Json) -> Json:
-        """List versions, of one group or of all."""
+        """List the versions of one group, or of all with a ModelPackageType; AWS lists none by default."""
         filters = select(request, "ModelPackageGroupName", "ModelApprovalStatus")
+        if "ModelPackageGroupName" in filters:
+            filters["ModelPackageGroupName"] = filters["ModelPackageGroupName"].rpartition("/")[2]
+        elif request.get("ModelPackageType", "Unversioned") == "Unversioned":
+            return {"ModelPackageSummaryList": []}
         versions = [item for item in list(self.groups.versions.values()) if filters.items() <= item.items()]
-        return list_resources(request, versions, "ModelPackage", "ModelPackageSummaryList", SUMMARY_MEMBERS)
+        answer = list_resources(request, versions, "ModelPackage", "ModelPackageSummaryList", SUMMARY_MEMBERS)
+        for summary in answer["ModelPackageSummaryList"]:
+            del summary["ModelPackageName"]  # AWS names packages without a group only
+        return answer
 
     def delete(self, request: Json) -> Json:
         """Delete a version, whose number is not used again."""
