@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 from delivery.cloud import DeliveryError
@@ -10,10 +9,12 @@ from delivery.cloud import DeliveryError
 if TYPE_CHECKING:
     from pathlib import Path
 
+BLOCK = 65_536  # bytes of one read from the end
 
-def list_logs(folder: Path) -> list[str]:
-    """Name the logs, the latest last."""
-    return [_name(folder, path) for path in _found(folder)]
+
+def list_logs(folder: Path) -> list[tuple[str, Path]]:
+    """Return the logs with their names, the latest last."""
+    return [(_name(folder, path), path) for path in _found(folder)]
 
 
 def find_log(folder: Path, name: str) -> Path:
@@ -22,9 +23,9 @@ def find_log(folder: Path, name: str) -> Path:
     Raises:
         DeliveryError: no log has such a name.
     """
-    found = _found(folder)
-    exact = [path for path in found if _name(folder, path) == name]
-    alike = exact or [path for path in found if name in _name(folder, path)]
+    found = list_logs(folder)
+    exact = [path for each, path in found if each == name]
+    alike = exact or [path for each, path in found if name in each]
     if not alike:
         raise DeliveryError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs.")
     return alike[-1]
@@ -41,6 +42,17 @@ def _name(folder: Path, path: Path) -> str:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """Give the last lines of the log."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
+    """Return the last lines of the log."""
+    with path.open("rb") as file:
+        begin = file.seek(0, 2)
+        content = b""
+        while begin and content.count(b"\n") <= lines:
+            size = min(BLOCK, begin)
+            begin = file.seek(begin - size)
+            content = file.read(size) + content
+    return decode_lines(content)[-lines:]
+
+
+def decode_lines(content: bytes) -> list[str]:
+    """Return the lines of a part of a log; a carriage return ends a line too, as progress bars use it."""
+    return [line.decode("utf-8", "replace") for line in content.splitlines()]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from delivery import approval
+from delivery.cloud import pages
 from delivery.history.executions import list_executions
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def overview(cloud: Cloud) -> list[Fact]:
 
 
 def _pipelines(cloud: Cloud) -> list[Fact]:
-    names = [pipeline["name"] for pipeline in cloud.client("codepipeline").list_pipelines()["pipelines"]]
+    names = [one["name"] for one in pages(cloud.client("codepipeline"), "list_pipelines", "pipelines")]
     return [Fact("pipeline", name, _latest(cloud, name)) for name in names]
 
 
@@ -40,29 +41,30 @@ def _latest(cloud: Cloud, pipeline: str) -> str:
 
 
 def _stacks(cloud: Cloud) -> list[Fact]:
-    found = cloud.client("cloudformation").describe_stacks()["Stacks"]
+    found = pages(cloud.client("cloudformation"), "describe_stacks", "Stacks")
     return [Fact("stack", stack["StackName"], stack["StackStatus"]) for stack in found]
 
 
 def _endpoints(cloud: Cloud) -> list[Fact]:
-    found = cloud.client("sagemaker").list_endpoints()["Endpoints"]
+    found = pages(cloud.client("sagemaker"), "list_endpoints", "Endpoints")
     return [Fact("endpoint", each["EndpointName"], each["EndpointStatus"]) for each in found]
 
 
 def _jobs(cloud: Cloud) -> list[Fact]:
     sagemaker = cloud.client("sagemaker")
+    latest: dict[str, Any] = {"SortBy": "CreationTime", "SortOrder": "Descending", "MaxResults": LATEST_JOBS}
     jobs = [
         (job["CreationTime"], Fact("processing job", job["ProcessingJobName"], job["ProcessingJobStatus"]))
-        for job in sagemaker.list_processing_jobs()["ProcessingJobSummaries"]
+        for job in sagemaker.list_processing_jobs(**latest)["ProcessingJobSummaries"]
     ]
     jobs += [
         (job["CreationTime"], Fact("training job", job["TrainingJobName"], job["TrainingJobStatus"]))
-        for job in sagemaker.list_training_jobs()["TrainingJobSummaries"]
+        for job in sagemaker.list_training_jobs(**latest)["TrainingJobSummaries"]
     ]
     return [fact for _, fact in sorted(jobs, key=lambda job: job[0])][-LATEST_JOBS:]
 
 
 def _models(cloud: Cloud) -> list[Fact]:
-    found = cloud.client("sagemaker").list_model_packages()["ModelPackageSummaryList"]
+    found = pages(cloud.client("sagemaker"), "list_model_packages", "ModelPackageSummaryList")
     named = ((f"{one['ModelPackageGroupName']}/{one['ModelPackageVersion']}", one) for one in found)
     return [Fact("model package", name, one["ModelApprovalStatus"]) for name, one in named]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -9,28 +11,56 @@ from botocore.exceptions import BotoCoreError, ClientError
 from localcloud import CloudError
 from localcloud.files import explained
 
-from delivery.cloud import DeliveryError
-from delivery.commands import approvals, local_cloud, logs, notebooks
+from delivery.cloud import UNREACHABLE, DeliveryError
+from delivery.commands import approvals, completion, doctor, jobs, local_cloud, logs, notebooks
+from delivery.commands.project import ENDPOINT
 from delivery.view import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     import typer
 
     from delivery.commands.project import LocalProject
 
-GROUPS = (local_cloud, approvals, logs, notebooks)
+GROUPS = (local_cloud, approvals, jobs, logs, notebooks, doctor, completion)
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+
+
+class Terminated(KeyboardInterrupt):
+    """The command was ended by SIGTERM."""
 
 
 def run(app: typer.Typer, find_project: Callable[[], LocalProject]) -> None:
-    """Run a command of the project or of this package; an expected error ends in a sentence and code 1."""
+    """Run a command of the project or of this package; an expected error ends in a sentence and code 1.
+
+    Ctrl-C ends in code 130 and SIGTERM in 143, after the command has ended what it started.
+    """
     for group in GROUPS:
         group.register(app)
+    received: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
     try:
-        app(prog_name="python -m local", obj=find_project)
+        app(prog_name="python -m local", obj=find_project, complete_var=completion.VARIABLE)
     except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
-        fail(explained(error))
+        fail(_sentence(error))
+    except SystemExit as end:
+        # typer ends with 130 for every KeyboardInterrupt
+        sys.exit(TERMINATED if end.code == INTERRUPTED and signal.SIGTERM in received else end.code)
+
+
+def _sentence(error: Exception) -> str:
+    text = explained(error)
+    if isinstance(error, UNREACHABLE) and (url := os.environ.get(ENDPOINT)):
+        return f"{text} {ENDPOINT} is {url}; 'unset {ENDPOINT}' returns to the project's local cloud."
+    return text
 
 
 def fail(reason: str) -> NoReturn:

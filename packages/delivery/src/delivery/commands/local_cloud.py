@@ -2,51 +2,125 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import localcloud
 import typer
 
-from delivery.commands.project import find_project, running_cloud
-from delivery.view import console, print_line
+from delivery.cloud import DeliveryError
+from delivery.commands.jobs import JSON_HELP
+from delivery.commands.progress import progress
+from delivery.commands.project import OWNER, LocalProject, find_project, reach, refuse_other_endpoint
+from delivery.view import console, errors, print_line
 
 if TYPE_CHECKING:
     from localcloud import Cloud
 
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
+COMMAND = "python -m local up --export"
+UP_EXAMPLES = """Examples:
+
+  python -m local up --speed 60
+
+  eval "$(python -m local up --export)" && aws s3 ls
+
+  python -m local up --profile local >> ~/.aws/config && aws --profile local s3 ls"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (up, down, status):
-        app.command()(command)
+    app.command(epilog=UP_EXAMPLES)(up)
+    app.command()(down)
+    app.command()(status)
 
 
-def up(context: typer.Context, speed: Annotated[float | None, SPEED] = None) -> None:
+def up(
+    context: typer.Context,
+    speed: Annotated[float | None, SPEED] = None,
+    export: Annotated[
+        bool,
+        typer.Option("--export", help="Print the variables for 'eval' alone; the rest to standard error."),
+    ] = False,
+    profile: Annotated[
+        str | None, typer.Option(help="Print a profile of this name for ~/.aws/config, valid until 'down'.")
+    ] = None,
+) -> None:
     """Start the local cloud and say how to reach it."""
-    cloud = localcloud.start(find_project(context).cloud, speed)
-    print_address(cloud)
-    print_line("Any AWS tool reaches it with these variables:")
-    for name, value in cloud.environment.items():
-        print_line(f"  export {name}={value}")
+    project = find_project(context)
+    refuse_other_endpoint(project)
+    if export and profile:
+        raise typer.BadParameter("--export and --profile print different things: give one of them.")
+    with progress("Starting the local cloud"):
+        cloud = localcloud.start(project.cloud, speed)
+        variables = exported(project, cloud)
+    (errors if export or profile else console).print(address(cloud), highlight=False, soft_wrap=True)
+    if profile:
+        sys.stdout.write(profile_lines(profile, cloud))
+        return
+    if not export:
+        print_line("Any AWS tool reaches it with these variables:")
+    for name, value in variables.items():
+        sys.stdout.write(f"{'' if export else '  '}export {name}={shlex.quote(value)}\n")
+    if not export:
+        errors.print(f'This sets them in a shell: eval "$({COMMAND})"', highlight=False, soft_wrap=True)
 
 
 def down(context: typer.Context) -> None:
     """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
-    stopped = localcloud.stop(find_project(context).cloud)
+    with progress("Stopping the local cloud"):
+        stopped = localcloud.stop(find_project(context).cloud)
     print_line("The local cloud is stopped." if stopped else "No local cloud was running.")
 
 
-def status(context: typer.Context) -> None:
-    """Show the local cloud's stacks, endpoints and jobs."""
-    from delivery.history import view  # noqa: PLC0415 - boto3 takes a third of a second, too long for --help
-    from delivery.status import overview  # noqa: PLC0415 - as above
+def status(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Show pipelines, stacks, endpoints, models and the latest jobs; 'jobs' lists all jobs."""
+    from delivery.history import view
+    from delivery.status import overview
 
-    cloud = running_cloud(find_project(context))
-    print_address(cloud)
-    console.print(view.facts(overview(cloud)))
+    place = reach(find_project(context))
+    with progress("Reading the cloud"):
+        facts = overview(place.cloud)
+    if as_json:
+        content = {"endpoint": place.url, "resources": [fact._asdict() for fact in facts]}
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        return
+    print_line(place.title)
+    console.print(view.facts(facts))
 
 
-def print_address(cloud: Cloud) -> None:
-    """Print where the local cloud answers."""
-    print_line(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).")
+def exported(project: LocalProject, cloud: Cloud) -> dict[str, str]:
+    """Return the variables that point AWS tools and the SageMaker SDK at a local cloud."""
+    from delivery.sagemaker_sdk import prepare
+
+    sdk = prepare(cloud, project.state).environment
+    return {**cloud.environment, **sdk, OWNER: str(project.cloud.state)}
+
+
+def profile_lines(name: str, cloud: Cloud) -> str:
+    """Return a profile in the form of ~/.aws/config.
+
+    Raises:
+        DeliveryError: the name is none that the file can hold.
+    """
+    if not name or set(name) & set("[]#;\n\"'"):
+        raise DeliveryError(f"{name!r} cannot be a profile's name: take letters, digits, '-' and '_'.")
+    variables = cloud.environment
+    settings = {
+        "endpoint_url": cloud.endpoint_url,
+        "region": cloud.region,
+        "aws_access_key_id": variables["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": variables["AWS_SECRET_ACCESS_KEY"],
+    }
+    section = name if name == "default" else f"profile {shlex.quote(name)}"
+    return f"[{section}]\n" + "".join(f"{key} = {value}\n" for key, value in settings.items())
+
+
+def address(cloud: Cloud) -> str:
+    """Return the sentence on where the local cloud answers."""
+    return f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid})."

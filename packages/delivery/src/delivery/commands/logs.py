@@ -1,29 +1,188 @@
-"""Show the logs of jobs, endpoints and the local cloud."""
+"""Show the logs of jobs, endpoints and the local cloud, and follow one."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
+import localcloud
 import typer
 
-from delivery.commands.project import find_project
+from delivery.cloud import DeliveryError
+from delivery.commands.jobs import JSON_HELP, job_logs
+from delivery.commands.project import find_project, other_endpoint, reach
 from delivery.logs import find_log, list_logs, tail
-from delivery.view import print_line
+from delivery.view import errors, print_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from delivery.commands.project import LocalProject, Place
+    from delivery.jobs.job import Job
+    from delivery.jobs.logs import Line
+
+STOPPED_CODE = 3  # of `logs --follow` for a stopped job; a failed one has 1, and a wrong call 2
+SETTLE_SECONDS = 5.0  # how late CloudWatch Logs may show a job's last lines
+ENDS = {"Completed": 0, "Failed": 1, "Stopped": STOPPED_CODE}
+EXAMPLES = """Examples:
+
+  python -m local logs
+
+  python -m local logs my-training-2026-11-30 -n 20
+
+  python -m local logs my-training-2026-11-30 --follow && echo completed
+
+  python -m local logs my-training-2026-11-30/algo-2"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command()(logs)
+    app.command(epilog=EXAMPLES)(logs)
+
+
+def complete_name(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of logs that begin so, for the shell's completion."""
+    folder = find_project(context).state / "logs"
+    return [name for name, _ in list_logs(folder) if name.startswith(incomplete)]
 
 
 def logs(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The name of a job or an endpoint, or 'cloud'.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="The name of a job or an endpoint, a part of it, or 'cloud'.", autocompletion=complete_name
+        ),
+    ] = None,
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=1, help="The number of lines, from the end.")
     ] = 50,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            "-f",
+            help="Show new lines until the job ends, in exit code 0 (Completed), 1 (Failed) or 3 (Stopped).",
+        ),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
 ) -> None:
-    """Show the end of a log, or list the logs."""
-    folder = find_project(context).state / "logs"
-    for line in list_logs(folder) if name is None else tail(find_log(folder, name), lines):
+    """Show the end of a log, or list the logs; --follow shows new lines until the job ends."""
+    project = find_project(context)
+    if follow and (as_json or name is None):
+        raise typer.BadParameter("--follow takes the NAME of a log, and no --json.")
+    if follow and name is not None:
+        raise typer.Exit(follow_log(project, name, lines))
+    if other_endpoint(project) is not None:
+        content = _logs_of_jobs(project, name, lines)
+    else:
+        content = _logs_of_files(project.state / "logs", name, lines)
+    if as_json:
+        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        return
+    for line in [one["name"] for one in content["logs"]] if name is None else content["lines"]:
         print_line(line)
+
+
+def _logs_of_files(folder: Path, name: str | None, lines: int) -> dict[str, Any]:
+    if name is None:
+        found = [(each, path, path.stat()) for each, path in list_logs(folder)]
+        return {
+            "logs": [
+                {"name": each, "path": str(path), "bytes": stat.st_size, "modified": round(stat.st_mtime, 3)}
+                for each, path, stat in found
+            ]
+        }
+    path = find_log(folder, name)
+    return {"path": str(path), "lines": tail(path, lines)}
+
+
+def _logs_of_jobs(project: LocalProject, name: str | None, lines: int) -> dict[str, Any]:
+    """Return the logs of another endpoint, which has those of jobs only."""
+    from delivery.jobs.kinds import Jobs
+
+    place = reach(project)
+    jobs = Jobs(place.cloud, lenient=True)
+    if name is None:
+        return {
+            "logs": [
+                {"name": job.id} for job in jobs.all() if job.kind in ("training", "processing", "build")
+            ]
+        }
+    job_name, _, instance = name.partition("/")
+    job = jobs.find(job_name)
+    found = job_logs(project, place).tail(job, lines)
+    if not found:
+        raise DeliveryError(f"{place.url} has no lines of a log of the {job.kind} {job.id}.")
+    return {"lines": [_shown(line, job) for line in found if line.is_of(instance)]}
+
+
+def follow_log(project: LocalProject, name: str, lines: int) -> int:
+    """Print a log's end and each new line until the job or the local cloud ends; return the exit code."""
+    place = reach(project)
+    job, instance = _find_job(place, name)
+    if job is not None:
+        return _follow_job(project, place, job, instance, lines)
+    if place.local is None:
+        raise DeliveryError(
+            f"A job {name!r} does not exist at {place.url}; 'python -m local jobs' lists the jobs."
+        )
+    _follow_file(project, find_log(project.state / "logs", name), lines)
+    return 0
+
+
+def _find_job(place: Place, name: str) -> tuple[Job | None, str]:
+    """Return the job of a name, of several the latest, and the instance that the name ends with."""
+    from delivery.jobs.kinds import Jobs
+
+    job_name, _, instance = name.partition("/")
+    found = Jobs(place.cloud, lenient=place.local is None).all()
+    exact = [job for job in found if job_name in job.names]
+    alike = exact or [job for job in found if job_name in job.id and job_name != "cloud"]
+    return (alike[-1] if alike else None), instance
+
+
+def _follow_job(project: LocalProject, place: Place, job: Job, instance: str, lines: int) -> int:
+    from delivery.jobs.kinds import OF_JOBS, Jobs
+    from delivery.jobs.logs import Following
+
+    if OF_JOBS[job.kind].log_streams(job) is None:
+        raise DeliveryError(
+            f"The {job.kind} {job.id} has no log of its own; 'python -m local jobs' lists what it starts."
+        )
+    following = Following(job, Jobs(place.cloud).read, job_logs(project, place))
+    settle = SETTLE_SECONDS if place.local is None else 0.0
+    for line in following.lines(lines, settle):
+        if line.is_of(instance):
+            sys.stdout.write(f"{_shown(line, job)}\n")
+            sys.stdout.flush()
+    ended = following.job
+    reason = f": {ended.reason}" if ended.reason else "."
+    errors.print(
+        f"The {ended.kind} {ended.id} has ended: {ended.status}{reason}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    return ENDS[ended.status]
+
+
+def _shown(line: Line, job: Job) -> str:
+    return f"{line.instance} | {line.text}" if job.instances > 1 else line.text
+
+
+def _follow_file(project: LocalProject, path: Path, lines: int) -> None:
+    """Print a log of the cloud or of an endpoint until the local cloud ends."""
+    from delivery.jobs.logs import READ_SECONDS, FileLogs
+
+    source = FileLogs(path.parent)
+    while True:
+        over = localcloud.find(project.cloud) is None
+        for text in source.new_of(path, lines, last=over):
+            sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()
+        if over:
+            return
+        time.sleep(READ_SECONDS)

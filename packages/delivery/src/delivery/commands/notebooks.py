@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,7 +15,9 @@ import typer
 from delivery import notebooks as project_notebooks
 from delivery import sagemaker_sdk, stacks
 from delivery.cloud import DeliveryError
-from delivery.commands.project import find_project, running_cloud
+from delivery.commands.local_cloud import exported
+from delivery.commands.progress import progress
+from delivery.commands.project import find_project, refuse_other_endpoint, running_cloud
 from delivery.view import print_line
 
 if TYPE_CHECKING:
@@ -48,14 +51,17 @@ def notebooks(
     what they need. Example: python -m local notebooks 03 04
     """
     project = find_project(context)
+    refuse_other_endpoint(project)
     root = project.cloud.root
     found = project_notebooks.find_notebooks(root, names or ())
     python = sagemaker_sdk.interpreter()
     cloud = delivered(project)
-    variables = environment(project, cloud)
+    kept = {name: value for name, value in os.environ.items() if not OTHER_CLOUD.match(name)}
+    variables = kept | exported(project, cloud)
     for notebook in found:
         began = time.monotonic()
-        project_notebooks.execute(notebook, root / project_notebooks.RESULTS, python, variables)
+        with progress(f"Executing {notebook.name}"):
+            project_notebooks.execute(notebook, root / project_notebooks.RESULTS, python, variables)
         print_line(f"{notebook.stem:<24}{time.monotonic() - began:6.1f} s")
     print_line(f"The copies with outputs are in {root / project_notebooks.RESULTS}.")
 
@@ -77,13 +83,3 @@ def delivered(project: LocalProject) -> Cloud:
     ).returncode:
         raise DeliveryError("The notebooks need a delivered project, and the delivery failed.")
     return running_cloud(project)
-
-
-def environment(project: LocalProject, cloud: Cloud) -> dict[str, str]:
-    """Return the variables of this process without those of AWS and proxies, and those of the local cloud."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(OTHER_CLOUDS) and not name.lower().endswith("_proxy")
-    }
-    return kept | cloud.environment | sagemaker_sdk.prepare(cloud, project.state).environment

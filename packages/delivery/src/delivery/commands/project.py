@@ -1,18 +1,28 @@
-"""The project that a command works on, and its local cloud."""
+"""The project that a command works on, and the cloud that it reads: the local one, or another endpoint."""
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
 
 import localcloud
 
-from delivery.cloud import DeliveryError
+from delivery.cloud import Account, DeliveryError
+from delivery.view import errors
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import typer
-    from localcloud import Cloud
+
+    from delivery.cloud import Cloud
+
+ENDPOINT = "AWS_ENDPOINT_URL"
+# `up --export` sets it with AWS_ENDPOINT_URL: a terminal in which it names the project keeps reading the
+# project's own local cloud, also when that has been started again at another port.
+OWNER = "LOCAL_CLOUD_STATE"
 
 
 class LocalProject(Protocol):
@@ -23,6 +33,10 @@ class LocalProject(Protocol):
         """The name that its stacks and its pipeline begin with."""
 
     @property
+    def region(self) -> str:
+        """The region of its stacks."""
+
+    @property
     def state(self) -> Path:
         """The folder of everything that running locally leaves behind."""
 
@@ -31,19 +45,84 @@ class LocalProject(Protocol):
         """The project as its local cloud knows it."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """The cloud that a command reads; `local` is None where AWS_ENDPOINT_URL names another endpoint."""
+
+    cloud: Cloud
+    url: str
+    local: localcloud.Cloud | None
+
+    @property
+    def title(self) -> str:
+        """What a person reads first."""
+        if self.local is None:
+            return f"The endpoint is {self.url}."
+        return f"The local cloud answers at {self.url} (process {self.local.pid})."
+
+
 def find_project(context: typer.Context) -> LocalProject:
     """Return the project of the working directory, by the function that the application was run with."""
     project: LocalProject = context.obj()
     return project
 
 
-def running_cloud(project: LocalProject) -> Cloud:
+def reach(project: LocalProject) -> Place:
+    """Return the endpoint that AWS_ENDPOINT_URL names, and say so, or else the project's running cloud.
+
+    Raises:
+        DeliveryError: neither exists.
+    """
+    if (url := other_endpoint(project)) is None:
+        cloud = running_cloud(project)
+        return Place(cloud, cloud.endpoint_url, cloud)
+    errors.print(
+        f"{ENDPOINT} is set: this reads {url}, not the project's local cloud.",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or project.region
+    return Place(Account(region), url, None)
+
+
+def running_cloud(project: LocalProject) -> localcloud.Cloud:
     """Return the project's running cloud.
 
     Raises:
-        DeliveryError: no local cloud runs; the message says how to start one.
+        DeliveryError: no local cloud runs, or AWS_ENDPOINT_URL names another endpoint; the message says what
+            to do.
     """
+    refuse_other_endpoint(project)
     cloud = localcloud.find(project.cloud)
     if cloud is None:
         raise DeliveryError("No local cloud is running here; 'python -m local up' starts it.")
     return cloud
+
+
+def refuse_other_endpoint(project: LocalProject) -> None:
+    """Refuse a command that works on the project's local cloud alone.
+
+    Raises:
+        DeliveryError: AWS_ENDPOINT_URL names another endpoint.
+    """
+    if url := other_endpoint(project):
+        raise DeliveryError(
+            f"{ENDPOINT} is {url}, not this project's local cloud, and this command works on that"
+            f" cloud alone; 'unset {ENDPOINT}' returns to it. Only status, jobs, logs and stop work elsewhere."
+        )
+
+
+def other_endpoint(project: LocalProject) -> str | None:
+    """Return the endpoint that AWS_ENDPOINT_URL names, unless that is the project's own local cloud."""
+    url = os.environ.get(ENDPOINT)
+    if not url or os.environ.get(OWNER) == str(project.cloud.state):
+        return None
+    running = localcloud.find(project.cloud)
+    return None if running and _address(url) == _address(running.endpoint_url) else url
+
+
+def _address(url: str) -> tuple[str | None, int | None]:
+    parts = urlsplit(url)
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    return host, parts.port

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import threading
 
-# Limits of the user's code are never divided, because that code is not faster here.
 STOP_GRACE = 120.0  # seconds, between SIGTERM and SIGKILL of a container
+# Limits of the user's code are never divided, because that code is not faster here.
 INVOCATION_TIMEOUT = 60.0  # seconds, of a request to an endpoint
 # Observed on AWS as "minutes"; files hold about a minute each.
 CAPTURE_FLUSH = 60.0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 HEALTH = "/_local/health"
+PROCESSES = "/_local/processes"  # AWS knows no processes; a person looks for them on this machine
 # A page in the user's browser can reach 127.0.0.1, also by a name of its own that resolves to it; the names
 # of the loopback and those under amazonaws.com can't be such a page's.
 HOST = re.compile(
@@ -69,7 +70,14 @@ class Gateway:
             return protocol.json_route(service)
         if scope["path"] == HEALTH:
             return _health
+        if scope["path"] == PROCESSES:
+            return self._list_processes
         return next((route for pattern, route in self._routes if pattern.fullmatch(scope["path"])), None)
+
+    async def _list_processes(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002 - a route's signature
+        """Answer with the ids of the processes of jobs and builds that run, by ARN and instance."""
+        running = {arn: ids for service in self._services for arn, ids in service.processes().items()}
+        return _json(running)
 
     def _closing_first(self, receive: Receive) -> Receive:
         """Return `receive`, which closes our services before ministack hears of the end."""
@@ -127,4 +135,8 @@ async def _reply(send: Send, answer: Answer) -> None:
 
 async def _health(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001 - a route's signature
     """Answer with the process id, so that a stale record is not taken for a running cloud."""
-    return 200, [(b"content-type", b"application/json")], json.dumps({"pid": os.getpid()}).encode()
+    return _json({"pid": os.getpid()})
+
+
+def _json(content: Any) -> Answer:
+    return 200, [(b"content-type", b"application/json")], json.dumps(content).encode()

@@ -96,6 +96,13 @@ class Cloud:
         """Return CodeDeploy's deployments with their steps: oldest first, times as here and as on AWS."""
         return self._read("/_local/deployments", 10)
 
+    def processes(self) -> dict[str, dict[str, int]]:
+        """Return the process ids of the jobs and builds that run, by ARN and name of the instance.
+
+        Each id is that of a process group, with the container's command in it.
+        """
+        return dict(self._read("/_local/processes", 10))
+
     def answers(self) -> bool:
         """Whether it is this cloud's process that answers at its port."""
         try:

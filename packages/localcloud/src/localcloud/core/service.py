@@ -43,6 +43,11 @@ def _nothing() -> None:
     """Do nothing."""
 
 
+def _no_processes() -> dict[str, dict[str, int]]:
+    """Return the processes of a service that starts none."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Service:
     """A service: all that the gateway, CloudFormation, Step Functions and EventBridge call.
@@ -50,7 +55,8 @@ class Service:
     `name` is botocore's, whose model checks every request. `tasks` are named as state machines name them
     (`createTrainingJob.sync`), `resources` as templates do, `routes` are patterns of paths. `target` is
     called by EventBridge's rules whose target belongs to the service. `install` applies the patches of the
-    service, before the first request; `close` ends the service.
+    service, before the first request; `close` ends the service. `processes` gives the ids of the running
+    processes, by the ARN of the job and the name of the instance.
     """
 
     name: str
@@ -61,3 +67,4 @@ class Service:
     target: Target | None = None
     install: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
+    processes: Callable[[], dict[str, dict[str, int]]] = _no_processes

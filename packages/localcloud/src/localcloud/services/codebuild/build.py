@@ -83,6 +83,11 @@ class Build:
         if shell:
             shell.end()
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the process group of the command that runs now."""
+        return self._shell.pid if self._shell else None
+
     def failure(self) -> PhaseRecord | None:
         """Return the first phase that failed."""
         return next((phase for phase in self.phases if phase.error), None)

@@ -138,6 +138,11 @@ class Projects:
         """Return a project's ARN."""
         return self.context.arn("codebuild", f"project/{name}")
 
+    def processes(self) -> dict[str, dict[str, int]]:
+        """Return the process id of each running build; a build has one instance."""
+        running = [build for build in list(self.builds.values()) if not build.finished.is_set()]
+        return {build.arn: {"build": build.pid} if build.pid else {} for build in running}
+
     def close(self) -> None:
         """End every build."""
         running = [build for build in list(self.builds.values()) if not build.finished.is_set()]

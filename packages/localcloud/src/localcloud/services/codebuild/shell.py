@@ -75,6 +75,12 @@ class Shell:
         values = answer.read_bytes().decode(errors="replace").split("\0")
         return dict(zip(names, values, strict=False))
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the process group of the command that runs now."""
+        child = self._child
+        return child.pid if child and child.running else None
+
     def end(self) -> None:
         """End the command that runs, and run no other."""
         with self._lock:

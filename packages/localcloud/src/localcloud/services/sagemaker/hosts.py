@@ -50,6 +50,11 @@ class Host:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content), encoding="utf-8")
 
+    @property
+    def pid(self) -> int | None:
+        """The id of the process group while it runs."""
+        return self.child.pid if self.child and self.child.running else None
+
     def wait(self) -> int | None:
         """Wait for the process, and return its exit code; None if no process was started."""
         self.code = self.child.wait() if self.child else None

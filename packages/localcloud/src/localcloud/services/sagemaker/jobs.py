@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 ENDED = ("Completed", "Failed", "Stopped")
-# On AWS a container has two minutes to end; ten seconds are enough on a developer's machine.
+# On AWS a container has two minutes to end; ten seconds are enough on a developer's machine. At a higher
+# speed two minutes of the cloud are fewer, but no container can end in less than a second.
 LOCAL_STOP_GRACE = 10.0
+SHORTEST_STOP_GRACE = 1.0
 CLOSE_GRACE = 2.0
 MAX_REASON_LENGTH = 1024
 KILLED = 137
@@ -107,14 +109,14 @@ class Job(ABC):
         threading.Thread(target=ministack.in_context(self._run), name=self.name, daemon=True).start()
 
     def stop(self, stage: str = "Stopped", grace: float = LOCAL_STOP_GRACE) -> None:
-        """End the processes, and kill them after `grace` seconds; `stage` is the last stage of the job."""
+        """End the processes, and kill them after at most `grace` seconds; `stage` is the job's last stage."""
         with self._lock:
             if self._stopping or self.status != "InProgress":
                 return
             self._stopping, self.status = stage, "Stopping"
             self.record_stage("Stopping")
             self.announce()
-            self._end(min(grace, STOP_GRACE))
+            self._end(min(grace, self.stop_grace()))
 
     def kill(self) -> None:
         """End the job at once, since the cloud ends."""
@@ -200,11 +202,16 @@ class Job(ABC):
         with self._lock:
             if code and not self._stopping and not self._failed:
                 self._failed = host
-                self._end(LOCAL_STOP_GRACE)
+                self._end(self.stop_grace())
 
     def max_seconds(self) -> float:
         """Return the user's own limit of the job's seconds, which the clock does not scale."""
         return float(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400))
+
+    def stop_grace(self) -> float:
+        """Return the seconds between SIGTERM and SIGKILL: 120 of the cloud's, here from 1 to 10."""
+        scaled = self.context.clock.seconds(STOP_GRACE)
+        return min(LOCAL_STOP_GRACE, max(SHORTEST_STOP_GRACE, scaled))
 
     def _end(self, grace: float) -> None:
         for host in self.hosts:
@@ -361,6 +368,11 @@ class Jobs:
         self.tags.drop(job.arn)
         shutil.rmtree(job.folder, ignore_errors=True)
         return {}
+
+    def processes(self) -> dict[str, dict[str, int]]:
+        """Return the process ids of each running job, by instance."""
+        running = [job for job in list(self.jobs.values()) if not job.finished.is_set()]
+        return {job.arn: {host.name: host.pid for host in job.hosts if host.pid} for job in running}
 
     def close(self) -> None:
         """End every job."""

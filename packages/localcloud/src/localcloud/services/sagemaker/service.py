@@ -55,6 +55,9 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
         for part in (schedules, training, processing, endpoints):
             part.close()
 
+    def processes() -> dict[str, dict[str, int]]:
+        return training.processes() | processing.processes()
+
     sagemaker = Service(
         name="sagemaker",
         operations={
@@ -69,5 +72,6 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
         },
         routes=runtime.Runtime(endpoints).routes(),
         close=close,
+        processes=processes,
     )
     return sagemaker

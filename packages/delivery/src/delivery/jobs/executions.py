@@ -1,0 +1,187 @@
+"""Executions of pipelines and of state machines, which start jobs and builds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from delivery.cloud import is_missing, pages
+from delivery.jobs.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from delivery.cloud import Cloud
+    from delivery.jobs.job import Known
+
+REASON = "stopped by a person"
+MACHINE_STATUS = {
+    "RUNNING": IN_PROGRESS,
+    "PENDING_REDRIVE": IN_PROGRESS,
+    "SUCCEEDED": COMPLETED,
+    "ABORTED": STOPPED,
+}
+PIPELINE_STATUS = {
+    "InProgress": IN_PROGRESS,
+    "Stopping": STOPPING,
+    "Succeeded": COMPLETED,
+    "Failed": FAILED,
+}
+OVER_ALREADY = ("PipelineExecutionNotStoppableException", "DuplicatedStopRequestException")
+
+
+class PipelineExecutions:
+    """The executions of all pipelines of CodePipeline; an id is PIPELINE:EXECUTION."""
+
+    kind = "pipeline"
+
+    def all(self, cloud: Cloud, known: Known) -> Iterator[Job]:  # noqa: ARG002 - a list describes them already
+        """Yield every execution."""
+        codepipeline = cloud.client("codepipeline")
+        for pipeline in [one["name"] for one in pages(codepipeline, "list_pipelines", "pipelines")]:
+            yield from self._of(cloud, pipeline)
+
+    def read(self, cloud: Cloud, job: Job) -> Job | None:
+        """Return an execution as it is now, or None when it does not exist any more."""
+        return next((one for one in self._of(cloud, job.id.partition(":")[0]) if one.id == job.id), None)
+
+    def stop(self, cloud: Cloud, job: Job) -> None:
+        """Stop an execution, and the builds and state machines that its actions wait for.
+
+        CodePipeline leaves these running: without abandoning them, it waits until they end by themselves.
+        """
+        pipeline, _, execution = job.id.partition(":")
+        running = [one for one in _actions(cloud, pipeline, execution) if one["status"] == IN_PROGRESS]
+        try:
+            cloud.client("codepipeline").stop_pipeline_execution(
+                pipelineName=pipeline, pipelineExecutionId=execution, abandon=True, reason=REASON
+            )
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in OVER_ALREADY:
+                raise
+        for action in running:
+            _stop_action(cloud, action)
+
+    def log_streams(self, job: Job) -> None:  # noqa: ARG002 - the signature of every kind
+        """Return None: an execution has no log of its own."""
+        return
+
+    def _of(self, cloud: Cloud, pipeline: str) -> Iterator[Job]:
+        codepipeline = cloud.client("codepipeline")
+        listed = pages(
+            codepipeline, "list_pipeline_executions", "pipelineExecutionSummaries", pipelineName=pipeline
+        )
+        for one in listed:
+            yield _pipeline_job(pipeline, one)
+
+
+def _pipeline_job(pipeline: str, found: dict[str, Any]) -> Job:
+    status = PIPELINE_STATUS.get(found["status"], STOPPED)
+    revisions = {f"revision of {one['actionName']}": one["revisionId"] for one in _revisions(found)}
+    reason = found.get("stopTrigger", {}).get("reason", "")
+    return Job(
+        kind=PipelineExecutions.kind,
+        id=f"{pipeline}:{found['pipelineExecutionId']}",
+        arn="",
+        status=status,
+        started=found["startTime"],
+        ended=None if status in (IN_PROGRESS, STOPPING) else found["lastUpdateTime"],
+        parameters={"trigger": found.get("trigger", {}).get("triggerType", ""), **revisions},
+        reason=reason or ("" if status != STOPPED else found["status"]),
+    )
+
+
+def _revisions(found: dict[str, Any]) -> list[dict[str, str]]:
+    return [one for one in found.get("sourceRevisions", []) if "revisionId" in one]
+
+
+def _actions(cloud: Cloud, pipeline: str, execution: str) -> list[dict[str, Any]]:
+    return list(
+        pages(
+            cloud.client("codepipeline"),
+            "list_action_executions",
+            "actionExecutionDetails",
+            pipelineName=pipeline,
+            filter={"pipelineExecutionId": execution},
+        )
+    )
+
+
+def _stop_action(cloud: Cloud, action: dict[str, Any]) -> None:
+    """Stop what an action waits for; nothing happens where that has ended already."""
+    started = action.get("output", {}).get("executionResult", {}).get("externalExecutionId")
+    provider = action["input"]["actionTypeId"]["provider"]
+    if not started:
+        return
+    try:
+        if provider == "CodeBuild":
+            cloud.client("codebuild").stop_build(id=started)
+        elif provider == "StepFunctions":
+            cloud.client("stepfunctions").stop_execution(executionArn=started, cause=REASON)
+    except ClientError as error:
+        if not is_missing(error) and error.response["Error"]["Code"] != "ExecutionDoesNotExist":
+            raise
+
+
+class MachineExecutions:
+    """The executions of all state machines of Step Functions; an id is MACHINE:EXECUTION."""
+
+    kind = "state machine"
+
+    def all(self, cloud: Cloud, known: Known) -> Iterator[Job]:
+        """Yield every execution; those of `known` that have ended are not described again."""
+        steps = cloud.client("stepfunctions")
+        machines = list(pages(steps, "list_state_machines", "stateMachines"))
+        for machine in (one["stateMachineArn"] for one in machines if one.get("type") != "EXPRESS"):
+            for one in pages(steps, "list_executions", "executions", stateMachineArn=machine):
+                job = known.ended(one["executionArn"]) or self._find(cloud, one["executionArn"])
+                if job:
+                    yield job
+
+    def read(self, cloud: Cloud, job: Job) -> Job | None:
+        """Return an execution as it is now, or None when it does not exist any more."""
+        return self._find(cloud, job.arn)
+
+    def stop(self, cloud: Cloud, job: Job) -> None:
+        """Stop an execution, and with it the jobs that its tasks wait for."""
+        cloud.client("stepfunctions").stop_execution(executionArn=job.arn, cause=REASON)
+
+    def log_streams(self, job: Job) -> None:  # noqa: ARG002 - the signature of every kind
+        """Return None: an execution has no log of its own."""
+        return
+
+    @staticmethod
+    def _find(cloud: Cloud, arn: str) -> Job | None:
+        try:
+            return _machine_job(cloud.client("stepfunctions").describe_execution(executionArn=arn))
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ExecutionDoesNotExist":
+                return None
+            raise
+
+
+def _machine_job(found: dict[str, Any]) -> Job:
+    status = MACHINE_STATUS.get(found["status"], FAILED)
+    reason = ": ".join(filter(None, (found.get("error", ""), found.get("cause", ""))))
+    timed_out = "the execution timed out" if found["status"] == "TIMED_OUT" else ""
+    return Job(
+        kind=MachineExecutions.kind,
+        id=found["executionArn"].partition(":execution:")[2],
+        arn=found["executionArn"],
+        status=status,
+        started=found["startDate"],
+        ended=found.get("stopDate"),
+        parameters=_input(found.get("input", "")),
+        reason=(reason or timed_out) if status in (FAILED, STOPPED) else "",
+    )
+
+
+def _input(text: str) -> dict[str, Any]:
+    """Return an execution's input; one that is not an object under the name `input`."""
+    try:
+        read = json.loads(text or "{}")
+    except ValueError:
+        read = text
+    return read if isinstance(read, dict) else {"input": read}

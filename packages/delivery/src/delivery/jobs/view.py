@@ -1,0 +1,91 @@
+"""Jobs in a terminal: a table, which on a screen holds the latest jobs that fit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rich.console import Console, RenderableType
+
+    from delivery.jobs.job import Job
+
+    Processes = Mapping[str, Mapping[str, int]] | None
+    Tail = Callable[[Job], list[str]]
+
+STYLE = {
+    "Completed": "green",
+    "Failed": "bold red",
+    "Stopped": "yellow",
+    "Stopping": "yellow",
+    "InProgress": "cyan",
+}
+ROWS_OF_FRAME = 3  # the header, the line of the jobs that are left out, and the cursor's
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def table(jobs: Sequence[Job], processes: Processes, tail: Tail) -> RenderableType:
+    """Draw jobs: under each id its parameters, the reason of a failure, and the end of its log."""
+    drawn = Table(box=None, pad_edge=False, padding=(0, 1))
+    for name in ("type", "state", "process", "started", "time"):
+        drawn.add_column(name, no_wrap=True, justify="right" if name == "time" else "left")
+    drawn.add_column("id, parameters, log", ratio=1, overflow="fold")
+    for job in jobs:
+        ids = "?" if processes is None else " ".join(map(str, processes.get(job.arn, {}).values()))
+        drawn.add_row(
+            job.kind,
+            Text(job.status, STYLE.get(job.status, "")),
+            ids if job.instances == 1 else ids.replace(" ", "\n"),
+            f"{job.started.astimezone():%m-%d %H:%M:%S}",
+            duration(job.seconds()),
+            Group(*_details(job, tail(job))),
+        )
+    return drawn
+
+
+def screen(jobs: Sequence[Job], processes: Processes, tail: Tail, console: Console) -> RenderableType:
+    """Draw the latest jobs that fit the console's height, and say how many are left out."""
+    if not jobs:
+        return Text("No jobs yet.")
+    room, shown = console.height - ROWS_OF_FRAME, list[Any]()
+    tails: dict[str, list[str]] = {}
+    for job in reversed(jobs):
+        tails[job.id] = tail(job)
+        room -= max(len(_details(job, tails[job.id])), job.instances)
+        if room < 0 and shown:
+            break
+        shown.insert(0, job)
+    rest = len(jobs) - len(shown)
+    drawn = table(shown, processes, lambda job: tails[job.id])
+    return Group(Text(f"{rest} earlier jobs", "dim"), drawn) if rest else drawn
+
+
+def _details(job: Job, lines: Sequence[str]) -> list[Text]:
+    parameters = " ".join(f"{name}={value}" for name, value in job.parameters.items() if value != "")
+    reason = " ".join(job.reason.split())
+    return [
+        Text(job.id, overflow="fold"),
+        *(_line(text, style) for text, style in ((parameters, "dim"), (reason, "red")) if text),
+        *(_line(f"| {line}", "dim") for line in lines),
+    ]
+
+
+def _line(text: str, style: str) -> Text:
+    return Text(text.replace("\t", " "), style, no_wrap=True, overflow="ellipsis")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in the two largest units."""
+    whole = int(seconds)
+    if whole < MINUTE:
+        return f"{seconds:.1f} s"
+    if whole < HOUR:
+        return f"{whole // MINUTE} min {whole % MINUTE} s"
+    if whole < DAY:
+        return f"{whole // HOUR} h {whole % HOUR // MINUTE} min"
+    return f"{whole // DAY} d {whole % DAY // HOUR} h"
