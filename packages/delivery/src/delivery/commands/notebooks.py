@@ -27,15 +27,14 @@ if TYPE_CHECKING:
 
 DELIVER = ("run", "--approve")
 SPEED = ("--speed", "60")  # of a cloud that the delivery starts
-OTHER_CLOUDS = (
-    "AWS_",
-    "SAGEMAKER_",
-)  # the beginnings of variables that name another cloud than the local one
+# Variables that name another cloud or account, or a proxy on the way.
+OTHER_CLOUD = re.compile(r"AWS_|SAGEMAKER_|\w+_proxy$", re.IGNORECASE)
+EXAMPLE = "Example: python -m local notebooks 03 04"
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(notebooks)
+    app.command(epilog=EXAMPLE)(notebooks)
 
 
 def notebooks(
@@ -48,7 +47,7 @@ def notebooks(
     """Execute the notebooks in order on the local cloud, and deliver the project first where it is not.
 
     The notebooks stay as they are; build/notebooks has copies with the outputs. 'make setup-sdk' installs
-    what they need. Example: python -m local notebooks 03 04
+    what they need.
     """
     project = find_project(context)
     refuse_other_endpoint(project)
@@ -78,8 +77,7 @@ def delivered(project: LocalProject) -> Cloud:
         return cloud
     command = [*DELIVER, *(() if cloud else SPEED)]
     print_line(f"Nothing is in production here: 'python -m local {' '.join(command)}' delivers the project.")
-    if subprocess.run(
-        [sys.executable, "-m", "local", *command], cwd=project.cloud.root, check=False
-    ).returncode:
+    process = [sys.executable, "-m", "local", *command]
+    if subprocess.run(process, cwd=project.cloud.root, check=False).returncode:
         raise DeliveryError("The notebooks need a delivered project, and the delivery failed.")
     return running_cloud(project)
