@@ -21,7 +21,7 @@ def find_notebooks(root: Path, names: Sequence[str]) -> list[Path]:
     """Return a project's notebooks in the order of their names, or those whose names begin as given.
 
     Raises:
-        DeliveryError: There is no notebook, or none with such a name.
+        DeliveryError: The project has no notebook, or none with such a name.
 
     """
     found = sorted((root / FOLDER).glob("*.ipynb"))
