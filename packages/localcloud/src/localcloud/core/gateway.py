@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from localcloud.core.access import Guard
+    from localcloud.core.keeper import Keeper
     from localcloud.core.service import Answer, Route, Service
 
     Message = dict[str, Any]
@@ -35,9 +36,11 @@ BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 class Gateway:
     """Route a request to one of our services, or to ministack."""
 
-    def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
-        """Keep ministack's application, the services that answer before it, and the check of access keys."""
-        self._backend, self._guard = backend, guard
+    def __init__(
+        self, backend: Application, services: Iterable[Service], guard: Guard, keeper: Keeper
+    ) -> None:
+        """Take ministack's application, the services that answer before it, and the check of access keys."""
+        self._backend, self._guard, self._keeper = backend, guard, keeper
         self._services = tuple(services)
         self._json = {
             protocol.target_prefix(service.name): service for service in self._services if service.operations
@@ -72,11 +75,13 @@ class Gateway:
         return next((route for pattern, route in self._routes if pattern.fullmatch(scope["path"])), None)
 
     def _closing_first(self, receive: Receive) -> Receive:
-        """Return `receive`, which closes our services before ministack hears of the end."""
+        """Return `receive`, which saves and closes our services before ministack hears of the end."""
 
         async def closing() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
+                # Before anything is ended: what reacts to an end would be recorded as well.
+                await asyncio.to_thread(self._keeper.close)
                 await asyncio.gather(*(asyncio.to_thread(service.close) for service in self._services))
             return message
 

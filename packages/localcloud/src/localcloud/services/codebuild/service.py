@@ -29,4 +29,5 @@ def service(projects: Projects) -> Service:
         },
         resources={"AWS::CodeBuild::Project": Resource(resource.create, resource.update, resource.delete)},
         close=projects.close,
+        kept=projects.kept(),
     )

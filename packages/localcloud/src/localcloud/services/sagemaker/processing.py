@@ -37,15 +37,19 @@ class ProcessingJob(Job):
 
     kind, member, noun = "processing-job", "ProcessingJob", "processing job"
     summary_members = ("ProcessingEndTime", "FailureReason", "ExitMessage")
+    kept = (*Job.kept, "message")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Check that the local cloud can run the request."""
+        """Begin without an exit message."""
         super().__init__(context, request)
-        for job_input in request.get("ProcessingInputs", []):
+        self.message: str | None = None
+
+    def check(self) -> None:
+        """Check that the local cloud can run the request."""
+        for job_input in self.request.get("ProcessingInputs", []):
             _check_input(self.folder, job_input)
         for output in self._outputs():
             _check_output(self.folder, output)
-        self.message: str | None = None
         self.context.entrypoint()
 
     def cluster(self) -> Json:

@@ -36,24 +36,28 @@ class TrainingJob(Job):
 
     kind, member, noun = "training-job", "TrainingJob", "training job"
     summary_members = ("TrainingEndTime", "SecondaryStatus")
+    kept = (*Job.kept, "stages", "metrics")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
+        """Begin with the first stage."""
+        super().__init__(context, request)
+        self.stages = [
+            {"Status": "Starting", "StartTime": self.created, "StatusMessage": MESSAGES["Starting"]}
+        ]
+        self.metrics: list[Json] = []
+
+    def check(self) -> None:
         """Check that the local cloud can run the request, and that its inputs exist.
 
         Raises:
             ServiceError: the request has no image, or an input that the local cloud can't download.
         """
-        super().__init__(context, request)
-        if "TrainingImage" not in request["AlgorithmSpecification"]:
+        if "TrainingImage" not in self.request["AlgorithmSpecification"]:
             raise validation_error(
                 "AlgorithmSpecification needs a TrainingImage; the local cloud has no algorithms."
             )
-        for channel in request.get("InputDataConfig", []):
+        for channel in self.request.get("InputDataConfig", []):
             _check_channel(channel)
-        self.stages = [
-            {"Status": "Starting", "StartTime": self.created, "StatusMessage": MESSAGES["Starting"]}
-        ]
-        self.metrics: list[Json] = []
         self.context.entrypoint()
 
     def cluster(self) -> Json:
