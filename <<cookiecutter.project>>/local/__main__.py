@@ -61,10 +61,15 @@ def up(speed: Annotated[float | None, SPEED] = None) -> None:
 
 
 @app.command()
-def down() -> None:
-    """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
-    stopped = localcloud.stop(find_project().cloud)
+def down(
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what the cloud held as well.")] = False,  # noqa: FBT002 - so typer has flags
+) -> None:
+    """Stop the local cloud with its jobs and endpoints; what it held is kept for the next one."""
+    project = find_project().cloud
+    stopped = localcloud.stop(project)
     console.print("The local cloud is stopped." if stopped else "No local cloud was running.")
+    for sentence in localcloud.delete_kept(project) if delete else localcloud.describe_kept(project):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import access, protocol
+from localcloud.core.ministack import CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -29,6 +30,7 @@ HOST = re.compile(
     r"(?:127\.0\.0\.1|\[::1\]|(?:[\w.-]+\.)?localhost|[\w.-]+\.amazonaws\.com(?:\.cn)?)(?::\d+)?",
     re.ASCII,
 )
+READING = ("BatchGet", "Describe", "Filter", "Get", "List", "Search")
 NOT_ALLOWED = "AccessDeniedException"
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
@@ -59,7 +61,10 @@ class Gateway:
         headers = _decode(scope["headers"])
         if refusal := _refusal(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
-        elif scope["type"] == "http" and (handler := self._handler(scope, headers)):
+            return
+        if _changes(scope, headers):
+            CHANGED.set()
+        if scope["type"] == "http" and (handler := self._handler(scope, headers)):
             body = await _read(receive)
             if body is not None:
                 await _reply(send, await handler(scope["path"], headers, body))
@@ -93,6 +98,14 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1008})
             return
         await _reply(send, answer)
+
+
+def _changes(scope: Message, headers: Mapping[str, str]) -> bool:
+    """Whether a request may change what a service holds, as far as its first line and its headers say."""
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if operation:
+        return not operation.startswith(READING)
+    return scope.get("method") in {"PUT", "DELETE", "PATCH"}
 
 
 def _decode(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -6,21 +6,25 @@ import json
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from localcloud.core import kept, ministack, ministack_state
+from localcloud.core import kept, ministack, ministack_state, private_files
 from localcloud.core.clock import now
 from localcloud.core.errors import CloudError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Kept, Service
 
 logger = logging.getLogger(__name__)
-# At most this share of one processor is spent on saving, and no save is sooner than this after the last.
-SHARE, SHORTEST = 0.02, 1.0
+# Of one processor at most this share is spent on saving while nothing but metrics and logs come, and this
+# share when something else has changed. No save is sooner than SHORTEST seconds after the last.
+QUIET_SHARE, BUSY_SHARE, SHORTEST = 0.01, 0.1, 0.5
+POLL_SECONDS = 0.1
+RETRY_COST = 0.5  # seconds that a save counts as which has failed
 
 
 class Keeper:
@@ -45,22 +49,23 @@ class Keeper:
         """
         with ministack.scope(self._context.region):
             for name, saved in state["ministack"].items():
-                self._load(f"of {name}", lambda name=name, saved=saved: ministack_state.load(name, saved))
+                self._load(f"state of {name}", partial(ministack_state.load, name, saved))
             for (service, name), part in self._parts.items():
                 saved = state["services"].get(service, {}).get(name)
                 if saved is not None:
-                    self._load(f"{name} of {service}", lambda part=part, saved=saved: part.load(saved))
+                    self._load(f"{name} of {service}", partial(part.load, saved))
 
-    def _load(self, what: str, act: object) -> None:
+    def _load(self, what: str, act: Callable[[], None]) -> None:
         try:
-            act()  # type: ignore[operator]
+            act()
         except Exception as error:
             logger.exception("the %s can't be put back", what)
             reason = f"the {what} can't be put back: {type(error).__name__}: {error}"
             raise CloudError(kept.damaged(self._context.project, reason)) from error
 
     def begin(self) -> None:
-        """Start again what has to run, save, and go on saving in a thread."""
+        """Start again what has to run, and save again and again in a thread."""
+        (private_files.folder(kept.folder(self._context.project)) / kept.UNSAVED).touch()
         with ministack.scope(self._context.region):
             for part in self._parts.values():
                 part.resume()
@@ -72,20 +77,28 @@ class Keeper:
         self._closing.set()
         if self._thread:
             self._thread.join()
-        self._save_reporting()
+        if self._save_reporting() is not None:
+            (kept.folder(self._context.project) / kept.UNSAVED).unlink(missing_ok=True)
 
     def _keep(self) -> None:
-        while True:
+        while not self._closing.is_set():
+            ministack.CHANGED.clear()
             spent = self._save_reporting()
-            if self._closing.wait(max(SHORTEST, spent / SHARE)):
-                return
+            spent = RETRY_COST if spent is None else spent
+            quiet = time.monotonic() + max(SHORTEST, spent / QUIET_SHARE)
+            self._closing.wait(max(SHORTEST, spent / BUSY_SHARE))
+            while time.monotonic() < quiet and not ministack.CHANGED.is_set():
+                if self._closing.wait(POLL_SECONDS):
+                    break
 
-    def _save_reporting(self) -> float:
+    def _save_reporting(self) -> float | None:
+        """Save, and return the processor's seconds that it took; None if it has failed."""
         started = time.thread_time()
         try:
             self.save()
         except Exception:
             logger.exception("the state can't be saved: what is kept is that of the last save")
+            return None
         return time.thread_time() - started
 
     def save(self) -> None:
@@ -112,11 +125,11 @@ class Keeper:
     def _content(self, counts: dict[str, int], dropped: dict[str, int]) -> bytes:
         names = ministack_state.names()
         first = [name for name in names if name in ministack_state.FIRST]
-        backend = {name: ministack_state.save(name, dropped) for name in first}
+        backend = {name: ministack_state.save(name, counts, dropped) for name in first}
         services: dict[str, dict[str, str]] = {}
         for (service, name), part in self._parts.items():
             services.setdefault(service, {})[name] = _text(part, counts)
-        backend |= {name: ministack_state.save(name, dropped) for name in names if name not in first}
+        backend |= {name: ministack_state.save(name, counts, dropped) for name in names if name not in first}
         written = {service: _object(parts) for service, parts in services.items()}
         return _object({"ministack": _object(backend), "services": _object(written)}).encode()
 
@@ -126,7 +139,7 @@ def _text(part: Kept, counts: dict[str, int]) -> str:
     saved = ministack_state.stable(part.save)
     if part.noun and saved:
         counts[part.noun] = len(saved)
-    return ministack_state.stable(lambda: json.dumps(saved))
+    return str(ministack_state.stable(lambda: json.dumps(saved)))
 
 
 def _object(members: dict[str, str]) -> str:

@@ -6,29 +6,33 @@ file is replaced as a whole, so that a crash leaves either the former content or
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from localcloud.core import lock, private_files
+from localcloud.core import private_files
 from localcloud.core.clock import Clock
 from localcloud.core.errors import CloudError
 from localcloud.core.patches import PINNED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from localcloud.core.project import Project
     from localcloud.core.service import Json
 
+T = TypeVar("T")
 # The form of the content: a change of what a service keeps, or of how, needs another number.
 FORMAT = 1
 DISTRIBUTION = "sagemaker-localcloud"
 NAME = "state.json"
+# The file that lies beside it from the start of a cloud until the cloud has saved its end.
+UNSAVED = "unsaved"
+# Of lists that grow with each delivery the newest are kept: executions, jobs, builds, deployments.
+MOST = 500
 # What ended because the cloud did has this reason.
 STOPPED = "The local cloud was stopped."
 
@@ -49,16 +53,6 @@ class Header:
     format: int = FORMAT
     localcloud: str = field(default_factory=lambda: importlib.metadata.version(DISTRIBUTION))
     ministack: str = PINNED
-
-
-@dataclass(frozen=True)
-class Usage:
-    """The kept files on disk: their bytes, and how many of them are objects in S3."""
-
-    folder: Path
-    size: int
-    object_size: int
-    header: Header | None
 
 
 def folder(project: Project) -> Path:
@@ -94,7 +88,7 @@ def read(project: Project) -> tuple[Header, Json] | None:
         return None
     except OSError as error:
         raise CloudError(f"{path} can't be read: {error.strerror}; {_way_out(project)}") from None
-    header = _header(project, path, first)
+    header = parse_header(project, first)
     if digest(content) != header.sha256:
         raise CloudError(damaged(project))
     state: Json = json.loads(content)
@@ -106,7 +100,12 @@ def damaged(project: Project, reason: str = "") -> str:
     return f"{folder(project) / NAME} is damaged{f' ({reason})' if reason else ''}; {_way_out(project)}"
 
 
-def _header(project: Project, path: Path, line: bytes) -> Header:
+def parse_header(project: Project, line: bytes) -> Header:
+    """Read the file's first line.
+
+    Raises:
+        CloudError: it is damaged, or of another version.
+    """
     try:
         members = json.loads(line)
         versions = members["format"], members["ministack"]
@@ -114,9 +113,9 @@ def _header(project: Project, path: Path, line: bytes) -> Header:
         raise CloudError(damaged(project)) from None
     if versions != (FORMAT, PINNED):
         raise CloudError(
-            f"{path} was written by localcloud {members.get('localcloud')} with ministack {versions[1]} (format "
-            f"{versions[0]}), and this version reads format {FORMAT} of ministack {PINNED}: use that version, "
-            f"or {_way_out(project)}"
+            f"{folder(project) / NAME} was written by localcloud {members.get('localcloud')} (format "
+            f"{versions[0]}, ministack {versions[1]}), and this version reads format {FORMAT} of ministack "
+            f"{PINNED}: use that version, or {_way_out(project)}"
         )
     try:
         return Header(**members)
@@ -126,38 +125,6 @@ def _header(project: Project, path: Path, line: bytes) -> Header:
 
 def _way_out(project: Project) -> str:
     return f"'{project.commands.stop} --delete' deletes what the cloud kept, and the next cloud is empty"
-
-
-def usage(project: Project) -> Usage | None:
-    """Return what is kept and its size; None if nothing is kept. A damaged file has no header."""
-    root = folder(project)
-    if not root.is_dir():
-        return None
-    sizes = {path: path.stat().st_size for path in root.rglob("*") if path.is_file()}
-    objects = sum(size for path, size in sizes.items() if path.is_relative_to(root / "s3"))
-    header = None
-    with contextlib.suppress(OSError, CloudError), (root / NAME).open("rb") as file:
-        header = _header(project, root / NAME, file.readline())
-    return Usage(root, sum(sizes.values()), objects, header)
-
-
-def delete(project: Project) -> int:
-    """Delete what an ended cloud kept, and return the bytes that were freed.
-
-    Raises:
-        CloudError: the cloud runs.
-    """
-    if lock.is_held(project.lock):
-        raise CloudError(f"the local cloud runs; '{project.commands.stop}' stops it")
-    found = usage(project)
-    if found is None:
-        return 0
-    # A crash in the middle leaves no part of the folder under its name.
-    going = found.folder.with_name("kept.deleted")
-    shutil.rmtree(going, ignore_errors=True)
-    found.folder.rename(going)
-    shutil.rmtree(going)
-    return found.size
 
 
 def resumed_clock(speed: float, header: Header | None) -> Clock:
@@ -170,6 +137,11 @@ def resumed_clock(speed: float, header: Header | None) -> Clock:
         return clock
     # The moment at which a clock of this speed has to have begun to show that time now.
     return Clock(speed, clock.began - (header.shown - clock.began) / (speed - 1.0))
+
+
+def newest(things: Iterable[T], most: int = MOST) -> list[T]:
+    """Return the newest of things, which are listed the oldest first."""
+    return list(things)[-most:]
 
 
 def attributes(thing: Any, names: tuple[str, ...]) -> Json:

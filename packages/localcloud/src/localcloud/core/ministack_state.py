@@ -19,12 +19,33 @@ _S3 = uses("ministack.services.s3", "_buckets", "_persist_object")
 FIRST = ("cloudformation", "stepfunctions")
 # Nothing secret is written that was in memory only: service, store, and what a person calls its entries.
 SECRETS = {
-    "iam": {"access_keys": "access keys", "login_profiles": "passwords of users", "mfa_devices": "MFA devices"},
-    "kms": {"keys": "KMS keys", "aliases": "aliases of KMS keys", "grants": "grants of KMS keys"},
+    "iam": {
+        "access_keys": "access keys",
+        "login_profiles": "passwords of users",
+        "mfa_devices": "MFA devices",
+    },
     "secretsmanager": {"secrets": "secrets"},
     "cognito": {"user_pools": "user pools", "identity_pools": "identity pools"},
 }
 SECURE = "SecureString"
+# Service, store, and what a person calls its entries.
+COUNTED = {
+    "cloudformation": ("stacks", "stacks"),
+    "lambda": ("functions", "functions"),
+    "s3": ("buckets_meta", "buckets"),
+    "stepfunctions": ("executions", "executions of state machines"),
+}
+# Of a KMS key, which is refused afterwards where its material is needed.
+MATERIAL = (
+    "_hmac_key_b64",
+    "_import_token_b64",
+    "_import_wrapping_key_pem",
+    "_private_key_pem",
+    "_public_key_der_b64",
+    "_symmetric_key_b64",
+)
+# The newest of each list are kept, or the file would grow for as long as a project is worked on.
+MOST_EXECUTIONS, MOST_POINTS, MOST_LINES, MOST_EVENTS = 100, 1000, 2000, 2000
 TRIES = 5
 _unreferenced: list[set[str]] = []
 
@@ -58,8 +79,8 @@ def names() -> list[str]:
     return [*(name for name in FIRST if name in used), *(name for name in used if name not in FIRST)]
 
 
-def save(name: str, dropped: dict[str, int]) -> str:
-    """Return the state of a service as JSON; what is left out is counted in `dropped`."""
+def save(name: str, counts: dict[str, int], dropped: dict[str, int]) -> str:
+    """Return the state of a service as JSON; count what is in it, and in `dropped` what is left out."""
     state = stable(_APP["_build_persistence_save_dict"]()[name])
     if state is None:
         return "null"
@@ -68,6 +89,14 @@ def save(name: str, dropped: dict[str, int]) -> str:
             dropped[noun] = len(entries._data)  # noqa: SLF001 - of all accounts
     if name == "ssm":
         _drop_secure(state, dropped)
+    if name == "kms":
+        _drop_material(state, dropped)
+    if name in NEWEST:
+        NEWEST[name](state)
+    if name in COUNTED:
+        store, noun = COUNTED[name]
+        if count := len(state[store]._data):  # noqa: SLF001 - of all accounts
+            counts[noun] = count
     return json.dumps(state, default=_CODEC["_json_default"])
 
 
@@ -79,6 +108,56 @@ def _drop_secure(state: Json, dropped: dict[str, int]) -> None:
         history.pop(key, None)
     if secure:
         dropped["SecureString parameters"] = len(secure)
+
+
+def _drop_material(state: Json, dropped: dict[str, int]) -> None:
+    keys = list(state["keys"]._data.values())  # noqa: SLF001 - of all accounts
+    for key in keys:
+        for member in MATERIAL:
+            key.pop(member, None)
+    if keys:
+        dropped["KMS keys' material"] = len(keys)
+
+
+def _newest_executions(state: Json) -> None:
+    executions = state["executions"]._data  # noqa: SLF001 - of all accounts
+    by_machine: dict[str, list[Any]] = {}
+    for key, execution in executions.items():
+        by_machine.setdefault(execution["stateMachineArn"], []).append(key)
+    for keys in by_machine.values():
+        for key in keys[:-MOST_EXECUTIONS]:
+            del executions[key]
+
+
+def _newest_points(state: Json) -> None:
+    for points in state["metrics"]._data.values():  # noqa: SLF001 - of all accounts
+        del points[:-MOST_POINTS]
+    for entries in state["alarm_history"]._data.values():  # noqa: SLF001 - of all accounts
+        del entries[:-MOST_EVENTS]
+
+
+def _newest_lines(state: Json) -> None:
+    for group in state["log_groups"]._data.values():  # noqa: SLF001 - of all accounts
+        left = MOST_LINES
+        for name, stream in reversed(list(group["streams"].items())):
+            if left <= 0:
+                del group["streams"][name]
+                continue
+            del stream["events"][:-left]
+            left -= max(1, len(stream["events"]))
+
+
+def _newest_events(state: Json) -> None:
+    for events in state["stack_events"]._data.values():  # noqa: SLF001 - of all accounts
+        del events[:-MOST_EVENTS]
+
+
+NEWEST: dict[str, Callable[[Json], None]] = {
+    "cloudformation": _newest_events,
+    "cloudwatch": _newest_points,
+    "cloudwatch_logs": _newest_lines,
+    "stepfunctions": _newest_executions,
+}
 
 
 def load(name: str, state: Any) -> None:

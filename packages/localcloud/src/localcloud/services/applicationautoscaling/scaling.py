@@ -50,7 +50,9 @@ class ScalableTargets:
         """Return how targets, policies and activities outlive the cloud; cooldowns do not."""
         return {
             "targets": Kept(
-                lambda: [[*variant, each.description, each.policies] for variant, each in self._targets.items()],
+                lambda: [
+                    [*variant, each.description, each.policies] for variant, each in self._targets.items()
+                ],
                 self._load,
             ),
             "activities": Kept(lambda: self._activities, self._activities.extend),

@@ -54,7 +54,7 @@ def kept() -> Kept:
 
 
 def unrecorded(stack_id: str, physical_id: str) -> bool:
-    """Whether a stack's interrupted operation has made a resource, or has replaced it, that it does not list."""
+    """Whether an interrupted operation has made or replaced a resource that its stack does not list."""
     for stack in _STACKS["_stacks"].values():
         if stack.get("StackId") == stack_id and str(stack["StackStatus"]).endswith("_IN_PROGRESS"):
             previous = (stack.get(OPERATION) or {}).get("previous") or {}

@@ -159,8 +159,7 @@ def _resolve_changes(original: Call, template: Json, parameters: Json, *stack: s
     STARTERS,
     "_deploy_stack_async",
     version="1.5.33",
-    behaviour="a stack has its old template until the update is complete, and an operation that the end of the "
-    "process interrupts is not rolled back",
+    behaviour="a stack has its old template until the update is complete, and an interrupted operation stays",
     reason="the update policies in force are those of the new template, and the next cloud rolls it back",
 )
 async def _deploy(

@@ -87,7 +87,9 @@ class Build:
     def restored(cls, context: CloudContext, store: ArtifactStore, saved: Json) -> Build:
         """Return the build that `saved` described; if it ran, the end of the cloud has stopped it."""
         options = StartOptions(**saved["options"])
-        build = cls(context, saved["project"], saved["number"], store, options, saved["id"].rpartition(":")[2])
+        build = cls(
+            context, saved["project"], saved["number"], store, options, saved["id"].rpartition(":")[2]
+        )
         kept.restore(build, KEPT, saved)
         build.phases = [PhaseRecord.restored(each) for each in saved["phases"]]
         if build.status == "IN_PROGRESS":

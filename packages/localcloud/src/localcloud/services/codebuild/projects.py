@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from localcloud.core import kept
 from localcloud.core.clock import now
 from localcloud.core.service import Kept
 from localcloud.services.codebuild.artifacts import S3ArtifactStore, check_types
@@ -47,8 +48,11 @@ class Projects:
         return {
             "projects": Kept.table(self.projects),
             "numbers": Kept.table(self.numbers),
-            "builds": Kept(lambda: [each.saved() for each in self.builds.values()], self._load, noun="builds"),
+            "builds": Kept(self._save, self._load, noun="builds"),
         }
+
+    def _save(self) -> list[Json]:
+        return [each.saved() for each in kept.newest(self.builds.values())]
 
     def _load(self, saved: list[Json]) -> None:
         for each in saved:

@@ -90,7 +90,10 @@ class Deployment:
         kept.restore(self, KEPT, saved)
         self.error = DeploymentError(*saved["error"]) if saved["error"] else None
         if self.status in ("Created", "InProgress"):
-            self.status, self.completed = "Stopped", max(each["time"] for each in (*self.shifts, {"time": self.created}))
+            self.status, self.completed = (
+                "Stopped",
+                max(each["time"] for each in (*self.shifts, {"time": self.created})),
+            )
             self.error = DeploymentError("MANUAL_STOP", kept.STOPPED, "Stopped")
             for event in self.events.values():
                 if event["status"] in ("Pending", "InProgress"):

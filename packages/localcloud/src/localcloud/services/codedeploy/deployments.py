@@ -6,6 +6,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from localcloud.core import kept
 from localcloud.core.errors import ResourceError
 from localcloud.core.service import Kept
 from localcloud.services.codedeploy import errors
@@ -51,7 +52,10 @@ class Deployments:
 
     def kept(self) -> Kept:
         """Return how the deployments outlive the cloud, after the groups."""
-        return Kept(lambda: [each.saved() for each in self._all.values()], self._load, noun="deployments")
+        return Kept(self._save, self._load, noun="deployments")
+
+    def _save(self) -> list[Json]:
+        return [each.saved() for each in kept.newest(self._all.values())]
 
     def _load(self, saved: list[Json]) -> None:
         for each in saved:

@@ -45,12 +45,17 @@ class Pipeline:
 
     def saved(self) -> Json:
         """Return what of the pipeline outlives the cloud."""
+        executions = kept.newest(self.executions.values())
         disabled = {name: each.disabled for name, each in self.transitions.items()}
         return {
             **kept.attributes(self, KEPT),
             "declaration": self.declaration.raw,
-            "executions": [each.saved() for each in list(self.executions.values())],
-            "actions": [[*key, run.execution_id, run.id] for key, run in list(self.actions.items())],
+            "executions": [each.saved() for each in executions],
+            "actions": [
+                [*key, run.execution_id, run.id]
+                for key, run in list(self.actions.items())
+                if run.execution_id in {each.id for each in executions}
+            ],
             "disabled": {name: asdict(reason) for name, reason in disabled.items() if reason},
         }
 

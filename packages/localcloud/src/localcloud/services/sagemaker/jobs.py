@@ -291,7 +291,7 @@ class Jobs:
         return Kept(self._save, self._load, noun=f"{self.job_class.noun}s")
 
     def _save(self) -> list[Json]:
-        return [job.saved() for job in self.jobs.values()]
+        return [job.saved() for job in kept.newest(self.jobs.values())]
 
     def _load(self, saved: list[Json]) -> None:
         kinds = {each.__name__: each for each in (self.job_class, *self.job_class.__subclasses__())}

@@ -150,7 +150,9 @@ class MonitoringSchedules(ResourceStore):
 
     def _load(self, saved: Json) -> None:
         for name, executions in saved.items():
-            self.executions[name] = [MonitoringExecution.restored(each, self.processing) for each in executions]
+            self.executions[name] = [
+                MonitoringExecution.restored(each, self.processing) for each in executions
+            ]
 
     def _resume(self) -> None:
         for name in self.items:

@@ -53,7 +53,9 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
 
     kept = {
         "tags": tags.kept(),
-        **{f"{store.noun}s": Kept.table(store.items, f"{store.noun}s") for store in (models, configs, groups)},
+        **{
+            f"{store.noun}s": Kept.table(store.items, f"{store.noun}s") for store in (models, configs, groups)
+        },
         **packages.kept(),
         "training jobs": training.kept(),
         "processing jobs": processing.kept(),

@@ -48,7 +48,9 @@ class Catalog:
     def kept(self) -> dict[str, Kept]:
         """Return how portfolios and products outlive the cloud."""
         return {
-            "portfolios": Kept(lambda: [each.saved() for each in self.portfolios.values()], self._load_portfolios),
+            "portfolios": Kept(
+                lambda: [each.saved() for each in self.portfolios.values()], self._load_portfolios
+            ),
             "products": Kept(lambda: [asdict(each) for each in self.products.values()], self._load_products),
         }
 

@@ -55,7 +55,9 @@ class ProvisionedProducts:
             "provisioned products": Kept(
                 lambda: [asdict(each) for each in self.products.values()], self._load_products
             ),
-            "tokens": Kept(lambda: {token: one["RecordId"] for token, one in self.tokens.items()}, self._load_tokens),
+            "tokens": Kept(
+                lambda: {token: one["RecordId"] for token, one in self.tokens.items()}, self._load_tokens
+            ),
         }
 
     def _load_products(self, saved: list[Json]) -> None:
