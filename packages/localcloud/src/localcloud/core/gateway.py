@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import access, protocol
@@ -32,6 +33,9 @@ HOST = re.compile(
 )
 READING = ("BatchGet", "Describe", "Filter", "Get", "List", "Search")
 NOT_ALLOWED = "AccessDeniedException"
+# The answer to requests that come while the cloud saves its end; those in flight have this time to end.
+ENDING = access.forbidden("ServiceUnavailable", "The local cloud was stopped.", 503)
+DRAIN_SECONDS, POLL_SECONDS = 1.0, 0.01
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
 
@@ -43,6 +47,8 @@ class Gateway:
     ) -> None:
         """Take ministack's application, the services that answer before it, and the check of access keys."""
         self._backend, self._guard, self._keeper = backend, guard, keeper
+        self._in_flight, self._holding = 0, False
+        self._released = asyncio.Event()
         self._services = tuple(services)
         self._json = {
             protocol.target_prefix(service.name): service for service in self._services if service.operations
@@ -58,6 +64,29 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._backend(scope, self._closing_first(receive), send)
             return
+        if self._holding:
+            await self._released.wait()
+            await self._refuse(scope, receive, send, ENDING)
+            return
+        self._in_flight += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    async def save_end(self) -> None:
+        """Save while no request is answered, and refuse those that have come meanwhile.
+
+        Whatever waits for an answer is then recorded as running, not as failed for want of a cloud.
+        """
+        self._holding = True
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._in_flight and time.monotonic() < deadline:  # noqa: ASYNC110 - it ends without an event too
+            await asyncio.sleep(POLL_SECONDS)
+        await asyncio.to_thread(self._keeper.close)
+        self._released.set()
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = _decode(scope["headers"])
         if refusal := _refusal(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
@@ -80,13 +109,11 @@ class Gateway:
         return next((route for pattern, route in self._routes if pattern.fullmatch(scope["path"])), None)
 
     def _closing_first(self, receive: Receive) -> Receive:
-        """Return `receive`, which saves and closes our services before ministack hears of the end."""
+        """Return `receive`, which closes our services before ministack hears of the end."""
 
         async def closing() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
-                # Before anything is ended: what reacts to an end would be recorded as well.
-                await asyncio.to_thread(self._keeper.close)
                 await asyncio.gather(*(asyncio.to_thread(service.close) for service in self._services))
             return message
 

@@ -77,7 +77,8 @@ class Keeper:
         self._closing.set()
         if self._thread:
             self._thread.join()
-        if self._save_reporting() is not None:
+        # A removed project is not made anew.
+        if self._context.project.lock.exists() and self._save_reporting() is not None:
             (kept.folder(self._context.project) / kept.UNSAVED).unlink(missing_ok=True)
 
     def _keep(self) -> None:

@@ -45,7 +45,7 @@ MATERIAL = (
     "_symmetric_key_b64",
 )
 # The newest of each list are kept, or the file would grow for as long as a project is worked on.
-MOST_EXECUTIONS, MOST_POINTS, MOST_LINES, MOST_EVENTS = 100, 1000, 2000, 2000
+MOST_EXECUTIONS, MOST_POINTS, MOST_LINES, MOST_EVENTS = 50, 500, 2000, 1000
 TRIES = 5
 _unreferenced: list[set[str]] = []
 

@@ -39,10 +39,10 @@ LOCK_CHECK_TICKS = 20  # of a tenth of a second
 class Server(uvicorn.Server):
     """The server, which writes the cloud's record when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, cloud: Cloud, keeper: Keeper) -> None:
+    def __init__(self, gateway: Gateway, cloud: Cloud, keeper: Keeper) -> None:
         """Take the cloud, whose record it is, and the keeper, which begins when requests are answered."""
-        super().__init__(config)
-        self._cloud, self._keeper = cloud, keeper
+        super().__init__(_config(gateway))
+        self._gateway, self._cloud, self._keeper = gateway, cloud, keeper
 
     async def on_tick(self, counter: int) -> bool:
         """End when the project is removed, since no command could stop this cloud any more."""
@@ -65,6 +65,27 @@ class Server(uvicorn.Server):
             "secret_access_key": self._cloud.key.secret,
         }
         private_files.write_whole(self._cloud.project.record, json.dumps(record))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Save before anything is ended: what reacts to an end would be recorded as well."""
+        await self._gateway.save_end()
+        await super().shutdown(sockets)
+
+
+def _config(gateway: Gateway) -> uvicorn.Config:
+    """Return the server's settings."""
+    return uvicorn.Config(
+        gateway,
+        lifespan="on",
+        loop="asyncio",
+        http=Protocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=75,
+    )
 
 
 def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
@@ -89,24 +110,8 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
-    config = uvicorn.Config(
-        Gateway(
-            ministack.application(),
-            services,
-            guard,
-            keeper,
-        ),
-        lifespan="on",
-        loop="asyncio",
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        timeout_keep_alive=75,
-    )
-    asyncio.run(Server(config, cloud, keeper).serve([listener]))
+    gateway = Gateway(ministack.application(), services, guard, keeper)
+    asyncio.run(Server(gateway, cloud, keeper).serve([listener]))
     cloud.project.record.unlink(missing_ok=True)
     logging.shutdown()
     # State machines wait in threads that Python would join; jobs and endpoints have ended by now.
