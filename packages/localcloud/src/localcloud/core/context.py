@@ -35,7 +35,7 @@ class CloudContext:
     @classmethod
     def create(cls, project: Project, clock: Clock) -> CloudContext:
         """Return the context, with the remains of a killed cloud's jobs and endpoints removed; logs stay."""
-        for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp"):
+        for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp", "kept.deleted"):
             shutil.rmtree(project.state / name, ignore_errors=True)
         private_files.folder(project.state, "tmp")
         return cls(project, clock)

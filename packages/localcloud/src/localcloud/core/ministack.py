@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import json
+import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,10 @@ _EVENTS = uses("ministack.services.eventbridge", "_put_events")
 _TOPICS = uses("ministack.services.sns", "_fanout")
 _CUSTOM_RESOURCES = uses("ministack.services.cloudformation.custom_resource", "_pending")
 _WAIT_CONDITIONS = uses("ministack.services.cloudformation.wait_conditions", "has_handle")
+
+
+# Set when something has changed that should be saved soon.
+CHANGED = threading.Event()
 
 
 def application() -> Any:
@@ -115,7 +120,8 @@ def put_logs(group: str, stream: str, lines: list[str], *, create: bool) -> None
 
 
 def put_event(source: str, detail_type: str, detail: Json, resources: list[str]) -> None:
-    """Send an event as the service `source` of AWS."""
+    """Send an event as the service `source` of AWS, whose state has changed."""
+    CHANGED.set()
     entry = {
         "Source": source,
         "DetailType": detail_type,

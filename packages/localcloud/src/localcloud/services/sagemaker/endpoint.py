@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from localcloud.core import disk_errors, ministack, object_store
+from localcloud.core import disk_errors, kept, ministack, object_store
 from localcloud.core.clock import CAPTURE_FLUSH, INVOCATION_TIMEOUT, now
 from localcloud.core.errors import ServiceError
 from localcloud.services.sagemaker import images
@@ -35,6 +35,8 @@ SERVER_GRACE = 10.0
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 15
 LOG_TAIL_BYTES = 8192
+# The attributes that change after the creation, and outlive the cloud.
+CHANGING = ("modified", "status", "reason", "desired", "weight")
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Endpoint:
     instances: tuple[Instance, ...] = ()
     next_instance: int = 0
     updates: int = 0  # by UpdateEndpoint
+    resumed: bool = False
     settled: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
 
@@ -91,6 +94,25 @@ class Endpoint:
     def in_flight(self) -> int:
         """The number of requests that wait for their responses."""
         return sum(instance.client.in_flight for instance in self.instances if instance.client)
+
+    def saved(self) -> Json:
+        """Return what of the endpoint outlives the cloud."""
+        members = kept.attributes(self, ("name", "arn", "config", "model", "created", *CHANGING))
+        # One that was in service, and whose servers are being started again, has not been created anew.
+        return members | ({"status": "InService"} if self.resumed and not self.settled.is_set() else {})
+
+    @classmethod
+    def restored(cls, context: CloudContext, saved: Json) -> Endpoint:
+        """Return the endpoint that `saved` described, without servers; `resume` starts them."""
+        members = {name: saved[name] for name in ("name", "arn", "config", "model", "created")}
+        endpoint = cls(context, **members)
+        kept.restore(endpoint, CHANGING, saved)
+        return endpoint
+
+    def resume(self) -> None:
+        """Start the servers of an endpoint that an earlier cloud had; it is in service when they answer."""
+        self.status, self.reason, self.resumed = "Creating", None, True
+        threading.Thread(target=ministack.in_context(self._start), name=self.name, daemon=True).start()
 
     def begin(self) -> None:
         """Bring the endpoint into service, in a thread."""
@@ -189,8 +211,9 @@ class Endpoint:
         with ministack.scope(self.context.region):
             try:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
-                self.log.write_bytes(b"")
-                self.logs.begin()
+                if not self.resumed:
+                    self.log.write_bytes(b"")
+                self.logs.begin(appended=self.resumed)
                 with disk_errors.named(self.folder):
                     self.unpack_model()
                 self.instances = self.start_instances(self.desired)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from localcloud.core import ministack
 from localcloud.core.clock import METRICS_FLUSH
 from localcloud.core.errors import ServiceError, validation_error
+from localcloud.core.service import Kept
+from localcloud.services.cloudformation import interrupted
 from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.endpoint import SERVER_GRACE, Endpoint
 from localcloud.services.sagemaker.instance import CLOSE_GRACE
@@ -38,6 +40,32 @@ class Endpoints:
         self._closing = threading.Event()
         self._flushing: threading.Thread | None = None
 
+    def kept(self) -> Kept:
+        """Return how the endpoints outlive the cloud: their servers are started again."""
+        return Kept(self._save, self._load, self._resume, noun="endpoints")
+
+    def _save(self) -> list[Json]:
+        return [each.saved() for each in self.endpoints.values() if each.status != "Deleting"]
+
+    def _load(self, saved: list[Json]) -> None:
+        for each in saved:
+            endpoint = Endpoint.restored(self.context, each)
+            stack = self.tags.of(endpoint.arn).get(interrupted.STACK_TAG)
+            if stack and interrupted.unrecorded(stack, endpoint.arn):
+                # The stack is rolled back, which would not delete the endpoint.
+                self.tags.drop(endpoint.arn)
+                continue
+            self.endpoints[endpoint.name] = endpoint
+
+    def _resume(self) -> None:
+        if self.endpoints:
+            self._begin_flushing()
+        for endpoint in self.endpoints.values():
+            if endpoint.status == "Failed":
+                endpoint.settled.set()
+            else:
+                endpoint.resume()
+
     def operations(self) -> dict[str, Operation]:
         """Return the operations on endpoints."""
         return {
@@ -62,11 +90,7 @@ class Endpoints:
             if name in self.endpoints:
                 raise validation_error(f'Cannot create already existing endpoint "{arn}".')
             endpoint = self.endpoints[name] = Endpoint(self.context, name, arn, config, model)
-            if self._flushing is None:
-                self._flushing = threading.Thread(
-                    target=ministack.in_context(self._flush_until_closed), daemon=True
-                )
-                self._flushing.start()
+            self._begin_flushing()
         self.tags.set(arn, request.get("Tags", []))
         endpoint.begin()
         return {"EndpointArn": arn}
@@ -131,6 +155,13 @@ class Endpoints:
             thread.start()
         for thread in ending:
             thread.join()
+
+    def _begin_flushing(self) -> None:
+        if self._flushing is None:
+            self._flushing = threading.Thread(
+                target=ministack.in_context(self._flush_until_closed), daemon=True
+            )
+            self._flushing.start()
 
     def _end(self, endpoint: Endpoint) -> None:
         with ministack.scope(self.context.region):

@@ -10,10 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from localcloud.core import disk_errors, ministack
+from localcloud.core import disk_errors, kept, ministack
 from localcloud.core.clock import STOP_GRACE, now
 from localcloud.core.errors import ServiceError, validation_error
 from localcloud.core.object_store import DataError
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker import images, scripts
 from localcloud.services.sagemaker.errors import resource_in_use, resource_limit_exceeded
 from localcloud.services.sagemaker.hosts import MAX_INSTANCES, create_hosts
@@ -48,9 +49,11 @@ class Job(ABC):
     member: ClassVar[str]
     noun: ClassVar[str]
     summary_members: ClassVar[tuple[str, ...]]
+    # The attributes that outlive the cloud, besides the request.
+    kept: ClassVar[tuple[str, ...]] = ("created", "modified", "started", "ended", "status", "reason")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Keep a valid request; `begin` starts the job."""
+        """Take a request; `begin` starts the job."""
         self.context, self.request = context, request
         self.name: str = request[f"{self.member}Name"]
         self.arn = context.arn("sagemaker", f"{self.kind}/{self.name}")
@@ -68,6 +71,13 @@ class Job(ABC):
         self._timers: list[threading.Timer] = []
         streams = {f"{self.name}/{host.name}-{int(self.created)}": host.log for host in self.hosts}
         self._logs = LogForwarder(f"/aws/sagemaker/{self.member}s", context.region, streams)
+
+    def check(self) -> None:  # noqa: B027 - not every kind of job has rules of its own
+        """Check that the local cloud can run the request.
+
+        Raises:
+            ServiceError: it can't.
+        """
 
     @abstractmethod
     def cluster(self) -> Json:
@@ -128,6 +138,19 @@ class Job(ABC):
         detail = milliseconds(self.describe())
         detail_type = f"SageMaker {self.noun.title()} State Change"
         ministack.put_event("aws.sagemaker", detail_type, detail, [self.arn])
+
+    def saved(self) -> Json:
+        """Return what of the job outlives the cloud."""
+        return {"kind": type(self).__name__, "request": self.request, **kept.attributes(self, self.kept)}
+
+    def restore(self, saved: Json) -> None:
+        """Take what `saved` returned in an earlier cloud, which has ended the job if it ran."""
+        kept.restore(self, self.kept, saved)
+        if self.status not in ENDED:
+            self.status, self.reason = "Failed", f"InternalServerError: {kept.STOPPED}"
+            self.ended = self.modified
+            self.record_stage("Failed", self.reason)
+        self.finished.set()
 
     def _run(self) -> None:
         with ministack.scope(self.context.region):
@@ -292,9 +315,24 @@ class Jobs:
             f"Delete{member}": self.delete,
         }
 
+    def kept(self) -> Kept:
+        """Return how the jobs outlive the cloud."""
+        return Kept(self._save, self._load, noun=f"{self.job_class.noun}s")
+
+    def _save(self) -> list[Json]:
+        return [job.saved() for job in kept.newest(self.jobs.values())]
+
+    def _load(self, saved: list[Json]) -> None:
+        kinds = {each.__name__: each for each in (self.job_class, *self.job_class.__subclasses__())}
+        for each in saved:
+            job = kinds[each["kind"]](self.context, each["request"])
+            job.restore(each)
+            self.jobs[job.name] = job
+
     def create(self, request: Json) -> Json:
         """Start a job under a new name."""
         job = self.job_class(self.context, request)
+        job.check()
         self.begin(job, request.get("Tags", []))
         return {f"{self.job_class.member}Arn": job.arn}
 

@@ -61,9 +61,16 @@ class LogForwarder:
     _closing: threading.Event = field(default_factory=threading.Event, init=False)
     _thread: threading.Thread | None = field(default=None, init=False)
 
-    def begin(self) -> None:
-        """Start to forward; a stream appears with its first line."""
-        self._thread = threading.Thread(target=ministack.in_context(self._run), daemon=True)
+    def begin(self, *, appended: bool = False) -> None:
+        """Start to forward; a stream appears with its first line.
+
+        With `appended` the lines that a log already has are not forwarded again.
+        """
+        streams = [
+            _Stream(self.group, name, path, offset=path.stat().st_size if appended and path.exists() else 0)
+            for name, path in self.files.items()
+        ]
+        self._thread = threading.Thread(target=ministack.in_context(lambda: self._run(streams)), daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -73,8 +80,7 @@ class LogForwarder:
             self._thread.join()
             self._thread = None
 
-    def _run(self) -> None:
-        streams = [_Stream(self.group, name, path) for name, path in self.files.items()]
+    def _run(self, streams: list[_Stream]) -> None:
         with ministack.scope(self.region):
             while not self._closing.wait(INTERVAL):
                 for stream in streams:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from localcloud.core import account, ministack
 from localcloud.core.clock import iso, now
 from localcloud.core.errors import validation_error
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker.errors import conflict
 from localcloud.services.sagemaker.models import check_model_data
 from localcloud.services.sagemaker.pagination import list_resources, select
@@ -69,6 +70,14 @@ class ModelPackages:
     tokens: dict[str, str] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the versions, and the numbers that are not used again, outlive the cloud."""
+        return {
+            "model packages": Kept.table(self.groups.versions, "model packages"),
+            "tokens": Kept.table(self.tokens),
+            "newest": Kept.table(self.newest),
+        }
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations on groups and packages."""

@@ -42,11 +42,16 @@ class ProcessingJob(Job):
 
     kind, member, noun = "processing-job", "ProcessingJob", "processing job"
     summary_members = ("ProcessingEndTime", "FailureReason", "ExitMessage")
+    kept = (*Job.kept, "message")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Check that the local cloud can run the request."""
+        """Begin without an exit message."""
         super().__init__(context, request)
-        specification = request["AppSpecification"]
+        self.message: str | None = None
+
+    def check(self) -> None:
+        """Check that the local cloud can run the request."""
+        specification = self.request["AppSpecification"]
         if not specification.get("ContainerEntrypoint") and ANALYZER not in specification["ImageUri"]:
             images.check_program(
                 specification["ImageUri"],
@@ -54,11 +59,10 @@ class ProcessingJob(Job):
                 "Run a script of your own (ContainerEntrypoint, or ScriptProcessor), or take the image of "
                 "this project.",
             )
-        for job_input in request.get("ProcessingInputs", []):
+        for job_input in self.request.get("ProcessingInputs", []):
             _check_input(self.folder, job_input)
         for output in self._outputs():
             _check_output(self.folder, output)
-        self.message: str | None = None
         self.context.entrypoint()
 
     def cluster(self) -> Json:

@@ -41,21 +41,29 @@ class TrainingJob(Job):
 
     kind, member, noun = "training-job", "TrainingJob", "training job"
     summary_members = ("TrainingEndTime", "SecondaryStatus")
+    kept = (*Job.kept, "stages", "metrics")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Check that the local cloud can run the request, and that its inputs exist.
+        """Begin with the first stage.
 
         Raises:
-            ServiceError: the request has no image, or an input that the local cloud can't download.
+            ServiceError: the request has no image, or no instances.
         """
         _check_algorithm(request)
         super().__init__(context, request)
-        for channel in request.get("InputDataConfig", []):
-            _check_channel(channel)
         self.stages = [
             {"Status": "Starting", "StartTime": self.created, "StatusMessage": MESSAGES["Starting"]}
         ]
         self.metrics: list[Json] = []
+
+    def check(self) -> None:
+        """Check that the local cloud can run the request, and that its inputs exist.
+
+        Raises:
+            ServiceError: the request has an input that the local cloud can't download.
+        """
+        for channel in self.request.get("InputDataConfig", []):
+            _check_channel(channel)
         self.context.entrypoint()
 
     def cluster(self) -> Json:
