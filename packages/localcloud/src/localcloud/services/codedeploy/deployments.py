@@ -50,9 +50,9 @@ class Deployments:
         self._target = LambdaTarget(context.region, executions)
         self._all: dict[str, Deployment] = {}
 
-    def kept(self) -> Kept:
+    def kept(self) -> dict[str, Kept]:
         """Return how the deployments outlive the cloud, after the groups."""
-        return Kept(self._save, self._load, noun="deployments")
+        return {"deployments": Kept(self._save, self._load, noun="deployments")}
 
     def _save(self) -> list[Json]:
         return [each.saved() for each in kept.newest(self._all.values())]

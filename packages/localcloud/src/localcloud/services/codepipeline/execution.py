@@ -100,15 +100,19 @@ class Execution:
     @classmethod
     def restored(cls, saved: Json, tools: Tools) -> Execution:
         """Return the execution that `saved` described; if it ran, the end of the cloud has stopped it."""
-        declaration = parse(saved["declaration"])
-        execution = cls(declaration, saved["version"], ExecutionStart(**saved["start"]), {}, tools)
-        kept.restore(execution, KEPT, saved)
-        execution.runs = [ActionExecution.restored(declaration, each) for each in saved["runs"]]
-        execution._stopping = saved["stop_reason"]
-        if execution.status in ("InProgress", "Stopping"):
-            execution.status, execution.summary, execution._stopping = "Stopped", kept.STOPPED, kept.STOPPED
-        execution.finished.set()
+        start = ExecutionStart(**saved["start"])
+        execution = cls(parse(saved["declaration"]), saved["version"], start, {}, tools)
+        execution.restore(saved)
         return execution
+
+    def restore(self, saved: Json) -> None:
+        """Take what `saved` returned in an earlier cloud."""
+        kept.restore(self, KEPT, saved)
+        self.runs = [ActionExecution.restored(self.declaration, each) for each in saved["runs"]]
+        self._stopping = saved["stop_reason"]
+        if self.status in ("InProgress", "Stopping"):
+            self.status, self.summary, self._stopping = "Stopped", kept.STOPPED, kept.STOPPED
+        self.finished.set()
 
     @property
     def stopping(self) -> bool:

@@ -136,9 +136,13 @@ class Pipelines:
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def kept(self) -> Kept:
+    def kept(self) -> dict[str, Kept]:
         """Return how the pipelines and their executions outlive the cloud."""
-        return Kept(lambda: [each.saved() for each in self.pipelines.values()], self._load, noun="pipelines")
+        return {
+            "pipelines": Kept(
+                lambda: [each.saved() for each in self.pipelines.values()], self._load, noun="pipelines"
+            )
+        }
 
     def _load(self, saved: list[Json]) -> None:
         for each in saved:

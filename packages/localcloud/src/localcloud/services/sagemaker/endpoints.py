@@ -40,9 +40,9 @@ class Endpoints:
         self._closing = threading.Event()
         self._flushing: threading.Thread | None = None
 
-    def kept(self) -> Kept:
+    def kept(self) -> dict[str, Kept]:
         """Return how the endpoints outlive the cloud: their servers are started again."""
-        return Kept(self._save, self._load, self._resume, noun="endpoints")
+        return {"endpoints": Kept(self._save, self._load, self._resume, noun="endpoints")}
 
     def _save(self) -> list[Json]:
         return [each.saved() for each in self.endpoints.values() if each.status != "Deleting"]

@@ -315,9 +315,10 @@ class Jobs:
             f"Delete{member}": self.delete,
         }
 
-    def kept(self) -> Kept:
+    def kept(self) -> dict[str, Kept]:
         """Return how the jobs outlive the cloud."""
-        return Kept(self._save, self._load, noun=f"{self.job_class.noun}s")
+        noun = f"{self.job_class.noun}s"
+        return {noun: Kept(self._save, self._load, noun=noun)}
 
     def _save(self) -> list[Json]:
         return [job.saved() for job in kept.newest(self.jobs.values())]

@@ -141,9 +141,9 @@ class MonitoringSchedules(ResourceStore):
             "ListMonitoringExecutions": self.list_executions,
         }
 
-    def kept_executions(self) -> Kept:
-        """Return how the executions outlive the cloud, after the schedules and the jobs."""
-        return Kept(self._save, self._load, self._resume)
+    def kept(self) -> dict[str, Kept]:
+        """Return how the schedules and their executions outlive the cloud, after the jobs."""
+        return {**super().kept(), "monitoring executions": Kept(self._save, self._load, self._resume)}
 
     def _save(self) -> Json:
         return {name: [each.saved() for each in list(ran)] for name, ran in self.executions.items()}

@@ -72,8 +72,9 @@ class ModelPackages:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def kept(self) -> dict[str, Kept]:
-        """Return how the versions, and the numbers that are not used again, outlive the cloud."""
+        """Return how groups and versions, and the numbers that are not used again, outlive the cloud."""
         return {
+            **self.groups.kept(),
             "model packages": Kept.table(self.groups.versions, "model packages"),
             "tokens": Kept.table(self.tokens),
             "newest": Kept.table(self.newest),

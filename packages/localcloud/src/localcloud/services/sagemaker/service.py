@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import protocol
-from localcloud.core.service import Kept, Service
+from localcloud.core.service import Service
 from localcloud.services.sagemaker import capacity, endpoint_update, runtime, tasks
 from localcloud.services.sagemaker.cloudformation import endpoint_type, store_type
 from localcloud.services.sagemaker.endpoints import Endpoints
@@ -51,27 +51,9 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
     def create_job(member: str) -> Callable[[Json], Json]:
         return lambda request: protocol.call(sagemaker, f"Create{member}", request)
 
-    kept = {
-        "tags": tags.kept(),
-        **{
-            f"{store.noun}s": Kept.table(store.items, f"{store.noun}s") for store in (models, configs, groups)
-        },
-        **packages.kept(),
-        "training jobs": training.kept(),
-        "processing jobs": processing.kept(),
-        "domains": Kept.table(studio[0].domains),
-        "projects": Kept.table(studio[1].projects, "projects of Studio"),
-        "monitoring schedules": Kept.table(schedules.items, "monitoring schedules"),
-        "monitoring executions": schedules.kept_executions(),
-        "endpoints": endpoints.kept(),
-    }
-
     def close() -> None:
         for part in (schedules, training, processing, endpoints):
             part.close()
-
-    def processes() -> dict[str, dict[str, int]]:
-        return training.processes() | processing.processes()
 
     sagemaker = Service(
         name="sagemaker",
@@ -87,7 +69,8 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
         },
         routes=runtime.Runtime(endpoints).routes(),
         close=close,
-        processes=processes,
-        kept=kept,
+        processes=lambda: training.processes() | processing.processes(),
+        # The tags first: the endpoints look for their stacks in them.
+        kept={name: kept for part in (tags, *parts) for name, kept in part.kept().items()},
     )
     return sagemaker

@@ -20,9 +20,9 @@ class Tags:
         """Begin without tags."""
         self._tags: dict[str, dict[str, str]] = {}
 
-    def kept(self) -> Kept:
+    def kept(self) -> dict[str, Kept]:
         """Return how the tags outlive the cloud."""
-        return Kept.table(self._tags)
+        return {"tags": Kept.table(self._tags)}
 
     def of(self, arn: str) -> dict[str, str]:
         """Return the tags of a resource; none where there is no such resource."""
