@@ -12,7 +12,18 @@ from localcloud import CloudError
 from localcloud.files import explained
 
 from delivery.cloud import UNREACHABLE, DeliveryError
-from delivery.commands import approvals, completion, deploy, doctor, infer, jobs, local_cloud, logs, train
+from delivery.commands import (
+    approvals,
+    completion,
+    deploy,
+    doctor,
+    infer,
+    jobs,
+    local_cloud,
+    logs,
+    notebooks,
+    train,
+)
 from delivery.commands.project import ENDPOINT, Opener
 from delivery.view import errors
 
@@ -25,7 +36,7 @@ if TYPE_CHECKING:
     from delivery.commands.project import LocalProject
     from delivery.commands.project_code import ProjectCode
 
-GROUPS = (local_cloud, approvals, train, deploy, infer, jobs, logs, doctor, completion)
+GROUPS = (local_cloud, approvals, train, deploy, infer, jobs, logs, notebooks, doctor, completion)
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 

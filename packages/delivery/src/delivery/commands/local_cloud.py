@@ -68,11 +68,17 @@ def up(
         errors.print(f'This sets them in a shell: eval "$({COMMAND})"', highlight=False, soft_wrap=True)
 
 
-def down(context: typer.Context) -> None:
-    """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
+def down(
+    context: typer.Context,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what the cloud held as well.")] = False,
+) -> None:
+    """Stop the local cloud with its jobs and endpoints; what it held is kept for the next one."""
+    project = find_project(context).cloud
     with progress("Stopping the local cloud"):
-        stopped = localcloud.stop(find_project(context).cloud)
+        stopped = localcloud.stop(project)
     print_line("The local cloud is stopped." if stopped else "No local cloud was running.")
+    for sentence in localcloud.delete_kept(project) if delete else localcloud.describe_kept(project):
+        print_line(sentence)
 
 
 def status(

@@ -44,6 +44,7 @@ class ServerSettings:
     log: Path
     environment: Mapping[str, str]
     health_check_seconds: float
+    port_file: Path
 
 
 class Instance:
@@ -106,7 +107,7 @@ class Instance:
             return child.end(CLOSE_GRACE)
         self.client = ContainerClient(port)
         # The file lets a client send requests to the server directly.
-        (settings.folder / "port").write_text(str(port), encoding="utf-8")
+        settings.port_file.write_text(str(port), encoding="utf-8")
         self.ready.set()
         return child.wait()
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from localcloud.core import account, iam, ministack
+from localcloud.core import account, iam, kept, ministack
 from localcloud.core import cloudformation as stacks
 from localcloud.core.clock import now
+from localcloud.core.service import Kept
 from localcloud.services.servicecatalog.errors import duplicate_resource, invalid_parameters, not_found
 from localcloud.services.servicecatalog.models import ProvisionedProduct, new_id
 
@@ -47,6 +48,32 @@ class ProvisionedProducts:
     tokens: dict[str, Json] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how provisioned products and the answers to tokens outlive the cloud."""
+        return {
+            "provisioned products": Kept(
+                lambda: [asdict(each) for each in self.products.values()], self._load_products
+            ),
+            "tokens": Kept(
+                lambda: {token: one["RecordId"] for token, one in self.tokens.items()}, self._load_tokens
+            ),
+        }
+
+    def _load_products(self, saved: list[Json]) -> None:
+        for each in saved:
+            provisioned = self.products[each["description"]["Id"]] = ProvisionedProduct(**each)
+            for record in provisioned.records:
+                if record["Status"] in ("CREATED", "IN_PROGRESS"):
+                    record |= {
+                        "Status": "FAILED",
+                        "RecordErrors": [{"Code": "ResourceError", "Description": kept.STOPPED}],
+                    }
+                    provisioned.description |= {"Status": "ERROR", "StatusMessage": kept.STOPPED}
+
+    def _load_tokens(self, saved: dict[str, str]) -> None:
+        records = {one["RecordId"]: one for each in self.products.values() for one in each.records}
+        self.tokens.update({token: records[found] for token, found in saved.items() if found in records})
 
     def provision(self, request: Json) -> Json:
         """Answer ProvisionProduct, once for a token."""
