@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(localcloud.__file__).parent
-TABLES = ("_RESOURCE_HANDLERS", "_STACK_TAG_PROPERTY", "_SERVICE_DISPATCH", "SERVICE_HANDLERS")
+TABLES = (
+    "_RESOURCE_HANDLERS",
+    "_STACK_TAG_PROPERTY",
+    "_SERVICE_DISPATCH",
+    "SERVICE_HANDLERS",
+    "_IAM_HANDLERS",
+)
 
 
 @pytest.fixture

@@ -114,7 +114,7 @@ def not_part_of_cloud(name: str) -> str:
 
 
 def _unknown_operation(service: str, operation: str) -> ServiceError:
-    if operation in model(service).operation_names:
+    if operation in model(service).operation_names or operation.startswith("/"):
         return ServiceError("UnknownOperationException", not_part_of_cloud(operation), 501)
     return ServiceError("UnknownOperationException", f"{operation} is not an operation of the service.", 404)
 

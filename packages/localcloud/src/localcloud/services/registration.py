@@ -18,6 +18,7 @@ from localcloud.services.codedeploy import service as codedeploy
 from localcloud.services.codepipeline import service as codepipeline
 from localcloud.services.events import patches as event_patches
 from localcloud.services.events import service as events
+from localcloud.services.iam import service as iam
 from localcloud.services.s3 import service as s3
 from localcloud.services.sagemaker import service as sagemaker
 from localcloud.services.servicecatalog import service as servicecatalog
@@ -65,6 +66,7 @@ def make(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Service,
         stepfunctions.service(context),
         apigateway.service(),
         s3.service(),
+        iam.service(),
         cloudformation.service(),
         codedeploy.service(context, executions),
         codebuild.service(projects),

@@ -31,7 +31,7 @@ def update(endpoints: Endpoints, request: Json) -> Json:
 
     Raises:
         ServiceError: the endpoint, the configuration or its model does not exist, the endpoint is not in
-            service or has this configuration, or the request has what the local cloud does not.
+            service, or the request has what the local cloud does not.
     """
     former = endpoints.find(request["EndpointName"])
     config = endpoints.configs.find(request["EndpointConfigName"])
@@ -47,10 +47,6 @@ def update(endpoints: Endpoints, request: Json) -> Json:
     with endpoints.lock:
         if former.status != "InService":
             raise validation_error(f'Cannot update in-progress endpoint "{former.arn}".')
-        if former.config["EndpointConfigName"] == config["EndpointConfigName"]:
-            raise validation_error(
-                f'Endpoint "{former.arn}" has the configuration {config["EndpointConfigName"]} already.'
-            )
         former.status = "Updating"
         former.settled.clear()
     former.announce()

@@ -119,8 +119,10 @@ class ModelPackages:
         return {"ModelPackageArn": arn}
 
     def describe(self, request: Json) -> Json:
-        """Describe a version."""
-        return dict(self.find(request["ModelPackageName"]))
+        """Describe a version; as AWS does, without a name, which packages without a group only have."""
+        package = dict(self.find(request["ModelPackageName"]))
+        del package["ModelPackageName"]
+        return package
 
     def update(self, request: Json) -> Json:
         """Approve or reject a version.
@@ -153,7 +155,7 @@ class ModelPackages:
         versions = [item for item in list(self.groups.versions.values()) if filters.items() <= item.items()]
         answer = list_resources(request, versions, "ModelPackage", "ModelPackageSummaryList", SUMMARY_MEMBERS)
         for summary in answer["ModelPackageSummaryList"]:
-            del summary["ModelPackageName"]  # AWS names packages without a group only
+            del summary["ModelPackageName"]  # as above
         return answer
 
     def delete(self, request: Json) -> Json:

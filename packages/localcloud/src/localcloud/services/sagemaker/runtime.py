@@ -36,6 +36,8 @@ SUCCESS, CLIENT_ERROR = 2, 4  # the classes of HTTP's status codes
 OCTET_STREAM = "application/octet-stream"
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 FORWARDED_HEADERS = ("content-type", "accept", CUSTOM_ATTRIBUTES)
+# Of a streamed response, whose own type is that of the stream.
+STREAM_ACCEPT, STREAM_CONTENT_TYPE = "x-amzn-sagemaker-accept", b"x-amzn-sagemaker-content-type"
 INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 VARIANT = "x-amzn-sagemaker-target-variant"
 INFERENCE_ID_PATTERN = re.compile(r".{1,64}")
@@ -72,11 +74,13 @@ class Runtime:
 
     async def invoke_with_stream(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one invocation by a stream of events, which begins when the container has answered."""
+        accept = {"accept": headers[STREAM_ACCEPT]} if STREAM_ACCEPT in headers else {}
+        own = {name: value for name, value in headers.items() if name != "accept"} | accept
         try:
-            endpoint, response = await self._invoke(unquote(path.split("/")[2]), headers, body)
+            endpoint, response = await self._invoke(unquote(path.split("/")[2]), own, body)
         except ServiceError as error:
             return _error(error)
-        names = {b"content-type": b"x-amzn-sagemaker-content-type"}
+        names = {b"content-type": STREAM_CONTENT_TYPE}
         described = [(names.get(name, name), value) for name, value in _response_headers(endpoint, response)]
         stream = b"".join(map(event_stream.payload_part, response.parts))
         return HTTPStatus.OK, [*described, (b"content-type", event_stream.CONTENT_TYPE)], stream
