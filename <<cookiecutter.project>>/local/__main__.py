@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-FOLLOWING = (
-    "Stopped following; the pipeline continues: 'python -m local follow' follows it again, 'down' ends it."
-)
-
 
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
 
@@ -56,10 +52,13 @@ def run(
     speed: Annotated[float | None, SPEED] = None,
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
+    from delivery.commands.project import refuse_other_endpoint
+
     from local import run as runs
     from local import run_lock
 
     project = find_project()
+    refuse_other_endpoint(project)
     with ExitStack() as held:
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
@@ -139,7 +138,8 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
         with history_view.follow(console, delivery.records):
             act(delivery)
     except KeyboardInterrupt:
-        raise LocalError(FOLLOWING) from None
+        end_started(delivery)
+        raise
     except Exception as error:
         delivery.fail(error)
         raise
@@ -153,6 +153,19 @@ def shown(act: Callable[[Delivery], None], delivery: Delivery) -> None:
     console.print(results.importances(content["evaluation"]["importances"]))
     console.print(results.warnings(content["evaluation"]["warnings"]))
     console.print(f"endpoint: {delivery.endpoint_name}", highlight=False, soft_wrap=True)
+
+
+def end_started(delivery: Delivery) -> None:
+    """Stop the execution that an interrupted command has started; one that it only follows continues."""
+    from delivery.jobs.executions import stop_started
+
+    if not delivery.started:
+        errors.print(
+            "Stopped following; 'python -m local follow' follows again, and 'stop' ends an execution."
+        )
+        return
+    ended = stop_started(delivery.cloud, delivery.pipeline, delivery.execution_id)
+    errors.print(ended, highlight=False, soft_wrap=True)
 
 
 def leave_report(delivery: Delivery) -> Path:

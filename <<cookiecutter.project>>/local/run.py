@@ -66,6 +66,7 @@ class Delivery:
     versions: dict[str, str] = field(default_factory=dict)
     failure: str = ""
     folder: Path | None = None
+    started: bool = False  # by this command, which stops the execution when it is interrupted
 
     @property
     def pipeline(self) -> str:
@@ -132,7 +133,7 @@ def _deliver(delivery: Delivery) -> None:
     deploy_pipeline(delivery)
     run_stage(delivery, "Data", upload_data)
     write_whole(delivery.project.settings, delivery.settings)
-    delivery.execution_id = start(delivery)
+    delivery.execution_id, delivery.started = start(delivery), True
     _follow(delivery)
     if delivery.rows:
         run_stage(delivery, "Predict", predict_test_rows)

@@ -109,7 +109,7 @@ def refuse_other_endpoint(project: LocalProject) -> None:
     if url := other_endpoint(project):
         raise DeliveryError(
             f"{ENDPOINT} is {url}, not this project's local cloud, and this command works on that"
-            f" cloud alone; 'unset {ENDPOINT}' returns to it. Only status, jobs, logs and stop work elsewhere."
+            f" cloud alone: 'unset {ENDPOINT}' returns to it. status, jobs, logs and stop work anywhere."
         )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from delivery.cloud import is_missing, pages
+from delivery.cloud import UNREACHABLE, is_missing, pages
 from delivery.jobs.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, Job
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from delivery.cloud import Cloud
     from delivery.jobs.job import Known
 
+POLL_SECONDS = 0.2
 REASON = "stopped by a person"
 MACHINE_STATUS = {
     "RUNNING": IN_PROGRESS,
@@ -75,6 +78,20 @@ class PipelineExecutions:
         )
         for one in listed:
             yield _pipeline_job(pipeline, one)
+
+
+def stop_started(cloud: Cloud, pipeline: str, execution: str) -> str:
+    """Stop an execution that an interrupted command has started, and return a sentence on its end."""
+    executions = PipelineExecutions()
+    job = Job(executions.kind, f"{pipeline}:{execution}", "", IN_PROGRESS, datetime.now(UTC))
+    try:
+        executions.stop(cloud, job)
+        while (found := executions.read(cloud, job)) and not found.is_over:
+            time.sleep(POLL_SECONDS)
+    except UNREACHABLE:
+        return "The local cloud has ended, and the execution with it."
+    state = found.status if found else "deleted"
+    return f"Interrupted: the execution {execution} is {state}; the local cloud and what was deployed stay."
 
 
 def _pipeline_job(pipeline: str, found: dict[str, Any]) -> Job:

@@ -178,6 +178,15 @@ def start(project: Project, speed: float | None = None) -> Cloud:
         return _at_speed(running, speed)
     private_files.folder(project.state, project.log.parent.name)
     process = _spawn(project, 1.0 if speed is None else speed)
+    try:
+        return _ready(project, process)
+    except KeyboardInterrupt:
+        process.terminate()
+        raise
+
+
+def _ready(project: Project, process: subprocess.Popen[bytes]) -> Cloud:
+    """Wait until a cloud that starts is ready, and return it."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if cloud := find(project):
