@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,6 +119,7 @@ def _describe_python(name: str, answer: Any) -> Check:
     return Check("python", OK, found)
 
 
+@lru_cache(maxsize=16)
 def _ask_python(name: str) -> Any:
     """Return what a Python says about itself, or None if it does not start."""
     try:

@@ -63,7 +63,7 @@ class CloudContext:
         dockerfile = self.project.dockerfile
         try:
             commands = ENTRYPOINT.findall(dockerfile.read_text(encoding="utf-8"))
-            return with_this_python(json.loads(commands[-1]))
+            return with_python(json.loads(commands[-1]), Path(sys.executable))
         except (OSError, IndexError, ValueError):
             raise validation_error(
                 f'{dockerfile} needs a line ENTRYPOINT ["python", …] in JSON form'
@@ -84,7 +84,7 @@ class CloudContext:
         return ManagedProcess(command, cwd or self.project.root, environment, log)
 
 
-def with_this_python(command: Sequence[str]) -> list[str]:
-    """Return the command with this interpreter in place of the image's."""
+def with_python(command: Sequence[str], python: Path) -> list[str]:
+    """Return the command with a Python of this machine in place of the image's."""
     first, *rest = command
-    return [sys.executable if PYTHON.fullmatch(Path(first).name) else first, *rest]
+    return [str(python) if PYTHON.fullmatch(Path(first).name) else first, *rest]
