@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
     """Add the command; where a shell asks for words, let typer answer it."""
     if VARIABLE in os.environ:
         # otherwise done by typer's options --install-completion, which would complete every `python`
-        from typer.completion import completion_init
+        from typer.completion import completion_init  # type: ignore[attr-defined]
 
         completion_init()
     app.command(epilog=EXAMPLES)(completion)

@@ -55,7 +55,7 @@ def up(
         raise typer.BadParameter("--export and --profile print different things: give one of them.")
     with progress("Starting the local cloud"):
         cloud = localcloud.start(project.cloud, speed)
-        variables = exported(project, cloud)
+        variables = exported(project, cloud) if export else cloud.environment
     (errors if export or profile else console).print(address(cloud), highlight=False, soft_wrap=True)
     if profile:
         sys.stdout.write(profile_lines(profile, cloud))
