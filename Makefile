@@ -90,7 +90,7 @@ test: setup-dev ## the quick tests, of the template, of the packages and of the 
 		(cd "$${package%/*}" && ../../$(python) -m pytest --numprocesses "$$workers") || exit; done
 	@workers=$(workers); cd "$(product)" && ../$(python) -m pytest --numprocesses "$$workers" -m "not smoke"
 
-test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
+test-e2e: setup-dev setup-sdk ## bakes pass their own checks; the demo on real tables, and its faults
 	@$(python) scripts/e2e.py
 
 test-large: setup-dev ## 2 GB of CSV are prepared in 1 GB of memory; takes minutes and 7 GB of disk

@@ -41,6 +41,11 @@ MISSING = (
     "make test-sdk needs EXAMPLES=folder: a checkout of the repository aws/sagemaker-python-sdk, of which it "
     "reads the folder v3-examples."
 )
+VARIABLES = {
+    "AccessKeyId": "AWS_ACCESS_KEY_ID",
+    "SecretAccessKey": "AWS_SECRET_ACCESS_KEY",
+    "SessionToken": "AWS_SESSION_TOKEN",
+}
 COLOURS = {expectations.PASSED: "green", expectations.FAILED: "red", expectations.NOT_SUPPORTED: "yellow"}
 
 
@@ -155,14 +160,19 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def environment(cloud: localcloud.Cloud, path: Path) -> dict[str, str]:
-    """Return a notebook's environment: the user's, with this cloud and a Jupyter without settings."""
+    """Return a notebook's environment: the user's, with this cloud and a Jupyter without settings.
+
+    The notebook runs as the execution role, as it does in Studio: the SDK takes the role of its caller.
+    """
     settings = sagemaker_sdk.prepare(cloud, cloud.project.state)
+    assumed = cloud.client("sts").assume_role(RoleArn=settings.role_arn, RoleSessionName="notebook")
+    session = {VARIABLES[name]: assumed["Credentials"][name] for name in VARIABLES}
     private = {name: str(path.parent / ".jupyter") for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR")}
     users = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SAGEMAKER_"))}
-    users.pop("PYTHONPATH", None)
-    # `!pip` and `!python` are the environment's.
+    # `!pip` and `!python` are the environment's; what a notebook installs, it has for itself.
+    users["PIP_TARGET"] = users["PYTHONPATH"] = str(path.parent / ".packages")
     users["PATH"] = f"{PYTHON.parent}{os.pathsep}{users['PATH']}"
-    return {**users, **private, **cloud.environment, **settings.environment}
+    return {**users, **private, **cloud.environment, **settings.environment, **session}
 
 
 def jobs(cloud: localcloud.Cloud) -> dict[str, Any]:
