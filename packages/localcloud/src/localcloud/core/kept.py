@@ -1,4 +1,4 @@
-"""What a cloud keeps when it ends: one file of JSON, and beside it S3's objects and the functions' code.
+"""The state that outlives a cloud: one file of JSON, and beside it S3's objects and the functions' code.
 
 The first line of the file describes it (version, time, counts, a checksum), the second is the content. The
 file is replaced as a whole, so that a crash leaves either the former content or the new one.

@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Save before anything is ended: what reacts to an end would be recorded as well."""
-        await self._gateway.save_end()
+        await self._gateway.save_end(self._keeper.close)
         await super().shutdown(sockets)
 
 
@@ -110,7 +110,7 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
-    gateway = Gateway(ministack.application(), services, guard, keeper)
+    gateway = Gateway(ministack.application(), services, guard)
     asyncio.run(Server(gateway, cloud, keeper).serve([listener]))
     cloud.project.record.unlink(missing_ok=True)
     logging.shutdown()
