@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cloud_harness import project_at, started
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import localcloud
@@ -90,6 +90,13 @@ def test_a_state_of_another_version_is_refused_and_stays(at: Any, other: dict[st
     assert path.exists()
 
 
+def test_a_state_of_another_region_is_refused(at: Any) -> None:
+    """Protects the state of a project whose region was changed: its stacks would be invisible."""
+    write(at, region="eu-west-1")
+    with pytest.raises(localcloud.CloudError, match="is of region eu-west-1, and the project's is us-east-1"):
+        kept.read(at)
+
+
 def test_a_cloud_does_not_start_on_a_damaged_state(project: Path) -> None:
     """The start ends with the same message, and the objects beside the file stay too."""
     at = project_at(project)
@@ -123,6 +130,7 @@ def test_the_size_is_reported_and_the_deletion_frees_it(at: Any) -> None:
     assert "Nothing is kept" in localcloud.describe_kept(at)[0]
 
 
+@settings(max_examples=25)
 @given(
     st.floats(1.0, 3600.0).filter(lambda speed: speed == 1.0 or speed > 1.001),
     st.floats(-1e6, 1e6),

@@ -118,7 +118,7 @@ class Keeper:
                 return
             time_now = now()
             shown = self._context.clock.to_simulated(time_now)
-            header = kept.Header(checksum, time_now, shown, counts, dropped)
+            header = kept.Header(checksum, time_now, shown, counts, dropped, self._context.region)
             kept.write(self._context.project, header, content)
             self._saved = checksum
             ministack_state.prune()

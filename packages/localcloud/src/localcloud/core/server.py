@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from localcloud.core import clock, kept, ministack, ministack_state, private_files
+from localcloud.core import clock, kept, ministack, private_files
 from localcloud.core.access import Guard
 from localcloud.core.context import CloudContext
 from localcloud.core.errors import CloudError
@@ -99,7 +99,6 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
             cloud.project, kept.resumed_clock(cloud.speed, found[0] if found else None)
         )
         services = register(context, cloud.client)
-        ministack_state.install()
         keeper = Keeper(context, services)
         if found:
             keeper.load(found[1])
