@@ -48,7 +48,7 @@ def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -
     made.set("model", "name", '"linear_model"')
     write_table(made.data)
     yield made
-    made.local("down")
+    made.local("down", "--delete")
     until(lambda: not made.processes())
 
 

@@ -1,4 +1,4 @@
-"""What a cloud keeps when it ends: content, objects and records of what ran, and what is refused."""
+"""The state that outlives a cloud: objects, records of what ran, and states that are refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cloud_harness import project_at, started
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import localcloud
@@ -90,6 +90,13 @@ def test_a_state_of_another_version_is_refused_and_stays(at: Any, other: dict[st
     assert path.exists()
 
 
+def test_a_state_of_another_region_is_refused(at: Any) -> None:
+    """Protects the state of a project whose region was changed: its stacks would be invisible."""
+    write(at, region="eu-west-1")
+    with pytest.raises(localcloud.CloudError, match="is of region eu-west-1, and the project's is us-east-1"):
+        kept.read(at)
+
+
 def test_a_cloud_does_not_start_on_a_damaged_state(project: Path) -> None:
     """The start ends with the same message, and the objects beside the file stay too."""
     at = project_at(project)
@@ -104,31 +111,32 @@ def test_a_cloud_does_not_start_on_a_damaged_state(project: Path) -> None:
     assert (path.read_bytes(), (path.parent / "s3" / "object").exists()) == (b"damaged", True)
 
 
-def test_the_size_is_told_and_the_deletion_frees_it(at: Any) -> None:
+def test_the_size_is_reported_and_the_deletion_frees_it(at: Any) -> None:
     """A person learns what is kept, what is not, and how to delete it."""
     path = write(at, counts={"endpoints": 2}, dropped={"secrets": 1})
     (path.parent / "s3").mkdir()
     (path.parent / "s3" / "object").write_bytes(bytes(1_500_000))
-    told = "\n".join(localcloud.describe_kept(at))
-    assert "1.5 MB of objects in S3" in told
-    assert "In it are: endpoints (2)." in told
-    assert "Not kept, because it is secret: secrets (1)." in told
-    assert "'down --delete' deletes it." in told
+    sentences = "\n".join(localcloud.describe_kept(at))
+    assert "1.5 MB of objects in S3" in sentences
+    assert "In it are: endpoints (2)." in sentences
+    assert "Not kept, because it is secret: secrets (1)." in sentences
+    assert "'down --delete' deletes it." in sentences
     (path.parent / "unsaved").touch()
     assert "warning: the cloud ended without saving its end" in "\n".join(localcloud.describe_kept(at))
     (at.state / "logs").mkdir()
-    (told,) = localcloud.delete_kept(at)
-    assert "1.5 MB are free again" in told
+    (sentences,) = localcloud.delete_kept(at)
+    assert "1.5 MB are free again" in sentences
     assert [each.name for each in at.state.iterdir()] == ["logs"]
     assert "Nothing is kept" in localcloud.describe_kept(at)[0]
 
 
+@settings(max_examples=25)
 @given(
     st.floats(1.0, 3600.0).filter(lambda speed: speed == 1.0 or speed > 1.001),
     st.floats(-1e6, 1e6),
 )
 def test_the_simulated_time_does_not_go_backwards(speed: float, ahead: float) -> None:
-    """A cloud that goes on shows no earlier time than the last one; at speed 1 the clock is the machine's."""
+    """A resumed cloud shows no earlier time than the last one; at speed 1 the clock is the machine's."""
     now = clock.now()
     resumed = kept.resumed_clock(speed, kept.Header("", now, now + ahead))
     assert resumed.speed == speed
@@ -268,7 +276,7 @@ Resources:
 """
 
 
-def test_a_stopped_cloud_goes_on(stopped: Path) -> None:
+def test_a_stopped_cloud_is_resumed(stopped: Path) -> None:
     """Objects with their versions, stacks, packages, parameters: all are there again; no secret is.
 
     A change is saved soon, so that a killed cloud goes on as well.
@@ -285,9 +293,9 @@ def test_a_stopped_cloud_goes_on(stopped: Path) -> None:
         ModelPackageGroupName="group", ModelApprovalStatus="Approved"
     )["ModelPackageArn"]
     assert localcloud.stop(project_at(stopped))
-    told = "\n".join(localcloud.describe_kept(project_at(stopped)))
-    assert "SecureString parameters (1)" in told
-    assert "secrets (1)" in told
+    sentences = "\n".join(localcloud.describe_kept(project_at(stopped)))
+    assert "SecureString parameters (1)" in sentences
+    assert "secrets (1)" in sentences
     assert SECRET not in (stopped / ".local" / "kept" / "state.json").read_text()
 
     rig = type(rig)(localcloud.start(project_at(stopped)), {})

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from localcloud.core.access import Guard
-    from localcloud.core.keeper import Keeper
     from localcloud.core.service import Answer, Route, Service
 
     Message = dict[str, Any]
@@ -43,11 +42,9 @@ BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 class Gateway:
     """Route a request to one of our services, or to ministack."""
 
-    def __init__(
-        self, backend: Application, services: Iterable[Service], guard: Guard, keeper: Keeper
-    ) -> None:
-        """Take ministack's application, the services that answer before it, and the check of access keys."""
-        self._backend, self._guard, self._keeper = backend, guard, keeper
+    def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
+        """Keep ministack's application, the services that answer before it, and the check of access keys."""
+        self._backend, self._guard = backend, guard
         self._in_flight, self._holding = 0, False
         self._released = asyncio.Event()
         self._services = tuple(services)
@@ -75,8 +72,8 @@ class Gateway:
         finally:
             self._in_flight -= 1
 
-    async def save_end(self) -> None:
-        """Save while no request is answered, and refuse those that have come meanwhile.
+    async def save_end(self, save: Callable[[], None]) -> None:
+        """Call `save` while no request is answered, and refuse those that have come meanwhile.
 
         Whatever waits for an answer is then recorded as running, not as failed for want of a cloud.
         """
@@ -84,7 +81,7 @@ class Gateway:
         deadline = time.monotonic() + DRAIN_SECONDS
         while self._in_flight and time.monotonic() < deadline:  # noqa: ASYNC110 - it ends without an event too
             await asyncio.sleep(POLL_SECONDS)
-        await asyncio.to_thread(self._keeper.close)
+        await asyncio.to_thread(save)
         self._released.set()
 
     async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -118,19 +118,22 @@ class Keeper:
                 return
             time_now = now()
             shown = self._context.clock.to_simulated(time_now)
-            header = kept.Header(checksum, time_now, shown, counts, dropped)
+            header = kept.Header(checksum, time_now, shown, counts, dropped, self._context.region)
             kept.write(self._context.project, header, content)
             self._saved = checksum
             ministack_state.prune()
 
     def _content(self, counts: dict[str, int], dropped: dict[str, int]) -> bytes:
         names = ministack_state.names()
+        since = now() - self._context.clock.seconds(ministack_state.ALARMS_WINDOW)
         first = [name for name in names if name in ministack_state.FIRST]
-        backend = {name: ministack_state.save(name, counts, dropped) for name in first}
+        backend = {name: ministack_state.save(name, counts, dropped, since) for name in first}
         services: dict[str, dict[str, str]] = {}
         for (service, name), part in self._parts.items():
             services.setdefault(service, {})[name] = _text(part, counts)
-        backend |= {name: ministack_state.save(name, counts, dropped) for name in names if name not in first}
+        backend |= {
+            name: ministack_state.save(name, counts, dropped, since) for name in names if name not in first
+        }
         written = {service: _object(parts) for service, parts in services.items()}
         return _object({"ministack": _object(backend), "services": _object(written)}).encode()
 

@@ -1,4 +1,4 @@
-"""What a cloud keeps when it ends: one file of JSON, and beside it S3's objects and the functions' code.
+"""The state that outlives a cloud: one file of JSON, and beside it S3's objects and the functions' code.
 
 The first line of the file describes it (version, time, counts, a checksum), the second is the content. The
 file is replaced as a whole, so that a crash leaves either the former content or the new one.
@@ -50,6 +50,7 @@ class Header:
     shown: float
     counts: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    region: str = ""
     format: int = FORMAT
     localcloud: str = field(default_factory=lambda: importlib.metadata.version(DISTRIBUTION))
     ministack: str = PINNED
@@ -91,6 +92,11 @@ def read(project: Project) -> tuple[Header, Json] | None:
     header = parse_header(project, first)
     if digest(content) != header.sha256:
         raise CloudError(damaged(project))
+    if header.region not in ("", project.region):
+        raise CloudError(
+            f"{path} is of region {header.region}, and the project's is {project.region}: set it back, or "
+            f"{_way_out(project)}"
+        )
     state: Json = json.loads(content)
     return header, state
 

@@ -1,4 +1,4 @@
-"""The disk space of what a cloud keeps, told in sentences, and its deletion."""
+"""The disk space of what a cloud keeps, in sentences, and its deletion."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from localcloud.core import clock, kept, ministack, ministack_state, private_files
+from localcloud.core import clock, kept, ministack, private_files
 from localcloud.core.access import Guard
 from localcloud.core.context import CloudContext
 from localcloud.core.errors import CloudError
@@ -68,7 +68,7 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Save before anything is ended: what reacts to an end would be recorded as well."""
-        await self._gateway.save_end()
+        await self._gateway.save_end(self._keeper.close)
         await super().shutdown(sockets)
 
 
@@ -99,7 +99,6 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
             cloud.project, kept.resumed_clock(cloud.speed, found[0] if found else None)
         )
         services = register(context, cloud.client)
-        ministack_state.install()
         keeper = Keeper(context, services)
         if found:
             keeper.load(found[1])
@@ -110,7 +109,7 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
-    gateway = Gateway(ministack.application(), services, guard, keeper)
+    gateway = Gateway(ministack.application(), services, guard)
     asyncio.run(Server(gateway, cloud, keeper).serve([listener]))
     cloud.project.record.unlink(missing_ok=True)
     logging.shutdown()

@@ -99,7 +99,7 @@ class MonitoringExecution:
 
     @classmethod
     def restored(cls, saved: Json, processing: Jobs) -> MonitoringExecution:
-        """Return the execution that `saved` described; a job that was deleted since is gone."""
+        """Return the execution that `saved` described."""
         return cls(**{**saved, "job": processing.jobs.get(saved["job"])})
 
     def summary(self, schedule: str) -> Json:
@@ -150,9 +150,9 @@ class MonitoringSchedules(ResourceStore):
 
     def _load(self, saved: Json) -> None:
         for name, executions in saved.items():
-            self.executions[name] = [
-                MonitoringExecution.restored(each, self.processing) for each in executions
-            ]
+            # An execution whose job is too old to be kept is gone with it.
+            present = [each for each in executions if each["job"] in {None, *self.processing.jobs}]
+            self.executions[name] = [MonitoringExecution.restored(each, self.processing) for each in present]
 
     def _resume(self) -> None:
         for name in self.items:

@@ -55,25 +55,20 @@ class ProvisionedProducts:
             "provisioned products": Kept(
                 lambda: [asdict(each) for each in self.products.values()], self._load_products
             ),
-            "tokens": Kept(
-                lambda: {token: one["RecordId"] for token, one in self.tokens.items()}, self._load_tokens
-            ),
+            "tokens": Kept(lambda: self.tokens, self._load_tokens),
         }
 
     def _load_products(self, saved: list[Json]) -> None:
         for each in saved:
             provisioned = self.products[each["description"]["Id"]] = ProvisionedProduct(**each)
-            for record in provisioned.records:
-                if record["Status"] in ("CREATED", "IN_PROGRESS"):
-                    record |= {
-                        "Status": "FAILED",
-                        "RecordErrors": [{"Code": "ResourceError", "Description": kept.STOPPED}],
-                    }
-                    provisioned.description |= {"Status": "ERROR", "StatusMessage": kept.STOPPED}
+            if [record for record in provisioned.records if _end(record)]:
+                provisioned.description |= {"Status": "ERROR", "StatusMessage": kept.STOPPED}
 
-    def _load_tokens(self, saved: dict[str, str]) -> None:
+    def _load_tokens(self, saved: dict[str, Json]) -> None:
         records = {one["RecordId"]: one for each in self.products.values() for one in each.records}
-        self.tokens.update({token: records[found] for token, found in saved.items() if found in records})
+        for token, record in saved.items():
+            _end(record)
+            self.tokens[token] = records.get(record["RecordId"], record)
 
     def provision(self, request: Json) -> Json:
         """Answer ProvisionProduct, once for a token."""
@@ -228,6 +223,15 @@ class ProvisionedProducts:
         while not is_over():
             if self.closing.wait(POLL_SECONDS):
                 raise ClosingError
+
+
+def _end(record: Json) -> bool:
+    """End a record that the end of the cloud has interrupted, and return whether it was one."""
+    interrupted = record["Status"] in ("CREATED", "IN_PROGRESS")
+    if interrupted:
+        reason = {"Code": "ResourceError", "Description": kept.STOPPED}
+        record |= {"Status": "FAILED", "RecordErrors": [reason]}
+    return interrupted
 
 
 def _find_version(product: Product, request: Json) -> ProvisioningArtifact:
