@@ -41,6 +41,9 @@ FOLLOWING = (
 
 
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
+SKIP = typer.Option(
+    help="Skip time in which nothing runs, as far as something is waited for.", show_default="skip"
+)
 
 
 class Method(StrEnum):
@@ -51,9 +54,12 @@ class Method(StrEnum):
 
 
 @app.command()
-def up(speed: Annotated[float | None, SPEED] = None) -> None:
-    """Start the local cloud and say how to reach it."""
-    cloud = localcloud.start(find_project().cloud, speed)
+def up(
+    speed: Annotated[float | None, SPEED] = None,
+    skip: Annotated[bool | None, SKIP] = None,
+) -> None:
+    """Start the local cloud and say how to reach it; one that runs changes its speed."""
+    cloud = localcloud.start(find_project().cloud, speed, skip=skip)
     console.print(f"The local cloud answers at {cloud.endpoint_url} (process {cloud.pid}).", highlight=False)
     console.print("Any AWS tool reaches it with these variables:")
     for name, value in cloud.environment.items():
@@ -80,7 +86,7 @@ def status() -> None:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options
     data: Annotated[
         Path | None,
         typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip too."),
@@ -91,6 +97,7 @@ def run(
     rows: Annotated[int, typer.Option(min=0, help="Rows of the test split to predict at the end.")] = 100,
     approve: Annotated[bool, typer.Option("--approve", help="Approve the model at once.")] = False,  # noqa: FBT002 - so typer has flags
     speed: Annotated[float | None, SPEED] = None,
+    skip: Annotated[bool | None, SKIP] = None,
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
     from local import run as runs
@@ -102,7 +109,7 @@ def run(
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             files, target = chosen_data(project, data, target)
             project, settings = runs.resolve_settings(project, target)
-            cloud = localcloud.start(project.cloud, speed)
+            cloud = localcloud.start(project.cloud, speed, skip=skip)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
         folder = data if data and data.is_dir() and not project.is_image else None
@@ -131,6 +138,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     rows: Annotated[int, typer.Option(min=1, help="The number of rows to send.")] = 2000,
     new_data: Annotated[bool, typer.Option("--new-data", help="Add labelled rows that differ too.")] = False,  # noqa: FBT002 - so typer has flags
     approve: Annotated[bool, typer.Option("--approve", help="Approve the new model at once.")] = False,  # noqa: FBT002 - so typer has flags
+    skip: Annotated[bool | None, SKIP] = None,
 ) -> None:
     """Send requests that differ from the training data through the API, and follow the reaction to them."""
     from local import drift as drifts
@@ -139,7 +147,9 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
 
     project = find_project()
     wanted = drifts.parse_scenario(drifts.find_scenario(project, scenario), feature, shift, strength, rows)
-    delivery = runs.Delivery(running_cloud(project), project, approve=approve)
+    running_cloud(project)
+    cloud = localcloud.start(project.cloud, skip=skip)
+    delivery = runs.Delivery(cloud, project, approve=approve)
     with run_lock.alone(project, "drift"):
         found = drifts.find_target(delivery, wanted)  # what is refused leaves the last run's report as it is
         shown(lambda one: drifts.follow(one, wanted, found, new_data=new_data), delivery)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +15,7 @@ from delivery import local_stacks
 from delivery.history import governor, monitoring
 from delivery.history.state_machines import ended_execution
 from delivery.history.training import training_execution
-from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
+from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, wait
 
 from local import endpoint, prediction, run, scenarios
 from local.project import LocalError
@@ -37,7 +36,8 @@ TRIED_ROWS, TRIED_FEATURES = 200, 30
 MONITOR_SECONDS = 300.0
 DECISION_SECONDS = 60.0
 PERIODS = 3  # of the alarm, until it has seen what was published
-SLACK_SECONDS = 10.0
+ALARM_SECONDS = 10.0
+SLACK_SECONDS = 1.0  # of this machine, for the captured data to be stored
 MODEL_MONITOR = "model-monitor"
 UNUSABLE = ": unusable_"  # in a violation that raises no alarm of drift, and starts no retraining
 ANALYSED = ("Completed", "CompletedWithViolations")
@@ -206,7 +206,7 @@ def send_requests(delivery: Delivery, table: Table) -> datetime:
     since = datetime.now(UTC).replace(microsecond=0)
     ask = endpoint.api(delivery.cloud, url, endpoint.content_type(delivery.project))
     prediction.predict(table, ask, ROWS_A_REQUEST)
-    time.sleep(Clock(delivery.cloud.speed).seconds(CAPTURE_FLUSH) + 1.0)
+    wait(delivery.cloud, CAPTURE_FLUSH + SLACK_SECONDS * delivery.cloud.speed)
     return since
 
 
@@ -227,6 +227,7 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
     states = delivery.cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
     return run.wait_until(
+        delivery,
         lambda: ended_execution(delivery.cloud, execution),
         "The monitor does not end.",
         MONITOR_SECONDS,
@@ -236,11 +237,12 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
 def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[dict[str, Any]]:
     """Wait until Model Monitor has analysed the hours since then; describe what followed each of its jobs."""
     cloud, name, until = delivery.cloud, delivery.project.stack("monitor"), datetime.now(UTC)
-    patience = Clock(cloud.speed).seconds(HOURS * 3600 + MONITORING_DELAY) + MONITOR_SECONDS
     analysed = run.wait_until(
+        delivery,
         lambda: monitoring.monitoring_executions(cloud, name, since, until),
         "Model Monitor does not come to the end of the hour.",
-        patience,
+        MONITOR_SECONDS,
+        HOURS * 3600 + MONITORING_DELAY,
     )
     started = [each for each in analysed if "ProcessingJobArn" in each]
     failed = [each for each in started if each["MonitoringExecutionStatus"] not in ANALYSED]
@@ -249,6 +251,7 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
         raise LocalError(f"Model Monitor has analysed nothing: {reason}")
     jobs = [each["ProcessingJobArn"].rpartition("/")[2] for each in started]
     return run.wait_until(
+        delivery,
         lambda: monitoring.executions_after(cloud, machine, jobs),
         "Nothing follows the job of Model Monitor.",
         MONITOR_SECONDS,
@@ -284,20 +287,24 @@ def await_alarm(delivery: Delivery) -> None:
     """Wait until the alarm has seen the metric."""
     name = local_stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
     (alarm,) = delivery.cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    patience = PERIODS * Clock(delivery.cloud.speed).seconds(alarm["Period"]) + SLACK_SECONDS
     run.wait_until(
-        lambda: monitoring.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience
+        delivery,
+        lambda: monitoring.alarm_is_on(delivery.cloud, name),
+        f"{name} does not come on.",
+        ALARM_SECONDS,
+        PERIODS * alarm["Period"],
     )
 
 
 def await_decision(delivery: Delivery, since: datetime) -> Decision:
     """Wait for the governor's first decision since then."""
     quiet = local_stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
-    patience = 2 * Clock(delivery.cloud.speed).seconds(float(quiet)) + DECISION_SECONDS
     found = run.wait_until(
+        delivery,
         lambda: governor.decisions(delivery.cloud, delivery.project.slug, since),
         "The governor decides nothing.",
-        patience,
+        DECISION_SECONDS,
+        2 * float(quiet),
     )
     return found[0]
 

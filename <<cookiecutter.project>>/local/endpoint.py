@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from botocore.httpsession import URLLib3Session
 from delivery import local_stacks, stacks
-from localcloud import containers
+from localcloud import OWN, containers
 
 from container.data.schema import Schema
 from container.runtime.errors import UserError
@@ -71,7 +71,8 @@ def api(cloud: Cloud, url: str, kind: str = CSV) -> Ask:
     signer, session = SigV4Auth(credentials, "execute-api", cloud.region), URLLib3Session()
 
     def ask(body: str) -> list[Answer]:
-        request = AWSRequest("POST", address, {"Content-Type": kind, "Accept": JSON}, body.encode())
+        headers = {"Content-Type": kind, "Accept": JSON, "User-Agent": OWN}
+        request = AWSRequest("POST", address, headers, body.encode())
         signer.add_auth(request)
         response = session.send(request.prepare())
         if response.status_code != http.HTTPStatus.OK:

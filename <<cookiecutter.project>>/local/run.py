@@ -15,6 +15,7 @@ from delivery.history.actions import action_records
 from delivery.history.record import RUN, Record, cut_off
 from delivery.history.stack import stack_record
 from delivery.history.training import training_execution
+from localcloud import clock
 from localcloud.files import explained, write_whole
 
 from container.data import table_files
@@ -158,7 +159,7 @@ def deploy_pipeline(delivery: Delivery) -> None:
     template = delivery.project.root / "pipeline" / "pipeline.yml"
     local_stacks.deploy(delivery.cloud, delivery.project.stack("pipeline"), template, settings)
     # A new pipeline runs at once, as on AWS, and finds no source; ours must not be taken by that execution.
-    wait_until(lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
+    wait_until(delivery, lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
 
 
 def _settled_first(delivery: Delivery) -> bool:
@@ -183,33 +184,42 @@ def start(delivery: Delivery) -> str:
     body = source.pack(delivery.project.root, delivery.project.settings)
     version = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
     started = wait_until(
+        delivery,
         lambda: executions.executions_of(delivery.cloud, delivery.pipeline, version),
         f"The upload of s3://{bucket}/{key} started no execution of {delivery.pipeline}.",
     )
     return started[0]
 
 
-def wait_until(look: Callable[[], T | None], otherwise: str, seconds: float = START_SECONDS) -> T:
-    """Look until something is seen, and return it; raise LocalError when that takes too long."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        if time.monotonic() > deadline:
-            raise LocalError(f"{otherwise} See .local/logs/cloud.log.")
-        time.sleep(POLL_SECONDS)
+def wait_until(
+    delivery: Delivery,
+    look: Callable[[], T | None],
+    otherwise: str,
+    seconds: float = START_SECONDS,
+    aws_seconds: float = 0.0,
+) -> T:
+    """Look until something is seen, and return it; raise LocalError when that takes too long.
+
+    The time is that of this machine, and for what AWS makes wait that of the cloud's clock as well.
+    """
+    seen = clock.wait_until(delivery.cloud, look, seconds, aws_seconds, POLL_SECONDS)
+    if not seen:
+        raise LocalError(f"{otherwise} See .local/logs/cloud.log.")
     return seen
 
 
 def _follow(delivery: Delivery) -> None:
-    while True:
-        status = executions.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
-        _check_data(delivery)
-        if status == "Succeeded":
-            return
-        if status not in executions.UNDER_WAY:
-            raise LocalError(_why(delivery, status))
-        if delivery.approve:
-            _answer(delivery)
-        time.sleep(FOLLOW_SECONDS)
+    with clock.Follower(delivery.cloud) as follower:
+        while True:
+            status = executions.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
+            _check_data(delivery)
+            if status == "Succeeded":
+                return
+            if status not in executions.UNDER_WAY:
+                raise LocalError(_why(delivery, status))
+            if delivery.approve:
+                _answer(delivery)
+            follower.pause(FOLLOW_SECONDS)
 
 
 def _check_data(delivery: Delivery) -> None:

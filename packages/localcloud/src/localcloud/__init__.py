@@ -8,5 +8,6 @@ environment variables that point any other AWS tool at it. `localcloud.files`, `
 from localcloud.core.errors import CloudError
 from localcloud.core.process import Cloud, find, start, stop
 from localcloud.core.project import Commands, Project
+from localcloud.core.requests import OWN
 
-__all__ = ["Cloud", "CloudError", "Commands", "Project", "find", "start", "stop"]
+__all__ = ["OWN", "Cloud", "CloudError", "Commands", "Project", "find", "start", "stop"]

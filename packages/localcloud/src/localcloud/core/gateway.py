@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import access, protocol
+from localcloud.core import access, protocol, requests
+from localcloud.core.clock_route import PATH as CLOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from localcloud.core.access import Guard
     from localcloud.core.service import Answer, Route, Service
+    from localcloud.core.timers import Timers
 
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
+OWN_PATHS = "/_local/"
 HEALTH = "/_local/health"
 # A page in the user's browser can reach 127.0.0.1, also by a name of its own that resolves to it; the names
 # of the loopback and those under amazonaws.com can't be such a page's.
@@ -35,9 +39,15 @@ BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 class Gateway:
     """Route a request to one of our services, or to ministack."""
 
-    def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
-        """Keep ministack's application, the services that answer before it, and the check of access keys."""
-        self._backend, self._guard = backend, guard
+    def __init__(
+        self, backend: Application, services: Iterable[Service], guard: Guard, timers: Timers, clock: Route
+    ) -> None:
+        """Keep ministack's application, the services that answer before it, and the check of access keys.
+
+        `clock` answers for the clock, and `timers` learn of each request.
+        """
+        self._backend, self._guard, self._timers = backend, guard, timers
+        self._own = {HEALTH: _health, CLOCK: clock}
         self._services = tuple(services)
         self._json = {
             protocol.target_prefix(service.name): service for service in self._services if service.operations
@@ -56,19 +66,47 @@ class Gateway:
         headers = _decode(scope["headers"])
         if refusal := _refusal(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
-        elif scope["type"] == "http" and (handler := self._handler(scope, headers)):
+        elif scope["type"] != "http":
+            await self._backend(scope, receive, send)
+        elif handler := self._handler(scope, headers):
             body = await _read(receive)
             if body is not None:
-                await _reply(send, await handler(scope["path"], headers, body))
+                with self._noted(scope, headers, body):
+                    answer = await handler(scope["path"], headers, body)
+                await _reply(send, answer)
+        elif requests.is_form(headers):
+            body = await _read(receive)
+            if body is not None:
+                with self._noted(scope, headers, body):
+                    await self._backend(scope, _again(body, receive), send)
         else:
-            await self._backend(scope, receive, send)
+            with self._noted(scope, headers):
+                await self._backend(scope, receive, send)
+
+    @contextlib.contextmanager
+    def _noted(self, scope: Message, headers: Mapping[str, str], body: bytes = b"") -> Iterator[None]:
+        """Let the clock know of a request, but for those that only read, and for those of commands."""
+        if scope["path"].startswith(OWN_PATHS):
+            yield
+            return
+        self._timers.attend()
+        if requests.reads(scope, headers, body):
+            yield
+            return
+        if not requests.is_own(headers):
+            self._timers.activities.note_load()
+        activity = self._timers.activities.begin()
+        try:
+            yield
+        finally:
+            activity.end()
 
     def _handler(self, scope: Message, headers: Mapping[str, str]) -> Route | None:
         prefix = headers.get("x-amz-target", "").partition(".")[0]
         if service := self._json.get(prefix):
             return protocol.json_route(service)
-        if scope["path"] == HEALTH:
-            return _health
+        if own := self._own.get(scope["path"]):
+            return own
         return next((route for pattern, route in self._routes if pattern.fullmatch(scope["path"])), None)
 
     def _closing_first(self, receive: Receive) -> Receive:
@@ -77,6 +115,7 @@ class Gateway:
         async def closing() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
+                self._timers.close()
                 await asyncio.gather(*(asyncio.to_thread(service.close) for service in self._services))
             return message
 
@@ -115,6 +154,16 @@ async def _read(receive: Receive) -> bytes | None:
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return `receive` with a body that was read already."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Message:
+        return left.pop() if left else await receive()
+
+    return read
 
 
 async def _reply(send: Send, answer: Answer) -> None:

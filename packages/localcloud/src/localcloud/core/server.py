@@ -8,16 +8,19 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from localcloud.core import clock, ministack, private_files
 from localcloud.core.access import Guard
+from localcloud.core.clock_route import ClockRoute
 from localcloud.core.context import CloudContext
 from localcloud.core.gateway import Gateway
 from localcloud.core.http_protocol import Protocol
 from localcloud.core.patches import MissingNameError
+from localcloud.core.timers import Timers
 
 if TYPE_CHECKING:
     import socket
@@ -52,22 +55,33 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit or not sockets:
             return
-        record = {
-            "pid": self._cloud.pid,
-            "port": self._cloud.port,
-            "region": self._cloud.region,
-            "speed": self._cloud.speed,
-            "started": clock.iso(clock.now()),
-            "access_key_id": self._cloud.key.id,
-            "secret_access_key": self._cloud.key.secret,
-        }
-        private_files.write_whole(self._cloud.project.record, json.dumps(record))
+        write_record(self._cloud, clock.now())
+
+
+def write_record(cloud: Cloud, started: float) -> None:
+    """Write the record by which commands find the cloud."""
+    record = {
+        "pid": cloud.pid,
+        "port": cloud.port,
+        "region": cloud.region,
+        "speed": cloud.speed,
+        "skip": cloud.skip,
+        "started": clock.iso(started),
+        "access_key_id": cloud.key.id,
+        "secret_access_key": cloud.key.secret,
+    }
+    private_files.write_whole(cloud.project.record, json.dumps(record))
 
 
 def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     """Serve until SIGTERM or SIGINT, then end jobs and endpoints; return 1 for another ministack."""
+    timers, began = Timers(clock.Clock(cloud.speed), skip=cloud.skip), clock.now()
+
+    def change(speed: float, skip: bool) -> None:  # noqa: FBT001 - a callback's signature
+        write_record(replace(cloud, speed=speed, skip=skip), began)
+
     try:
-        services = register(CloudContext.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
+        services = register(CloudContext.create(cloud.project, timers), cloud.client)
     except MissingNameError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -80,6 +94,8 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
             ministack.application(),
             services,
             guard,
+            timers,
+            ClockRoute(timers, change),
         ),
         lifespan="on",
         loop="asyncio",

@@ -42,7 +42,7 @@ def register(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Serv
         raise patches.MissingNameError("ministack's AUTH is on; the local cloud verifies no signature")
     services = make(context, connect)
     for service in services:
-        cloudformation.add_resources(service.resources)
+        cloudformation.add_resources(service.resources, context.activities)
         tasks.add_tasks(service)
         service.install()
     tasks.add_botocore_tasks(connect)

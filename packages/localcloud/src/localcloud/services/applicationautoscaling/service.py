@@ -31,5 +31,4 @@ def service(context: CloudContext, sagemaker: Service) -> Service:
             "AWS::ApplicationAutoScaling::ScalingPolicy": cloudformation.scaling_policy(targets),
         },
         install=targets.install,
-        close=targets.close,
     )

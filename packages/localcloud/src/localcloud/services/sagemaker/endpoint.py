@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localcloud.core import disk_errors, ministack, object_store
-from localcloud.core.clock import CAPTURE_FLUSH, INVOCATION_TIMEOUT, now
+from localcloud.core.clock import INVOCATION_TIMEOUT, now
 from localcloud.core.errors import ServiceError
 from localcloud.services.sagemaker.capture import DataCapture
 from localcloud.services.sagemaker.instance import CLOSE_GRACE, PING_SECONDS, Instance, ServerSettings
@@ -20,6 +20,7 @@ from localcloud.services.sagemaker.metrics import Metrics
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from localcloud.core.activity import Activity
     from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.container_client import ContainerClient
@@ -63,8 +64,7 @@ class Endpoint:
         self.metrics = Metrics(self.name, self.variant_name)
         self.capture: DataCapture | None = None
         if config := self.config.get("DataCaptureConfig"):
-            flush = self.context.clock.seconds(CAPTURE_FLUSH)
-            self.capture = DataCapture(self.name, self.variant_name, config, flush)
+            self.capture = DataCapture(self.name, self.variant_name, config, self.context.clock)
 
     @property
     def count(self) -> int:
@@ -85,7 +85,9 @@ class Endpoint:
     def begin(self) -> None:
         """Bring the endpoint into service, in a thread."""
         self.announce()
-        threading.Thread(target=ministack.in_context(self._start), name=self.name, daemon=True).start()
+        activity = self.context.activities.begin()
+        start = ministack.in_context(lambda: self._start(activity))
+        threading.Thread(target=start, name=self.name, daemon=True).start()
 
     def pick_client(self) -> ContainerClient | None:
         """Return the client of the ready server with the fewest requests; None if no server is ready."""
@@ -99,11 +101,18 @@ class Endpoint:
         ]
         return min(ready, key=lambda client: client.in_flight) if ready else None
 
-    def flush_if_due(self) -> None:
-        """Store the metrics, and the captured data if their interval has passed."""
+    def flush_due(self) -> float | None:
+        """Return the simulated time from which there is something to store; None while there is nothing."""
+        clock = self.context.clock
+        dues = [clock.to_simulated(self.metrics.since)] if self.metrics.since else []
+        if self.capture and (due := self.capture.flush_due()) is not None:
+            dues.append(due)
+        return min(dues, default=None)
+
+    def flush_if_due(self) -> bool:
+        """Store the metrics, and the captured data if their interval has passed; return whether it has."""
         self.metrics.flush()
-        if self.capture:
-            self.capture.flush_if_due()
+        return self.capture.flush_if_due() if self.capture else False
 
     def end(self, grace: float) -> None:
         """End the servers after the requests in flight, and store the metrics and the captured data."""
@@ -169,7 +178,7 @@ class Endpoint:
             "DesiredInstanceCount": self.desired,
         }
 
-    def _start(self) -> None:
+    def _start(self, activity: Activity) -> None:
         with ministack.scope(self.context.region):
             try:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -192,6 +201,7 @@ class Endpoint:
             else:
                 self.set_status("InService")
             self.settled.set()
+            activity.end()
 
     def _unpack(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

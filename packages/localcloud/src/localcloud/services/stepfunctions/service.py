@@ -19,4 +19,4 @@ if TYPE_CHECKING:
 
 def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
-    return Service(name="stepfunctions", install=partial(patches.install, context.clock))
+    return Service(name="stepfunctions", install=partial(patches.install, context.timers))
