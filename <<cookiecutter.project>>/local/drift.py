@@ -15,7 +15,7 @@ from delivery import local_stacks
 from delivery.history import governor, monitoring
 from delivery.history.state_machines import ended_execution
 from delivery.history.training import training_execution
-from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, wait
+from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, period_end, wait, wait_until
 
 from local import endpoint, prediction, run, scenarios
 from local.project import LocalError
@@ -130,7 +130,13 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
     delivery.violations = run.run_stage(delivery, "Monitor", lambda one: run_monitor(one, since))
     if all(UNUSABLE in each for each in delivery.violations):
         return
-    run.run_stage(delivery, "Alarm", await_alarm)
+    alarm = drift_alarm(delivery)
+    run.run_stage(
+        delivery,
+        "Alarm",
+        lambda one: await_alarm(one, alarm),
+        lambda: period_end(delivery.cloud, alarm["Period"]),
+    )
     decision = run.run_stage(delivery, "Governor", lambda one: await_decision(one, analysed))
     if new_data and not decision.execution:
         added = run.run_stage(
@@ -226,8 +232,8 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
     window = {"Start": to_iso(since), "End": to_iso(datetime.now(UTC))}
     states = delivery.cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
-    return run.wait_until(
-        delivery,
+    return wait_until(
+        delivery.cloud,
         lambda: ended_execution(delivery.cloud, execution),
         "The monitor does not end.",
         MONITOR_SECONDS,
@@ -237,8 +243,8 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
 def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[dict[str, Any]]:
     """Wait until Model Monitor has analysed the hours since then; describe what followed each of its jobs."""
     cloud, name, until = delivery.cloud, delivery.project.stack("monitor"), datetime.now(UTC)
-    analysed = run.wait_until(
-        delivery,
+    analysed = wait_until(
+        delivery.cloud,
         lambda: monitoring.monitoring_executions(cloud, name, since, until),
         "Model Monitor does not come to the end of the hour.",
         MONITOR_SECONDS,
@@ -250,8 +256,8 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
         reason = (failed or analysed)[-1].get("FailureReason", "its job was stopped")
         raise LocalError(f"Model Monitor has analysed nothing: {reason}")
     jobs = [each["ProcessingJobArn"].rpartition("/")[2] for each in started]
-    return run.wait_until(
-        delivery,
+    return wait_until(
+        delivery.cloud,
         lambda: monitoring.executions_after(cloud, machine, jobs),
         "Nothing follows the job of Model Monitor.",
         MONITOR_SECONDS,
@@ -283,24 +289,27 @@ def violations(delivery: Delivery, output: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def await_alarm(delivery: Delivery) -> None:
-    """Wait until the alarm has seen the metric."""
+def drift_alarm(delivery: Delivery) -> dict[str, Any]:
+    """Describe the alarm of drift in any feature."""
     name = local_stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
     (alarm,) = delivery.cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    run.wait_until(
-        delivery,
-        lambda: monitoring.alarm_is_on(delivery.cloud, name),
-        f"{name} does not come on.",
-        ALARM_SECONDS,
-        PERIODS * alarm["Period"],
+    return dict(alarm)
+
+
+def await_alarm(delivery: Delivery, alarm: Mapping[str, Any]) -> None:
+    """Wait until the alarm has seen the metric."""
+    name, patience = alarm["AlarmName"], PERIODS * alarm["Period"]
+    on = f"{name} does not come on."
+    wait_until(
+        delivery.cloud, lambda: monitoring.alarm_is_on(delivery.cloud, name), on, ALARM_SECONDS, patience
     )
 
 
 def await_decision(delivery: Delivery, since: datetime) -> Decision:
     """Wait for the governor's first decision since then."""
     quiet = local_stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
-    found = run.wait_until(
-        delivery,
+    found = wait_until(
+        delivery.cloud,
         lambda: governor.decisions(delivery.cloud, delivery.project.slug, since),
         "The governor decides nothing.",
         DECISION_SECONDS,

@@ -29,13 +29,15 @@ class ClockRoute:
     changed: Callable[[float, bool], None]
 
     async def __call__(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002 - a route's signature
-        """Change the clock, wait on it, or only describe it, as the body says."""
+        """Change the clock, wait on it, convert `times`, or only describe it, as the body says."""
         request: Json = json.loads(body or b"{}")
         if "speed" in request or "skip" in request:
             self._change(request)
         if follower := request.get("follower"):
             await self._follow(follower, request)
-        return 200, [(b"content-type", b"application/json")], json.dumps(self.describe()).encode()
+        shown = [self.timers.clock.to_simulated(each) for each in request.get("times", [])]
+        state = json.dumps({**self.describe(), "times": shown})
+        return 200, [(b"content-type", b"application/json")], state.encode()
 
     def describe(self) -> Json:
         """Return the times, the generation of what was done, and what comes next."""

@@ -6,7 +6,10 @@ import os
 import time
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from localcloud.core.errors import CloudError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 # Of this machine: what is not an event of the cloud is looked for so often.
-POLL_SECONDS = 0.5
+POLL_SECONDS, LOOK_SECONDS = 0.5, 0.2
+START_SECONDS = 30.0
 
 
 @dataclass
@@ -45,22 +49,36 @@ class Follower:
 def wait_until(
     cloud: Cloud,
     look: Callable[[], T | None],
-    seconds: float,
+    otherwise: str,
+    seconds: float = START_SECONDS,
     aws_seconds: float = 0.0,
-    pause: float = POLL_SECONDS,
-) -> T | None:
-    """Look until something is seen, and return it; None when it takes too long.
+) -> T:
+    """Look until something is seen, and return it.
 
-    That is longer than both `seconds` of this machine and, for what AWS makes wait, `aws_seconds` of its own.
+    Raises:
+        CloudError: `otherwise`; it has taken longer than both `seconds` of this machine and, for what AWS
+            makes wait, `aws_seconds` of the cloud's clock.
     """
     deadline = time.monotonic() + seconds
     with Follower(cloud) as follower:
         simulated = follower.state["simulated"] + aws_seconds
         while not (seen := look()):
             if time.monotonic() > deadline and follower.state["simulated"] > simulated:
-                return None
-            follower.pause(pause)
+                raise CloudError(f"{otherwise} See {cloud.project.log.relative_to(cloud.root)}.")
+            follower.pause(LOOK_SECONDS)
     return seen
+
+
+def period_end(cloud: Cloud, period: float) -> str:
+    """Return when an alarm's period in AWS's seconds ends, which an alarm waits for, in words."""
+    state = cloud.clock()
+    left = period - state["simulated"] % period
+    at = datetime.fromtimestamp(state["simulated"] + left, UTC)
+    skipping = "; time in which nothing runs is skipped" if state["skip"] else ""
+    return (
+        f"waits for the end of the alarm's period at {at:%H:%M} (UTC) by the cloud's clock, in "
+        f"{left / 60:.0f} minutes of AWS, which take {left / state['speed']:.0f} s here{skipping}"
+    )
 
 
 def wait(cloud: Cloud, aws_seconds: float) -> None:

@@ -113,6 +113,11 @@ class Cloud:
             raise ConnectionError(str(error)) from None
         return state
 
+    def simulated(self, *times: float) -> list[float]:
+        """Return the simulated times of times in records, both in epoch seconds."""
+        shown: list[float] = self.clock(times=times)["times"]
+        return shown
+
     def leave(self, follower: str) -> None:
         """Let the cloud forget a command that waited on the clock; a cloud that has ended knows of none."""
         with suppress(OSError):
