@@ -116,16 +116,26 @@ class Keeper:
             checksum = kept.digest(content)
             if checksum == self._saved:
                 return
-            time_now = now()
-            shown = self._context.clock.to_simulated(time_now)
-            header = kept.Header(checksum, time_now, shown, counts, dropped, self._context.region)
-            kept.write(self._context.project, header, content)
+            kept.write(self._context.project, self._header(checksum, counts, dropped), content)
             self._saved = checksum
             ministack_state.prune()
 
+    def _header(self, checksum: str, counts: dict[str, int], dropped: dict[str, int]) -> kept.Header:
+        clock, saved = self._context.clock, now()
+        return kept.Header(
+            sha256=checksum,
+            saved=saved,
+            shown=clock.to_simulated(saved),
+            counts=counts,
+            dropped=dropped,
+            segments=[list(each) for each in kept.newest(clock.segments)],
+            region=self._context.region,
+        )
+
     def _content(self, counts: dict[str, int], dropped: dict[str, int]) -> bytes:
         names = ministack_state.names()
-        since = now() - self._context.clock.seconds(ministack_state.ALARMS_WINDOW)
+        clock = self._context.clock
+        since = clock.to_real(clock.simulated() - ministack_state.ALARMS_WINDOW)
         first = [name for name in names if name in ministack_state.FIRST]
         backend = {name: ministack_state.save(name, counts, dropped, since) for name in first}
         services: dict[str, dict[str, str]] = {}

@@ -15,4 +15,4 @@ if TYPE_CHECKING:
 
 def service(context: CloudContext, executions: Executions) -> Service:
     """Return the service; its operations are ministack's."""
-    return Service(name="events", install=partial(patches.install, context.clock, executions))
+    return Service(name="events", install=partial(patches.install, context.timers, executions))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jsonata.functions import Functions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from localcloud.core.clock import Clock
     from localcloud.core.service import Json
+    from localcloud.core.timers import Timers
 
     Call = Callable[..., Any]
 
@@ -34,9 +36,11 @@ STATES = uses(
 SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "rdsdata": "rds-data", "sfn": "stepfunctions"}
 
 
-def install(clock: Clock) -> None:
+def install(timers: Timers) -> None:
     """Apply every patch of this module."""
-    _register_functions.apply(clock)
+    _register_functions.apply(timers.clock)
+    for each in (_run_execution, _scaled_sleep, _sleep_until):
+        each.apply(timers)
     for each in (
         _apply_output_path,
         _prefix_sdk_error,
@@ -76,6 +80,44 @@ def _text(
     real = None if millis is None else round(clock.to_real(millis / 1000) * 1000)
     written: str | None = Functions.datetime_from_millis(real, picture, zone)
     return written
+
+
+@patch(
+    MODULE,
+    "_run_execution",
+    version="1.5.33",
+    behaviour="an execution runs in a thread of which nobody knows",
+    reason="the clock does not jump while an execution does anything but wait",
+)
+def _run_execution(original: Call, timers: Timers, arn: str) -> None:
+    with timers.activities.active():
+        original(arn)
+
+
+@patch(
+    MODULE,
+    "_scaled_sleep",
+    version="1.5.33",
+    behaviour="a Wait state or the interval of a Retry sleeps for a fixed share of its seconds",
+    reason="it ends when the cloud's clock, which jumps, has come to its end",
+)
+def _scaled_sleep(_original: Call, timers: Timers, seconds: float) -> None:
+    if seconds > 0:
+        timers.sleep(float(seconds), "Wait or Retry of a state machine")
+
+
+@patch(
+    MODULE,
+    "_sleep_until",
+    version="1.5.33",
+    behaviour="the time until a Wait state's Timestamp, a time of this machine, is divided as well",
+    reason="as each text that a state machine writes, it shows a time that is divided already",
+)
+def _sleep_until(_original: Call, timers: Timers, timestamp: str) -> None:
+    clock, until = timers.clock, datetime.fromisoformat(timestamp)
+    seconds = clock.planned(until.timestamp(), clock.real()) - clock.simulated()
+    if seconds > 0:
+        timers.sleep(seconds, "Wait of a state machine")
 
 
 @patch(
