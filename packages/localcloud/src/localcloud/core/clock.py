@@ -73,17 +73,14 @@ class Clock:
         self._segments: tuple[list[float], list[float], list[Segment]] = ([], [], [])
         self._append(Segment(began, began, speed))
 
-    @classmethod
-    def resumed(cls, segments: list[Segment], stopped: Segment, speed: float) -> Clock:
-        """Return the clock that goes on from another one's segments: it ran at speed 1 since that stopped."""
-        clock = cls(speed)
-        began = clock.began
-        clock._segments = ([], [], [])
+    def resume(self, segments: list[Segment], stopped: Segment) -> None:
+        """Go on from another clock's segments: that ran at speed 1 since it was stopped."""
+        began, speed = self.began, self.speed
+        self._segments = ([], [], [])
         before = [each for each in segments if each.real <= stopped.real]
         for each in (*before, stopped._replace(speed=1.0)):
-            clock._append(each)
-        clock._append(Segment(began, clock.to_simulated(began), speed))
-        return clock
+            self._append(each)
+        self._append(Segment(began, self.to_simulated(began), speed))
 
     @property
     def segments(self) -> list[Segment]:

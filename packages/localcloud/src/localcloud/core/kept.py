@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from localcloud.core import private_files
-from localcloud.core.clock import Clock, Segment, now
+from localcloud.core.clock import Clock, Segment
 from localcloud.core.errors import CloudError
 from localcloud.core.patches import PINNED
 
@@ -141,10 +141,12 @@ def resumed_clock(speed: float, header: Header | None) -> Clock:
     This is the one place that joins the clock of a cloud to that of the cloud before it. Times in what is
     kept have the simulated times that they had, unless the machine's own clock was set back since.
     """
-    if header is None or header.saved > now():
-        return Clock(speed)
+    clock = Clock(speed)
+    if header is None or header.saved > clock.began:
+        return clock
     segments = [Segment(*each) for each in header.segments]
-    return Clock.resumed(segments, Segment(header.saved, max(header.saved, header.shown), 1.0), speed)
+    clock.resume(segments, Segment(header.saved, max(header.saved, header.shown), 1.0))
+    return clock
 
 
 def newest(things: Iterable[T], most: int = MOST) -> list[T]:
