@@ -32,6 +32,8 @@ declaration: Any = importlib.import_module("localcloud.services.codepipeline.dec
 actions: Any = importlib.import_module("localcloud.services.codepipeline.action_context")
 deployment: Any = importlib.import_module("localcloud.services.codedeploy.deployment")
 models: Any = importlib.import_module("localcloud.services.codedeploy.models")
+fired: Any = importlib.import_module("localcloud.services.events.fired")
+patches: Any = importlib.import_module("localcloud.core.patches")
 REASON = "The local cloud was stopped."
 SECRET = "a-secret-that-no-file-may-have"
 
@@ -255,6 +257,19 @@ def test_a_deployment_that_ran_was_stopped_and_its_traffic_is_back(there: Any) -
     after.restore(as_json(before.saved()))
     assert (after.identifier, after.status, after.error.message) == (before.identifier, "Stopped", REASON)
     assert target.routed == ("live", "1", {})
+
+
+def test_a_schedule_that_has_come_does_not_come_again() -> None:
+    """ministack forgets when schedules came, so that a one-time schedule would come in each cloud."""
+    table = patches.uses("ministack.services.scheduler", "_schedule_last_fired")["_schedule_last_fired"]
+    before = dict(table)
+    part = fired.kept()["fired schedules"]
+    table["account", "region", "group/name"] = 7.0
+    saved = as_json(part.save())
+    table.clear()
+    part.load(saved)
+    assert table.pop(("account", "region", "group/name")) == 7.0
+    assert table == before
 
 
 @pytest.fixture
