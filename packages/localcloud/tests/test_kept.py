@@ -260,7 +260,7 @@ def test_a_deployment_that_ran_was_stopped_and_its_traffic_is_back(there: Any) -
 
 
 def test_a_schedule_that_has_come_does_not_come_again() -> None:
-    """ministack forgets when schedules came, so that a one-time schedule would come in each cloud."""
+    """A one-time schedule would come in each cloud, since ministack does not keep when schedules came."""
     table = patches.uses("ministack.services.scheduler", "_schedule_last_fired")["_schedule_last_fired"]
     before = dict(table)
     part = fired.kept()["fired schedules"]
