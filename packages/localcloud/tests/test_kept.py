@@ -132,6 +132,22 @@ def test_the_size_is_reported_and_the_deletion_frees_it(at: Any) -> None:
     assert "Nothing is kept" in localcloud.describe_kept(at)[0]
 
 
+def test_equal_objects_share_their_bytes(at: Any) -> None:
+    """The disk does not grow with each equal source or data file; a replaced object leaves the others."""
+    objects = write(at).parent / "s3" / "bucket"
+    objects.mkdir(parents=True)
+    for name, content in (("a", b"x"), ("b", b"x"), ("c", b"y")):
+        (objects / name).write_bytes(content * 200_000)
+    kept_files.share_equal(at)
+    assert (objects / "a").samefile(objects / "b")
+    assert "400.0 kB of objects in S3" in localcloud.describe_kept(at)[0]
+    (objects / "new").write_bytes(b"z")
+    (objects / "new").replace(objects / "a")
+    contents = [(objects / name).read_bytes() for name in "abc"]
+    assert contents == [b"z", b"x" * 200_000, b"y" * 200_000]
+    assert sorted(each.name for each in objects.iterdir()) == ["a", "b", "c"]
+
+
 @settings(max_examples=25)
 @given(
     st.floats(1.0, 3600.0).filter(lambda speed: speed == 1.0 or speed > 1.001),
