@@ -33,6 +33,8 @@ declaration: Any = importlib.import_module("localcloud.services.codepipeline.dec
 actions: Any = importlib.import_module("localcloud.services.codepipeline.action_context")
 deployment: Any = importlib.import_module("localcloud.services.codedeploy.deployment")
 models: Any = importlib.import_module("localcloud.services.codedeploy.models")
+fired: Any = importlib.import_module("localcloud.services.events.fired")
+patches: Any = importlib.import_module("localcloud.core.patches")
 REASON = "The local cloud was stopped."
 SECRET = "a-secret-that-no-file-may-have"
 
@@ -129,6 +131,22 @@ def test_the_size_is_reported_and_the_deletion_frees_it(at: Any) -> None:
     assert "1.5 MB are free again" in sentences
     assert [each.name for each in at.state.iterdir()] == ["logs"]
     assert "Nothing is kept" in localcloud.describe_kept(at)[0]
+
+
+def test_equal_objects_share_their_bytes(at: Any) -> None:
+    """The disk does not grow with each equal source or data file; a replaced object leaves the others."""
+    objects = write(at).parent / "s3" / "bucket"
+    objects.mkdir(parents=True)
+    for name, content in (("a", b"x"), ("b", b"x"), ("c", b"y")):
+        (objects / name).write_bytes(content * 200_000)
+    kept_files.share_equal(at)
+    assert (objects / "a").samefile(objects / "b")
+    assert "400.0 kB of objects in S3" in localcloud.describe_kept(at)[0]
+    (objects / "new").write_bytes(b"z")
+    (objects / "new").replace(objects / "a")
+    contents = [(objects / name).read_bytes() for name in "abc"]
+    assert contents == [b"z", b"x" * 200_000, b"y" * 200_000]
+    assert sorted(each.name for each in objects.iterdir()) == ["a", "b", "c"]
 
 
 @settings(max_examples=25)
@@ -266,6 +284,19 @@ def test_a_deployment_that_ran_was_stopped_and_its_traffic_is_back(there: Any) -
     after.restore(as_json(before.saved()))
     assert (after.identifier, after.status, after.error.message) == (before.identifier, "Stopped", REASON)
     assert target.routed == ("live", "1", {})
+
+
+def test_a_schedule_that_has_come_does_not_come_again() -> None:
+    """A one-time schedule would come in each cloud, since ministack does not keep when schedules came."""
+    table = patches.uses("ministack.services.scheduler", "_schedule_last_fired")["_schedule_last_fired"]
+    before = dict(table)
+    part = fired.kept()["fired schedules"]
+    table["account", "region", "group/name"] = 7.0
+    saved = as_json(part.save())
+    table.clear()
+    part.load(saved)
+    assert table.pop(("account", "region", "group/name")) == 7.0
+    assert table == before
 
 
 @pytest.fixture

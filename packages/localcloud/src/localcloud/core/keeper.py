@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # Of one processor at most this share is spent on saving while nothing but metrics and logs come, and this
 # share when something else has changed. No save is sooner than SHORTEST seconds after the last.
-QUIET_SHARE, BUSY_SHARE, SHORTEST = 0.01, 0.1, 0.5
+QUIET_SHARE, BUSY_SHARE, SHORTEST = 0.01, 0.05, 0.5
 POLL_SECONDS = 0.1
 RETRY_COST = 0.5  # seconds that a save counts as which has failed
 
@@ -65,7 +66,8 @@ class Keeper:
 
     def begin(self) -> None:
         """Start again what has to run, and save again and again in a thread."""
-        (private_files.folder(kept.folder(self._context.project)) / kept.UNSAVED).touch()
+        with contextlib.suppress(OSError):  # on a full disk; the first save reports it
+            (private_files.folder(kept.folder(self._context.project)) / kept.UNSAVED).touch()
         with ministack.scope(self._context.region):
             for part in self._parts.values():
                 part.resume()

@@ -17,7 +17,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from localcloud.core import account, lock, private_files
+from localcloud.core import account, kept_files, lock, private_files
 from localcloud.core.access import AccessKey
 from localcloud.core.disk_errors import shortage
 from localcloud.core.errors import CloudError
@@ -270,6 +270,10 @@ def stop(project: Project) -> bool:
     else:
         raise CloudError(f"the local cloud does not end; its log is {project.log}")
     project.record.unlink(missing_ok=True)
+    if running:
+        with lock.holding(project.lock, "") as held:  # no cloud may start meanwhile
+            if held:
+                kept_files.share_equal(project)
     return running
 
 
