@@ -196,6 +196,13 @@ def failed_jobs(cloud: localcloud.Cloud, before: set[str]) -> list[str]:
         time.sleep(0.5)
 
 
+def report(name: str, outcome: Outcome) -> None:
+    """Print the result of one notebook, with the reason of a failure."""
+    reason = f": {outcome.why}" if outcome.result == expectations.FAILED else ""
+    sys.stdout.write(f"{name}: {outcome.result} ({outcome.seconds:.0f} s){reason}\n")
+    sys.stdout.flush()
+
+
 def table(outcomes: dict[str, Outcome]) -> Table:
     """Return the table of what came of each notebook."""
     shown = Table("notebook", "result", "seconds", "why", box=None)
