@@ -73,9 +73,7 @@ def main(checkout: Path) -> int:
         copy = copied(checkout, Path(folder) / "checkout")
         for name in notebooks:
             outcomes[name] = run(cloud, copy / expectations.FOLDER / name, name, plan)
-            console.print(
-                f"{name}: {outcomes[name].result} ({outcomes[name].seconds:.0f} s)", highlight=False
-            )
+            report(name, outcomes[name])
     console.print(table(outcomes))
     different += [
         name
@@ -213,6 +211,7 @@ def table(outcomes: dict[str, Outcome]) -> Table:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the cloud and the kernel
     given = os.environ.get("EXAMPLES", "")
     if not given:
         sys.exit(f"error: {MISSING}")
