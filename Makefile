@@ -41,7 +41,7 @@ override environment = sh "$(product)/scripts/environment"
 override workers = $$($(python) -c 'import os; print(os.cpu_count() * 3 // 2)')
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables test-sdk setup-sdk bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables setup-sdk test-sdk bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
