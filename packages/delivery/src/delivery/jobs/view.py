@@ -55,14 +55,21 @@ def screen(jobs: Sequence[Job], processes: Processes, tail: Tail, console: Conso
     room, shown = console.height - ROWS_OF_FRAME, list[Any]()
     tails: dict[str, list[str]] = {}
     for job in reversed(jobs):
-        tails[job.id] = tail(job)
-        room -= max(len(_details(job, tails[job.id])), job.instances)
+        tails[job.arn or job.id] = tail(job)
+        room -= len(_details(job, tails[job.arn or job.id]))
         if room < 0 and shown:
             break
         shown.insert(0, job)
-    rest = len(jobs) - len(shown)
-    drawn = table(shown, processes, lambda job: tails[job.id])
-    return Group(Text(f"{rest} earlier jobs", "dim"), drawn) if rest else drawn
+    while True:  # an id that is folded takes more rows than were counted
+        drawn = _with_rest(shown, len(jobs) - len(shown), processes, lambda job: tails[job.arn or job.id])
+        if len(shown) == 1 or len(console.render_lines(drawn)) < console.height:
+            return drawn
+        del shown[0]
+
+
+def _with_rest(shown: Sequence[Job], rest: int, processes: Processes, tail: Tail) -> RenderableType:
+    drawn = table(shown, processes, tail)
+    return Group(Text(f"earlier jobs: {rest}", "dim"), drawn) if rest else drawn
 
 
 def _details(job: Job, lines: Sequence[str]) -> list[Text]:
