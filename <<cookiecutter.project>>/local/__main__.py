@@ -28,6 +28,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+RUN_EXAMPLES = """Examples:
+
+  python -m local run
+
+  python -m local run --data sales.csv --target price --approve --speed 60"""
+DRIFT_EXAMPLES = """Examples:
+
+  python -m local drift --feature income --shift 1.5
+
+  python -m local drift --scenario missing --new-data --approve"""
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
 
 
@@ -38,7 +48,7 @@ class Method(StrEnum):
     direct = "direct"
 
 
-@app.command()
+@app.command(epilog=RUN_EXAMPLES)
 def run(
     data: Annotated[
         Path | None,
@@ -52,6 +62,7 @@ def run(
     speed: Annotated[float | None, SPEED] = None,
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
+    from delivery.commands.progress import progress
     from delivery.commands.project import refuse_other_endpoint
 
     from local import run as runs
@@ -64,14 +75,15 @@ def run(
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             files, target = chosen_data(project, data, target)
             project, settings = runs.resolve_settings(project, target)
-            cloud = localcloud.start(project.cloud, speed)
+            with progress("Starting the local cloud"):
+                cloud = localcloud.start(project.cloud, speed)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
         folder = data if data and data.is_dir() and not project.is_image else None
         shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings, folder=folder))
 
 
-@app.command()
+@app.command(epilog=DRIFT_EXAMPLES)
 def drift(  # noqa: PLR0913, PLR0917 - a command's options
     scenario: Annotated[
         str | None,
@@ -109,7 +121,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
         shown(lambda one: drifts.follow(one, wanted, found, new_data=new_data), delivery)
 
 
-@app.command()
+@app.command(epilog="Example: python -m local follow")
 def follow() -> None:
     """Follow the pipeline's latest execution to its end, as 'run' does."""
     from delivery.commands.project import running_cloud
@@ -212,13 +224,16 @@ def chosen_data(
     project: Project, data: Path | None, target: str | None
 ) -> tuple[tuple[Path, ...], str | None]:
     """Return the files to train on and the target: the user's, or those of a sample, which is named."""
+    from delivery.commands.progress import progress
+
     folder = project.folder("data")
     if data is None:
         if project.is_image:
             from local.pictures import write_sample
         else:
             from local.sample import write_sample
-        sample = write_sample(folder)
+        with progress("Fetching the sample"):
+            sample = write_sample(folder)
         console.print(f"Data: {sample.description}.", highlight=False)
         return (sample.path,), target or sample.target or None
     if project.is_image:

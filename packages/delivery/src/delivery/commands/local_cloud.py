@@ -30,11 +30,18 @@ UP_EXAMPLES = """Examples:
   python -m local up --profile local >> ~/.aws/config && aws --profile local s3 ls"""
 
 
+STATUS_EXAMPLES = """Examples:
+
+  python -m local status
+
+  python -m local status --json | jq -r '.resources[] | select(.kind == "endpoint") | .name'"""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=UP_EXAMPLES)(up)
-    app.command()(down)
-    app.command()(status)
+    app.command(epilog="Example: python -m local down")(down)
+    app.command(epilog=STATUS_EXAMPLES)(status)
 
 
 def up(
