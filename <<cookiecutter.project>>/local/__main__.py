@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import sys
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +19,6 @@ from local.project import LocalError, Project, find_project
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from container.data.schema import Schema, Target
-    from local.endpoint import Ask
-    from local.prediction import Table
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -39,13 +34,6 @@ DRIFT_EXAMPLES = """Examples:
 
   python -m local drift --scenario missing --new-data --approve"""
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
-
-
-class Method(StrEnum):
-    """The ways in which a request reaches the model."""
-
-    boto3 = "boto3"
-    direct = "direct"
 
 
 @app.command(epilog=RUN_EXAMPLES)
@@ -64,23 +52,29 @@ def run(
     """Deliver the project and the data to production, by the project's own pipeline."""
     from delivery.commands.progress import progress
     from delivery.commands.project import refuse_other_endpoint
+    from delivery.inference import calls
 
     from local import run as runs
     from local import run_lock
+    from local.code import ProjectCode
 
     project = find_project()
     refuse_other_endpoint(project)
     with ExitStack() as held:
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
-            files, target = chosen_data(project, data, target)
-            project, settings = runs.resolve_settings(project, target)
+            chosen = ProjectCode(project).choose_data(data, target)
+            project, settings = runs.resolve_settings(project, chosen.target)
             with progress("Starting the local cloud"):
                 cloud = localcloud.start(project.cloud, speed)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
-        folder = data if data and data.is_dir() and not project.is_image else None
-        shown(runs.deliver, runs.Delivery(cloud, project, files, rows, approve, settings, folder=folder))
+        shown(
+            runs.deliver,
+            runs.Delivery(cloud, project, chosen.files, rows, approve, settings, folder=chosen.folder),
+        )
+        if call := calls.of_api(cloud, project, ProjectCode(project)):
+            calls.show(call)
 
 
 @app.command(epilog=DRIFT_EXAMPLES)
@@ -220,125 +214,14 @@ def reported(project: Project) -> Iterator[None]:
         raise
 
 
-def chosen_data(
-    project: Project, data: Path | None, target: str | None
-) -> tuple[tuple[Path, ...], str | None]:
-    """Return the files to train on and the target: the user's, or those of a sample, which is named."""
-    from delivery.commands.progress import progress
-
-    folder = project.folder("data")
-    if data is None:
-        if project.is_image:
-            from local.pictures import write_sample
-        else:
-            from local.sample import write_sample
-        with progress("Fetching the sample"):
-            sample = write_sample(folder)
-        console.print(f"Data: {sample.description}.", highlight=False)
-        return (sample.path,), target or sample.target or None
-    if project.is_image:
-        from local import pictures
-
-        files, note = pictures.data_files(data, folder)
-    else:
-        from local.run import data_files
-
-        files, note = data_files(data)
-    if note:
-        console.print(f"Data: {note}", highlight=False)
-    return files, target
-
-
-@app.command()
-def infer(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="A CSV file with a header; for images an image, or a zip or Parquet file of them."
-        ),
-    ],
-    method: Annotated[
-        Method, typer.Option(help="Through SageMaker's API, or directly to the server.")
-    ] = Method.boto3,
-    endpoint_name: Annotated[
-        str | None,
-        typer.Option(
-            "--endpoint", help="An endpoint; by default that of production, or of dev while there is none."
-        ),
-    ] = None,
-    model_artifact: Annotated[
-        Path | None, typer.Option(help="A model.tar.gz, which predicts without an endpoint.")
-    ] = None,
-) -> None:
-    """Predict a file, and score the predictions where the file has the target's column."""
-    from delivery.commands.project import running_cloud
-
-    from local import endpoint
-    from local import prediction as inference
-
-    project = find_project()
-    if model_artifact is not None:
-        serving: AbstractContextManager[tuple[Ask, Schema]] = endpoint.serving(project, model_artifact)
-    else:
-        cloud = running_cloud(project)
-        name = endpoint_name or endpoint.in_service(cloud, project)
-        ask = endpoint.reach(cloud, project, name, straight=method is Method.direct)
-        serving = nullcontext((ask, endpoint.schema(project, name)))
-    with serving as (ask, schema):
-        target = schema.target
-        if project.is_image:
-            from local import pictures
-
-            table: Table = pictures.read_file(file, project.served_target)
-        else:
-            table = inference.read_file(file, schema, project.delimiter)
-        answers = inference.predict(table, ask)
-    show_answers(table.labels, answers)
-    show_scores(table.labels, answers, target)
-    show_cells(table, schema)
-
-
-def show_cells(table: Table, schema: Schema) -> None:
-    """Write to standard error how images were read, or what of a table the model lacks or does not know."""
-    from local import prediction as inference
-
-    for remark in inference.describe_cells(table, schema) if schema.features else table.remarks:
-        errors.print(remark, markup=False, highlight=False, soft_wrap=True)
-    if absent := inference.absent_columns(table, schema):
-        errors.print(f"warning: {absent}", style="red", markup=False, highlight=False, soft_wrap=True)
-
-
-def show_scores(labels: tuple[str, ...] | None, answers: list[float | str], target: Target) -> None:
-    """Write the scores to standard error, or why there are none."""
-    from delivery.history import results
-
-    from local import prediction as inference
-
-    if labels is None:
-        errors.print(f"The file has no labels of '{target.name}': nothing is scored.", highlight=False)
-        return
-    errors.print(results.scores(inference.score(labels, answers, target)))
-    if reason := inference.unreadable_label(labels, target):
-        errors.print(f"The first label that can't be read is in {reason}.", highlight=False)
-
-
-def show_answers(labels: tuple[str, ...] | None, answers: list[float | str]) -> None:
-    """Write the predictions as CSV to standard output, beside the labels where there are any."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if labels is None:
-        writer.writerow(["prediction"])
-        writer.writerows([answer] for answer in answers)
-        return
-    writer.writerow(["label", "prediction"])
-    writer.writerows(zip(labels, answers, strict=True))
-
-
 def main() -> None:
     """Run the command; an expected fault ends in one sentence and exit code 1."""
     try:
         from delivery.commands import application
 
-        application.run(app, find_project)
+        from local.code import ProjectCode
+
+        application.run(app, find_project, ProjectCode)
     except ImportError as error:
         if str(error.name).partition(".")[0] not in {"delivery", "localcloud"}:
             raise

@@ -16,18 +16,25 @@ from delivery import local_stacks
 from delivery.history import governor, monitoring
 from delivery.history.state_machines import ended_execution
 from delivery.history.training import training_execution
+from delivery.inference import scores
+from delivery.inference.methods import Endpoint, Method
+from delivery.inference.predictions import predict
+from delivery.inference.rows import COLUMN
 from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
 
-from local import endpoint, prediction, run, scenarios
+from local import prediction, run, scenarios
+from local.code import ProjectCode
 from local.project import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from delivery.history.governor import Decision
+    from delivery.inference.predictions import Answer
+    from delivery.inference.rows import Table
+    from delivery.inference.scores import Target
 
     from container.data.schema import Schema
-    from local.prediction import Table
     from local.project import Project
     from local.run import Delivery
     from local.scenarios import Scenario
@@ -156,28 +163,29 @@ def make_rows(delivery: Delivery, scenario: DriftScenario, target: DriftTarget) 
     # A file of training data has the columns that the others have.
     labelled = labelled if labelled.columns == known.columns else known
     traffic = scenarios.sampled(changed(unseen, feature), scenario.rows, chance)
-    return DriftedRows(traffic, run.head(labelled, scenario.rows))
+    return DriftedRows(traffic, labelled.head(scenario.rows))
 
 
 def most_sensitive_feature(
     delivery: Delivery, table: Table, features: Sequence[str], changed: Callable[[Table, str], Table]
 ) -> str:
     """Choose the feature that the model in production misses most when it differs; ask its server itself."""
-    name = endpoint.in_service(delivery.cloud, delivery.project)
-    ask = endpoint.reach(delivery.cloud, delivery.project, name, straight=True)
-    tried = run.head(table, TRIED_ROWS)
+    tried = table.head(TRIED_ROWS)
     if not tried.labels:
         return features[0]
-    errors = {
-        feature: prediction_error(tried.labels, prediction.predict(changed(tried, feature), ask))
-        for feature in features[:TRIED_FEATURES]
-    }
+    serving = Endpoint(delivery.cloud, delivery.project, delivery.endpoint_name)
+    target = ProjectCode(delivery.project).read_schema(serving.folder / "model").target
+    with serving.reach(Method.direct, table.content_type_of_files) as ask:
+        errors = {
+            feature: prediction_error(tried.labels, predict(changed(tried, feature), ask).answers, target)
+            for feature in features[:TRIED_FEATURES]
+        }
     return max(errors, key=lambda feature: errors[feature])
 
 
-def prediction_error(labels: tuple[str, ...], answers: list[prediction.Answer]) -> float:
+def prediction_error(labels: tuple[str, ...], answers: list[Answer], target: Target) -> float:
     """Give the mean squared error, or the share of wrong classes."""
-    found = prediction.score(labels, answers)
+    found = scores.score(labels, answers, target)
     return found["mse"] if "mse" in found else 1 - found.get("accuracy", 1.0)
 
 
@@ -190,7 +198,7 @@ def concatenate(one: Table, other: Table) -> Table:
 def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
     """Read the type of each feature from the baseline of a model."""
     if delivery.project.is_image:
-        from local.pictures import COLUMN, PICTURE  # noqa: PLC0415 - a project of tables does not have it
+        from local.pictures import PICTURE  # noqa: PLC0415 - a project of tables does not have it
 
         return {COLUMN: PICTURE}
     key = f"models/{version}/constraints.json"
@@ -202,10 +210,10 @@ def feature_types(delivery: Delivery, version: str) -> Mapping[str, str]:
 
 def send_requests(delivery: Delivery, table: Table) -> datetime:
     """Send the rows through the API, wait until they are captured, and return when the first was sent."""
-    url = local_stacks.outputs(delivery.cloud, delivery.project.stack("deploy-prd"))["ApiUrl"]
     since = datetime.now(UTC).replace(microsecond=0)
-    ask = endpoint.api(delivery.cloud, url, endpoint.content_type(delivery.project))
-    prediction.predict(table, ask, ROWS_A_REQUEST)
+    serving = Endpoint(delivery.cloud, delivery.project, delivery.endpoint_name)
+    with serving.reach(Method.api, table.content_type) as ask:
+        predict(table, ask, ROWS_A_REQUEST)
     time.sleep(Clock(delivery.cloud.speed).seconds(CAPTURE_FLUSH) + 1.0)
     return since
 

@@ -1,21 +1,21 @@
-"""Images as tables of one column: reading, sending, and the ways in which production's images may differ."""
+"""Images as tables of one column: reading them, and the ways in which production's images may differ."""
 
 from __future__ import annotations
 
 import base64
 import io
-import json
 import zipfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING
 
+from delivery.inference.rows import Pictures
 from localcloud.files import named
 from PIL import Image, ImageDraw, ImageFilter
 
 from container.images.decode import NAMES, ImageError, decode
-from container.images.sources import find, is_hidden
+from container.images.labelled_file import LabelledFile
+from container.images.sources import LIST, SUFFIXES, Found, find, is_hidden
 from container.runtime.errors import UserError
-from local.prediction import Table
 from local.project import LocalError
 from local.sample import Sample
 from local.scenarios import Scenario, by_name
@@ -25,67 +25,56 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
-COLUMN, PICTURE = "b64", "Picture"  # the name of an image in JSON, and its type
+PICTURE = "Picture"  # the type of an image's column
 ARCHIVE, TABLE = ".zip", ".parquet"
 DIGIT_SIDE = 32  # of the sample
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the same files make the same zip
 
 
-@dataclass(frozen=True)
-class Pictures(Table):
-    """Hold pictures in base64, and labels when there are any."""
-
-    at_once: ClassVar[int] = 10
-    suffix: ClassVar[str] = ARCHIVE
-
-    def body(self, start: int, stop: int) -> str:
-        """Write the pictures from start to stop as JSON."""
-        return json.dumps({"instances": [{COLUMN: text} for (text,) in self.rows[start:stop]]})
-
-    def packed(self, target: str) -> bytes:  # noqa: ARG002 - a table names the column of its labels
-        """Write them with their labels as a zip of training data."""
-        sink, lines = io.BytesIO(), []
-        with zipfile.ZipFile(sink, "w") as archive:
-            for number, ((text,), label) in enumerate(zip(self.rows, self.labels or (), strict=True)):
-                archive.writestr(f"{number}.png", base64.b64decode(text))
-                lines.append(f"{number}\t{label}\t{number}.png\n")
-            archive.writestr("pictures.lst", "".join(lines))
-        return sink.getvalue()
-
-
-def read(content: bytes) -> Pictures:
-    """Read a zip of images and their list, as `prepare` writes it."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        (listed,) = (name for name in archive.namelist() if name.endswith(".lst"))
-        lines = [line.split("\t") for line in archive.read(listed).decode().splitlines()]
-        rows = tuple((base64.b64encode(archive.read(path)).decode(),) for _, _, path in lines)
-    return Pictures((COLUMN,), rows, tuple(label for _, label, _ in lines))
-
-
 def read_file(path: Path, target: str = "") -> Pictures:
-    """Read an image, or the labelled images of a zip or a Parquet file, as `prepare` reads them.
+    """Read an image, or the images of a folder, a zip or a Parquet file, as `prepare` reads them.
 
-    The table's remarks say what is left out, and which folders or which column the labels are.
+    Images of a folder or zip that are in no folder of a class, with no list, have no labels. The table's
+    remarks say what is left out, and which folders or which column the labels are.
     """
     try:
-        if path.suffix.lower() not in {ARCHIVE, TABLE}:
-            return Pictures((COLUMN,), ((base64.b64encode(path.read_bytes()).decode(),),), None)
-        found = find(path, target)
-    except (OSError, UserError) as error:
-        raise LocalError(f"{path} can't be read as a picture, or as labelled ones: {error}.") from None
-    rows, labels, skipped = [], [], [f"{each.name}: {each.words}" for each in found.skipped]
+        if path.is_file() and path.suffix.lower() not in {ARCHIVE, TABLE}:
+            return Pictures.of({path.name: path.read_bytes()})
+        unlabelled = _unlabelled(path)
+        found = Found(unlabelled, (), "") if unlabelled else find(path, target)
+    except (OSError, UserError, zipfile.BadZipFile) as error:
+        raise LocalError(f"{path} can't be read as a picture, or as several: {error}.") from None
+    bodies, labels, skipped = {}, [], [f"{each.name}: {each.words}" for each in found.skipped]
     for file in found.files:
         try:
             body = file.read()
             decode(body)  # the endpoint would refuse a damaged image, and all others of its request
-            rows.append((base64.b64encode(body).decode(),))
+            bodies[file.name] = body
             labels.append(file.label)
         except ImageError as error:
             skipped.append(f"{file.name}: {error}")
-    if not rows:
+    if not bodies:
         raise LocalError(f"{path} has no image that can be read: {skipped[0]}.")
     remarks = [f"{len(skipped)} files are left out, such as {skipped[0]}"] if skipped else []
-    return Pictures((COLUMN,), tuple(rows), tuple(labels), remarks=(*filter(None, [found.labels]), *remarks))
+    known = None if unlabelled else tuple(labels)
+    return Pictures.of(bodies, known, *filter(None, [found.labels]), *remarks)
+
+
+def _unlabelled(path: Path) -> list[LabelledFile]:
+    """Return the images of a folder or zip where all are in no further folder, and no list names them."""
+    if path.is_dir():
+        readers = {
+            each.relative_to(path).as_posix(): each.read_bytes for each in path.rglob("*") if each.is_file()
+        }
+    elif path.suffix.lower() == ARCHIVE:
+        archive = zipfile.ZipFile(path)  # is read in place, as long as the readers are
+        readers = {name: partial(archive.read, name) for name in archive.namelist()}
+    else:
+        return []
+    shown = {name: read for name, read in sorted(readers.items()) if not is_hidden(name)}
+    images = {name for name in shown if name.lower().endswith(SUFFIXES)}
+    others = {name for name in shown if name.lower().endswith((LIST, ARCHIVE, TABLE)) or "/" in name}
+    return [] if others or not images else [LabelledFile(name, "", shown[name]) for name in sorted(images)]
 
 
 def data_files(path: Path, folder: Path) -> tuple[tuple[Path, ...], str]:

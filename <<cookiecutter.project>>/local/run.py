@@ -15,11 +15,12 @@ from delivery.history.actions import action_records
 from delivery.history.record import RUN, Record, cut_off
 from delivery.history.stack import stack_record
 from delivery.history.training import training_execution
+from delivery.inference import clients, rows, served
+from delivery.inference.predictions import predict
 from localcloud.files import explained, write_whole
 
 from container.data import table_files
 from container.data.schema import Schema
-from local import endpoint, prediction
 from local.project import LocalError, Project
 from pipeline.checks import list_deprecations
 from pipeline.errors import SettingsError
@@ -76,7 +77,7 @@ class Delivery:
     @property
     def endpoint_name(self) -> str:
         """The endpoint that serves: production's, or that of dev when there is none."""
-        return endpoint.in_service(self.cloud, self.project)
+        return served.in_service(self.cloud, self.project.slug)
 
     def records(self) -> list[Record]:
         """Read every step that has begun from the services' records; a cloud that ended says nothing new."""
@@ -245,12 +246,9 @@ def _why(delivery: Delivery, status: str) -> str:
 
 def predict_test_rows(delivery: Delivery) -> None:
     """Send rows of the held-out test split to the endpoint that serves, one request a row."""
-    table = head(read_split(delivery, delivery.execution_id, "test"), delivery.rows)
-    prediction.predict(
-        table,
-        endpoint.invoke(delivery.cloud, delivery.endpoint_name, endpoint.content_type(delivery.project)),
-        rows_a_request=1,
-    )
+    table = read_split(delivery, delivery.execution_id, "test").head(delivery.rows)
+    ask = clients.invoke(delivery.cloud, delivery.endpoint_name, table.content_type)
+    predict(table, ask, rows_a_request=1)
     _await_metrics(delivery, len(table.rows))
 
 
@@ -261,7 +259,7 @@ def _await_metrics(delivery: Delivery, requests: int) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table:
+def read_split(delivery: Delivery, version: str, split: str) -> rows.Table:
     """Read a split (train, test) that the training of a model has made."""
     execution = training_execution(delivery.cloud, delivery.project.slug, version)
     suffix = "zip" if delivery.project.is_image else "csv"
@@ -271,11 +269,8 @@ def read_split(delivery: Delivery, version: str, split: str) -> prediction.Table
     )
     content = stored["Body"].read()
     if delivery.project.is_image:
-        from local import pictures  # noqa: PLC0415 - a project of tables does not have it
-
-        images: prediction.Table = pictures.read(content)
-        return images
-    table = prediction.read_table(content.decode(), delivery.project.served_target)
+        return rows.read_pictures(content)
+    table = rows.read_table(content.decode(), delivery.project.served_target)
     # the splits have plain numbers
     return replace(table, formats=prepared_schema(delivery, execution).number_formats)
 
@@ -287,12 +282,6 @@ def prepared_schema(delivery: Delivery, execution: str) -> Schema:
         Key=f"runs/{execution.rpartition(':')[2]}/prepare/schema/schema.json",
     )
     return Schema.from_json(json.loads(stored["Body"].read()))
-
-
-def head(table: prediction.Table, rows: int) -> prediction.Table:
-    """Take the table's first rows."""
-    labels = table.labels[:rows] if table.labels else None
-    return replace(table, rows=table.rows[:rows], labels=labels)
 
 
 def pipeline_outputs(delivery: Delivery) -> dict[str, str]:

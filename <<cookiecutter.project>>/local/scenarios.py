@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from local.prediction import Table
+    from delivery.inference.rows import Table
 
 Cells: TypeAlias = tuple[str, ...]
 NUMERIC = ("Fractional", "Integral")

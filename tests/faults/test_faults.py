@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
-from typing import TYPE_CHECKING
+import sys
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +19,6 @@ from tests.harness import Rig, until, write_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.e2e
 TABLES = {"table.csv", "other.csv"}
@@ -38,7 +42,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
     made = Rig(root, environment_of(root) / "bin" / "python")
     write_table(made.data)
     yield made
-    made.local("down")
+    made.local("down", "--delete")
     until(lambda: not made.processes())
 
 
@@ -70,25 +74,29 @@ def test_a_hanging_training_is_stopped_at_its_time_limit(rig: Rig) -> None:
     ("content", "words"),
     [
         ("a,b,kind,y\n1,2,red,3\n1,2,red,3,4\n", ["table.csv", "3"]),
-        ("a,b,kind\n1,2,red\n", ["table.csv", "y"]),
+        ("a,b,kind,Y\n1,2,red,1\n", ["table.csv", "no column 'y'", "did you mean 'Y'?"]),
+        ("", ["table.csv", "empty"]),
     ],
-    ids=["ragged", "no target"],
+    ids=["ragged", "no target", "empty"],
 )
 def test_a_corrupt_file_is_reported_with_its_row(rig: Rig, content: str, words: list[str]) -> None:
+    """A wrong file is refused before anything starts, and is named once."""
     rig.data.write_text(content, encoding="utf-8")
-    done = rig.run()
-    assert done.returncode == 1
-    failed = next(stage for stage in rig.report()["stages"] if "-prep-" in stage["name"])
-    assert all(word in failed["reason"] for word in words)
+    for command in (["run"], ["train"]):
+        done = rig.local(*command, "--data", str(rig.data), "--target", "y")
+        assert done.returncode == 1
+        assert len(done.stderr.splitlines()) == 1
+        assert all(word in done.stderr for word in words)
+        assert rig.cloud() is None
 
 
-def test_an_empty_file_is_refused(rig: Rig) -> None:
-    rig.data.write_text("", encoding="utf-8")
-    done = rig.run()
+def test_a_corrupt_file_among_others_is_reported_by_prepare(rig: Rig) -> None:
+    """A folder may have such files, and a job decides, on AWS too."""
+    (rig.data.parent / "ragged.csv").write_text("a,b,kind,y\n1,2,red,3\n1,2,red,3,4\n", encoding="utf-8")
+    done = rig.local("run", "--approve", "--data", str(rig.data.parent), "--target", "y", "--rows", "5")
     assert done.returncode == 1
     failed = next(stage for stage in rig.report()["stages"] if "-prep-" in stage["name"])
-    assert "no .csv, .csv.gz or .parquet file" in failed["reason"]
-    assert "(table.csv: it is empty)" in failed["reason"]
+    assert "ragged.csv" in failed["reason"]
 
 
 def test_a_killed_cloud_ends_its_jobs_and_the_next_run_works(rig: Rig) -> None:
@@ -160,16 +168,120 @@ def test_a_killed_endpoint_is_restarted(rig: Rig) -> None:
 
 
 def test_every_way_to_predict_gives_the_same_bits(rig: Rig, tmp_path: Path) -> None:
-    """API, endpoint and saved model give equal predictions."""
-    assert rig.run().returncode == 0
+    """API, endpoint, SageMaker SDK and saved model give equal predictions, and a second endpoint does."""
+    done = rig.run()
+    assert done.returncode == 0
     artifact = tmp_path / "model.tar.gz"
     artifact.write_bytes(download_model(rig))
-    through_api = rig.local("infer", str(rig.data))
+    boto3 = rig.local("infer", str(rig.data))
     straight = rig.local("infer", str(rig.data), "--method", "direct")
     saved = rig.local("infer", str(rig.data), "--model-artifact", str(artifact))
-    assert through_api.returncode == 0, through_api.stderr
-    assert through_api.stdout.count("\n") == 501
-    assert through_api.stdout == straight.stdout == saved.stdout
+    assert boto3.returncode == 0, boto3.stderr
+    assert boto3.stdout.count("\n") == 501
+    assert "400 of the 500 rows are training rows" in " ".join(boto3.stderr.split())
+    assert boto3.stdout == straight.stdout == saved.stdout
+    compared = rig.local("infer", "--compare", "--json")
+    assert compared.returncode == 0, compared.stderr
+    check_comparison(json.loads(compared.stdout))
+    check_calls(rig, done.stdout)
+    check_deployment(rig, artifact, boto3.stdout)
+
+
+def check_comparison(found: dict[str, Any]) -> None:
+    """Check the predictions of the test split by all methods that this environment has."""
+    installed = (Path(os.environ.get("VENV_SDK") or Path(sys.prefix) / "sdk") / "bin" / "python").exists()
+    methods = {"direct", "boto3", "api"} | ({"predictor"} if installed else set())
+    assert found["latency_ms"].keys() == methods
+    assert found["left_out"].keys() == {"predictor"} - methods
+    assert found["identical"]
+    assert found["metrics"]["rows"] == len(found["label"]) == 100
+    assert found["worst"][0]["difference"] == max(found["difference"], key=abs)
+    assert not found["warnings"]  # the model has learned from no test row
+
+
+def check_calls(rig: Rig, output: str) -> None:
+    """Run the commands that the end of a run prints, as a person with the cloud's variables does."""
+    cloud = rig.cloud()
+    environment = {**os.environ, **cloud.environment}
+    python = output[output.index("import os") :]
+    called = [[str(rig.python), "-c", python]]
+    if shutil.which("curl"):
+        called.append(["sh", "-c", output[output.index("curl ") : output.index("# or in Python")]])
+    for command in called:
+        done = subprocess.run(
+            command, cwd=rig.root, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert len([float(line) for line in done.stdout.splitlines()]) == 3
+
+
+def check_deployment(rig: Rig, artifact: Path, expected: str) -> None:
+    """Deploy the model again at a port of one's own choice, and refuse what can't be deployed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        own = ("deploy", "--model-artifact", str(artifact), "--endpoint-name", "own", "--port", port)
+        refused = rig.local(*own)
+    assert (refused.returncode, f"Port {port} of 127.0.0.1 can't be used" in refused.stderr) == (1, True)
+    done = rig.local(*own)
+    assert done.returncode == 0, done.stderr
+    direct = rig.local("infer", str(rig.data), "--method", "direct", "--endpoint-name", "own")
+    assert direct.stdout == expected
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping") as answer:
+        assert answer.status == 200
+    refused = rig.local(*own[:-2])
+    assert "The endpoint own exists and is InService" in refused.stderr
+    assert rig.local(*own, "--replace", "--background").returncode == 0
+    until(lambda: rig.local("infer", str(rig.data), "--endpoint", "own").stdout == expected)
+
+
+def test_trainings_outlive_their_terminals_and_do_not_mix(rig: Rig) -> None:
+    """Two trainings at once have their own data and results, and an interrupt stops its own jobs alone."""
+    other = rig.root / "data" / "other.csv"
+    write_table(other, rows=300)
+    closed = rig.begin_command("train", "--data", str(other), "--target", "y")
+    jobs = rig.local(
+        "train",
+        "--model-type",
+        "linear_regression",
+        "--data",
+        str(rig.data),
+        "--target",
+        "y",
+        "--background",
+        "--json",
+    )
+    assert jobs.returncode == 0, jobs.stderr
+    background = json.loads(jobs.stdout)
+    sagemaker, steps = rig.cloud().client("sagemaker"), rig.cloud().client("stepfunctions")
+    until(lambda: executions(steps) == 2)
+    closed.send_signal(signal.SIGHUP)
+    assert closed.wait(30) != 0
+    until(lambda: {each["status"] for each in list_executions(steps)} == {"SUCCEEDED"})
+    models = {each["TrainingJobName"] for each in sagemaker.list_training_jobs()["TrainingJobSummaries"]}
+    assert len(models) == 2
+    hyperparameters = {
+        sagemaker.describe_training_job(TrainingJobName=name)["HyperParameters"]["model"] for name in models
+    }
+    assert hyperparameters == {"linear_model", "gradient_boosting"}
+    scored = json.loads(rig.local("infer", "--json", "--model-artifact", background["artifact"]).stdout)
+    assert scored["metrics"]["rows"] == 100
+    assert scored["metrics"]["r2"] > 0.9
+    stopped = rig.begin_command("train", "--data", str(other), "--target", "y")
+    until(lambda: executions(steps) == 3)
+    stopped.send_signal(signal.SIGINT)
+    assert stopped.wait(30) == 130
+    assert sorted(each["status"] for each in list_executions(steps)) == ["ABORTED", "SUCCEEDED", "SUCCEEDED"]
+
+
+def list_executions(steps: Any) -> list[dict[str, Any]]:
+    """List the executions of all trainings."""
+    machines = [each["stateMachineArn"] for each in steps.list_state_machines()["stateMachines"]]
+    return [each for arn in machines for each in steps.list_executions(stateMachineArn=arn)["executions"]]
+
+
+def executions(steps: Any) -> int:
+    """Count the trainings."""
+    return len(list_executions(steps))
 
 
 def download_model(rig: Rig) -> bytes:

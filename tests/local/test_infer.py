@@ -7,35 +7,45 @@ import io
 import json
 import math
 import tarfile
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import polars as pl
 import pytest
+from container import learned_rows
 from container.data import encode
 from container.data.schema import Feature, Schema, Target
 from container.data.values import NumberFormat
 from container.payload.errors import RequestError
 from container.payload.requests import RequestDecoder
+from delivery.cloud import DeliveryError
+from delivery.commands import infer as commands
+from delivery.commands.project import Opener
+from delivery.inference import model_server, predictions, rows, scores, source
+from delivery.inference.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
-from local import __main__ as commands
-from local import endpoint, prediction
-from local.project import LocalError, Project, read_project
+from local import code, prediction
+from local.code import ProjectCode
+from local.project import Project, read_project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from localcloud import Cloud
+    import typer
+    from container.data.dataset import Dataset
 
+NUMBER, PAIR = Target("label", "regression"), Target("label", "binary", ("a", "b"))
 CSV = 'a,label,b\n1,2.5,"x, y"\n3,,z\n'
 
 
 def test_the_target_column_is_not_sent_to_the_model() -> None:
     """A model that gets the label would look perfect."""
-    table = prediction.read_table(CSV, "label")
+    table = rows.read_table(CSV, "label")
     assert table.columns == ("a", "b")
     assert table.labels == ("2.5", "")
     assert table.body(0, 2) == 'a,b\r\n1,"x, y"\r\n3,z\r\n'
@@ -43,7 +53,7 @@ def test_the_target_column_is_not_sent_to_the_model() -> None:
 
 def test_plain_numbers_are_sent_in_the_format_of_the_data() -> None:
     """Protects a model of data with decimal commas from the project's own requests and rows of drift."""
-    table = prediction.read_table("a,b,y\n1.5,1.5,2.25\n", "y")
+    table = rows.read_table("a,b,y\n1.5,1.5,2.25\n", "y")
     euro = NumberFormat(",", ".")
     table = replace(table, formats={"a": euro, "y": euro})
     assert table.body(0, 1) == 'a,b\r\n"1,5",1.5\r\n'
@@ -54,24 +64,24 @@ def test_plain_numbers_are_sent_in_the_format_of_the_data() -> None:
 def test_a_line_break_within_a_cell_is_quoted(text: str) -> None:
     """Protects golden requests and others: without quotes a cell would be two rows."""
     assert next(csv.reader(io.StringIO(encode.line((text, "c")), newline=""))) == [text, "c"]
-    table = prediction.Table(("a",), ((text,),), None)
+    table = rows.Table(("a",), ((text,),), None)
     assert list(csv.reader(io.StringIO(table.body(0, 1), newline=""))) == [["a"], [text]]
 
 
 def test_file_without_labels_is_predicted_whole() -> None:
-    table = prediction.read_table(CSV, "absent")
+    table = rows.read_table(CSV, "absent")
     assert table.columns == ("a", "label", "b")
     assert table.labels is None
 
 
 def test_file_without_rows_is_refused() -> None:
-    with pytest.raises(LocalError, match="no rows"):
-        prediction.read_table("a,b\n", "b")
+    with pytest.raises(DeliveryError, match="no rows"):
+        rows.read_table("a,b\n", "b")
 
 
 def test_blank_lines_are_not_rows() -> None:
     """Files that were edited by hand often end in a blank line."""
-    assert prediction.read_table("a,label\n1,2\n\n3,4\n\n", "label").labels == ("2", "4")
+    assert rows.read_table("a,label\n1,2\n\n3,4\n\n", "label").labels == ("2", "4")
 
 
 @pytest.mark.parametrize(
@@ -83,20 +93,20 @@ def test_blank_lines_are_not_rows() -> None:
     ],
 )
 def test_a_malformed_table_is_refused_in_a_sentence(text: str, words: str) -> None:
-    with pytest.raises(LocalError, match=words):
-        prediction.read_table(text, "label")
+    with pytest.raises(DeliveryError, match=words):
+        rows.read_table(text, "label")
 
 
 def test_a_cell_may_have_the_containers_maximum_length() -> None:
     """Python's own limit is 128 KiB; a cell above the limit is refused in a sentence."""
     text = f"a,label\n{'x' * 140_000},2\n"
-    assert len(prediction.read_table(text, "label").rows[0][0]) == 140_000
-    assert csv.field_size_limit(100_000) == prediction.LONGEST_CELL
+    assert len(rows.read_table(text, "label").rows[0][0]) == 140_000
+    assert csv.field_size_limit(100_000) == rows.LONGEST_CELL
     try:
-        with pytest.raises(LocalError, match="not CSV: field larger"):
-            prediction.read_table(text, "label")
+        with pytest.raises(DeliveryError, match="not CSV: field larger"):
+            rows.read_table(text, "label")
     finally:
-        csv.field_size_limit(prediction.LONGEST_CELL)
+        csv.field_size_limit(rows.LONGEST_CELL)
 
 
 @pytest.mark.parametrize("damage", ["cut", "overwritten", "cut at its end", "another checksum", "no archive"])
@@ -118,48 +128,57 @@ def test_a_model_that_is_damaged_is_refused(tmp_path: Path, damage: str) -> None
     }
     path.write_bytes(damaged[damage])
     with (
-        pytest.raises(LocalError, match=r"model\.tar\.gz: the model archive can't be unpacked: .+\.\Z"),
-        endpoint.serving(Project(tmp_path, "p", "eu-central-1", "y", "raw/"), path),
+        pytest.raises(DeliveryError, match=r"model\.tar\.gz: the model archive can't be unpacked: .+\.\Z"),
+        model_server.serving(tmp_path, tmp_path / ".local", path),
     ):
         pass
 
 
-@given(rows=st.integers(1, 40), size=st.integers(1, 50))
-def test_every_row_is_predicted_once_and_in_order(rows: int, size: int) -> None:
-    table = prediction.Table(("a",), tuple((str(row),) for row in range(rows)), None)
+@given(count=st.integers(1, 40), size=st.integers(1, 50))
+def test_every_row_is_predicted_once_and_in_order(count: int, size: int) -> None:
+    table = rows.Table(("a",), tuple((str(row),) for row in range(count)), None)
 
-    def echo(body: str) -> list[prediction.Answer]:
-        return [float(line) for line in body.splitlines()[1:]]
+    def echo(body: str) -> bytes:
+        return json.dumps({"predictions": [float(line) for line in body.splitlines()[1:]]}).encode()
 
-    assert prediction.predict(table, echo, size) == [float(row) for row in range(rows)]
+    found = predictions.predict(table, echo, size)
+    assert found.answers == [float(row) for row in range(count)]
+    assert found.latency["requests"] == len(found.seconds) == math.ceil(count / size)
 
 
 def test_missing_predictions_are_reported() -> None:
-    table = prediction.Table(("a",), (("1",), ("2",)), None)
-    with pytest.raises(LocalError, match="2 rows were sent and 1 predictions"):
-        prediction.predict(table, lambda _: [0.0])
+    table = rows.Table(("a",), (("1",), ("2",)), None)
+    with pytest.raises(DeliveryError, match="2 rows were sent and 1 predictions"):
+        predictions.predict(table, lambda _: b'{"predictions": [0.0]}')
 
 
 def test_answers_keep_every_bit() -> None:
     exact = [0.1 + 0.2, 1e-308, math.pi]
-    assert prediction.read_answers(json.dumps({"predictions": exact}).encode()) == exact
+    table = rows.Table(("a",), (("1",),) * len(exact), None)
+    assert predictions.predict(table, lambda _: json.dumps({"predictions": exact}).encode()).answers == exact
 
 
 def test_the_answer_of_a_classifier_is_the_label() -> None:
-    body = json.dumps({"predictions": [{"label": "M", "probabilities": {"M": 0.6, "F": 0.4}}]})
-    assert prediction.read_answers(body.encode()) == ["M"]
+    value = {"label": "M", "probabilities": {"M": 0.6, "F": 0.4}}
+    found = predictions.Predictions([value], [0.0])
+    assert found.answers == ["M"]
+    target = Target("sex", "binary", ("F", "M"))
+    assert scores.differences(("M", "F", ""), [value] * 3, target) == [0.4, 0.6, None]
 
 
 def test_regression_scores_follow_their_definitions() -> None:
-    scores = prediction.score(("1", "2", "", "6"), [2.0, 2.0, 9.0, 5.0])
-    assert scores["rows"] == 3
-    assert scores["mse"] == pytest.approx(2 / 3)
-    assert scores["mae"] == pytest.approx(2 / 3)
-    assert scores["r2"] == pytest.approx(1 - 2 / 14)
+    labels, answers = ("1", "2", "", "6"), [2.0, 2.0, 9.0, 5.0]
+    found = scores.score(labels, answers, NUMBER)
+    assert found["rows"] == 3
+    assert found["mse"] == pytest.approx(2 / 3)
+    assert found["mae"] == pytest.approx(2 / 3)
+    assert found["r2"] == pytest.approx(1 - 2 / 14)
+    assert scores.differences(labels, answers, NUMBER) == [1.0, 0.0, None, -1.0]
+    assert scores.worst_rows([1.0, 0.0, None, -3.0], 2) == [3, 0]
 
 
 def test_class_scores_count_hits() -> None:
-    assert prediction.score(("a", "b", ""), ["a", "a", "b"]) == {
+    assert scores.score(("a", "b", ""), ["a", "a", "b"], PAIR) == {
         "rows": 2,
         "rows without a label": 1,
         "accuracy": 0.5,
@@ -170,31 +189,29 @@ def test_class_scores_count_hits() -> None:
 def test_rows_without_a_label_are_counted(missing: str) -> None:
     """A file may have rows that a training drops because their label is missing."""
     assert (
-        prediction.score(("1", missing), [1.0, 9.0]).items() >= {"rows": 1, "rows without a label": 1}.items()
+        scores.score(("1", missing), [1.0, 9.0], NUMBER).items()
+        >= {"rows": 1, "rows without a label": 1}.items()
     )
     counted = {"rows": 1, "rows without a label": 1, "accuracy": 1.0}
-    assert prediction.score(("a", missing), ["a", "b"]) == counted
+    assert scores.score(("a", missing), ["a", "b"], PAIR) == counted
 
 
 def test_labels_that_the_training_would_refuse_are_counted_and_named() -> None:
     """Protects the score: an unreadable label is neither a hit nor a miss."""
     target = Target("y", "regression")
-    scores = prediction.score(("1", "many"), [1.0, 2.0], target)
-    assert (scores["rows"], scores["unreadable labels"], scores["rmse"]) == (1, 1, 0.0)
-    assert (
-        prediction.unreadable_label(("1", "many"), target)
-        == "row 2: 'many' is not a number, and y is numeric"
-    )
-    assert prediction.score(("x",), ["a"], Target("y", "binary", ("a", "b"))) == {
+    found = scores.score(("1", "many"), [1.0, 2.0], target)
+    assert (found["rows"], found["unreadable labels"], found["rmse"]) == (1, 1, 0.0)
+    assert scores.unreadable_label(("1", "many"), target) == "row 2: 'many' is not a number, and y is numeric"
+    assert scores.score(("x",), ["a"], Target("y", "binary", ("a", "b"))) == {
         "rows": 0,
         "unreadable labels": 1,
     }
-    assert prediction.unreadable_label(("1", ""), target) == ""
+    assert scores.unreadable_label(("1", ""), target) == ""
 
 
 def test_labels_are_compared_in_every_spelling_of_the_training() -> None:
     truths = Target("y", "binary", ("false", "true"))
-    assert prediction.score(("True", "FALSE", "true"), ["true", "false", "false"], truths)[
+    assert scores.score(("True", "FALSE", "true"), ["true", "false", "false"], truths)[
         "accuracy"
     ] == pytest.approx(2 / 3)
 
@@ -212,9 +229,9 @@ def test_a_file_is_read_as_prepare_reads_it(tmp_path: Path) -> None:
     table = prediction.read_file(path, schema)
     assert (table.columns, table.rows, table.labels) == (("Id",), (("1",), ("2",)), ("a", "b"))
     path.write_text("Id,Species\n")
-    with pytest.raises(LocalError, match="no rows"):
+    with pytest.raises(DeliveryError, match="no rows"):
         prediction.read_file(path, schema)
-    with pytest.raises(LocalError, match="can't be read"):
+    with pytest.raises(DeliveryError, match="can't be read"):
         prediction.read_file(tmp_path / "none.csv", schema)
 
 
@@ -225,7 +242,7 @@ def test_numbers_of_parquet_are_not_read_by_the_number_formats_of_text(tmp_path:
     pl.DataFrame({"x": [1.125, None], "y": [2.25, 3.5]}).write_parquet(tmp_path / "new.parquet")
     table = prediction.read_file(tmp_path / "new.parquet", schema)
     assert RequestDecoder(schema).decode(table.body(0, 2).encode(), "text/csv").rows[0].tolist() == [1.125]
-    assert prediction.score(table.labels or (), [2.25, 3.5], schema.target)["mae"] == 0
+    assert scores.score(table.labels or (), [2.25, 3.5], schema.target)["mae"] == 0
 
 
 def test_folders_name_the_columns_that_the_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +262,9 @@ def test_the_delimiter_of_the_project_is_that_of_the_file(tmp_path: Path) -> Non
     path.write_text("a,b;c\n1,2;3\n")
     schema = Schema(Target("y", "regression"), (Feature("b;c", "categorical", ("2;3",)),))
     assert prediction.read_file(path, schema, "comma").columns == ("a", "b;c")
-    with pytest.raises(LocalError, match=r"delimiter in \[data\] of project\.toml is 'colon', and must be"):
+    with pytest.raises(
+        DeliveryError, match=r"delimiter in \[data\] of project\.toml is 'colon', and must be"
+    ):
         prediction.read_file(path, schema, "colon")
 
 
@@ -257,16 +276,19 @@ def test_the_project_knows_its_delimiter(tmp_path: Path) -> None:
     assert read_project(tmp_path).delimiter == "comma"
 
 
-def test_infer_says_that_its_rows_have_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_infer_says_that_its_rows_have_a_header() -> None:
     """Protects from taking the names of other columns for a row, of which the first is not a number."""
-    project = Project(tmp_path, "p", "eu-central-1", "y", "raw/")
-    (tmp_path / ".local" / "endpoints" / "e").mkdir(parents=True)
-    (tmp_path / ".local" / "endpoints" / "e" / "port").write_text("1")
-    monkeypatch.setattr(endpoint, "direct", lambda _, kind: kind)
-    monkeypatch.setattr(endpoint, "invoke", lambda _, __, kind: kind)
-    for straight in (True, False):
-        cloud = cast("Cloud", None)  # no call reaches it
-        assert str(endpoint.reach(cloud, project, "e", straight=straight)) == "text/csv; header=present"
+    assert rows.Table.content_type_of_files == "text/csv; header=present"
+
+
+def answer(schema: Schema, body: str, kind: str) -> bytes:
+    """Answer as a model that predicts its first feature."""
+    assert kind == "text/csv; header=present"
+    try:
+        found = RequestDecoder(schema).decode(body.encode(), "text/csv", "present").rows
+        return json.dumps({"predictions": found[:, 0].tolist()}).encode()
+    except RequestError as error:
+        raise DeliveryError(error.message) from None
 
 
 @pytest.fixture
@@ -278,16 +300,19 @@ def infer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Sch
     monkeypatch.chdir(tmp_path)
 
     def infer(text: str, schema: Schema) -> None:
-        def ask(body: str) -> list[prediction.Answer]:
-            try:
-                rows = RequestDecoder(schema).decode(body.encode(), "text/csv", "present").rows
-                return [float(number) for number in rows[:, 0]]
-            except RequestError as error:
-                raise LocalError(error.message) from None
+        @contextmanager
+        def reach(_: Method, kind: str) -> Iterator[predictions.Ask]:
+            yield lambda body: answer(schema, body, kind)
 
-        monkeypatch.setattr(endpoint, "serving", lambda *_: nullcontext((ask, schema)))
+        monkeypatch.setattr(ProjectCode, "read_schema", lambda *_: schema)
+        project = read_project(tmp_path)
+        opened = source.Source(
+            ProjectCode(project), "a model", tmp_path, schema, lambda: b"", reach, Method.direct
+        )
+        monkeypatch.setattr(commands, "open_source", lambda *_: nullcontext(opened))
         (tmp_path / "new.csv").write_text(text)
-        commands.infer(tmp_path / "new.csv", model_artifact=tmp_path / "model.tar.gz")
+        context = cast("typer.Context", SimpleNamespace(obj=Opener(lambda: project, ProjectCode)))
+        commands.infer(context, tmp_path / "new.csv", model_artifact="model.tar.gz")
 
     return infer
 
@@ -313,7 +338,9 @@ def test_infer_names_the_columns_that_a_file_lacks(
 
 
 def test_infer_names_the_columns_of_another_table(infer: Callable[[str, Schema], None]) -> None:
-    with pytest.raises(LocalError, match=r"the header names none of the model's columns \(x, kind, year\)"):
+    with pytest.raises(
+        DeliveryError, match=r"the header names none of the model's columns \(x, kind, year\)"
+    ):
         infer("z,w\n1,2\n", SCHEMA)
 
 
@@ -323,12 +350,56 @@ def test_infer_scores_a_file_whose_header_has_blanks(
     schema = Schema(Target("Species", "regression"), (Feature("Id", "numeric"),))
     infer("Id, Species\n1, 1\n2,4\n", schema)
     said = capsys.readouterr()
-    assert said.out == "label,prediction\n1,1.0\n4,2.0\n"
+    assert said.out == "label,prediction,difference\n1,1.0,0.0\n4,2.0,-2.0\n"
     assert {"rows", "rmse", "1.41421"}.issubset(said.err.split())
 
 
 def test_what_only_an_older_endpoint_takes_is_named() -> None:
     """Protects the predictions that were shown from a traceback after them."""
-    remarks = prediction.describe_cells(prediction.Table(("x",), (("many",),), None), SCHEMA)
+    remarks = prediction.describe_cells(rows.Table(("x",), (("many",),), None), SCHEMA)
     expected = "this project would refuse what the endpoint took: row 1, column 'x': 'many' is not a number"
     assert remarks == [expected]
+
+
+def test_training_rows_are_counted(tmp_path: Path) -> None:
+    """Protects a person from taking the scores of learned rows for those of new ones."""
+    table = prediction.read_file(
+        written(tmp_path / "new.csv", "x,kind,year,y\n1,a,2020,5\n2,b,2021,6\n3,a,,\n"), SCHEMA
+    )
+    assert prediction.count_learned(tmp_path, table, SCHEMA) is None  # a model of an earlier release
+    learned = RequestDecoder(SCHEMA).decode(table.body(1, 2).encode(), "text/csv", "present").rows
+    split = SimpleNamespace(features=learned, target=np.array([6.0]), keys=None)
+    learned_rows.write(tmp_path, cast("list[Dataset]", [split]))
+    assert prediction.count_learned(tmp_path, table, SCHEMA) == 1
+    assert prediction.count_learned(tmp_path, replace(table, labels=("5", "7", "")), SCHEMA) == 0
+    assert prediction.count_learned(tmp_path, replace(table, labels=None), SCHEMA) is None
+
+
+def written(path: Path, text: str) -> Path:
+    """Write a file, and return its path."""
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_wrong_target_is_named_before_anything_starts(tmp_path: Path) -> None:
+    """Protects people from waiting for `prepare` to say the same."""
+    files = [written(tmp_path / "a.csv", "Price,rooms\n1,2\n")]
+    code.check_target(files, tmp_path, "Price", "auto")
+    with pytest.raises(DeliveryError, match=r"a\.csv has no column 'price': did you mean 'Price'\?"):
+        code.check_target(files, tmp_path, "price", "auto")
+    with pytest.raises(DeliveryError, match=r"has no column 'zzz': choose one of Price, rooms\."):
+        code.check_target(files, tmp_path, "zzz", "auto")
+    damaged = [written(tmp_path / "0.csv", "a,b\n1\n")]
+    with pytest.raises(DeliveryError, match=r"0\.csv"):
+        code.check_target(damaged, tmp_path, "Price", "auto")
+    code.check_target([*damaged, *files], tmp_path, "Price", "auto")  # `prepare` decides about the other
+
+
+def test_names_of_models_are_valid_for_good(tmp_path: Path) -> None:
+    """Protects commands of other projects of SageMaker, and people from a warning or a guess."""
+    known = code.ProjectCode(Project(tmp_path, "p", "eu-central-1", "y", "raw/"))
+    assert known.resolve_model("linear_regression") == known.resolve_model("linear_model") == "linear_model"
+    assert known.resolve_model("random_forest") == "random_forest"
+    assert known.resolve_model("tensorflow") == "multilayer_perceptron"  # the template has every model
+    with pytest.raises(DeliveryError, match=r"'randomforest' does not exist: .*did you mean 'random_forest'"):
+        known.resolve_model("randomforest")

@@ -48,7 +48,7 @@ def project(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -
     made.set("model", "name", '"linear_model"')
     write_table(made.data)
     yield made
-    made.local("down")
+    made.local("down", "--delete")
     until(lambda: not made.processes())
 
 
@@ -74,6 +74,19 @@ def test_each_drift_scenario_is_found_by_its_own_check(
         done = project.local("drift", "--rows", "5")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "monitor: Completed: Nothing was compared: 5 rows are too few" in done.stdout
+    with subtests.test("the notebooks of the API and of the monitor"):
+        monkeypatch.setenv("VENV_SDK", str(project.python.parents[1]))  # they need no SageMaker SDK
+        done = project.local("notebooks", "03", "05")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "prediction" in outputs(project, "03-api-and-lambda")["call"]
+        assert scenarios.OF_TABLES["shift"].check in outputs(project, "05-watch-production")["summary"]
+
+
+def outputs(project: Rig, notebook: str) -> dict[str, str]:
+    """Return what each cell of an executed notebook has printed."""
+    path = project.root / "build" / "notebooks" / f"{notebook}.ipynb"
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return {cell["id"]: json.dumps(cell.get("outputs")) for cell in cells}
 
 
 def decisions(project: Rig) -> list[Any]:

@@ -28,7 +28,7 @@ VALUES = [
     "$$(HOME) ${HOME} $(error no) \\",
 ]
 GIVEN = {
-    "product": ("DATA", "TARGET", "APPROVE", "SPEED", "PYTHON", "VENV", "UPGRADE"),
+    "product": ("DATA", "TARGET", "APPROVE", "SPEED", "PYTHON", "VENV", "VENV_SDK", "UPGRADE"),
     "template": (
         "DATA",
         "TARGET",

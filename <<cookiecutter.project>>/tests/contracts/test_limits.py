@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from delivery.inference import rows
 from delivery.templates.read import read_template, template_paths
 
 from container import data
-from local import prediction
 from tests.lint import variants
 
 if TYPE_CHECKING:
@@ -130,4 +130,4 @@ def test_a_policy_that_is_too_long_is_reported() -> None:
 
 def test_prediction_accepts_cells_as_long_as_the_container_does() -> None:
     """`local infer` reads files itself, and must not refuse a file that the container accepts."""
-    assert prediction.LONGEST_CELL == data.LONGEST_ROW
+    assert rows.LONGEST_CELL == data.LONGEST_ROW

@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 from delivery.history import results
+from delivery.inference.rows import COLUMN, Pictures, read_pictures
 from PIL import Image, ImageStat
 from rich.console import Console
 
@@ -23,15 +24,14 @@ def encode_image(colour: str) -> bytes:
     return body.getvalue()
 
 
-def images_of(*colours: str) -> pictures.Pictures:
-    rows = tuple((base64.b64encode(encode_image(colour)).decode(),) for colour in colours)
-    return pictures.Pictures((pictures.COLUMN,), rows, colours)
+def images_of(*colours: str) -> Pictures:
+    return Pictures.of({f"{row}.png": encode_image(each) for row, each in enumerate(colours)}, colours)
 
 
 def test_a_zip_preserves_the_images() -> None:
     """The images and labels that are added as training data equal those that were sent."""
     images = images_of("red", "green", "blue")
-    assert pictures.read(images.packed("label")) == images
+    assert read_pictures(images.packed("label")) == images
 
 
 @pytest.mark.parametrize(
@@ -134,18 +134,18 @@ def test_a_file_or_folder_without_images_is_refused(tmp_path: Path, name: str) -
 def test_scenarios_change_images_as_they_describe() -> None:
     images = images_of("white", "gray", "white", "gray")
 
-    def brightness(changed: pictures.Pictures) -> list[float]:
+    def brightness(changed: Pictures) -> list[float]:
         opened = [Image.open(io.BytesIO(base64.b64decode(text))) for (text,) in changed.rows]
         return [sum(ImageStat.Stat(picture).mean) for picture in opened]
 
-    darker = scenarios.applied(pictures.SCENARIOS["darker"], images, pictures.COLUMN, 0.5, Random(0))
-    assert isinstance(darker, pictures.Pictures)
+    darker = scenarios.applied(pictures.SCENARIOS["darker"], images, COLUMN, 0.5, Random(0))
+    assert isinstance(darker, Pictures)
     assert brightness(darker) == pytest.approx([each / 2 for each in brightness(images)], abs=3)
     assert darker.labels == images.labels
-    others = scenarios.applied(pictures.SCENARIOS["class"], images, pictures.COLUMN, 1.0, Random(0))
+    others = scenarios.applied(pictures.SCENARIOS["class"], images, COLUMN, 1.0, Random(0))
     assert not set(others.rows) & set(images.rows)
-    types = {pictures.COLUMN: pictures.PICTURE}
-    assert scenarios.usable_features(pictures.SCENARIOS["blurred"], None, types) == [pictures.COLUMN]
+    types = {COLUMN: pictures.PICTURE}
+    assert scenarios.usable_features(pictures.SCENARIOS["blurred"], None, types) == [COLUMN]
     with pytest.raises(LocalError, match="scenario shift takes a feature of type"):
         scenarios.usable_features(scenarios.OF_TABLES["shift"], None, types)
 
@@ -159,7 +159,7 @@ def test_every_default_strength_is_accepted(name: str) -> None:
 
 def test_the_sample_has_images_of_digits(tmp_path: Path) -> None:
     path, _, description = pictures.write_sample(tmp_path)
-    found = pictures.read(path.read_bytes())
+    found = read_pictures(path.read_bytes())
     assert len(found.rows) == 1797
     assert set(found.labels or ()) == set("0123456789")
     assert "digits" in description

@@ -83,6 +83,7 @@ def test_images_become_a_model_that_answers(project: Path) -> None:
     try:
         local(project, "run", "--approve", "--data", "pictures", "--rows", "5")
         predicted = local(project, "infer", "pictures/level/0.png").splitlines()
+        compared = json.loads(local(project, "infer", "--compare", "--json"))
     finally:
         local(project, "down")
     report = read(project / ".local" / "report.json")
@@ -93,7 +94,11 @@ def test_images_become_a_model_that_answers(project: Path) -> None:
     assert (evaluation["importances"], evaluation["learning_curve"]) == ({}, [])
     assert evaluation["classes"].keys() == {"level", "upright"}
     assert report["predictions"] >= 5
-    assert predicted == ["prediction", "level"]
+    assert predicted == ["prediction,file", "level,0.png"]
+    assert compared["identical"]
+    assert {"direct", "boto3", "api"} <= compared["latency_ms"].keys()
+    assert compared["left_out"].keys() <= {"predictor"}
+    assert compared["metrics"]["rows"] == len(compared["file"]) == 40
 
 
 @pytest.mark.smoke
@@ -126,7 +131,7 @@ def test_data_becomes_a_model_that_answers(project: Path) -> None:
         [] if setting("model", "name") == "multilayer_perceptron" else [counts[-1] // 3, counts[-1]]
     )
     assert report["predictions"] >= 5
-    assert predictions[0] == "label,prediction"
+    assert predictions[0] == "label,prediction,difference"
     assert len(predictions) == 501
     gone = [line for line in removed if line.startswith("stack ") and line.endswith(": removed")]
     kinds = (*inventory.DELIVERED, "pipeline")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,8 +25,12 @@ def test_the_sdk_finds_a_bucket_a_role_and_a_file(cloud: localcloud.Cloud, tmp_p
 
     cloud.client("s3").head_bucket(Bucket=first.bucket)
     assert first.defaults.stat().st_mode & 0o777 == 0o600
-    modules = yaml.safe_load(first.defaults.read_text())["SageMaker"]["PythonSDK"]["Modules"]
-    assert modules == {"Session": {"DefaultS3Bucket": first.bucket}, "TelemetryOptOut": True}
+    assert yaml.safe_load(first.defaults.read_text())["SageMaker"] == {
+        "PythonSDK": {"Modules": {"Session": {"DefaultS3Bucket": first.bucket}, "TelemetryOptOut": True}},
+        "TrainingJob": {"RoleArn": first.role_arn},
+        "ProcessingJob": {"RoleArn": first.role_arn},
+        "Model": {"ExecutionRoleArn": first.role_arn},
+    }
     assert first.environment["SAGEMAKER_USER_CONFIG_OVERRIDE"] == str(first.defaults)
     assert first.environment["SAGEMAKER_ROLE_ARN"] == first.role_arn
     simulated = cloud.client("iam").simulate_principal_policy(
@@ -52,3 +57,19 @@ def test_no_role_is_made_on_aws(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match="is AWS"):
         sagemaker_sdk.prepare(Account(), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_environment_of_the_sdk_is_found_or_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects a person without the SDK from an error of an import."""
+    monkeypatch.delenv("VENV_SDK", raising=False)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    with pytest.raises(DeliveryError, match="make setup-sdk"):
+        sagemaker_sdk.interpreter()
+    (tmp_path / "sdk" / "bin").mkdir(parents=True)
+    (tmp_path / "sdk" / "bin" / "python").symlink_to(sys.executable)
+    assert sagemaker_sdk.interpreter() == tmp_path / "sdk" / "bin" / "python"
+    monkeypatch.setenv("VENV_SDK", str(tmp_path / "other"))
+    with pytest.raises(DeliveryError, match="other"):
+        sagemaker_sdk.interpreter()

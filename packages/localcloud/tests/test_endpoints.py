@@ -7,8 +7,10 @@ import io
 import json
 import os
 import re
+import socket
 import tarfile
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,6 +174,56 @@ def test_sagemaker_refuses_invalid_invocations(rig: Any, deploy: Callable[..., s
     assert "Variant other not found" in refusal(rig, name, b"1", TargetVariant="other")["Error"]["Message"]
 
 
+def test_a_response_is_streamed_as_events(rig: Any, deploy: Callable[..., str]) -> None:
+    """Protects clients of streamed responses, and those of operations that are not here from ten retries."""
+    name, runtime = deploy(), rig.sagemaker_runtime
+    request = {"EndpointName": name, "ContentType": "text/csv", "Accept": "text/plain"}
+    answer = runtime.invoke_endpoint_with_response_stream(**request, Body=b"x" * 3_000_000)
+    assert (answer["ContentType"], answer["InvokedProductionVariant"]) == ("text/plain", "AllTraffic")
+    parts = [event["PayloadPart"]["Bytes"] for event in answer["Body"]]
+    assert (b"".join(parts), len(parts) > 1) == (b"x" * 3_000_000, True)
+    with pytest.raises(ClientError, match="ModelError"):
+        runtime.invoke_endpoint_with_response_stream(**request, Body=b"status=500")
+    with pytest.raises(
+        ClientError, match=r"UnknownOperationException.*not part of the local cloud"
+    ) as refused:
+        runtime.invoke_endpoint_async(EndpointName=name, InputLocation="s3://bucket/key")
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+
+
+def test_an_update_replaces_the_servers(rig: Any, deploy: Callable[..., str]) -> None:
+    """Protects callers: the former servers answer until the new ones do, and stay if these do not start."""
+    name, other = deploy(), deploy()
+    first = invoke(rig, name, b"who")
+    answer = rig.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=other)
+    assert answer["EndpointArn"].endswith(f"endpoint/{name}")
+    assert invoke(rig, name, b"who")
+    described = rig.until(
+        lambda: rig.sagemaker.describe_endpoint(EndpointName=name),
+        lambda seen: seen["EndpointStatus"] == "InService",
+    )
+    assert described["EndpointConfigName"] == other
+    assert invoke(rig, name, b"who") != first
+    port = rig.cloud.root / ".local" / "endpoints" / name / "port"
+    assert port.is_file()
+
+    broken = rig.unique("broken")
+    data = f"s3://{rig.bucket}/model/model.tar.gz"
+    container = {"Image": "image", "ModelDataUrl": data, "Environment": {"BROKEN": "1"}}
+    rig.sagemaker.create_model(ModelName=broken, ExecutionRoleArn=rig.role, PrimaryContainer=container)
+    variant = {"VariantName": "AllTraffic", "ModelName": broken, "InitialInstanceCount": 1}
+    variants = [{**variant, "InstanceType": "ml.m5.large"}]
+    rig.sagemaker.create_endpoint_config(EndpointConfigName=broken, ProductionVariants=variants)
+    rig.sagemaker.update_endpoint(EndpointName=name, EndpointConfigName=broken)
+    described = rig.until(
+        lambda: rig.sagemaker.describe_endpoint(EndpointName=name),
+        lambda seen: seen["EndpointStatus"] == "InService",
+    )
+    assert described["EndpointConfigName"] == other
+    assert "did not pass the ping" in described["FailureReason"]
+    assert invoke(rig, name, b"who")
+
+
 def test_a_dead_server_is_started_again(rig: Any, deploy: Callable[..., str]) -> None:
     """A request that kills its server is not sent again, and the endpoint recovers by itself."""
     name = deploy()
@@ -286,3 +338,17 @@ def test_configurations_and_models_are_described_listed_and_deleted(
     assert not rig.sagemaker.list_endpoint_configs(NameContains=name)["EndpointConfigs"]
     with pytest.raises(ClientError, match='Could not find model "arn:aws:sagemaker'):
         rig.sagemaker.describe_model(ModelName=name)
+
+
+def test_a_models_environment_names_the_port_of_the_server(rig: Any, deploy: Callable[..., str]) -> None:
+    """Protects from the answers of another server at the port, which would pass for those of the endpoint."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        name = deploy(environment={"SAGEMAKER_BIND_TO_PORT": str(port)})
+        assert status(rig, name) == "Failed"
+        reason = rig.sagemaker.describe_endpoint(EndpointName=name)["FailureReason"]
+        assert f"port {port} of 127.0.0.1 can't be used: Address already in use" in reason
+    name = deploy(environment={"SAGEMAKER_BIND_TO_PORT": str(port)})
+    assert status(rig, name) == "InService"
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping") as answer:
+        assert answer.status == 200

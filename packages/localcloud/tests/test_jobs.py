@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import tarfile
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
+import localcloud
+from localcloud.core.context import CloudContext
+from localcloud.services.sagemaker.scripts import Script
 
 BUCKET = "artifacts"
 
@@ -120,6 +127,118 @@ def test_an_invalid_request_is_refused(rig: Any, change: dict[str, Any], code: s
         rig.sagemaker.create_training_job(**rig.training(**change))
     assert caught.value.response["Error"]["Code"] == code
     assert text in caught.value.response["Error"]["Message"]
+
+
+SCRIPT = """
+import json, os, pathlib, sys
+seen = {
+    "python": sys.executable,
+    "folder": os.getcwd(),
+    "argument": sys.argv[1],
+    "variable": os.environ["PLACE"],
+    "hyperparameters": json.loads(pathlib.Path("/opt/ml/input/config/hyperparameters.json").read_text()),
+    "data": pathlib.Path("/opt/ml/input/data/train/a.txt").read_text(),
+    "other": "/opt/mlflow",
+    "cloud": os.environ["AWS_ENDPOINT_URL"],
+}
+pathlib.Path("/opt/ml/model/seen.json").write_text(json.dumps(seen))
+"""
+AWS_IMAGE = "763104351884.dkr.ecr.eu-central-1.amazonaws.com/pytorch-training:2.0.0-cpu-py310"
+
+
+def script(rig: Any, **specification: Any) -> Any:
+    """Run a script by a shell, as ModelTrainer does, and return the job."""
+    folder = rig.unique("script")
+    rig.put(f"{folder}/code/run.py", SCRIPT)
+    rig.put(f"{folder}/train/a.txt", "/opt/ml/model")
+    channels = [channel(name, f"s3://{BUCKET}/{folder}/{name}/") for name in ("code", "train")]
+    command = "cd /opt/ml/input/data/code && echo hello && python3 run.py /opt/ml/model"
+    return rig.trained(
+        {"dir": "/opt/ml/model"},
+        InputDataConfig=channels,
+        Environment={"PLACE": "/opt/ml/output"},
+        AlgorithmSpecification={
+            "TrainingImage": AWS_IMAGE,
+            "TrainingInputMode": "File",
+            "ContainerEntrypoint": ["/bin/bash"],
+            "ContainerArguments": ["-c", command],
+            **specification,
+        },
+    )
+
+
+def test_a_script_finds_opt_ml_and_this_python(rig: Any) -> None:
+    """Protects the SDK's jobs, whose commands and files name /opt/ml, from files and Pythons of the user."""
+    job = script(rig)
+    assert job["TrainingJobStatus"] == "Completed", job
+    seen = container_record(rig, job)
+    root = seen["argument"].removesuffix("/model")
+    assert seen == {
+        "python": sys.executable,
+        "folder": f"{root}/input/data/code",
+        "argument": f"{root}/model",
+        "variable": f"{root}/output",
+        "hyperparameters": {"dir": f"{root}/model"},
+        "data": "/opt/ml/model",
+        "other": "/opt/mlflow",
+        "cloud": rig.cloud.endpoint_url,
+    }
+    # What ran in place of the image is said where a person looks.
+    messages = [each["StatusMessage"] for each in job["SecondaryStatusTransitions"]]
+    assert [text for text in messages if AWS_IMAGE in text and "in place of" in text]
+    log = rig.cloud.root / ".local" / "logs" / "jobs" / job["TrainingJobName"] / "algo-1.log"
+    lines = log.read_text(encoding="utf-8").splitlines()
+    assert AWS_IMAGE in lines[0]
+    assert f"python is {sys.executable}, and /opt/ml is {root} here" in lines[1]
+    group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
+    prefix = f"{job['TrainingJobName']}/algo-1-"
+    (stream,) = rig.logs.describe_log_streams(**group, logStreamNamePrefix=prefix)["logStreams"]
+    stored = rig.logs.get_log_events(**group, logStreamName=stream["logStreamName"], startFromHead=True)
+    assert [event["message"] for event in stored["events"]] == [*lines[:2], "hello"]
+
+
+def test_a_folder_whose_name_needs_quotes_has_a_link(tmp_path: Path) -> None:
+    """Protects projects in folders with spaces, at which a shell would split the path, and their archives."""
+    folder = tmp_path / 'a project\'s "folder" $HOME'
+    (folder / "code" / "__pycache__").mkdir(parents=True)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+        member = tarfile.TarInfo("run.sh")
+        member.size = len(b"echo found > /opt/ml/found\n")
+        tar.addfile(member, io.BytesIO(b"echo found > /opt/ml/found\n"))
+    (folder / "code" / "sourcedir.tar.gz").write_bytes(packed.getvalue())
+    (folder / "code" / "binary").write_bytes(b"\0/opt/ml")
+    made = Script(CloudContext(localcloud.Project(tmp_path, "p")), folder, Path(sys.executable))
+    try:
+        made.change_files(folder / "code")
+        command = made.command(
+            ["/bin/sh"], ["-c", "cd /opt/ml/code && tar xzf sourcedir.tar.gz && . ./run.sh"]
+        )
+        subprocess.run(command, check=True)
+    finally:
+        made.close()
+    assert (folder / "found").read_text() == "found\n"
+    assert (folder / "code" / "binary").read_bytes() == b"\0/opt/ml"
+    assert not (folder / "code" / "__pycache__").exists()
+    assert made.changed == 1
+    assert not Path(made.root).parent.exists()
+
+
+def test_the_program_of_an_aws_image_is_refused(rig: Any) -> None:
+    """Protects a person from this project's model in place of the algorithm that was asked for."""
+    image = "664544806723.dkr.ecr.eu-central-1.amazonaws.com/linear-learner:1"
+    specification = {"TrainingImage": image, "TrainingInputMode": "File"}
+    with pytest.raises(ClientError, match=r"ValidationException.*linear-learner:1, an image of AWS"):
+        rig.sagemaker.create_training_job(**rig.training(AlgorithmSpecification=specification))
+
+
+@pytest.mark.parametrize("member", ["AlgorithmSpecification", "ResourceConfig"])
+def test_members_that_the_model_does_not_require_are_required(rig: Any, member: str) -> None:
+    """Protects callers of a newer botocore from an error 500."""
+    request = rig.training()
+    del request[member]
+    with pytest.raises(ClientError, match=r"ValidationException.*must not be null"):
+        rig.sagemaker.create_training_job(**request)
 
 
 def cluster(count: int) -> dict[str, Any]:

@@ -192,3 +192,54 @@ def refusal_of_group(rig: Any, name: str) -> bool:
     except ClientError:
         return True
     return False
+
+
+def test_a_model_of_an_approved_package_has_its_container(rig: Any, register: Callable[..., str]) -> None:
+    """Protects deployments from the registry, which name a package and no image."""
+    arn, name = register(), rig.unique("model")
+    request = {"ModelName": name, "ExecutionRoleArn": rig.role, "Containers": [{"ModelPackageName": arn}]}
+    assert "must be Approved" in refusal(lambda: rig.sagemaker.create_model(**request))[1]
+    rig.sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    rig.sagemaker.create_model(**request)
+    (container,) = rig.sagemaker.describe_model(ModelName=name)["Containers"]
+    data = "s3://artifacts/model/model.tar.gz"
+    assert container == {"Image": "image", "ModelDataUrl": data, "ModelPackageName": arn}
+
+
+def test_a_pipeline_of_several_containers_is_refused(rig: Any) -> None:
+    """Protects a person from an endpoint of the first container alone."""
+    containers = [{"Image": "one"}, {"Image": "two"}]
+    request = {"ModelName": rig.unique("model"), "ExecutionRoleArn": rig.role, "Containers": containers}
+    assert "The model has 2 containers" in refusal(lambda: rig.sagemaker.create_model(**request))[1]
+
+
+def test_groups_and_their_versions_are_listed_as_the_sdk_reads_them(
+    rig: Any, group: str, register: Callable[..., str]
+) -> None:
+    """Protects ModelBuilder.register, which lists groups, and ModelPackage.refresh, which keeps its name."""
+    arn = register()
+    groups = rig.sagemaker.list_model_package_groups(NameContains=group)["ModelPackageGroupSummaryList"]
+    assert [(each["ModelPackageGroupName"], each["ModelPackageGroupStatus"]) for each in groups] == [
+        (group, "Completed")
+    ]
+    (listed,) = rig.sagemaker.list_model_packages(ModelPackageGroupName=group)["ModelPackageSummaryList"]
+    assert "ModelPackageName" not in listed
+    assert "ModelPackageName" not in rig.sagemaker.describe_model_package(ModelPackageName=arn)
+    assert not rig.sagemaker.list_model_packages()["ModelPackageSummaryList"]
+    every = rig.sagemaker.list_model_packages(ModelPackageType="Versioned", MaxResults=100)
+    assert arn in [each["ModelPackageArn"] for each in every["ModelPackageSummaryList"]]
+
+
+def test_the_policies_of_a_role_with_a_path_are_simulated(rig: Any) -> None:
+    """Protects the SDK's check of roles: roles that the console makes have the path /service-role/."""
+    name = rig.unique("role")
+    role = rig.iam.create_role(RoleName=name, Path="/service-role/", AssumeRolePolicyDocument="{}")["Role"]
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:Get*", "Resource": "*"}}
+    rig.iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=json.dumps(policy))
+    actions = ["s3:GetObject", "s3:PutObject"]
+    answer = rig.iam.simulate_principal_policy(PolicySourceArn=role["Arn"], ActionNames=actions)
+    decisions = {each["EvalActionName"]: each["EvalDecision"] for each in answer["EvaluationResults"]}
+    assert decisions == {"s3:GetObject": "allowed", "s3:PutObject": "implicitDeny"}
+    unknown = role["Arn"].replace(name, "nobody")
+    simulate = rig.iam.simulate_principal_policy
+    assert refusal(lambda: simulate(PolicySourceArn=unknown, ActionNames=actions))[0] == "NoSuchEntity"

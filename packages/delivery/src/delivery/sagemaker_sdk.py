@@ -1,10 +1,12 @@
-"""What the SageMaker Python SDK needs in a local cloud: a bucket, a role and a file of defaults."""
+"""The SageMaker Python SDK beside a local cloud: its environment, bucket, role and file of defaults."""
 
 from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -14,8 +16,6 @@ from botocore.exceptions import ClientError
 from delivery.cloud import DeliveryError, is_missing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from delivery.cloud import Cloud
 
 ROLE = "local-sagemaker-execution"
@@ -46,6 +46,10 @@ class SdkSettings:
     role_arn: str
     defaults: Path
 
+    def image(self, region: str, project: str) -> str:
+        """Return the address that the project's image would have; a local cloud runs the project's files."""
+        return f"{self.role_arn.split(':')[4]}.dkr.ecr.{region}.amazonaws.com/{project}"
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which the SDK finds the file, and no other one, and a notebook finds the role."""
@@ -56,6 +60,20 @@ class SdkSettings:
             "SAGEMAKER_CORE_ADMIN_CONFIG_OVERRIDE": os.devnull,
             "SAGEMAKER_ROLE_ARN": self.role_arn,
         }
+
+
+def interpreter() -> Path:
+    """Return the Python of the environment that has the SDK: VENV_SDK, or the folder `sdk` in this one.
+
+    Raises:
+        DeliveryError: The environment is not installed.
+
+    """
+    folder = Path(os.environ.get("VENV_SDK") or Path(sys.prefix) / "sdk")
+    python = folder / "bin" / "python"
+    if not python.exists():
+        raise DeliveryError(f"{folder} has no SageMaker SDK: 'make setup-sdk' installs it (1.1 GB).")
+    return python.absolute()
 
 
 def prepare(cloud: Cloud, folder: Path) -> SdkSettings:
@@ -77,13 +95,22 @@ def prepare(cloud: Cloud, folder: Path) -> SdkSettings:
     bucket = f"sagemaker-{cloud.region}-{sts.get_caller_identity()['Account']}"
     _make_bucket(cloud, bucket)
     settings = SdkSettings(bucket, _make_role(cloud.client("iam")), folder.resolve() / FILE)
-    _write(settings.defaults, yaml.safe_dump(_defaults(bucket)))
+    _write(settings.defaults, yaml.safe_dump(_defaults(bucket, settings.role_arn)))
     return settings
 
 
-def _defaults(bucket: str) -> dict[str, Any]:
+def _defaults(bucket: str, role_arn: str) -> dict[str, Any]:
     modules = {"Session": {"DefaultS3Bucket": bucket}, "TelemetryOptOut": True}
-    return {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": modules}}}
+    return {
+        "SchemaVersion": "1.0",
+        "SageMaker": {
+            "PythonSDK": {"Modules": modules},
+            # Where a role is not given, the SDK would take that of the caller, who has none here.
+            "TrainingJob": {"RoleArn": role_arn},
+            "ProcessingJob": {"RoleArn": role_arn},
+            "Model": {"ExecutionRoleArn": role_arn},
+        },
+    }
 
 
 def _make_bucket(cloud: Cloud, bucket: str) -> None:

@@ -1,12 +1,25 @@
 """AWS for one SageMaker project on this machine: ministack, and the services that it lacks.
 
-`start` a project's cloud, `find` the one that runs, `stop` it; a `Cloud` gives boto3 clients, and the
+`start` a project's cloud, `find` the one that runs, `stop` it. What it held is kept on disk: the next `start`
+loads it, `describe_kept` describes it, and `delete_kept` removes it. A `Cloud` gives boto3 clients, and the
 environment variables that point any other AWS tool at it. `localcloud.files`, `localcloud.containers` and
 `localcloud.clock` have what the cloud itself uses and a project's own commands need as well.
 """
 
 from localcloud.core.errors import CloudError
+from localcloud.core.kept_files import delete as delete_kept
+from localcloud.core.kept_files import describe as describe_kept
 from localcloud.core.process import Cloud, find, start, stop
 from localcloud.core.project import Commands, Project
 
-__all__ = ["Cloud", "CloudError", "Commands", "Project", "find", "start", "stop"]
+__all__ = [
+    "Cloud",
+    "CloudError",
+    "Commands",
+    "Project",
+    "delete_kept",
+    "describe_kept",
+    "find",
+    "start",
+    "stop",
+]

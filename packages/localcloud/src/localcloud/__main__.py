@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 
-from localcloud.core import account, private_files, process
+from localcloud.core import account, kept, private_files, process
 from localcloud.core.access import AccessKey
 from localcloud.core.disk_errors import explained
 from localcloud.core.project import Project
@@ -59,12 +59,12 @@ def _ministack_environment(cloud: process.Cloud) -> dict[str, str]:
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
         "PERSIST_STATE": "0",
-        "S3_PERSIST": "0",
+        "S3_PERSIST": "1",
         "LAMBDA_EXECUTOR": "local",
         # Wait states and the intervals of Retry.
         "SFN_WAIT_SCALE": str(1 / cloud.speed),
-        "STATE_DIR": str(state / "state"),
-        "S3_DATA_DIR": str(state / "s3"),
+        "STATE_DIR": str(kept.folder(cloud.project) / "ministack"),
+        "S3_DATA_DIR": str(kept.folder(cloud.project) / "s3"),
         "TMPDIR": str(state / "tmp"),
         # A socket that does not exist keeps ministack from the user's Docker, whose containers it would stop.
         "DOCKER_HOST": f"unix://{state / 'no-docker.sock'}",

@@ -5,15 +5,26 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 from localcloud import CloudError
 from localcloud.files import explained
 
 from delivery.cloud import UNREACHABLE, DeliveryError
-from delivery.commands import approvals, completion, doctor, jobs, local_cloud, logs
-from delivery.commands.project import ENDPOINT
+from delivery.commands import (
+    approvals,
+    completion,
+    deploy,
+    doctor,
+    infer,
+    jobs,
+    local_cloud,
+    logs,
+    notebooks,
+    train,
+)
+from delivery.commands.project import ENDPOINT, Opener
 from delivery.view import errors
 
 if TYPE_CHECKING:
@@ -23,8 +34,9 @@ if TYPE_CHECKING:
     import typer
 
     from delivery.commands.project import LocalProject
+    from delivery.commands.project_code import ProjectCode
 
-GROUPS = (local_cloud, approvals, jobs, logs, doctor, completion)
+GROUPS = (local_cloud, approvals, train, deploy, infer, jobs, logs, notebooks, doctor, completion)
 INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
 
@@ -32,7 +44,9 @@ class Terminated(KeyboardInterrupt):
     """The command was ended by SIGTERM."""
 
 
-def run(app: typer.Typer, find_project: Callable[[], LocalProject]) -> None:
+def run(
+    app: typer.Typer, find_project: Callable[[], LocalProject], code_of: Callable[[Any], ProjectCode]
+) -> None:
     """Run a command of the project or of this package; an expected error ends in a sentence and code 1.
 
     Ctrl-C ends in code 130 and SIGTERM in 143, after the command has ended what it started.
@@ -48,7 +62,8 @@ def run(app: typer.Typer, find_project: Callable[[], LocalProject]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, interrupt)
     try:
-        app(prog_name="python -m local", obj=find_project, complete_var=completion.VARIABLE)
+        opener = Opener(find_project, code_of)
+        app(prog_name="python -m local", obj=opener, complete_var=completion.VARIABLE)
     except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
         fail(_sentence(error))
     except SystemExit as end:

@@ -28,8 +28,11 @@ UP_EXAMPLES = """Examples:
   eval "$(python -m local up --export)" && aws s3 ls
 
   python -m local up --profile local >> ~/.aws/config && aws --profile local s3 ls"""
+DOWN_EXAMPLES = """Examples:
 
+  python -m local down
 
+  python -m local down --delete"""
 STATUS_EXAMPLES = """Examples:
 
   python -m local status
@@ -40,7 +43,7 @@ STATUS_EXAMPLES = """Examples:
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=UP_EXAMPLES)(up)
-    app.command(epilog="Example: python -m local down")(down)
+    app.command(epilog=DOWN_EXAMPLES)(down)
     app.command(epilog=STATUS_EXAMPLES)(status)
 
 
@@ -75,11 +78,17 @@ def up(
         errors.print(f'This sets them in a shell: eval "$({COMMAND})"', highlight=False, soft_wrap=True)
 
 
-def down(context: typer.Context) -> None:
-    """Stop the local cloud with its jobs and endpoints; what it held is gone, logs and report stay."""
+def down(
+    context: typer.Context,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete what the cloud held as well.")] = False,
+) -> None:
+    """Stop the local cloud with its jobs and endpoints; what it held is kept for the next one."""
+    project = find_project(context).cloud
     with progress("Stopping the local cloud"):
-        stopped = localcloud.stop(find_project(context).cloud)
+        stopped = localcloud.stop(project)
     print_line("The local cloud is stopped." if stopped else "No local cloud was running.")
+    for sentence in localcloud.delete_kept(project) if delete else localcloud.describe_kept(project):
+        print_line(sentence)
 
 
 def status(

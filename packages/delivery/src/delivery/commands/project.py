@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import localcloud
@@ -13,11 +13,13 @@ from delivery.cloud import Account, DeliveryError
 from delivery.view import errors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import typer
 
     from delivery.cloud import Cloud
+    from delivery.commands.project_code import ProjectCode
 
 ENDPOINT = "AWS_ENDPOINT_URL"
 # `up --export` sets it with AWS_ENDPOINT_URL: a terminal in which it names the project keeps reading the
@@ -29,6 +31,10 @@ class LocalProject(Protocol):
     """A project on this machine, as its own code reads it."""
 
     @property
+    def root(self) -> Path:
+        """The project's folder."""
+
+    @property
     def slug(self) -> str:
         """The name that its stacks and its pipeline begin with."""
 
@@ -37,12 +43,24 @@ class LocalProject(Protocol):
         """The region of its stacks."""
 
     @property
+    def is_image(self) -> bool:
+        """Whether the project's data are images."""
+
+    @property
     def state(self) -> Path:
         """The folder of everything that running locally leaves behind."""
 
     @property
     def cloud(self) -> localcloud.Project:
         """The project as its local cloud knows it."""
+
+
+@dataclass(frozen=True)
+class Opener:
+    """The functions that the application was run with."""
+
+    find_project: Callable[[], Any]
+    code_of: Callable[[Any], ProjectCode]
 
 
 @dataclass(frozen=True)
@@ -62,9 +80,16 @@ class Place:
 
 
 def find_project(context: typer.Context) -> LocalProject:
-    """Return the project of the working directory, by the function that the application was run with."""
-    project: LocalProject = context.obj()
+    """Return the project of the working directory."""
+    opener: Opener = context.obj
+    project: LocalProject = opener.find_project()
     return project
+
+
+def find_code(context: typer.Context, project: LocalProject) -> ProjectCode:
+    """Return what needs the project's own container and pipeline."""
+    opener: Opener = context.obj
+    return opener.code_of(project)
 
 
 def reach(project: LocalProject) -> Place:

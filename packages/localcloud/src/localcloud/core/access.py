@@ -123,10 +123,10 @@ def _deny(headers: Mapping[str, str], path: str, service: str, reason: str) -> A
     return forbidden("UnrecognizedClientException", reason)
 
 
-def forbidden(code: str, reason: str) -> Answer:
-    """Return 403 in the form of AWS's JSON protocols."""
+def forbidden(code: str, reason: str, status: int = 403) -> Answer:
+    """Return a refusal in the form of AWS's JSON protocols."""
     headers = [(b"content-type", b"application/json"), (b"x-amzn-errortype", code.encode())]
-    return 403, headers, json.dumps({"__type": code, "message": reason}).encode()
+    return status, headers, json.dumps({"__type": code, "message": reason}).encode()
 
 
 def _xml(form: str, code: str, reason: str) -> Answer:

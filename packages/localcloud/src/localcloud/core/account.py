@@ -18,6 +18,14 @@ NO_CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": NOWHERE,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
+# The variables by which a tool reaches this cloud with its access key; the cloud's own process has them.
+OF_THE_CLOUD = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_DEFAULT_REGION",
+    "AWS_REGION",
+)
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy")
 # The variables without which a process may not start; a container would not have the rest of the user's
 # either.
@@ -49,3 +57,8 @@ def for_job(environment: Mapping[str, str], home: Path, variables: Mapping[str, 
     """Return the environment of a job or an endpoint's server: a few inherited names, and `variables`."""
     kept = {key: environment[key] for key in FOR_JOBS if key in environment}
     return {**kept, "HOME": str(home), "PYTHONUNBUFFERED": "1", **NO_CREDENTIALS, **variables}
+
+
+def for_tools() -> dict[str, str]:
+    """Return the variables that point the tools of a build or a script at this cloud, with its access key."""
+    return {name: os.environ[name] for name in OF_THE_CLOUD}

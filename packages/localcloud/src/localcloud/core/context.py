@@ -35,7 +35,7 @@ class CloudContext:
     @classmethod
     def create(cls, project: Project, clock: Clock) -> CloudContext:
         """Return the context, with the remains of a killed cloud's jobs and endpoints removed; logs stay."""
-        for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp"):
+        for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp", "kept.deleted"):
             shutil.rmtree(project.state / name, ignore_errors=True)
         private_files.folder(project.state, "tmp")
         return cls(project, clock)
@@ -63,22 +63,28 @@ class CloudContext:
         dockerfile = self.project.dockerfile
         try:
             commands = ENTRYPOINT.findall(dockerfile.read_text(encoding="utf-8"))
-            return _with_this_python(json.loads(commands[-1]))
+            return with_python(json.loads(commands[-1]), Path(sys.executable))
         except (OSError, IndexError, ValueError):
             raise validation_error(
                 f'{dockerfile} needs a line ENTRYPOINT ["python", …] in JSON form'
             ) from None
 
     def spawn(
-        self, command: Sequence[str], base: Path, variables: Mapping[str, str], log: Path
+        self,
+        command: Sequence[str],
+        base: Path,
+        variables: Mapping[str, str],
+        log: Path,
+        *,
+        cwd: Path | None = None,
     ) -> ManagedProcess:
-        """Start the image's command in the project, with `base` for /opt/ml."""
+        """Start a command with `base` for /opt/ml, in the project or in another folder."""
         environment = account.for_job(os.environ, base, {**variables, "SAGEMAKER_BASE_DIR": str(base)})
         environment["TMPDIR"] = str(self.state / "tmp")
-        return ManagedProcess(command, self.project.root, environment, log)
+        return ManagedProcess(command, cwd or self.project.root, environment, log)
 
 
-def _with_this_python(command: Sequence[str]) -> list[str]:
-    """Return the command with this interpreter in place of the image's."""
+def with_python(command: Sequence[str], python: Path) -> list[str]:
+    """Return the command with a Python of this machine in place of the image's."""
     first, *rest = command
-    return [sys.executable if PYTHON.fullmatch(Path(first).name) else first, *rest]
+    return [str(python) if PYTHON.fullmatch(Path(first).name) else first, *rest]

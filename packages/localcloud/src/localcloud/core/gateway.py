@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import access, protocol
+from localcloud.core.ministack import CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -29,7 +31,11 @@ HOST = re.compile(
     r"(?:127\.0\.0\.1|\[::1\]|(?:[\w.-]+\.)?localhost|[\w.-]+\.amazonaws\.com(?:\.cn)?)(?::\d+)?",
     re.ASCII,
 )
+READING = ("BatchGet", "Describe", "Filter", "Get", "List", "Search")
 NOT_ALLOWED = "AccessDeniedException"
+# The answer to requests that come while the cloud saves its end; those in flight have this time to end.
+ENDING = access.forbidden("ServiceUnavailable", "The local cloud was stopped.", 503)
+DRAIN_SECONDS, POLL_SECONDS = 1.0, 0.01
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
 
@@ -39,6 +45,8 @@ class Gateway:
     def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
         """Keep ministack's application, the services that answer before it, and the check of access keys."""
         self._backend, self._guard = backend, guard
+        self._in_flight, self._holding = 0, False
+        self._released = asyncio.Event()
         self._services = tuple(services)
         self._json = {
             protocol.target_prefix(service.name): service for service in self._services if service.operations
@@ -54,10 +62,36 @@ class Gateway:
         if scope["type"] == "lifespan":
             await self._backend(scope, self._closing_first(receive), send)
             return
+        if self._holding:
+            await self._released.wait()
+            await self._refuse(scope, receive, send, ENDING)
+            return
+        self._in_flight += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._in_flight -= 1
+
+    async def save_end(self, save: Callable[[], None]) -> None:
+        """Call `save` while no request is answered, and refuse those that have come meanwhile.
+
+        Whatever waits for an answer is then recorded as running, not as failed for want of a cloud.
+        """
+        self._holding = True
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._in_flight and time.monotonic() < deadline:  # noqa: ASYNC110 - it ends without an event too
+            await asyncio.sleep(POLL_SECONDS)
+        await asyncio.to_thread(save)
+        self._released.set()
+
+    async def _answer(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = _decode(scope["headers"])
         if refusal := _refusal(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
-        elif scope["type"] == "http" and (handler := self._handler(scope, headers)):
+            return
+        if _changes(scope, headers):
+            CHANGED.set()
+        if scope["type"] == "http" and (handler := self._handler(scope, headers)):
             body = await _read(receive)
             if body is not None:
                 await _reply(send, await handler(scope["path"], headers, body))
@@ -96,6 +130,14 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1008})
             return
         await _reply(send, answer)
+
+
+def _changes(scope: Message, headers: Mapping[str, str]) -> bool:
+    """Whether a request may change what a service holds, as far as its first line and its headers say."""
+    operation = headers.get("x-amz-target", "").rpartition(".")[2]
+    if operation:
+        return not operation.startswith(READING)
+    return scope.get("method") in {"PUT", "DELETE", "PATCH"}
 
 
 def _decode(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

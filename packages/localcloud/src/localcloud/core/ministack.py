@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import json
+import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +25,17 @@ _IAM = uses("ministack.core.iam_evaluator", "find_iam_access_key_account")
 _STS = uses("ministack.services.sts", "_sessions")
 _S3 = uses("ministack.services.s3", "_buckets", "_get_object_data", "_put_object")
 _METRICS = uses("ministack.services.cloudwatch", "_put_metric_data")
+_LOGS = uses(
+    "ministack.services.cloudwatch_logs", "_create_log_group", "_create_log_stream", "_put_log_events"
+)
 _EVENTS = uses("ministack.services.eventbridge", "_put_events")
 _TOPICS = uses("ministack.services.sns", "_fanout")
 _CUSTOM_RESOURCES = uses("ministack.services.cloudformation.custom_resource", "_pending")
 _WAIT_CONDITIONS = uses("ministack.services.cloudformation.wait_conditions", "has_handle")
+
+
+# Set when something has changed that should be saved soon.
+CHANGED = threading.Event()
 
 
 def application() -> Any:
@@ -99,8 +108,20 @@ def put_metrics(namespace: str, data: list[Json]) -> None:
     )
 
 
+def put_logs(group: str, stream: str, lines: list[str], *, create: bool) -> None:
+    """Add lines to a log stream; with `create` the stream, and its group, are made where they are missing."""
+    names = {"logGroupName": group, "logStreamName": stream}
+    if create:
+        _LOGS["_create_log_group"]({"logGroupName": group})
+        _LOGS["_create_log_stream"](names)
+    moment = int(time.time() * 1000)
+    events = [{"timestamp": moment, "message": line} for line in lines]
+    _LOGS["_put_log_events"]({**names, "logEvents": events})
+
+
 def put_event(source: str, detail_type: str, detail: Json, resources: list[str]) -> None:
-    """Send an event as the service `source` of AWS."""
+    """Send an event as the service `source` of AWS, whose state has changed."""
+    CHANGED.set()
     entry = {
         "Source": source,
         "DetailType": detail_type,

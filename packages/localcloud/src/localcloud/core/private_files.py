@@ -31,8 +31,10 @@ def folder(state: Path, name: str = "") -> Path:
     return state / name
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str, *, durable: bool = False) -> None:
     """Write a file in `.local` so that a crash leaves either the former content or the new one.
+
+    With `durable` that holds for a crash of the machine as well.
 
     Raises:
         OSError: it can't be written; the error names the file.
@@ -41,14 +43,17 @@ def write_whole(path: Path, text: str) -> None:
     fresh.unlink(missing_ok=True)
     try:
         with named(path):
-            _write(fresh, text)
+            _write(fresh, text, durable=durable)
             fresh.replace(path)
     except OSError:
         fresh.unlink(missing_ok=True)
         raise
 
 
-def _write(fresh: Path, text: str) -> None:
+def _write(fresh: Path, text: str, *, durable: bool) -> None:
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())

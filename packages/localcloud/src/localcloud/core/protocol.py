@@ -60,8 +60,9 @@ def sdk_error_names(service: str) -> dict[str, str]:
 def json_route(service: Service) -> Route:
     """Return the route that answers the service's operations."""
 
-    async def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001 - a route's signature
-        operation = headers["x-amz-target"].partition(".")[2]
+    async def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        # Without the header it is a path of another protocol, such as that of a service's runtime.
+        operation = headers.get("x-amz-target", "").partition(".")[2] or path
         # In a thread: an operation may read files, and must never make the others wait.
         return await asyncio.to_thread(_answer, service, operation, body)
 
@@ -113,7 +114,7 @@ def not_part_of_cloud(name: str) -> str:
 
 
 def _unknown_operation(service: str, operation: str) -> ServiceError:
-    if operation in model(service).operation_names:
+    if operation in model(service).operation_names or operation.startswith("/"):
         return ServiceError("UnknownOperationException", not_part_of_cloud(operation), 501)
     return ServiceError("UnknownOperationException", f"{operation} is not an operation of the service.", 404)
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from localcloud.core import clock, ministack, private_files
+from localcloud.core import clock, kept, ministack, private_files
 from localcloud.core.access import Guard
 from localcloud.core.context import CloudContext
+from localcloud.core.errors import CloudError
 from localcloud.core.gateway import Gateway
 from localcloud.core.http_protocol import Protocol
+from localcloud.core.keeper import Keeper
 from localcloud.core.patches import MissingNameError
 
 if TYPE_CHECKING:
@@ -37,10 +39,10 @@ LOCK_CHECK_TICKS = 20  # of a tenth of a second
 class Server(uvicorn.Server):
     """The server, which writes the cloud's record when it is ready."""
 
-    def __init__(self, config: uvicorn.Config, cloud: Cloud) -> None:
-        """Keep the cloud, whose record it is."""
-        super().__init__(config)
-        self._cloud = cloud
+    def __init__(self, gateway: Gateway, cloud: Cloud, keeper: Keeper) -> None:
+        """Take the cloud, whose record it is, and the keeper, which begins when requests are answered."""
+        super().__init__(_config(gateway))
+        self._gateway, self._cloud, self._keeper = gateway, cloud, keeper
 
     async def on_tick(self, counter: int) -> bool:
         """End when the project is removed, since no command could stop this cloud any more."""
@@ -52,6 +54,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit or not sockets:
             return
+        self._keeper.begin()
         record = {
             "pid": self._cloud.pid,
             "port": self._cloud.port,
@@ -63,24 +66,16 @@ class Server(uvicorn.Server):
         }
         private_files.write_whole(self._cloud.project.record, json.dumps(record))
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Save before anything is ended: what reacts to an end would be recorded as well."""
+        await self._gateway.save_end(self._keeper.close)
+        await super().shutdown(sockets)
 
-def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
-    """Serve until SIGTERM or SIGINT, then end jobs and endpoints; return 1 for another ministack."""
-    try:
-        services = register(CloudContext.create(cloud.project, clock.Clock(cloud.speed)), cloud.client)
-    except MissingNameError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    # uvicorn raises the signal again after its end, which must not kill this process before jobs have ended.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
-    config = uvicorn.Config(
-        Gateway(
-            ministack.application(),
-            services,
-            guard,
-        ),
+
+def _config(gateway: Gateway) -> uvicorn.Config:
+    """Return the server's settings."""
+    return uvicorn.Config(
+        gateway,
         lifespan="on",
         loop="asyncio",
         http=Protocol,
@@ -91,7 +86,31 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=75,
     )
-    asyncio.run(Server(config, cloud).serve([listener]))
+
+
+def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
+    """Serve until SIGTERM or SIGINT, then save, and end jobs and endpoints.
+
+    Returns 1 for another ministack, and for a kept state that can't be loaded, which stays as it is.
+    """
+    try:
+        found = kept.read(cloud.project)
+        context = CloudContext.create(
+            cloud.project, kept.resumed_clock(cloud.speed, found[0] if found else None)
+        )
+        services = register(context, cloud.client)
+        keeper = Keeper(context, services)
+        if found:
+            keeper.load(found[1])
+    except (CloudError, MissingNameError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    # uvicorn raises the signal again after its end, which must not kill this process before jobs have ended.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
+    gateway = Gateway(ministack.application(), services, guard)
+    asyncio.run(Server(gateway, cloud, keeper).serve([listener]))
     cloud.project.record.unlink(missing_ok=True)
     logging.shutdown()
     # State machines wait in threads that Python would join; jobs and endpoints have ended by now.

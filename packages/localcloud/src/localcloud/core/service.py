@@ -49,6 +49,26 @@ def _no_processes() -> dict[str, dict[str, int]]:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """A part of a service that outlives the cloud: `save` returns it as JSON, and `load` takes it back.
+
+    `load` runs in the new cloud before the first request, in the order of `Service.kept`, and records what
+    was running as ended. `resume` starts again what has to run, once requests are answered. `noun` is what a
+    person calls the things in it, in the plural.
+    """
+
+    save: Callable[[], Any]
+    load: Callable[[Any], None]
+    resume: Callable[[], None] = _nothing
+    noun: str = ""
+
+    @classmethod
+    def table(cls, items: dict[Any, Any], noun: str = "") -> Kept:
+        """Keep a dictionary of JSON, whose keys are texts."""
+        return cls(lambda: items, items.update, noun=noun)
+
+
+@dataclass(frozen=True)
 class Service:
     """A service: all that the gateway, CloudFormation, Step Functions and EventBridge call.
 
@@ -56,7 +76,8 @@ class Service:
     (`createTrainingJob.sync`), `resources` as templates do, `routes` are patterns of paths. `target` is
     called by EventBridge's rules whose target belongs to the service. `install` applies the patches of the
     service, before the first request; `close` ends the service. `processes` gives the ids of the running
-    processes, by the ARN of the job and the name of the instance.
+    processes, by the ARN of the job and the name of the instance. `kept` has the parts that outlive the
+    cloud.
     """
 
     name: str
@@ -68,3 +89,4 @@ class Service:
     install: Callable[[], None] = _nothing
     close: Callable[[], None] = _nothing
     processes: Callable[[], dict[str, dict[str, int]]] = _no_processes
+    kept: Mapping[str, Kept] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import patches
+from localcloud.core import ministack_state, patches
 from localcloud.core.ministack import APP
 from localcloud.services.apigateway import service as apigateway
 from localcloud.services.applicationautoscaling import service as applicationautoscaling
@@ -18,6 +18,7 @@ from localcloud.services.codedeploy import service as codedeploy
 from localcloud.services.codepipeline import service as codepipeline
 from localcloud.services.events import patches as event_patches
 from localcloud.services.events import service as events
+from localcloud.services.iam import service as iam
 from localcloud.services.s3 import service as s3
 from localcloud.services.sagemaker import service as sagemaker
 from localcloud.services.servicecatalog import service as servicecatalog
@@ -40,6 +41,7 @@ def register(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Serv
     patches.check()
     if APP["AUTH"]:
         raise patches.MissingNameError("ministack's AUTH is on; the local cloud verifies no signature")
+    ministack_state.install()
     services = make(context, connect)
     for service in services:
         cloudformation.add_resources(service.resources)
@@ -65,6 +67,7 @@ def make(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Service,
         stepfunctions.service(context),
         apigateway.service(),
         s3.service(),
+        iam.service(),
         cloudformation.service(),
         codedeploy.service(context, executions),
         codebuild.service(projects),

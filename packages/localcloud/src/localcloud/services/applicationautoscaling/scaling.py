@@ -6,11 +6,12 @@ import logging
 import threading
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localcloud.core import account, ministack, protocol
 from localcloud.core.clock import SCALING_EVALUATION, now
 from localcloud.core.errors import ServiceError, validation_error
+from localcloud.core.service import Kept
 from localcloud.services.applicationautoscaling import tracking
 from localcloud.services.applicationautoscaling.errors import not_found
 from localcloud.services.applicationautoscaling.models import (
@@ -44,6 +45,22 @@ class ScalableTargets:
         self._targets: dict[Variant, ScalableTarget] = {}
         self._activities: list[Json] = []
         self._closing = threading.Event()
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how targets, policies and activities outlive the cloud; cooldowns do not."""
+        return {
+            "targets": Kept(
+                lambda: [
+                    [*variant, each.description, each.policies] for variant, each in self._targets.items()
+                ],
+                self._load,
+            ),
+            "activities": Kept(lambda: self._activities, self._activities.extend),
+        }
+
+    def _load(self, saved: list[Any]) -> None:
+        for endpoint, name, description, policies in saved:
+            self._targets[Variant(endpoint, name)] = ScalableTarget(description, policies)
 
     def install(self) -> None:
         """Start to evaluate the policies, in a thread."""

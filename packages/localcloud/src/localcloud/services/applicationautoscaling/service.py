@@ -32,4 +32,5 @@ def service(context: CloudContext, sagemaker: Service) -> Service:
         },
         install=targets.install,
         close=targets.close,
+        kept=targets.kept(),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core import object_store
 from localcloud.core.patches import patch, uses
+from localcloud.services.cloudformation import interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,14 +159,18 @@ def _resolve_changes(original: Call, template: Json, parameters: Json, *stack: s
     STARTERS,
     "_deploy_stack_async",
     version="1.5.33",
-    behaviour="a stack has its old template until the update is complete",
-    reason="the update policies in force are those of the new template",
+    behaviour="a stack has its old template until the update is complete, and an interrupted operation stays",
+    reason="the update policies in force are those of the new template, and the next cloud rolls it back",
 )
 async def _deploy(
     original: Call, stack: str, stack_id: str, template: Json, parameters: Json, *more: Any, **named: Any
 ) -> None:
     DEPLOYING.set(Deploying(template, parameters))
-    await original(stack, stack_id, template, parameters, *more, **named)
+    interrupted.record(stack, template, parameters, named.get("previous_stack"))
+    try:
+        await original(stack, stack_id, template, parameters, *more, **named)
+    finally:
+        interrupted.forget(stack)
 
 
 @patch(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from localcloud.core.patches import uses
 from localcloud.core.service import Service
-from localcloud.services.cloudformation import patches
+from localcloud.services.cloudformation import interrupted, patches
 from localcloud.services.cloudformation.patches import DEPLOYING, WAITING, Deploying
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Update:
 
 def service() -> Service:
     """Return the service; its operations are ministack's."""
-    return Service(name="cloudformation", install=patches.install)
+    return Service(name="cloudformation", install=patches.install, kept={"operations": interrupted.kept()})
 
 
 def add_resources(resources: Mapping[str, Resource]) -> None:

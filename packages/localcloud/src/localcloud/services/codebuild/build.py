@@ -8,14 +8,15 @@ import shutil
 import threading
 import uuid
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from localcloud.core import account, archives, disk_errors, ministack
+from localcloud.core import account, archives, disk_errors, kept, ministack
 from localcloud.core.clock import now
 from localcloud.services.codebuild import buildspec
 from localcloud.services.codebuild.buildspec import Artifact, Buildspec, Phase
 from localcloud.services.codebuild.errors import BuildspecError, PhaseError, client_error, internal_error
-from localcloud.services.codebuild.models import BuildSettings, PhaseRecord
+from localcloud.services.codebuild.models import BuildSettings, PhaseRecord, StartOptions
 from localcloud.services.codebuild.shell import Shell, write_programs
 from localcloud.services.codebuild.variables import build_variables
 
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
     from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
-    from localcloud.services.codebuild.models import ArtifactStore, StartOptions
+    from localcloud.services.codebuild.models import ArtifactStore
 
 logger = logging.getLogger(__name__)
 DEFAULT_SPEC = "buildspec.yml"
+# The attributes that outlive the cloud, besides the options and the phases.
+KEPT = ("id", "project", "number", "started", "ended", "status", "exported")
 STATE = "state"  # the folder with the variables that one command leaves to the next
 DESCRIBED_SETTINGS = (
     "source",
@@ -43,13 +46,19 @@ DESCRIBED_SETTINGS = (
 class Build:
     """A thread that runs the phases in a folder of its own, `builds/ID` of the cloud's state."""
 
-    def __init__(
-        self, context: CloudContext, project: Json, number: int, store: ArtifactStore, options: StartOptions
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of a build
+        self,
+        context: CloudContext,
+        project: Json,
+        number: int,
+        store: ArtifactStore,
+        options: StartOptions,
+        unique: str = "",
     ) -> None:
         """Keep the project as it is now; `begin` starts the build."""
         self.context, self.project, self.number = context, project, number
         self.store, self.options = store, options
-        unique = str(uuid.uuid4())
+        unique = unique or str(uuid.uuid4())
         self.id = f"{project['name']}:{unique}"
         self.arn = context.arn("codebuild", f"build/{self.id}")
         self.folder = context.state / "builds" / unique
@@ -65,6 +74,30 @@ class Build:
         # The time that the project's own commands may take is not a wait of AWS: the clock does not scale it.
         limit = 60.0 * project["timeoutInMinutes"]
         self._timer = threading.Timer(limit, ministack.in_context(lambda: self.end("TIMED_OUT")))
+
+    def saved(self) -> Json:
+        """Return what of the build outlives the cloud."""
+        return {
+            **kept.attributes(self, KEPT),
+            "options": asdict(self.options),
+            "phases": [phase.saved() for phase in list(self.phases)],
+        }
+
+    @classmethod
+    def restored(cls, context: CloudContext, store: ArtifactStore, saved: Json) -> Build:
+        """Return the build that `saved` described; if it ran, the end of the cloud has stopped it."""
+        options = StartOptions(**saved["options"])
+        build = cls(
+            context, saved["project"], saved["number"], store, options, saved["id"].rpartition(":")[2]
+        )
+        kept.restore(build, KEPT, saved)
+        build.phases = [PhaseRecord.restored(each) for each in saved["phases"]]
+        if build.status == "IN_PROGRESS":
+            build.status, build.ended = "STOPPED", build.phases[-1].ended or build.phases[-1].started
+            build.phases[-1].error = PhaseError("BUILD_STOPPED", kept.STOPPED)
+            build.phases[-1].status, build.phases[-1].ended = "STOPPED", build.ended
+        build.finished.set()
+        return build
 
     def begin(self) -> None:
         """Start the build in a thread of its own."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from localcloud.core import kept
 from localcloud.core.clock import now
+from localcloud.services.codebuild.errors import PhaseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from localcloud.core.service import Json
-    from localcloud.services.codebuild.errors import PhaseError
 
 
 class ArtifactStore(Protocol):
@@ -64,6 +65,16 @@ class PhaseRecord:
     ended: float | None = None
     status: str = ""
     error: PhaseError | None = None
+
+    def saved(self) -> Json:
+        """Return the phase as it outlives the cloud."""
+        error = [self.error.code, self.error.message] if self.error else None
+        return {**kept.attributes(self, ("kind", "started", "ended", "status")), "error": error}
+
+    @classmethod
+    def restored(cls, saved: Json) -> PhaseRecord:
+        """Return the phase that `saved` described."""
+        return cls(**{**saved, "error": PhaseError(*saved["error"]) if saved["error"] else None})
 
     def describe(self) -> Json:
         """Return the phase as BatchGetBuilds shows it."""

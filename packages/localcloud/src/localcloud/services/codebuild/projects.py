@@ -7,7 +7,9 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from localcloud.core import kept
 from localcloud.core.clock import now
+from localcloud.core.service import Kept
 from localcloud.services.codebuild.artifacts import S3ArtifactStore, check_types
 from localcloud.services.codebuild.build import Build
 from localcloud.services.codebuild.errors import already_exists, invalid_input, not_found
@@ -40,6 +42,23 @@ class Projects:
     builds: dict[str, Build] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how projects and builds outlive the cloud."""
+        return {
+            "projects": Kept.table(self.projects),
+            "numbers": Kept.table(self.numbers),
+            "builds": Kept(self._save, self._load, noun="builds"),
+        }
+
+    def _save(self) -> list[Json]:
+        return [each.saved() for each in kept.newest(self.builds.values())]
+
+    def _load(self, saved: list[Json]) -> None:
+        for each in saved:
+            store = S3ArtifactStore(self.connect, each["project"], each["options"]["source_version"])
+            build = Build.restored(self.context, store, each)
+            self.builds[build.id] = build
 
     def create(self, request: Json) -> Json:
         """Create a project.

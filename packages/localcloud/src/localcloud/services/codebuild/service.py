@@ -30,4 +30,5 @@ def service(projects: Projects) -> Service:
         resources={"AWS::CodeBuild::Project": Resource(resource.create, resource.update, resource.delete)},
         close=projects.close,
         processes=projects.processes,
+        kept=projects.kept(),
     )

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
+from localcloud.core import account
 from localcloud.services.codebuild.errors import client_error
 
 if TYPE_CHECKING:
     from localcloud.core.service import Json
     from localcloud.services.codebuild.buildspec import Buildspec
     from localcloud.services.codebuild.models import BuildSettings
-
-CLOUD_VARIABLES = (
-    "AWS_ENDPOINT_URL",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_DEFAULT_REGION",
-    "AWS_REGION",
-)
 
 
 def build_variables(build: BuildSettings, spec: Buildspec) -> dict[str, str]:
@@ -31,16 +23,11 @@ def build_variables(build: BuildSettings, spec: Buildspec) -> dict[str, str]:
     return {
         # Builds run without Docker: a build gets the URI of the image that the local container replaces.
         "IMAGE_URI": build.image,
-        **_cloud_variables(),
+        **account.for_tools(),
         **_codebuild_variables(build),
         **spec.variables,
         **{name: _value(build, variable) for name, variable in variables.items()},
     }
-
-
-def _cloud_variables() -> dict[str, str]:
-    """Return the variables that point a build's tools at this cloud alone, with its access key."""
-    return {name: os.environ[name] for name in CLOUD_VARIABLES}
 
 
 def _codebuild_variables(build: BuildSettings) -> dict[str, str]:

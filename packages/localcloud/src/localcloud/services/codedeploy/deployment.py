@@ -6,9 +6,10 @@ import contextlib
 import secrets
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from localcloud.core import kept
 from localcloud.core.clock import HOOK_TIMEOUT, now
 from localcloud.services.codedeploy.models import DeploymentError, Hook
 from localcloud.services.codedeploy.traffic import Step, shift_steps
@@ -22,6 +23,21 @@ if TYPE_CHECKING:
     from localcloud.services.codedeploy.target import LambdaTarget
 
 POLL_SECONDS = 0.05
+# The attributes that outlive the cloud, besides the update and the error.
+KEPT = (
+    "group",
+    "hooks",
+    "creator",
+    "identifier",
+    "status",
+    "share",
+    "created",
+    "completed",
+    "events",
+    "shifts",
+    "rollback",
+    "skipped_seconds",
+)
 # The old version's running requests may end before the version is deleted: API Gateway gives up at 29 s.
 DRAIN_SECONDS = 30.0
 BEFORE_ALLOW_TRAFFIC, ALLOW_TRAFFIC, AFTER_ALLOW_TRAFFIC = (
@@ -63,6 +79,27 @@ class Deployment:
             name: {"lifecycleEventName": name, "status": "Pending"}
             for name in (BEFORE_ALLOW_TRAFFIC, ALLOW_TRAFFIC, AFTER_ALLOW_TRAFFIC)
         }
+
+    def saved(self) -> Json:
+        """Return what of the deployment outlives the cloud."""
+        error = [self.error.code, self.error.message, self.error.status] if self.error else None
+        return {**kept.attributes(self, KEPT), "update": asdict(self.update), "error": error}
+
+    def restore(self, saved: Json) -> None:
+        """Take what `saved` returned in an earlier cloud, whose end has stopped the deployment if it ran."""
+        kept.restore(self, KEPT, saved)
+        self.error = DeploymentError(*saved["error"]) if saved["error"] else None
+        if self.status in ("Created", "InProgress"):
+            self.status, self.completed = (
+                "Stopped",
+                max(each["time"] for each in (*self.shifts, {"time": self.created})),
+            )
+            self.error = DeploymentError("MANUAL_STOP", kept.STOPPED, "Stopped")
+            for event in self.events.values():
+                if event["status"] in ("Pending", "InProgress"):
+                    event["status"] = "Failed" if event["status"] == "InProgress" else "Skipped"
+            if self.shifts:
+                self._route(0.0)
 
     def run(self) -> None:
         """Shift the traffic to the target version.

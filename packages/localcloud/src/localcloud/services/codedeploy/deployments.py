@@ -6,7 +6,9 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from localcloud.core import kept
 from localcloud.core.errors import ResourceError
+from localcloud.core.service import Kept
 from localcloud.services.codedeploy import errors
 from localcloud.services.codedeploy.deployment import (
     AFTER_ALLOW_TRAFFIC,
@@ -47,6 +49,27 @@ class Deployments:
         self._context, self._groups = context, groups
         self._target = LambdaTarget(context.region, executions)
         self._all: dict[str, Deployment] = {}
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the deployments outlive the cloud, after the groups."""
+        return {"deployments": Kept(self._save, self._load, noun="deployments")}
+
+    def _save(self) -> list[Json]:
+        return [each.saved() for each in kept.newest(self._all.values())]
+
+    def _load(self, saved: list[Json]) -> None:
+        for each in saved:
+            deployment = Deployment(
+                each["group"],
+                AliasUpdate(**each["update"]),
+                each["hooks"],
+                self._target,
+                self._context.clock,
+                lambda: True,
+                self._roll_back,
+            )
+            deployment.restore(each)
+            self._all[deployment.identifier] = deployment
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations on deployments."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from localcloud.core.clock import now
+from localcloud.core.service import Kept
 from localcloud.services.codedeploy import errors
 from localcloud.services.codedeploy.traffic import shift_steps
 
@@ -24,6 +25,16 @@ class Groups:
     applications: dict[str, Json] = field(default_factory=dict)
     groups: dict[tuple[str, str], Json] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the applications and groups outlive the cloud."""
+        return {
+            "applications": Kept.table(self.applications),
+            "groups": Kept(lambda: [[*key, group] for key, group in self.groups.items()], self._load),
+        }
+
+    def _load(self, saved: list[Any]) -> None:
+        self.groups.update({(application, name): group for application, name, group in saved})
 
     def find_application(self, name: str) -> Json:
         """Return an application's description.

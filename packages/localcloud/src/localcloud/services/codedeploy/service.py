@@ -39,4 +39,5 @@ def service(context: CloudContext, executions: Executions) -> Service:
         routes={PATH: deployments.shifts},
         install=install,
         close=deployments.close,
+        kept={**groups.kept(), **deployments.kept()},
     )

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from localcloud.core import kept
 from localcloud.core.clock import now
 from localcloud.services.codepipeline.errors import AbandonedError
 
@@ -17,9 +18,30 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json
     from localcloud.services.codebuild.projects import Projects
     from localcloud.services.codepipeline.artifacts import Artifacts
-    from localcloud.services.codepipeline.declaration import Action
+    from localcloud.services.codepipeline.declaration import Action, Declaration
 
 POLL_SECONDS = 0.15
+# The attributes of an action's execution that outlive the cloud.
+KEPT = (
+    "stage",
+    "action_name",
+    "execution_id",
+    "version",
+    "id",
+    "started",
+    "changed",
+    "status",
+    "summary",
+    "updated_by",
+    "external_id",
+    "external_url",
+    "error",
+    "revision",
+    "configuration",
+    "inputs",
+    "outputs",
+    "variables",
+)
 
 
 @dataclass
@@ -54,6 +76,25 @@ class ActionExecution:
     inputs: list[Json] = field(default_factory=list)
     outputs: list[Json] = field(default_factory=list)
     variables: dict[str, str] = field(default_factory=dict)
+
+    def saved(self) -> Json:
+        """Return what of the execution outlives the cloud."""
+        return {**kept.attributes(self, KEPT), "error": list(self.error) if self.error else None}
+
+    @classmethod
+    def restored(cls, declaration: Declaration, saved: Json) -> ActionExecution:
+        """Return the execution that `saved` described; if it ran, it was abandoned."""
+        action = declaration.action(saved["stage"], saved["action_name"])
+        members = {name: saved[name] for name in KEPT if name != "action_name"}
+        run = cls(action=action, **{**members, "error": tuple(saved["error"]) if saved["error"] else None})
+        if run.status == "InProgress":
+            run.status, run.summary = "Abandoned", kept.STOPPED
+        return run
+
+    @property
+    def action_name(self) -> str:
+        """The name of the action in its stage."""
+        return self.action.name
 
     def end(self, status: str) -> None:
         """Record the end with its status."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from botocore.exceptions import ClientError
 
-from localcloud.core import ministack
+from localcloud.core import kept, ministack
 from localcloud.core.archives import ArchiveError
 from localcloud.core.clock import now
 from localcloud.services.codepipeline.action_context import ActionContext, ActionExecution, Tools
 from localcloud.services.codepipeline.actions import PROVIDERS
 from localcloud.services.codepipeline.artifacts import Artifacts
+from localcloud.services.codepipeline.declaration import parse
 from localcloud.services.codepipeline.errors import AbandonedError, ActionError
 from localcloud.services.codepipeline.events import ExecutionEvents
 from localcloud.services.codepipeline.expressions import resolve
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from localcloud.services.codepipeline.stage_transitions import StageTransition
 
 logger = logging.getLogger(__name__)
+# The attributes of an execution that outlive the cloud as they are.
+KEPT = ("id", "started", "changed", "status", "summary", "superseded")
 
 
 class History(Protocol):
@@ -82,6 +85,34 @@ class Execution:
             "codepipeline": {"PipelineExecutionId": self.id},
             "variables": start.variables,
         }
+
+    def saved(self) -> Json:
+        """Return what of the execution outlives the cloud."""
+        return {
+            **kept.attributes(self, KEPT),
+            "declaration": self.declaration.raw,
+            "version": self.version,
+            "start": asdict(self.start),
+            "runs": [run.saved() for run in list(self.runs)],
+            "stop_reason": self._stopping,
+        }
+
+    @classmethod
+    def restored(cls, saved: Json, tools: Tools) -> Execution:
+        """Return the execution that `saved` described; if it ran, the end of the cloud has stopped it."""
+        start = ExecutionStart(**saved["start"])
+        execution = cls(parse(saved["declaration"]), saved["version"], start, {}, tools)
+        execution.restore(saved)
+        return execution
+
+    def restore(self, saved: Json) -> None:
+        """Take what `saved` returned in an earlier cloud."""
+        kept.restore(self, KEPT, saved)
+        self.runs = [ActionExecution.restored(self.declaration, each) for each in saved["runs"]]
+        self._stopping = saved["stop_reason"]
+        if self.status in ("InProgress", "Stopping"):
+            self.status, self.summary, self._stopping = "Stopped", kept.STOPPED, kept.STOPPED
+        self.finished.set()
 
     @property
     def stopping(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from localcloud.core import account
+from localcloud.core import account, kept
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
+from localcloud.core.service import Kept
 from localcloud.services.codepipeline import declaration as declarations
 from localcloud.services.codepipeline import errors
 from localcloud.services.codepipeline.execution import Execution, ExecutionStart
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_CONCURRENT_EXECUTIONS = 50
 PAGE_SIZE = 100
+# The attributes of a pipeline that outlive the cloud as they are.
+KEPT = ("version", "created", "updated", "tokens", "stages")
 LOCAL_PRINCIPAL = f"arn:aws:iam::{account.ACCOUNT}:user/local"
 
 
@@ -39,6 +42,39 @@ class Pipeline:
         self.stages: dict[str, tuple[str, str]] = {}
         self.actions: dict[tuple[str, str], ActionExecution] = {}
         self.declare(declaration)
+
+    def saved(self) -> Json:
+        """Return what of the pipeline outlives the cloud."""
+        executions = kept.newest(self.executions.values())
+        disabled = {name: each.disabled for name, each in self.transitions.items()}
+        return {
+            **kept.attributes(self, KEPT),
+            "declaration": self.declaration.raw,
+            "executions": [each.saved() for each in executions],
+            "actions": [
+                [*key, run.execution_id, run.id]
+                for key, run in list(self.actions.items())
+                if run.execution_id in {each.id for each in executions}
+            ],
+            "disabled": {name: asdict(reason) for name, reason in disabled.items() if reason},
+        }
+
+    @classmethod
+    def restored(cls, saved: Json, tools: Tools) -> Pipeline:
+        """Return the pipeline that `saved` described."""
+        pipeline = cls(declarations.parse(saved["declaration"]))
+        kept.restore(pipeline, KEPT, saved)
+        for each in saved["executions"]:
+            execution = pipeline.executions[each["id"]] = Execution.restored(each, tools)
+            for stage, (latest, status) in pipeline.stages.items():
+                if latest == execution.id and status == "InProgress":
+                    pipeline.stages[stage] = (latest, execution.status)
+        for stage, action, execution_id, run_id in saved["actions"]:
+            runs = pipeline.executions[execution_id].runs
+            pipeline.actions[stage, action] = next(run for run in runs if run.id == run_id)
+        for name, reason in saved["disabled"].items():
+            pipeline.transitions[name].disable(DisabledTransition(**reason))
+        return pipeline
 
     def declare(self, declaration: Declaration) -> None:
         """Take another declaration; running executions continue with theirs."""
@@ -99,6 +135,19 @@ class Pipelines:
     tools: Tools
     pipelines: dict[str, Pipeline] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the pipelines and their executions outlive the cloud."""
+        return {
+            "pipelines": Kept(
+                lambda: [each.saved() for each in self.pipelines.values()], self._load, noun="pipelines"
+            )
+        }
+
+    def _load(self, saved: list[Json]) -> None:
+        for each in saved:
+            pipeline = Pipeline.restored(each, self.tools)
+            self.pipelines[pipeline.declaration.name] = pipeline
 
     def create(self, raw: Json) -> Pipeline:
         """Create a pipeline, and start its first execution.

@@ -42,4 +42,5 @@ def service(context: CloudContext, connect: Callable[[str], Any], builds: Projec
         },
         target=partial(start_for_rule, pipelines),
         close=pipelines.close,
+        kept=pipelines.kept(),
     )

@@ -73,11 +73,11 @@ def _resize(endpoint: Endpoint) -> str | None:
     elif endpoint.desired < len(present):
         endpoint.instances, removed = present[: endpoint.desired], present[endpoint.desired :]
         for instance in removed:
-            _retire(instance)
+            retire(instance)
     return None
 
 
-def _retire(instance: Instance) -> None:
+def retire(instance: Instance) -> None:
     """End a server that gets no more requests, after the requests in flight."""
     deadline = time.monotonic() + INVOCATION_TIMEOUT
     while instance.client and instance.client.in_flight and time.monotonic() < deadline:

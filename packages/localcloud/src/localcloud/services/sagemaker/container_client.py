@@ -23,6 +23,13 @@ class ContainerResponse:
     status: int
     headers: dict[str, str]
     body: bytes
+    # The body as the server sent it: a chunk each where it sends chunks.
+    parts: Sequence[bytes] = ()
+
+    def __post_init__(self) -> None:
+        """Take a body without parts as one."""
+        if not self.parts and self.body:
+            self.parts = (self.body,)
 
 
 class ContainerClientError(Exception):
@@ -126,4 +133,4 @@ class ContainerClient:
                 parts.append(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage) and head:
                 names = {name.decode("latin-1"): value.decode("latin-1") for name, value in head.headers}
-                return ContainerResponse(head.status_code, names, b"".join(parts))
+                return ContainerResponse(head.status_code, names, b"".join(parts), parts)

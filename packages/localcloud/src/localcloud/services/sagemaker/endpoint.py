@@ -6,16 +6,20 @@ import logging
 import shutil
 import threading
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from localcloud.core import disk_errors, ministack, object_store
+from localcloud.core import disk_errors, kept, ministack, object_store
 from localcloud.core.clock import CAPTURE_FLUSH, INVOCATION_TIMEOUT, now
 from localcloud.core.errors import ServiceError
+from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.capture import DataCapture
 from localcloud.services.sagemaker.instance import CLOSE_GRACE, PING_SECONDS, Instance, ServerSettings
 from localcloud.services.sagemaker.jobs import milliseconds
+from localcloud.services.sagemaker.logs import LogForwarder
 from localcloud.services.sagemaker.metrics import Metrics
+from localcloud.services.sagemaker.models import container_of, unpack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +35,8 @@ SERVER_GRACE = 10.0
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 15
 LOG_TAIL_BYTES = 8192
+# The attributes that change after the creation, and outlive the cloud.
+CHANGING = ("modified", "status", "reason", "desired", "weight")
 
 
 @dataclass
@@ -48,6 +54,8 @@ class Endpoint:
     # The tuple is replaced as a whole: the event loop reads it while threads resize it.
     instances: tuple[Instance, ...] = ()
     next_instance: int = 0
+    updates: int = 0  # by UpdateEndpoint
+    resumed: bool = False
     settled: threading.Event = field(default_factory=threading.Event)
     gone: threading.Event = field(default_factory=threading.Event)
 
@@ -58,9 +66,14 @@ class Endpoint:
         self.variant_name = str(self.variant["VariantName"])
         self.desired = int(self.variant.get("InitialInstanceCount", 1))
         self.weight = float(self.variant.get("InitialVariantWeight", 1.0))
-        self.folder = self.context.state / "endpoints" / self.name
+        self.root = self.context.state / "endpoints" / self.name
+        self.folder = self.root / f"update-{self.updates}" if self.updates else self.root
         self.log = self.context.state / "logs" / "endpoints" / f"{self.name}.log"
         self.metrics = Metrics(self.name, self.variant_name)
+        stream = f"{self.variant_name}/{uuid.uuid4().hex[:17]}"
+        self.logs = LogForwarder(
+            f"/aws/sagemaker/Endpoints/{self.name}", self.context.region, {stream: self.log}
+        )
         self.capture: DataCapture | None = None
         if config := self.config.get("DataCaptureConfig"):
             flush = self.context.clock.seconds(CAPTURE_FLUSH)
@@ -81,6 +94,25 @@ class Endpoint:
     def in_flight(self) -> int:
         """The number of requests that wait for their responses."""
         return sum(instance.client.in_flight for instance in self.instances if instance.client)
+
+    def saved(self) -> Json:
+        """Return what of the endpoint outlives the cloud."""
+        members = kept.attributes(self, ("name", "arn", "config", "model", "created", *CHANGING))
+        # One that was in service, and whose servers are being started again, has not been created anew.
+        return members | ({"status": "InService"} if self.resumed and not self.settled.is_set() else {})
+
+    @classmethod
+    def restored(cls, context: CloudContext, saved: Json) -> Endpoint:
+        """Return the endpoint that `saved` described, without servers; `resume` starts them."""
+        members = {name: saved[name] for name in ("name", "arn", "config", "model", "created")}
+        endpoint = cls(context, **members)
+        kept.restore(endpoint, CHANGING, saved)
+        return endpoint
+
+    def resume(self) -> None:
+        """Start the servers of an endpoint that an earlier cloud had; it is in service when they answer."""
+        self.status, self.reason, self.resumed = "Creating", None, True
+        threading.Thread(target=ministack.in_context(self._start), name=self.name, daemon=True).start()
 
     def begin(self) -> None:
         """Bring the endpoint into service, in a thread."""
@@ -105,6 +137,12 @@ class Endpoint:
         if self.capture:
             self.capture.flush_if_due()
 
+    def flush(self) -> None:
+        """Store the metrics and the captured data."""
+        self.metrics.flush()
+        if self.capture:
+            self.capture.flush()
+
     def end(self, grace: float) -> None:
         """End the servers after the requests in flight, and store the metrics and the captured data."""
         deadline = time.monotonic() + INVOCATION_TIMEOUT
@@ -115,10 +153,9 @@ class Endpoint:
             thread.start()
         for thread in threads:
             thread.join()
-        self.metrics.flush()
-        if self.capture:
-            self.capture.flush()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.logs.close()
+        self.flush()
+        shutil.rmtree(self.root, ignore_errors=True)
 
     def announce(self) -> None:
         """Send the state-change event."""
@@ -157,11 +194,12 @@ class Endpoint:
         return description | ({"FailureReason": self.reason} if self.reason else {})
 
     def _variant(self) -> Json:
-        image = self.model["PrimaryContainer"]["Image"]
+        image = container_of(self.model)["Image"]
+        resolved = image if images.is_own(self.context, image) else self.context.project.image
         return {
             "VariantName": self.variant_name,
             "DeployedImages": [
-                {"SpecifiedImage": image, "ResolvedImage": image, "ResolutionTime": self.created}
+                {"SpecifiedImage": image, "ResolvedImage": resolved, "ResolutionTime": self.created}
             ],
             "CurrentWeight": self.weight,
             "DesiredWeight": self.weight,
@@ -173,9 +211,11 @@ class Endpoint:
         with ministack.scope(self.context.region):
             try:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
-                self.log.write_bytes(b"")
+                if not self.resumed:
+                    self.log.write_bytes(b"")
+                self.logs.begin(appended=self.resumed)
                 with disk_errors.named(self.folder):
-                    self._unpack()
+                    self.unpack_model()
                 self.instances = self.start_instances(self.desired)
                 reason = self.wait_until_ready(self.instances)
             except (object_store.DataError, ServiceError) as error:
@@ -193,16 +233,25 @@ class Endpoint:
                 self.set_status("InService")
             self.settled.set()
 
-    def _unpack(self) -> None:
+    def unpack_model(self) -> None:
+        """Write the model into the folder that is the servers' /opt/ml, and what runs into the log."""
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "model").mkdir(parents=True)
-        if url := self.model["PrimaryContainer"].get("ModelDataUrl"):
-            object_store.extract(object_store.fetch(url), self.folder / "model")
+        unpack(container_of(self.model), self.folder / "model")
+        if note := images.note(self.context, container_of(self.model)["Image"]):
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"localcloud: {note}\n")
 
     def start_instances(self, count: int) -> tuple[Instance, ...]:
         """Start a number of servers, which get no requests yet."""
-        environment = self.model["PrimaryContainer"].get("Environment", {})
-        settings = ServerSettings(self.context, self.folder, self.log, environment, self.health_check_seconds)
+        settings = ServerSettings(
+            self.context,
+            self.folder,
+            self.log,
+            container_of(self.model).get("Environment", {}),
+            self.health_check_seconds,
+            port_file=self.root / "port",
+        )
         instances = tuple(Instance(settings) for _ in range(count))
         for instance in instances:
             instance.begin()

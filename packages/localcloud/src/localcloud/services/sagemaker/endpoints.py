@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 from localcloud.core import ministack
 from localcloud.core.clock import METRICS_FLUSH
 from localcloud.core.errors import ServiceError, validation_error
+from localcloud.core.service import Kept
+from localcloud.services.cloudformation import interrupted
+from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.endpoint import SERVER_GRACE, Endpoint
 from localcloud.services.sagemaker.instance import CLOSE_GRACE
+from localcloud.services.sagemaker.models import container_of
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
@@ -36,6 +40,32 @@ class Endpoints:
         self._closing = threading.Event()
         self._flushing: threading.Thread | None = None
 
+    def kept(self) -> dict[str, Kept]:
+        """Return how the endpoints outlive the cloud: their servers are started again."""
+        return {"endpoints": Kept(self._save, self._load, self._resume, noun="endpoints")}
+
+    def _save(self) -> list[Json]:
+        return [each.saved() for each in self.endpoints.values() if each.status != "Deleting"]
+
+    def _load(self, saved: list[Json]) -> None:
+        for each in saved:
+            endpoint = Endpoint.restored(self.context, each)
+            stack = self.tags.of(endpoint.arn).get(interrupted.STACK_TAG)
+            if stack and interrupted.unrecorded(stack, endpoint.arn):
+                # The stack is rolled back, which would not delete the endpoint.
+                self.tags.drop(endpoint.arn)
+                continue
+            self.endpoints[endpoint.name] = endpoint
+
+    def _resume(self) -> None:
+        if self.endpoints:
+            self._begin_flushing()
+        for endpoint in self.endpoints.values():
+            if endpoint.status == "Failed":
+                endpoint.settled.set()
+            else:
+                endpoint.resume()
+
     def operations(self) -> dict[str, Operation]:
         """Return the operations on endpoints."""
         return {
@@ -55,16 +85,12 @@ class Endpoints:
         arn = self.context.arn("sagemaker", f"endpoint/{name}")
         config = self.configs.find(request["EndpointConfigName"])
         model = self.models.find(config["ProductionVariants"][0]["ModelName"])
-        self.context.entrypoint()
+        self.check_image(name, model)
         with self.lock:
             if name in self.endpoints:
                 raise validation_error(f'Cannot create already existing endpoint "{arn}".')
             endpoint = self.endpoints[name] = Endpoint(self.context, name, arn, config, model)
-            if self._flushing is None:
-                self._flushing = threading.Thread(
-                    target=ministack.in_context(self._flush_until_closed), daemon=True
-                )
-                self._flushing.start()
+            self._begin_flushing()
         self.tags.set(arn, request.get("Tags", []))
         endpoint.begin()
         return {"EndpointArn": arn}
@@ -108,6 +134,16 @@ class Endpoints:
             )
         return endpoint
 
+    def check_image(self, name: str, model: Json) -> None:
+        """Check that the program of a model's image can run here.
+
+        Raises:
+            ServiceError: the image is one of AWS, or the project's Dockerfile names no program.
+        """
+        way_out = "Deploy a model of this project with the image of this project."
+        images.check_program(container_of(model)["Image"], f"Endpoint {name}", way_out)
+        self.context.entrypoint()
+
     def close(self) -> None:
         """End every endpoint."""
         self._closing.set()
@@ -119,6 +155,13 @@ class Endpoints:
             thread.start()
         for thread in ending:
             thread.join()
+
+    def _begin_flushing(self) -> None:
+        if self._flushing is None:
+            self._flushing = threading.Thread(
+                target=ministack.in_context(self._flush_until_closed), daemon=True
+            )
+            self._flushing.start()
 
     def _end(self, endpoint: Endpoint) -> None:
         with ministack.scope(self.context.region):

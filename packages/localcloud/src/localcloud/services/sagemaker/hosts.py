@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from localcloud.core.managed_process import ManagedProcess
     from localcloud.core.object_store import Object
     from localcloud.core.service import Json
+    from localcloud.services.sagemaker.scripts import Script
 
 # project.toml takes as many. On AWS each instance is a machine, here all share one.
 MAX_INSTANCES = 20
@@ -32,6 +33,7 @@ class Host:
     log: Path
     child: ManagedProcess | None = None
     code: int | None = None
+    script: Script | None = None
 
     def path(self, local_path: str) -> Path:
         """Return the path in the instance's folder of a path of the container (`/opt/ml/…`)."""
@@ -67,6 +69,12 @@ class Host:
         """Kill the process if it still runs."""
         if self.child and self.child.running:
             self.child.kill()
+
+    def close(self) -> None:
+        """Kill the process if it still runs, and remove what its script alone needed."""
+        self.kill()
+        if self.script:
+            self.script.close()
 
 
 def create_hosts(context: CloudContext, job: str, cluster: Json) -> tuple[Host, ...]:

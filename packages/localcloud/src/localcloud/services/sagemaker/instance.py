@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -27,6 +28,10 @@ CLOSE_GRACE = 2.0
 RESTART_SECONDS = 0.2
 MAX_RESTART_SECONDS = 5.0
 # On AWS the server finds as many processors as the instance has; here all instances share this machine's.
+LOOPBACK = "127.0.0.1"
+PORT = (
+    "SAGEMAKER_BIND_TO_PORT"  # where a server listens; a model's environment may name a port of this machine
+)
 WORKERS = {"MODEL_SERVER_WORKERS": "1"}
 
 
@@ -39,6 +44,7 @@ class ServerSettings:
     log: Path
     environment: Mapping[str, str]
     health_check_seconds: float
+    port_file: Path
 
 
 class Instance:
@@ -89,9 +95,9 @@ class Instance:
             self._ending.wait(min(delay, MAX_RESTART_SECONDS))
 
     def _serve(self) -> int | None:
-        port = free_port()
         settings = self.settings
-        address = {"SAGEMAKER_BIND_TO_PORT": str(port), "SERVING_HOST": "127.0.0.1"}
+        port = _port(settings.environment)
+        address = {PORT: str(port), "SERVING_HOST": LOOPBACK}
         command = [*settings.context.entrypoint(), "serve"]
         environment = {**WORKERS, **settings.environment, **address}
         child = self._child = settings.context.spawn(command, settings.folder, environment, settings.log)
@@ -101,7 +107,7 @@ class Instance:
             return child.end(CLOSE_GRACE)
         self.client = ContainerClient(port)
         # The file lets a client send requests to the server directly.
-        (settings.folder / "port").write_text(str(port), encoding="utf-8")
+        settings.port_file.write_text(str(port), encoding="utf-8")
         self.ready.set()
         return child.wait()
 
@@ -117,15 +123,33 @@ class Instance:
         return False
 
 
+def _port(environment: Mapping[str, str]) -> int:
+    """Return the port that a model's environment names, else a free one.
+
+    Raises:
+        OSError: another server listens on the named port; its answers would pass for those of this server.
+    """
+    if not environment.get(PORT):
+        return free_port()
+    port = int(environment[PORT])
+    try:
+        socket.create_server((LOOPBACK, port)).close()
+    except OSError as error:
+        raise OSError(
+            error.errno, f"port {port} of {LOOPBACK} can't be used: {os.strerror(error.errno or 0)}"
+        ) from None
+    return port
+
+
 def free_port() -> int:
     """Return a free port of this machine."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((LOOPBACK, 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def answers(port: int) -> bool:
     """Return whether the server on a port answers the health check with 200."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = HTTPConnection(LOOPBACK, port, timeout=2)
     try:
         connection.request("GET", "/ping")
         return connection.getresponse().status == HTTPStatus.OK

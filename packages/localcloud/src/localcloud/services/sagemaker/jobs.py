@@ -10,20 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from localcloud.core import disk_errors, ministack
+from localcloud.core import disk_errors, kept, ministack
 from localcloud.core.clock import STOP_GRACE, now
 from localcloud.core.errors import ServiceError, validation_error
 from localcloud.core.object_store import DataError
+from localcloud.core.service import Kept
+from localcloud.services.sagemaker import images, scripts
 from localcloud.services.sagemaker.errors import resource_in_use, resource_limit_exceeded
 from localcloud.services.sagemaker.hosts import MAX_INSTANCES, create_hosts
+from localcloud.services.sagemaker.logs import LogForwarder
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from localcloud.core.context import CloudContext
+    from localcloud.core.managed_process import ManagedProcess
     from localcloud.core.service import Json, Operation
     from localcloud.services.sagemaker.hosts import Host
+    from localcloud.services.sagemaker.scripts import Program
     from localcloud.services.sagemaker.tags import Tags
 
 logger = logging.getLogger(__name__)
@@ -44,9 +49,11 @@ class Job(ABC):
     member: ClassVar[str]
     noun: ClassVar[str]
     summary_members: ClassVar[tuple[str, ...]]
+    # The attributes that outlive the cloud, besides the request.
+    kept: ClassVar[tuple[str, ...]] = ("created", "modified", "started", "ended", "status", "reason")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Keep a valid request; `begin` starts the job."""
+        """Take a request; `begin` starts the job."""
         self.context, self.request = context, request
         self.name: str = request[f"{self.member}Name"]
         self.arn = context.arn("sagemaker", f"{self.kind}/{self.name}")
@@ -62,14 +69,23 @@ class Job(ABC):
         self._stopping: str | None = None
         self._failed: Host | None = None
         self._timers: list[threading.Timer] = []
+        streams = {f"{self.name}/{host.name}-{int(self.created)}": host.log for host in self.hosts}
+        self._logs = LogForwarder(f"/aws/sagemaker/{self.member}s", context.region, streams)
+
+    def check(self) -> None:  # noqa: B027 - not every kind of job has rules of its own
+        """Check that the local cloud can run the request.
+
+        Raises:
+            ServiceError: it can't.
+        """
 
     @abstractmethod
     def cluster(self) -> Json:
         """Return the request's settings of the instances."""
 
     @abstractmethod
-    def command(self) -> list[str]:
-        """Return the command of the processes."""
+    def program(self) -> Program:
+        """Return what the request says about the program of its processes."""
 
     @abstractmethod
     def environment(self) -> dict[str, str]:
@@ -123,6 +139,19 @@ class Job(ABC):
         detail_type = f"SageMaker {self.noun.title()} State Change"
         ministack.put_event("aws.sagemaker", detail_type, detail, [self.arn])
 
+    def saved(self) -> Json:
+        """Return what of the job outlives the cloud."""
+        return {"kind": type(self).__name__, "request": self.request, **kept.attributes(self, self.kept)}
+
+    def restore(self, saved: Json) -> None:
+        """Take what `saved` returned in an earlier cloud, which has ended the job if it ran."""
+        kept.restore(self, self.kept, saved)
+        if self.status not in ENDED:
+            self.status, self.reason = "Failed", f"InternalServerError: {kept.STOPPED}"
+            self.ended = self.modified
+            self.record_stage("Failed", self.reason)
+        self.finished.set()
+
     def _run(self) -> None:
         with ministack.scope(self.context.region):
             try:
@@ -144,12 +173,16 @@ class Job(ABC):
         for host in self.hosts:
             host.log.parent.mkdir(parents=True, exist_ok=True)
             host.log.write_bytes(b"")
+        self._logs.begin()
         self.record_stage("Downloading")
         shutil.rmtree(self.folder, ignore_errors=True)
         for host in self.hosts:
             host.folder.mkdir(parents=True)
         self.prepare()
-        self.record_stage("Training")
+        program = self.program()
+        for host in self.hosts:
+            host.script = scripts.prepare(self.context, program, host.folder, host.log)
+        self.record_stage("Training", self._training_message(program.image))
         self._execute()
         if self._stopping:
             if all(host.code not in (None, KILLED) for host in self.hosts):
@@ -163,17 +196,28 @@ class Job(ABC):
         self.publish()
         return "Completed", None
 
+    def _training_message(self, image: str) -> str:
+        note = images.note(self.context, image)
+        return f"{note} Training in progress." if note else ""
+
     def _execute(self) -> None:
         with self._lock:
             if self._stopping:
                 return
             self.started = now()
             for host in self.hosts:
-                host.child = self.context.spawn(self.command(), host.folder, self.environment(), host.log)
+                host.child = self._spawn(host)
             self._after(self.max_seconds(), lambda: self.stop("MaxRuntimeExceeded"))
         with ThreadPoolExecutor(len(self.hosts)) as pool:
             list(pool.map(self._watch, self.hosts))
         self.ended = now()
+
+    def _spawn(self, host: Host) -> ManagedProcess:
+        program, variables = self.program(), self.environment()
+        if host.script:
+            return scripts.start(program, host.script, variables, host.log)
+        command = [*self.context.entrypoint(), *program.arguments]
+        return self.context.spawn(command, host.folder, variables, host.log)
 
     def _watch(self, host: Host) -> None:
         """Wait for an instance; the first that fails ends the others."""
@@ -204,11 +248,12 @@ class Job(ABC):
         self._timers.append(timer)
 
     def _finish(self, status: str, reason: str | None) -> None:
+        self._logs.close()
         with self._lock:
             for timer in self._timers:
                 timer.cancel()
             for host in self.hosts:
-                host.kill()
+                host.close()
             if self._stopping and status == "Completed":
                 status = "Stopped"
             self.ended = self.ended or now()
@@ -270,9 +315,25 @@ class Jobs:
             f"Delete{member}": self.delete,
         }
 
+    def kept(self) -> dict[str, Kept]:
+        """Return how the jobs outlive the cloud."""
+        noun = f"{self.job_class.noun}s"
+        return {noun: Kept(self._save, self._load, noun=noun)}
+
+    def _save(self) -> list[Json]:
+        return [job.saved() for job in kept.newest(self.jobs.values())]
+
+    def _load(self, saved: list[Json]) -> None:
+        kinds = {each.__name__: each for each in (self.job_class, *self.job_class.__subclasses__())}
+        for each in saved:
+            job = kinds[each["kind"]](self.context, each["request"])
+            job.restore(each)
+            self.jobs[job.name] = job
+
     def create(self, request: Json) -> Json:
         """Start a job under a new name."""
         job = self.job_class(self.context, request)
+        job.check()
         self.begin(job, request.get("Tags", []))
         return {f"{self.job_class.member}Arn": job.arn}
 

@@ -7,26 +7,99 @@ from typing import TYPE_CHECKING
 
 from localcloud.core import object_store
 from localcloud.core.errors import validation_error
+from localcloud.services.sagemaker.pagination import select
 from localcloud.services.sagemaker.resource_store import ResourceStore
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from localcloud.core.service import Json
 
+OF_A_PACKAGE = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "Environment")
 
+
+@dataclass
 class Models(ResourceStore):
-    """Models of one container each, with an archive in S3 as their data."""
+    """Models of one container each; `package` returns the model package of a name or an ARN."""
+
+    package: Callable[[str], Json] = field(kw_only=True)
 
     def create(self, request: Json) -> Json:
         """Create a model whose data exist.
 
         Raises:
-            ServiceError: the model has no image, or its data do not exist.
+            ServiceError: the model has no image or several containers, or its data or package do not exist.
         """
-        container = request.get("PrimaryContainer")
-        if container is None or "Image" not in container:
-            raise validation_error("The local cloud takes models with a PrimaryContainer that has an Image.")
+        given = (
+            [request["PrimaryContainer"]] if "PrimaryContainer" in request else request.get("Containers", [])
+        )
+        if len(given) != 1:
+            raise validation_error(
+                f"The model has {len(given)} containers: the local cloud takes models of one, as the "
+                "PrimaryContainer or as the only one of Containers, and no inference pipelines."
+            )
+        container = self._of_package(given[0]) if "ModelPackageName" in given[0] else given[0]
+        if "Image" not in container:
+            raise validation_error(
+                "The local cloud takes models whose container has an Image or a model package."
+            )
         check_model_data(container)
-        return super().create({"EnableNetworkIsolation": False, **request})
+        member = (
+            {"PrimaryContainer": container} if "PrimaryContainer" in request else {"Containers": [container]}
+        )
+        return super().create({"EnableNetworkIsolation": False, **request, **member})
+
+    def _of_package(self, given: Json) -> Json:
+        """Return a container with what its model package specifies."""
+        package = self.package(given["ModelPackageName"])
+        arn, status = package["ModelPackageArn"], package["ModelApprovalStatus"]
+        if status != "Approved":
+            raise validation_error(
+                f"Model package {arn} has the approval status {status}, and must be Approved."
+            )
+        containers = package.get("InferenceSpecification", {}).get("Containers", [])
+        if len(containers) != 1:
+            raise validation_error(
+                f"Model package {arn} specifies {len(containers)} containers; the local cloud takes one."
+            )
+        specified = select(containers[0], *OF_A_PACKAGE)
+        variables = {**specified.get("Environment", {}), **given.get("Environment", {})}
+        return {
+            **specified,
+            **given,
+            "ModelPackageName": arn,
+            **({"Environment": variables} if variables else {}),
+        }
+
+
+def container_of(model: Json) -> Json:
+    """Return the only container of a model's description."""
+    container: Json = model["PrimaryContainer"] if "PrimaryContainer" in model else model["Containers"][0]
+    return container
+
+
+def unpack(container: Json, into: Path) -> None:
+    """Write a container's model data into a folder: an archive unpacked, other objects as they are.
+
+    Raises:
+        DataError: the data do not exist, or are damaged.
+    """
+    url, compressed = _data_of(container)
+    if not url:
+        return
+    if compressed:
+        object_store.extract(object_store.fetch(url), into)
+    else:
+        object_store.download(object_store.objects_of_prefix(url), into)
+
+
+def _data_of(container: Json) -> tuple[str, bool]:
+    """Return the address of a container's model data, and whether they are an archive."""
+    source = container.get("ModelDataSource", {}).get("S3DataSource")
+    if source is None:
+        return str(container.get("ModelDataUrl", "")), True
+    return str(source["S3Uri"]), source["CompressionType"] == "Gzip"
 
 
 def check_model_data(container: Json) -> None:
@@ -35,7 +108,7 @@ def check_model_data(container: Json) -> None:
     Raises:
         ServiceError: an object does not exist at the URL.
     """
-    url = container.get("ModelDataUrl")
+    url, _ = _data_of(container)
     if not url:
         return
     try:

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import ministack, object_store
+from localcloud.core import kept, ministack, object_store
 from localcloud.core.clock import MONITORING_DELAY, iso, now
 from localcloud.core.errors import ServiceError, validation_error
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker.pagination import paginate, select
 from localcloud.services.sagemaker.processing import ProcessingJob
 from localcloud.services.sagemaker.resource_store import ResourceStore
@@ -44,8 +45,10 @@ COMPLETED_WITH_VIOLATIONS = "CompletedWithViolations"
 class MonitoringJob(ProcessingJob):
     """A processing job that a schedule has started, and whose metrics SageMaker publishes."""
 
-    def __init__(self, context: CloudContext, request: Json, schedule: str) -> None:
-        """Keep a valid request and the ARN of the schedule."""
+    kept = (*ProcessingJob.kept, "schedule")
+
+    def __init__(self, context: CloudContext, request: Json, schedule: str = "") -> None:
+        """Take a request and the ARN of the schedule."""
         super().__init__(context, request)
         self.schedule = schedule
 
@@ -89,6 +92,16 @@ class MonitoringExecution:
         """Whether the job runs."""
         return self.job is not None and not self.job.finished.is_set()
 
+    def saved(self) -> Json:
+        """Return what of the execution outlives the cloud: its job by name."""
+        members = kept.attributes(self, ("scheduled", "endpoint", "created", "failure"))
+        return {**members, "job": self.job.name if self.job else None}
+
+    @classmethod
+    def restored(cls, saved: Json, processing: Jobs) -> MonitoringExecution:
+        """Return the execution that `saved` described."""
+        return cls(**{**saved, "job": processing.jobs.get(saved["job"])})
+
     def summary(self, schedule: str) -> Json:
         """Return the execution's summary in lists and descriptions."""
         reason = self.job.reason if self.job else self.failure
@@ -128,13 +141,30 @@ class MonitoringSchedules(ResourceStore):
             "ListMonitoringExecutions": self.list_executions,
         }
 
+    def kept(self) -> dict[str, Kept]:
+        """Return how the schedules and their executions outlive the cloud, after the jobs."""
+        return {**super().kept(), "monitoring executions": Kept(self._save, self._load, self._resume)}
+
+    def _save(self) -> Json:
+        return {name: [each.saved() for each in list(ran)] for name, ran in self.executions.items()}
+
+    def _load(self, saved: Json) -> None:
+        for name, executions in saved.items():
+            # An execution whose job is too old to be kept is gone with it.
+            present = [each for each in executions if each["job"] in {None, *self.processing.jobs}]
+            self.executions[name] = [MonitoringExecution.restored(each, self.processing) for each in present]
+
+    def _resume(self) -> None:
+        for name in self.items:
+            self._plan_next_hour(name)
+
     def create(self, request: Json) -> Json:
         """Create a schedule, which first analyses the hour that has begun."""
         _check(request["MonitoringScheduleConfig"])
         answer = super().create({**request, "MonitoringScheduleStatus": "Scheduled"})
-        name, clock = request["MonitoringScheduleName"], self.context.clock
+        name = request["MonitoringScheduleName"]
         self.executions[name] = []
-        self._plan(name, int(clock.to_simulated(now()) // HOUR + 1) * HOUR)
+        self._plan_next_hour(name)
         return answer
 
     def update(self, request: Json) -> Json:
@@ -193,6 +223,10 @@ class MonitoringSchedules(ResourceStore):
             for timer in self.timers.values():
                 timer.cancel()
 
+    def _plan_next_hour(self, name: str) -> None:
+        """Plan the analysis of the simulated hour that has begun."""
+        self._plan(name, int(self.context.clock.to_simulated(now()) // HOUR + 1) * HOUR)
+
     def _plan(self, name: str, hour: int) -> None:
         """Plan the analysis of the simulated hour that ends at `hour`, after its captured data have come."""
         wait = self.context.clock.to_real(hour + MONITORING_DELAY) - now()
@@ -225,6 +259,7 @@ class MonitoringSchedules(ResourceStore):
             endpoint = self.endpoints.find(execution.endpoint)
             request = _job_request(item, endpoint, hour, self.context)
             execution.job = MonitoringJob(self.context, request, item["MonitoringScheduleArn"])
+            execution.job.check()
             self.processing.begin(execution.job, [])
         except (ServiceError, object_store.DataError) as error:
             execution.job = None

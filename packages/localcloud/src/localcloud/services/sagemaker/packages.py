@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from localcloud.core import account, ministack
 from localcloud.core.clock import iso, now
 from localcloud.core.errors import validation_error
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker.errors import conflict
 from localcloud.services.sagemaker.models import check_model_data
 from localcloud.services.sagemaker.pagination import list_resources, select
@@ -42,6 +43,12 @@ class ModelPackageGroups(ResourceStore):
         """Create a group without versions."""
         return super().create({**request, "CreatedBy": {}, "ModelPackageGroupStatus": "Completed"})
 
+    def list(self, request: Json) -> Json:
+        """List the groups."""
+        shown = ("ModelPackageGroupDescription", "ModelPackageGroupStatus")
+        groups = list(self.items.values())
+        return list_resources(request, groups, self.member, f"{self.member}SummaryList", shown)
+
     def delete(self, request: Json) -> Json:
         """Delete an empty group.
 
@@ -64,12 +71,22 @@ class ModelPackages:
     newest: dict[str, int] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
 
+    def kept(self) -> dict[str, Kept]:
+        """Return how groups and versions, and the numbers that are not used again, outlive the cloud."""
+        return {
+            **self.groups.kept(),
+            "model packages": Kept.table(self.groups.versions, "model packages"),
+            "tokens": Kept.table(self.tokens),
+            "newest": Kept.table(self.newest),
+        }
+
     def operations(self) -> dict[str, Operation]:
         """Return the operations on groups and packages."""
         return {
             "CreateModelPackageGroup": self.groups.create,
             "DescribeModelPackageGroup": self.groups.describe,
             "DeleteModelPackageGroup": self.groups.delete,
+            "ListModelPackageGroups": self.groups.list,
             "CreateModelPackage": self.create,
             "DescribeModelPackage": self.describe,
             "UpdateModelPackage": self.update,
@@ -112,8 +129,10 @@ class ModelPackages:
         return {"ModelPackageArn": arn}
 
     def describe(self, request: Json) -> Json:
-        """Describe a version."""
-        return dict(self.find(request["ModelPackageName"]))
+        """Describe a version; as AWS does, without a name, which packages without a group only have."""
+        package = dict(self.find(request["ModelPackageName"]))
+        del package["ModelPackageName"]
+        return package
 
     def update(self, request: Json) -> Json:
         """Approve or reject a version.
@@ -137,10 +156,17 @@ class ModelPackages:
         return {"ModelPackageArn": package["ModelPackageArn"]}
 
     def list(self, request: Json) -> Json:
-        """List versions, of one group or of all."""
+        """List the versions of one group, or of all with a ModelPackageType; AWS lists none by default."""
         filters = select(request, "ModelPackageGroupName", "ModelApprovalStatus")
+        if "ModelPackageGroupName" in filters:
+            filters["ModelPackageGroupName"] = filters["ModelPackageGroupName"].rpartition("/")[2]
+        elif request.get("ModelPackageType", "Unversioned") == "Unversioned":
+            return {"ModelPackageSummaryList": []}
         versions = [item for item in list(self.groups.versions.values()) if filters.items() <= item.items()]
-        return list_resources(request, versions, "ModelPackage", "ModelPackageSummaryList", SUMMARY_MEMBERS)
+        answer = list_resources(request, versions, "ModelPackage", "ModelPackageSummaryList", SUMMARY_MEMBERS)
+        for summary in answer["ModelPackageSummaryList"]:
+            del summary["ModelPackageName"]  # as above
+        return answer
 
     def delete(self, request: Json) -> Json:
         """Delete a version, whose number is not used again."""

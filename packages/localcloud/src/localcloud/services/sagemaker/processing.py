@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from localcloud.core import object_store
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
+from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.hosts import deliver, path_in
 from localcloud.services.sagemaker.jobs import Job
 from localcloud.services.sagemaker.pagination import select
+from localcloud.services.sagemaker.scripts import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from localcloud.services.sagemaker.hosts import Host
 
 MAX_MESSAGE_LENGTH = 1024
+# The inputs in which the SageMaker SDK puts a script and the program that starts it.
+CODE_INPUTS = ("code", "entrypoint")
+ANALYZER = "sagemaker-model-monitor-analyzer"  # the project's own monitor does its work
 CONFIGURATION_MEMBERS = (
     "ProcessingJobName",
     "ProcessingInputs",
@@ -37,15 +42,27 @@ class ProcessingJob(Job):
 
     kind, member, noun = "processing-job", "ProcessingJob", "processing job"
     summary_members = ("ProcessingEndTime", "FailureReason", "ExitMessage")
+    kept = (*Job.kept, "message")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Check that the local cloud can run the request."""
+        """Begin without an exit message."""
         super().__init__(context, request)
-        for job_input in request.get("ProcessingInputs", []):
+        self.message: str | None = None
+
+    def check(self) -> None:
+        """Check that the local cloud can run the request."""
+        specification = self.request["AppSpecification"]
+        if not specification.get("ContainerEntrypoint") and ANALYZER not in specification["ImageUri"]:
+            images.check_program(
+                specification["ImageUri"],
+                f"Processing job {self.name}",
+                "Run a script of your own (ContainerEntrypoint, or ScriptProcessor), or take the image of "
+                "this project.",
+            )
+        for job_input in self.request.get("ProcessingInputs", []):
             _check_input(self.folder, job_input)
         for output in self._outputs():
             _check_output(self.folder, output)
-        self.message: str | None = None
         self.context.entrypoint()
 
     def cluster(self) -> Json:
@@ -53,11 +70,16 @@ class ProcessingJob(Job):
         cluster: Json = self.request["ProcessingResources"]["ClusterConfig"]
         return cluster
 
-    def command(self) -> list[str]:
-        """Return the request's entry point, by default the image's, with the request's arguments."""
+    def program(self) -> Program:
+        """Return the script of the request, or the image's own program, with the request's arguments."""
         specification = self.request["AppSpecification"]
-        entrypoint = specification.get("ContainerEntrypoint") or self.context.entrypoint()
-        return [*entrypoint, *specification.get("ContainerArguments", [])]
+        sources = [each["S3Input"] for each in self.request.get("ProcessingInputs", []) if is_code(each)]
+        return Program(
+            image=specification["ImageUri"],
+            entrypoint=specification.get("ContainerEntrypoint", []),
+            arguments=specification.get("ContainerArguments", []),
+            code=[source["LocalPath"].removeprefix("/opt/ml/") for source in sources],
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the request's environment and the job's ARN."""
@@ -121,6 +143,11 @@ class ProcessingJob(Job):
         hosts = (self._failed,) if self._failed else self.hosts
         messages = (host.read("output/message")[:MAX_MESSAGE_LENGTH] for host in hosts)
         self.message = next(filter(None, messages), None)
+
+
+def is_code(job_input: Json) -> bool:
+    """Return whether an input holds a script, not data."""
+    return job_input["InputName"] in CODE_INPUTS
 
 
 def _check_input(folder: Path, job_input: Json) -> None:

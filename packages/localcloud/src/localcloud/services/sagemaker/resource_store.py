@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class ResourceStore:
     noun: str
     items: dict[str, Json] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the resources outlive the cloud."""
+        return {f"{self.noun}s": Kept.table(self.items, f"{self.noun}s")}
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations on the resources."""

@@ -1,4 +1,4 @@
-"""InvokeEndpoint: it passes requests to containers, measures them and captures them."""
+"""The operations of SageMaker's runtime: requests go to containers, are measured and captured."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from localcloud.core import account
+from localcloud.core import account, protocol
 from localcloud.core.clock import INVOCATION_TIMEOUT
 from localcloud.core.errors import ServiceError
+from localcloud.services.sagemaker import event_stream
 from localcloud.services.sagemaker.container_client import (
     ContainerClientError,
     ContainerResponse,
@@ -25,16 +26,19 @@ from localcloud.services.sagemaker.errors import invalid_invocation, model_error
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from localcloud.core.service import Answer
+    from localcloud.core.service import Answer, Route
     from localcloud.services.sagemaker.endpoint import Endpoint
     from localcloud.services.sagemaker.endpoints import Endpoints
 
-PATH = r"/endpoints/[^/]+/invocations"
+HOLE = re.compile(r"\{[^}]*\}")
 MAX_BODY_BYTES = 6_291_456
+POLL_SECONDS = 0.05
 SUCCESS, CLIENT_ERROR = 2, 4  # the classes of HTTP's status codes
 OCTET_STREAM = "application/octet-stream"
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
 FORWARDED_HEADERS = ("content-type", "accept", CUSTOM_ATTRIBUTES)
+# Of a streamed response, whose own type is that of the stream.
+STREAM_ACCEPT, STREAM_CONTENT_TYPE = "x-amzn-sagemaker-accept", b"x-amzn-sagemaker-content-type"
 INFERENCE_ID = "x-amzn-sagemaker-inference-id"
 VARIANT = "x-amzn-sagemaker-target-variant"
 INFERENCE_ID_PATTERN = re.compile(r".{1,64}")
@@ -46,24 +50,46 @@ TIMED_OUT = (
 
 @dataclass(frozen=True)
 class Runtime:
-    """The operation InvokeEndpoint."""
+    """The operations InvokeEndpoint and InvokeEndpointWithResponseStream."""
 
     endpoints: Endpoints
+
+    def routes(self) -> dict[str, Route]:
+        """Return the paths of all operations of the runtime; those that are not here are refused."""
+        runtime = protocol.model("sagemaker-runtime")
+        known = {"InvokeEndpoint": self.invoke, "InvokeEndpointWithResponseStream": self.invoke_with_stream}
+        return {
+            HOLE.sub("[^/]+", runtime.operation_model(name).http["requestUri"]): known.get(
+                name, _refuse(name)
+            )
+            for name in runtime.operation_names
+        }
 
     async def invoke(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Answer one invocation, with an error of the runtime's model if it fails."""
         try:
-            return await self._invoke(unquote(path.split("/")[2]), headers, body)
+            endpoint, response = await self._invoke(unquote(path.split("/")[2]), headers, body)
         except ServiceError as error:
-            content = {"message": error.message, "Message": error.message, **error.fields}
-            error_headers = [
-                *_common_headers(),
-                (b"x-amzn-errortype", error.code.encode()),
-                (b"content-type", b"application/json"),
-            ]
-            return error.status, error_headers, json.dumps(content).encode()
+            return _error(error)
+        return HTTPStatus.OK, _response_headers(endpoint, response), response.body
 
-    async def _invoke(self, name: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def invoke_with_stream(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Answer one invocation by a stream of events, which begins when the container has answered."""
+        accept = {"accept": headers[STREAM_ACCEPT]} if STREAM_ACCEPT in headers else {}
+        own = {name: value for name, value in headers.items() if name != "accept"} | accept
+        try:
+            endpoint, response = await self._invoke(unquote(path.split("/")[2]), own, body)
+        except ServiceError as error:
+            return _error(error)
+        names = {b"content-type": STREAM_CONTENT_TYPE}
+        described = [(names.get(name, name), value) for name, value in _response_headers(endpoint, response)]
+        stream = b"".join(map(event_stream.payload_part, response.parts))
+        return HTTPStatus.OK, [*described, (b"content-type", event_stream.CONTENT_TYPE)], stream
+
+    async def _invoke(
+        self, name: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[Endpoint, ContainerResponse]:
+        await self._resumed(name)
         started = time.perf_counter()
         endpoint = self._endpoint(name, headers)
         if len(body) > MAX_BODY_BYTES:
@@ -83,7 +109,13 @@ class Runtime:
         endpoint.metrics.add(response.status, model_seconds, overhead, endpoint.count)
         if not succeeded:
             raise _container_error(endpoint, response)
-        return HTTPStatus.OK, _response_headers(endpoint, response), response.body
+        return endpoint, response
+
+    async def _resumed(self, name: str) -> None:
+        """Wait until an endpoint that an earlier cloud had is in service again, or has failed."""
+        endpoint = self.endpoints.endpoints.get(name)
+        while endpoint and endpoint.resumed and not endpoint.settled.is_set():  # noqa: ASYNC110 - an event of threads
+            await asyncio.sleep(POLL_SECONDS)
 
     def _endpoint(self, name: str, headers: Mapping[str, str]) -> Endpoint:
         endpoint = self.endpoints.endpoints.get(name)
@@ -98,6 +130,27 @@ class Runtime:
                 "1 validation error detected: Value at 'inferenceId' must have 1 to 64 characters"
             )
         return endpoint
+
+
+def _refuse(operation: str) -> Route:
+    """Return the route of an operation that the local cloud does not have."""
+
+    async def refuse(path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG001 - a route's signature
+        words = protocol.not_part_of_cloud(operation)
+        return _error(ServiceError("UnknownOperationException", words, HTTPStatus.NOT_IMPLEMENTED))
+
+    return refuse
+
+
+def _error(error: ServiceError) -> Answer:
+    """Return the answer of an invocation that failed."""
+    content = {"message": error.message, "Message": error.message, **error.fields}
+    headers = [
+        *_common_headers(),
+        (b"x-amzn-errortype", error.code.encode()),
+        (b"content-type", b"application/json"),
+    ]
+    return error.status, headers, json.dumps(content).encode()
 
 
 async def _forward(endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> ContainerResponse:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core import protocol
 from localcloud.core.service import Service
-from localcloud.services.sagemaker import capacity, runtime, tasks
+from localcloud.services.sagemaker import capacity, endpoint_update, runtime, tasks
 from localcloud.services.sagemaker.cloudformation import endpoint_type, store_type
 from localcloud.services.sagemaker.endpoints import Endpoints
 from localcloud.services.sagemaker.jobs import Jobs, Quota
@@ -30,16 +30,16 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
     tags, quota = Tags(), Quota()
     training = Jobs(context, tags, TrainingJob, quota)
     processing = Jobs(context, tags, ProcessingJob, quota)
-    models = Models(context, tags, "Model", "model", "model")
+    groups = ModelPackageGroups(
+        context, tags, "ModelPackageGroup", "model-package-group", "model package group"
+    )
+    packages = ModelPackages(context, groups)
+    models = Models(context, tags, "Model", "model", "model", package=packages.find)
     configs = EndpointConfigs(
         context, tags, "EndpointConfig", "endpoint-config", "endpoint configuration", models=models
     )
     endpoints = Endpoints(context, tags, configs, models)
     schedules = MonitoringSchedules(context, tags, endpoints=endpoints, processing=processing)
-    groups = ModelPackageGroups(
-        context, tags, "ModelPackageGroup", "model-package-group", "model package group"
-    )
-    packages = ModelPackages(context, groups)
     studio = Domains(context, tags), Projects(context, tags, catalog, connect)
     parts = (training, processing, models, configs, endpoints, schedules, packages, *studio, tags)
     types = (
@@ -55,13 +55,11 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
         for part in (schedules, training, processing, endpoints):
             part.close()
 
-    def processes() -> dict[str, dict[str, int]]:
-        return training.processes() | processing.processes()
-
     sagemaker = Service(
         name="sagemaker",
         operations={
             **{name: operation for part in parts for name, operation in part.operations().items()},
+            "UpdateEndpoint": lambda request: endpoint_update.update(endpoints, request),
             "UpdateEndpointWeightsAndCapacities": lambda request: capacity.update(endpoints, request),
         },
         resources={f"AWS::SageMaker::{each.member}": each.resource() for each in types},
@@ -69,8 +67,10 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
             f"create{jobs.job_class.member}.sync": tasks.run_job(jobs, create_job(jobs.job_class.member))
             for jobs in (training, processing)
         },
-        routes={runtime.PATH: runtime.Runtime(endpoints).invoke},
+        routes=runtime.Runtime(endpoints).routes(),
         close=close,
-        processes=processes,
+        processes=lambda: training.processes() | processing.processes(),
+        # The tags first: the endpoints look for their stacks in them.
+        kept={name: kept for part in (tags, *parts) for name, kept in part.kept().items()},
     )
     return sagemaker

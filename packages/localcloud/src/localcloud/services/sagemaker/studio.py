@@ -14,6 +14,7 @@ from localcloud.core import cloudformation as stacks
 from localcloud.core import iam, protocol
 from localcloud.core.clock import now
 from localcloud.core.errors import ServiceError, validation_error
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker.errors import conflict, resource_not_found
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Domains:
     context: CloudContext
     tags: Tags
     domains: dict[str, Json] = field(default_factory=dict)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the domains outlive the cloud."""
+        return {"domains": Kept.table(self.domains)}
 
     def operations(self) -> dict[str, Operation]:
         """Return CreateDomain, DescribeDomain and ListDomains."""
@@ -79,6 +84,10 @@ class Projects:
     catalog: Service
     connect: Callable[[str], Any]
     projects: dict[str, Json] = field(default_factory=dict)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the projects outlive the cloud."""
+        return {"projects": Kept.table(self.projects, "projects of Studio")}
 
     def operations(self) -> dict[str, Operation]:
         """Return CreateProject, DescribeProject and DeleteProject."""

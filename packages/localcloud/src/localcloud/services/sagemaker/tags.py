@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from localcloud.core.errors import validation_error
+from localcloud.core.service import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,14 @@ class Tags:
     def __init__(self) -> None:
         """Begin without tags."""
         self._tags: dict[str, dict[str, str]] = {}
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how the tags outlive the cloud."""
+        return {"tags": Kept.table(self._tags)}
+
+    def of(self, arn: str) -> dict[str, str]:
+        """Return the tags of a resource, or of an unknown one an empty dictionary."""
+        return self._tags.get(arn, {})
 
     def set(self, arn: str, tags: Iterable[Json]) -> None:
         """Add tags to a new resource."""

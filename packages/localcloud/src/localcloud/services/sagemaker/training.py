@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from localcloud.core import object_store, protocol
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
+from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.hosts import deliver, list_function
 from localcloud.services.sagemaker.jobs import Job
 from localcloud.services.sagemaker.pagination import select
+from localcloud.services.sagemaker.scripts import Program
 
 if TYPE_CHECKING:
     from localcloud.core.context import CloudContext
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from localcloud.services.sagemaker.hosts import Host
 
 CHECKPOINTS = "/opt/ml/checkpoints/"
+HYPERPARAMETERS = "input/config/hyperparameters.json"
+# The channels into which the SageMaker SDK puts a script and the programs that start it.
+CODE_CHANNELS = ("code", "sm_drivers")
 MESSAGES = {
     "Starting": "Starting the training job",
     "Downloading": "Downloading input data",
@@ -36,24 +41,29 @@ class TrainingJob(Job):
 
     kind, member, noun = "training-job", "TrainingJob", "training job"
     summary_members = ("TrainingEndTime", "SecondaryStatus")
+    kept = (*Job.kept, "stages", "metrics")
 
     def __init__(self, context: CloudContext, request: Json) -> None:
-        """Check that the local cloud can run the request, and that its inputs exist.
+        """Begin with the first stage.
 
         Raises:
-            ServiceError: the request has no image, or an input that the local cloud can't download.
+            ServiceError: the request has no image, or no instances.
         """
+        _check_algorithm(request)
         super().__init__(context, request)
-        if "TrainingImage" not in request["AlgorithmSpecification"]:
-            raise validation_error(
-                "AlgorithmSpecification needs a TrainingImage; the local cloud has no algorithms."
-            )
-        for channel in request.get("InputDataConfig", []):
-            _check_channel(channel)
         self.stages = [
             {"Status": "Starting", "StartTime": self.created, "StatusMessage": MESSAGES["Starting"]}
         ]
         self.metrics: list[Json] = []
+
+    def check(self) -> None:
+        """Check that the local cloud can run the request, and that its inputs exist.
+
+        Raises:
+            ServiceError: the request has an input that the local cloud can't download.
+        """
+        for channel in self.request.get("InputDataConfig", []):
+            _check_channel(channel)
         self.context.entrypoint()
 
     def cluster(self) -> Json:
@@ -61,11 +71,16 @@ class TrainingJob(Job):
         cluster: Json = self.request["ResourceConfig"]
         return cluster
 
-    def command(self) -> list[str]:
-        """Return the command of the request, by default the image's entry point with the argument `train`."""
+    def program(self) -> Program:
+        """Return the script of the request, or the image's own program with the argument `train`."""
         specification = self.request["AlgorithmSpecification"]
-        entrypoint = specification.get("ContainerEntrypoint") or self.context.entrypoint()
-        return [*entrypoint, *specification.get("ContainerArguments", ["train"])]
+        channels = [channel["ChannelName"] for channel in self.request.get("InputDataConfig", [])]
+        return Program(
+            image=specification["TrainingImage"],
+            entrypoint=specification.get("ContainerEntrypoint", []),
+            arguments=specification.get("ContainerArguments", ["train"]),
+            code=[HYPERPARAMETERS, *(f"input/data/{name}" for name in channels if name in CODE_CHANNELS)],
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the request's environment and the job's name."""
@@ -82,7 +97,7 @@ class TrainingJob(Job):
         for host in self.hosts:
             for name in ("input/config", "input/data", "model", "output"):
                 (host.folder / name).mkdir(parents=True)
-            host.write_json("input/config/hyperparameters.json", self.request.get("HyperParameters", {}))
+            host.write_json(HYPERPARAMETERS, self.request.get("HyperParameters", {}))
             host.write_json("input/config/inputdataconfig.json", configs)
             host.write_json("input/config/resourceconfig.json", self._resources(host))
         for name, channel in channels.items():
@@ -204,6 +219,29 @@ def _description_members() -> tuple[str, ...]:
     """Return the members that DescribeTrainingJob may have."""
     shape: Any = protocol.model("sagemaker").operation_model("DescribeTrainingJob").output_shape
     return tuple(shape.members)
+
+
+def _check_algorithm(request: Json) -> None:
+    """Check that the request has an algorithm and instances, and an algorithm that can run here."""
+    # botocore's model does not require them, because jobs without servers have neither.
+    for member in ("AlgorithmSpecification", "ResourceConfig"):
+        if member not in request:
+            raise validation_error(
+                f"1 validation error detected: Value null at '{member[0].lower()}{member[1:]}' failed to "
+                "satisfy constraint: Member must not be null"
+            )
+    specification = request["AlgorithmSpecification"]
+    if "TrainingImage" not in specification:
+        raise validation_error(
+            "AlgorithmSpecification needs a TrainingImage; the local cloud has no algorithms."
+        )
+    if not specification.get("ContainerEntrypoint"):
+        images.check_program(
+            specification["TrainingImage"],
+            f"Training job {request['TrainingJobName']}",
+            "Train by a script of your own (ContainerEntrypoint, or ModelTrainer's source_code), or take the "
+            "image of this project.",
+        )
 
 
 def _check_channel(channel: Json) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from localcloud.core import account, object_store
 from localcloud.core.clock import now
+from localcloud.core.service import Kept
 from localcloud.services.servicecatalog.errors import (
     duplicate_resource,
     invalid_parameters,
@@ -43,6 +44,23 @@ class Catalog:
     portfolios: dict[str, Portfolio] = field(default_factory=dict)
     products: dict[str, Product] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how portfolios and products outlive the cloud."""
+        return {
+            "portfolios": Kept(
+                lambda: [each.saved() for each in self.portfolios.values()], self._load_portfolios
+            ),
+            "products": Kept(lambda: [asdict(each) for each in self.products.values()], self._load_products),
+        }
+
+    def _load_portfolios(self, saved: list[Json]) -> None:
+        self.portfolios.update({each["id"]: Portfolio.restored(each) for each in saved})
+
+    def _load_products(self, saved: list[Json]) -> None:
+        for each in saved:
+            artifacts = [ProvisioningArtifact(**artifact) for artifact in each["artifacts"]]
+            self.products[each["id"]] = Product(**{**each, "artifacts": artifacts})
 
     def create_portfolio(self, request: Json) -> Portfolio:
         """Create a portfolio."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 from localcloud.core.clock import now
@@ -55,6 +55,17 @@ class Portfolio:
     products: set[str] = field(default_factory=set)
     principals: set[str] = field(default_factory=set)
     constraints: dict[str, LaunchConstraint] = field(default_factory=dict)
+
+    def saved(self) -> Json:
+        """Return the portfolio as it outlives the cloud."""
+        return {**asdict(self), "products": sorted(self.products), "principals": sorted(self.principals)}
+
+    @classmethod
+    def restored(cls, saved: Json) -> Portfolio:
+        """Return the portfolio that `saved` described."""
+        constraints = {key: LaunchConstraint(**each) for key, each in saved["constraints"].items()}
+        sets = {name: set(saved[name]) for name in ("products", "principals")}
+        return cls(**{**saved, **sets, "constraints": constraints})
 
     @property
     def path_id(self) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from localcloud.core import account, iam, ministack
+from localcloud.core import account, iam, kept, ministack
 from localcloud.core import cloudformation as stacks
 from localcloud.core.clock import now
+from localcloud.core.service import Kept
 from localcloud.services.servicecatalog.errors import duplicate_resource, invalid_parameters, not_found
 from localcloud.services.servicecatalog.models import ProvisionedProduct, new_id
 
@@ -47,6 +48,27 @@ class ProvisionedProducts:
     tokens: dict[str, Json] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
     closing: threading.Event = field(default_factory=threading.Event)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how provisioned products and the answers to tokens outlive the cloud."""
+        return {
+            "provisioned products": Kept(
+                lambda: [asdict(each) for each in self.products.values()], self._load_products
+            ),
+            "tokens": Kept(lambda: self.tokens, self._load_tokens),
+        }
+
+    def _load_products(self, saved: list[Json]) -> None:
+        for each in saved:
+            provisioned = self.products[each["description"]["Id"]] = ProvisionedProduct(**each)
+            if [record for record in provisioned.records if _end(record)]:
+                provisioned.description |= {"Status": "ERROR", "StatusMessage": kept.STOPPED}
+
+    def _load_tokens(self, saved: dict[str, Json]) -> None:
+        records = {one["RecordId"]: one for each in self.products.values() for one in each.records}
+        for token, record in saved.items():
+            _end(record)
+            self.tokens[token] = records.get(record["RecordId"], record)
 
     def provision(self, request: Json) -> Json:
         """Answer ProvisionProduct, once for a token."""
@@ -201,6 +223,15 @@ class ProvisionedProducts:
         while not is_over():
             if self.closing.wait(POLL_SECONDS):
                 raise ClosingError
+
+
+def _end(record: Json) -> bool:
+    """End a record that the end of the cloud has interrupted, and return whether it was one."""
+    interrupted = record["Status"] in ("CREATED", "IN_PROGRESS")
+    if interrupted:
+        reason = {"Code": "ResourceError", "Description": kept.STOPPED}
+        record |= {"Status": "FAILED", "RecordErrors": [reason]}
+    return interrupted
 
 
 def _find_version(product: Product, request: Json) -> ProvisioningArtifact:

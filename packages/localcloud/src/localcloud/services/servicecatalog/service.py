@@ -38,4 +38,5 @@ def service(context: CloudContext, connect: Callable[[str], Any]) -> Service:
             "AWS::ServiceCatalog::LaunchRoleConstraint": cloudformation.launch_constraint(catalog),
         },
         close=provisioned.close,
+        kept={**catalog.kept(), **provisioned.kept()},
     )

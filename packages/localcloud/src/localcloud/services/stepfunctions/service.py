@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from localcloud.core.service import Service
-from localcloud.services.stepfunctions import patches
+from localcloud.services.stepfunctions import interrupted, patches
 
 if TYPE_CHECKING:
     from localcloud.core.context import CloudContext
@@ -19,4 +19,8 @@ if TYPE_CHECKING:
 
 def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
-    return Service(name="stepfunctions", install=partial(patches.install, context.clock))
+    return Service(
+        name="stepfunctions",
+        install=partial(patches.install, context.clock),
+        kept={"executions": interrupted.kept()},
+    )

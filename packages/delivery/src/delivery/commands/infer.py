@@ -1,0 +1,121 @@
+"""Predict rows through an endpoint, or by a saved model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from delivery.cloud import DeliveryError
+from delivery.commands.project import find_code, find_project, running_cloud
+from delivery.inference.methods import Method
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from delivery.commands.project import LocalProject
+    from delivery.commands.project_code import ProjectCode
+    from delivery.inference.result import Result
+    from delivery.inference.source import Source
+
+FILE = typer.Argument(
+    help="A CSV, Parquet or JSON Lines file; for images an image, or a folder, zip or Parquet file of them. "
+    "Without a file, the test split of the model's training is predicted.",
+    show_default=False,
+)
+METHOD = typer.Option(
+    help="Through SageMaker's API by boto3, by the SageMaker SDK (predictor), through the project's signed "
+    "API, or directly to the server."
+)
+ENDPOINT = typer.Option(
+    "--endpoint-name", "--endpoint", help="An endpoint; by default that of production, or of dev without it."
+)
+ARTIFACT = typer.Option(help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.")
+COMPARE = typer.Option(
+    "--compare", help="Predict by every method, and fail unless all predictions are identical in every bit."
+)
+OUTPUT = typer.Option(help="A .csv, .jsonl or .parquet file for label, prediction and difference.")
+AS_JSON = typer.Option("--json", help="Print one JSON object, for programs.")
+ROWS = typer.Option(min=1, help="The rows of a request; by default 500, and 10 images.", show_default=False)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: python -m local infer rows.csv --method direct --output predictions.csv")(
+        infer
+    )
+
+
+def infer(  # noqa: PLR0913, PLR0917 - a command's options
+    context: typer.Context,
+    file: Annotated[Path | None, FILE] = None,
+    method: Annotated[Method, METHOD] = Method.boto3,
+    endpoint_name: Annotated[str | None, ENDPOINT] = None,
+    model_artifact: Annotated[str | None, ARTIFACT] = None,
+    compare: Annotated[bool, COMPARE] = False,
+    output: Annotated[Path | None, OUTPUT] = None,
+    as_json: Annotated[bool, AS_JSON] = False,
+    rows_a_request: Annotated[int | None, ROWS] = None,
+) -> None:
+    """Predict a file, and score the predictions where the file has the target's column."""
+    from delivery.inference import output as outputs
+    from delivery.inference import source
+
+    project = find_project(context)
+    check_choice(file, endpoint_name, model_artifact, compare=compare)
+    if output:
+        outputs.check(output)
+    code = find_code(context, project)
+    with open_source(project, code, endpoint_name, model_artifact) as opened:
+        table, rows = source.read_rows(opened, file)
+        methods = list(Method) if compare else [method]
+        result = source.predict(opened, table, rows, methods, rows_a_request)
+    if output:
+        outputs.write(output, result.columns, code.write_parquet)
+    show(result, output, as_json=as_json)
+
+
+def check_choice(
+    file: Path | None, endpoint_name: str | None, artifact: str | None, *, compare: bool
+) -> None:
+    """Check what is wrong with the options alone; raise DeliveryError."""
+    if file and not file.exists():
+        raise DeliveryError(f"{file} does not exist: name a file or a folder.")
+    if artifact and endpoint_name:
+        raise DeliveryError("--model-artifact predicts without an endpoint: leave out --endpoint-name.")
+    if artifact and compare:
+        raise DeliveryError(
+            "--compare needs an endpoint, which every method reaches: leave out --model-artifact."
+        )
+
+
+@contextmanager
+def open_source(
+    project: LocalProject, code: ProjectCode, endpoint_name: str | None, artifact: str | None
+) -> Iterator[Source]:
+    """Yield what predicts: an endpoint, or a server for a saved model."""
+    from delivery.inference import served, source
+
+    if artifact:
+        with source.of_artifact(project, code, artifact) as opened:
+            yield opened
+        return
+    cloud = running_cloud(project)
+    yield source.of_endpoint(project, code, cloud, endpoint_name or served.in_service(cloud, project.slug))
+
+
+def show(result: Result, output: Path | None, *, as_json: bool) -> None:
+    """Print the predictions, unless a file has them, and write the rest to standard error."""
+    from delivery.inference import view
+    from delivery.inference.output import as_csv
+
+    if as_json:
+        sys.stdout.write(f"{json.dumps(result.to_json(), ensure_ascii=False)}\n")
+        return
+    if output is None:
+        sys.stdout.write(as_csv(result.columns))
+    view.show(result)

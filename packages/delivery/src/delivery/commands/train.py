@@ -1,0 +1,142 @@
+"""Train a model without a delivery."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import TYPE_CHECKING, Annotated
+
+import localcloud
+import typer
+
+from delivery.commands.project import find_code, find_project, refuse_other_endpoint
+from delivery.view import console, errors, print_line
+
+if TYPE_CHECKING:
+    from localcloud import Cloud
+
+    from delivery.commands.project import LocalProject
+    from delivery.commands.project_code import ProjectCode, TrainingData
+    from delivery.training import Trained, Training
+
+MODEL = typer.Option(
+    help="A model of container/models, such as random_forest; by default the model of project.toml."
+)
+DATA = typer.Option(
+    help="A CSV or Parquet file, or a folder of them; for images a zip too. By default a sample.",
+    show_default=False,
+)
+TARGET = typer.Option(help="The column to predict; by default the target in project.toml.")
+BACKGROUND = typer.Option(
+    "--background", help="Return when the jobs are accepted; they run in the local cloud."
+)
+AS_JSON = typer.Option("--json", help="Print one JSON object, for programs.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        epilog="Example: python -m local train --model-type random_forest --data houses.csv --target price"
+    )(train)
+
+
+def train(  # noqa: PLR0913, PLR0917 - a command's options
+    context: typer.Context,
+    model_type: Annotated[str | None, MODEL] = None,
+    data: Annotated[Path | None, DATA] = None,
+    target: Annotated[str | None, TARGET] = None,
+    background: Annotated[bool, BACKGROUND] = False,
+    as_json: Annotated[bool, AS_JSON] = False,
+) -> None:
+    """Prepare data, train a model and evaluate it by SageMaker's jobs, without a delivery."""
+    from delivery import training
+
+    project = find_project(context)
+    refuse_other_endpoint(project)
+    code = find_code(context, project)
+    model = code.resolve_model(model_type) if model_type else None
+    cloud, started = begin(project, code, model, code.choose_data(data, target))
+    if background:
+        training.wait_for_job(cloud, started)
+        show_started(cloud, started, as_json=as_json)
+        return
+    follow(cloud, started)
+    show_trained(cloud, started, training.read_result(cloud, started), as_json=as_json)
+
+
+def begin(
+    project: LocalProject, code: ProjectCode, model: str | None, chosen: TrainingData
+) -> tuple[Cloud, Training]:
+    """Start the training in the project's local cloud, which is started if it does not run."""
+    from delivery import sagemaker_sdk, training
+
+    workflow = project.root / training.WORKFLOW
+    cloud = localcloud.start(project.cloud)
+    settings = sagemaker_sdk.prepare(cloud, project.state)
+    plan = training.Plan(
+        project.slug,
+        workflow,
+        settings,
+        chosen.by_name,
+        lambda name: code.training_input(name, settings, model, chosen.target),
+    )
+    return cloud, training.start(cloud, plan)
+
+
+def follow(cloud: Cloud, started: Training) -> None:
+    """Show the jobs until they have ended; an interrupt stops them."""
+    from delivery import training
+    from delivery.history import view
+    from delivery.history.jobs import job_records
+
+    try:
+        with view.follow(errors, lambda: job_records(cloud, started.name)):
+            training.wait(cloud, started)
+    except KeyboardInterrupt:
+        training.stop(cloud, started)
+        raise
+
+
+def show_started(cloud: Cloud, started: Training, *, as_json: bool) -> None:
+    """Say what runs, and where the model will be."""
+    from delivery.history.jobs import job_records
+
+    jobs = [record.name for record in job_records(cloud, started.name)]
+    if as_json:
+        found = {
+            "training": started.name,
+            "execution": started.arn,
+            "jobs": jobs,
+            "artifact": started.artifact,
+        }
+        sys.stdout.write(f"{json.dumps(found)}\n")
+        return
+    print_line(f"training: {started.name}")
+    print_line(f"jobs: {', '.join(jobs)}; those that follow have {started.name} in their names too")
+    print_line(f"artifact, when they have ended: {started.artifact}")
+
+
+def show_trained(cloud: Cloud, started: Training, trained: Trained, *, as_json: bool) -> None:
+    """Say which jobs ran, how good the model is, and where it is."""
+    from delivery.history import results, view
+    from delivery.history.jobs import job_records
+
+    records = job_records(cloud, started.name)
+    if as_json:
+        found = {
+            "training": started.name,
+            "execution": started.arn,
+            "jobs": {record.name: record.status for record in records},
+            "artifact": trained.artifact,
+            "metrics": dict(trained.metrics),
+            "intervals": dict(trained.intervals),
+            "warnings": list(trained.warnings),
+        }
+        sys.stdout.write(f"{json.dumps(found)}\n")
+        return
+    console.print(view.stages(records))
+    console.print(results.scores(trained.metrics, trained.intervals))
+    console.print(results.warnings(list(trained.warnings)))
+    print_line(f"artifact: {trained.artifact}")
+    print_line("'python -m local deploy --model-artifact' with this address puts it behind an endpoint.")

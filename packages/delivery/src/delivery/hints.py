@@ -1,0 +1,40 @@
+"""Names that a person may have meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MOST_NAMES = 20
+
+
+def closest(name: str, names: Iterable[str]) -> str:
+    """Return the name that is most like another, in upper or lower case; nothing where none is."""
+    folded: dict[str, str] = {}
+    for each in names:
+        folded.setdefault(_fold(each), each)
+    found = difflib.get_close_matches(_fold(name), folded, n=1)
+    return folded[found[0]] if found else ""
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a question that ends a message about an unknown name, or the names to choose from."""
+    known = list(names)
+    if meant := closest(name, known):
+        return f"did you mean '{meant}'?"
+    more = f" and {len(known) - MOST_NAMES} more" if len(known) > MOST_NAMES else ""
+    return f"choose one of {', '.join(known[:MOST_NAMES])}{more}."
+
+
+def also_meant(name: str, names: Iterable[str]) -> str:
+    """Return what ends a message that has listed the names already: the one that is most like, or nothing."""
+    meant = closest(name, names)
+    return f"; did you mean '{meant}'?" if meant else ""
+
+
+def _fold(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name).casefold() or name

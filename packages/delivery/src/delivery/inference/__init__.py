@@ -1,0 +1,1 @@
+"""Predictions by an endpoint or a model: rows, the ways in which requests travel, scores and comparison."""

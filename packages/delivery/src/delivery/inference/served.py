@@ -1,0 +1,138 @@
+"""The model that an endpoint of the local cloud serves: its files, and the test split of its training."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import ClientError
+
+from delivery import local_stacks, stacks
+from delivery.cloud import DeliveryError, pages
+from delivery.hints import also_meant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from delivery.cloud import Cloud
+
+ARCHIVE = "/model.tar.gz"
+TRAINED = re.compile(r"(runs/[^/]+)/training/.*/model\.tar\.gz")
+CHUNK = 1_048_576
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model.tar.gz in S3, by what its content is known by."""
+
+    bucket: str
+    key: str
+    tag: str
+    size: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def in_service(cloud: Cloud, project: str) -> str:
+    """Return the name of production's endpoint, or of dev's while production has none.
+
+    Raises:
+        DeliveryError: No endpoint of the project is in service.
+
+    """
+    for kind in ("deploy-prd", "deploy-dev"):
+        if name := deployed(cloud, project, kind).get("EndpointName"):
+            return name
+    raise DeliveryError("No endpoint is in service here; 'python -m local run' deploys one.")
+
+
+def deployed(cloud: Cloud, project: str, kind: str) -> dict[str, str]:
+    """Return the outputs of a stack; none where it does not exist, or could not be made."""
+    name = f"{project}-{kind}"
+    return {} if stacks.find(cloud, name) is None else local_stacks.outputs(cloud, name)
+
+
+def model_url(cloud: Cloud, endpoint_name: str) -> str:
+    """Return the address of the model that an endpoint serves.
+
+    Raises:
+        DeliveryError: The endpoint does not exist.
+
+    """
+    sagemaker = cloud.client("sagemaker")
+    try:
+        endpoint = sagemaker.describe_endpoint(EndpointName=endpoint_name)
+    except ClientError:
+        names = [each["EndpointName"] for each in pages(sagemaker, "list_endpoints", "Endpoints")]
+        raise DeliveryError(
+            f"No endpoint {endpoint_name} is in service; 'python -m local status' lists those that are"
+            f"{also_meant(endpoint_name, names) or '.'}"
+        ) from None
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    return str(model["PrimaryContainer"]["ModelDataUrl"])
+
+
+def find_model(cloud: Cloud, url: str) -> StoredModel:
+    """Return a model in S3.
+
+    Raises:
+        DeliveryError: No object is there.
+
+    """
+    address = urlsplit(url)
+    bucket, key = address.netloc, address.path.lstrip("/")
+    try:
+        head = cloud.client("s3").head_object(Bucket=bucket, Key=key)
+    except ClientError:
+        raise DeliveryError(f"{url} does not exist in the local cloud.") from None
+    return StoredModel(bucket, key, head["ETag"].strip('"'), head["ContentLength"])
+
+
+def find_file(cloud: Cloud, path: Path) -> StoredModel | None:
+    """Return the model in S3 that has the content of a file, a training's where there are several."""
+    with path.open("rb") as file:
+        tag = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    size = path.stat().st_size
+    same = [each for each in stored_models(cloud) if (each.tag, each.size) == (tag, size)]
+    return min(same, key=lambda each: not TRAINED.fullmatch(each.key), default=None)
+
+
+def stored_models(cloud: Cloud) -> Iterator[StoredModel]:
+    """Yield every model.tar.gz in the local cloud."""
+    s3 = cloud.client("s3")
+    for bucket in (entry["Name"] for entry in s3.list_buckets()["Buckets"]):
+        for entry in pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
+            if f"/{entry['Key']}".endswith(ARCHIVE):
+                yield StoredModel(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+
+
+def read_test_split(cloud: Cloud, model: StoredModel) -> bytes:
+    """Return the test split of the training that made a model: a CSV file, or a zip of images.
+
+    Raises:
+        DeliveryError: The local cloud does not have that training.
+
+    """
+    for each in (model, *stored_models(cloud)):
+        found = TRAINED.fullmatch(each.key)
+        if found and (each.tag, each.size) == (model.tag, model.size):
+            return _first_object(cloud, each.bucket, f"{found[1]}/prepare/test/")
+    raise DeliveryError(
+        f"The training of {model.url} is not in the local cloud, nor is its test split: name a file."
+    )
+
+
+def _first_object(cloud: Cloud, bucket: str, prefix: str) -> bytes:
+    s3: Any = cloud.client("s3")
+    for entry in pages(s3, "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix):
+        if entry["Key"].endswith((".csv", ".zip")):
+            return bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+    raise DeliveryError(f"s3://{bucket}/{prefix} has no test split any more: name a file.")

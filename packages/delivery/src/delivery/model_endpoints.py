@@ -1,0 +1,171 @@
+"""An endpoint for a model.tar.gz, without a stack."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import tarfile
+import time
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from delivery.cloud import DeliveryError
+from delivery.endpoints import EXECUTION_ID
+from delivery.inference import served
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from delivery.cloud import Cloud
+    from delivery.inference.served import StoredModel
+    from delivery.sagemaker_sdk import SdkSettings
+
+REQUIRED = ("model.json", "schema.json")  # files of a model of this project
+PORT = "SAGEMAKER_BIND_TO_PORT"  # of a model's environment: the port that its server listens on
+VARIANT = "AllTraffic"
+CREATING, IN_SERVICE, FAILED = "Creating", "InService", "Failed"
+POLL_SECONDS = 0.1
+UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """An endpoint to create."""
+
+    name: str
+    project: str
+    port: int | None = None
+    replace: bool = False
+    instance_type: str = "ml.m5.large"
+
+
+def check_port(port: int) -> None:
+    """Check that a server can listen on a port of this machine.
+
+    Raises:
+        DeliveryError: It can't.
+
+    """
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise DeliveryError(
+            f"Port {port} of 127.0.0.1 can't be used: {os.strerror(error.errno or 0)}. Choose another."
+        ) from None
+
+
+def check_archive(path: Path) -> None:
+    """Check that a file is a model of this project.
+
+    Raises:
+        DeliveryError: It does not exist, is damaged, or is another archive.
+
+    """
+    if not path.is_file():
+        raise DeliveryError(f"{path} does not exist: name a model.tar.gz, or its s3:// address.")
+    try:
+        with tarfile.open(path, "r:gz") as archive:
+            names = {name.removeprefix("./") for name in archive.getnames()}
+    except UNREADABLE as error:
+        raise DeliveryError(f"{path} is not a model.tar.gz, or is damaged: {error}") from None
+    if absent := [name for name in REQUIRED if name not in names]:
+        raise DeliveryError(f"{path} lacks {' and '.join(absent)}, which 'train' writes: choose another.")
+
+
+def check_name(cloud: Cloud, wanted: Deployment) -> None:
+    """Check that no endpoint has the name, or delete it: one that failed, or one that is to be replaced.
+
+    Raises:
+        DeliveryError: An endpoint has the name, and stays.
+
+    """
+    name, sagemaker = wanted.name, cloud.client("sagemaker")
+    try:
+        status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
+    except ClientError as error:
+        if "Could not find" in str(error):
+            return
+        raise
+    if re.fullmatch(rf"{re.escape(wanted.project)}-(dev|prd)-{EXECUTION_ID}", name):
+        raise DeliveryError(
+            f"The endpoint {name} belongs to a stack, which replaces it: choose another name."
+        )
+    if status != FAILED and not wanted.replace:
+        raise DeliveryError(
+            f"The endpoint {name} exists and is {status}: choose another name, or delete it by --replace."
+        )
+    delete(cloud, name)
+
+
+def store(cloud: Cloud, settings: SdkSettings, path: Path) -> StoredModel:
+    """Return the model in S3 that has the content of a file, which is uploaded where none has."""
+    if found := served.find_file(cloud, path):
+        return found
+    key = f"uploaded/{secrets.token_hex(6)}/model.tar.gz"
+    cloud.client("s3").upload_file(str(path), settings.bucket, key)
+    return served.find_model(cloud, f"s3://{settings.bucket}/{key}")
+
+
+def create(cloud: Cloud, settings: SdkSettings, model: StoredModel, wanted: Deployment) -> None:
+    """Create the endpoint with a model and a configuration of its own; it is not in service yet."""
+    sagemaker = cloud.client("sagemaker")
+    own = f"{wanted.name[:50].rstrip('-')}-{secrets.token_hex(4)}"
+    image = settings.image(cloud.region, wanted.project)
+    environment = {PORT: str(wanted.port)} if wanted.port else {}
+    sagemaker.create_model(
+        ModelName=own,
+        ExecutionRoleArn=settings.role_arn,
+        PrimaryContainer={"Image": image, "ModelDataUrl": model.url, "Environment": environment},
+    )
+    variant = {
+        "VariantName": VARIANT,
+        "ModelName": own,
+        "InstanceType": wanted.instance_type,
+        "InitialInstanceCount": 1,
+    }
+    sagemaker.create_endpoint_config(EndpointConfigName=own, ProductionVariants=[variant])
+    try:
+        sagemaker.create_endpoint(EndpointName=wanted.name, EndpointConfigName=own)
+    except ClientError:  # another endpoint may have the name by now, and stays
+        _delete_parts(sagemaker, sagemaker.describe_endpoint_config(EndpointConfigName=own))
+        raise
+
+
+def wait(cloud: Cloud, name: str) -> None:
+    """Wait until an endpoint is in service.
+
+    Raises:
+        DeliveryError: It failed; the message has the reason.
+
+    """
+    sagemaker = cloud.client("sagemaker")
+    while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == CREATING:
+        time.sleep(POLL_SECONDS)
+    if found["EndpointStatus"] != IN_SERVICE:
+        reason = found.get("FailureReason", "no reason is known")
+        raise DeliveryError(f"The endpoint {name} is {found['EndpointStatus']}: {reason}")
+
+
+def delete(cloud: Cloud, name: str) -> None:
+    """Delete an endpoint, its configuration and its model, and wait until it is gone, if it exists."""
+    sagemaker: Any = cloud.client("sagemaker")
+    with suppress(ClientError):  # that is how an endpoint is seen to be gone
+        while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == CREATING:
+            time.sleep(POLL_SECONDS)
+        config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+        sagemaker.delete_endpoint(EndpointName=name)
+        _delete_parts(sagemaker, config)
+        while sagemaker.describe_endpoint(EndpointName=name):
+            time.sleep(POLL_SECONDS)
+
+
+def _delete_parts(sagemaker: Any, config: dict[str, Any]) -> None:
+    sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+    for variant in config["ProductionVariants"]:
+        sagemaker.delete_model(ModelName=variant["ModelName"])

@@ -1,0 +1,195 @@
+"""Requests, their responses and the files of predictions, without a project."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from delivery import hints, model_endpoints
+from delivery.cloud import DeliveryError
+from delivery.inference import clients, output, predictions, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# In place of the SDK: what `predictor` calls of it, and a remark that the SDK prints.
+SDK = """\
+import io
+from types import SimpleNamespace
+
+class Endpoint:
+    @classmethod
+    def get(cls, endpoint_name):
+        if endpoint_name == "unknown":
+            raise ValueError("Could not find endpoint unknown")
+        print("a remark of the SDK")
+        return cls()
+
+    def invoke(self, body, content_type, accept):
+        if body == b"end":
+            raise SystemExit("ended")
+        return SimpleNamespace(body=io.BytesIO(b'["' + content_type.encode() + b'",' + body + b"]"))
+"""
+
+
+@pytest.fixture
+def sdk(tmp_path: Path) -> dict[str, str]:
+    """Return the environment of a program that finds the stand-in for the SDK."""
+    folder = tmp_path / "sagemaker" / "core"
+    folder.mkdir(parents=True)
+    (folder / "resources.py").write_text(SDK)
+    return {"PYTHONPATH": str(tmp_path)}
+
+
+def test_the_sdk_runs_in_a_process_of_its_own(sdk: dict[str, str]) -> None:
+    """Protects answers from what the SDK prints, and a person from a traceback in place of its message."""
+    python = Path(sys.executable)
+    with clients.predictor(python, sdk, "known", "text/csv") as ask:
+        assert [ask("1"), ask("2")] == [b'["text/csv",1]', b'["text/csv",2]']
+        with pytest.raises(DeliveryError, match="SDK ended without an answer: a remark of the SDK\nended"):
+            ask("end")
+    with (
+        pytest.raises(DeliveryError, match="ValueError: Could not find endpoint unknown"),
+        clients.predictor(python, sdk, "unknown", "text/csv"),
+    ):
+        pass
+    with (
+        pytest.raises(DeliveryError, match="ModuleNotFoundError: No module named 'sagemaker'"),
+        clients.predictor(python, {}, "known", "text/csv"),
+    ):
+        pass
+
+
+class Api(BaseHTTPRequestHandler):
+    """Answers with the signature of a request, and refuses the body `no`."""
+
+    def do_POST(self) -> None:
+        """Answer a request."""
+        body = self.rfile.read(int(self.headers["content-length"]))
+        answer = json.dumps([self.headers["authorization"], body.decode()]).encode()
+        self.send_response(403 if body == b"no" else 200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def api() -> Iterator[str]:
+    """Yield the address of a server."""
+    server = HTTPServer(("127.0.0.1", 0), Api)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/prd/invocations"
+    server.shutdown()
+    server.server_close()
+
+
+def test_requests_to_the_api_are_signed(api: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects calls that AWS would refuse, and those that a proxy would take from the local cloud."""
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    ask = clients.api(api, ("AKID", "secret"), "eu-central-1", "text/csv")
+    signature, body = json.loads(ask("1,2"))
+    assert signature.startswith("AWS4-HMAC-SHA256 Credential=AKID/")
+    assert "/eu-central-1/execute-api/aws4_request" in signature
+    assert body == "1,2"
+    with pytest.raises(DeliveryError, match="The API answered 403"):
+        ask("no")
+
+
+def test_predictions_are_compared_to_the_last_bit() -> None:
+    """Protects `--compare` from numbers that only print alike."""
+    one = [{"label": "a", "probabilities": {"a": 0.1 + 0.2, "b": 0.7}}, 0.0]
+    same = [{"probabilities": {"b": 0.7, "a": 0.30000000000000004}, "label": "a"}, 0.0]
+    assert predictions.first_difference(one, same) is None
+    assert predictions.first_difference(one, [one[0], -0.0]) == 1
+    assert (
+        predictions.first_difference(one, [{"label": "a", "probabilities": {"a": 0.3, "b": 0.7}}, 0.0]) == 0
+    )
+
+
+def test_percentiles_are_those_of_the_requests() -> None:
+    found = predictions.Predictions([], [number / 1000 for number in range(1, 101)])
+    assert found.latency == {"requests": 100, "p50": 50, "p90": 90, "p99": 99}
+    assert predictions.Predictions([], [0.002]).latency == {"requests": 1, "p50": 2, "p90": 2, "p99": 2}
+
+
+def test_json_lines_are_rows_by_name_or_by_position() -> None:
+    text = '{"a": 1.50, "b": null, "y": 2}\n\n{"b": "x", "a": true, "y": "3"}\n'
+    table = rows.read_json_lines(text, "y", ("a", "b"))
+    assert (table.columns, table.rows, table.labels) == (("a", "b"), (("1.5", ""), ("true", "x")), ("2", "3"))
+    table = rows.read_json_lines('[1, "x"]\n{"features": [2, null]}', "y", ("a", "b"))
+    assert (table.columns, table.rows, table.labels) == (("a", "b"), (("1", "x"), ("2", "")), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no rows to predict"),
+        ('{"a": 1}\nx', "Line 2 is not JSON"),
+        ("5", "Line 1 is neither a JSON object nor an array"),
+        ('{"a": 1}\n[1]', "objects and arrays"),
+        ("[1]", "Row 1 has 1 cells, and the model has 2 columns"),
+    ],
+)
+def test_other_json_lines_are_refused(text: str, words: str) -> None:
+    with pytest.raises(DeliveryError, match=words):
+        rows.read_json_lines(text, "y", ("a", "b"))
+
+
+def test_predictions_are_written_as_the_name_says(tmp_path: Path) -> None:
+    """Protects programs that read the file, and the former file when the new one cannot be written."""
+    columns = {"label": ("1", ""), "prediction": [1.5, 2.0], "difference": [0.5, None]}
+    output.write(tmp_path / "p.csv", columns, lambda *_: None)
+    assert (tmp_path / "p.csv").read_text() == "label,prediction,difference\n1,1.5,0.5\n,2.0,\n"
+    output.write(tmp_path / "p.jsonl", columns, lambda *_: None)
+    lines = (tmp_path / "p.jsonl").read_text().splitlines()
+    assert json.loads(lines[1]) == {"label": "", "prediction": 2.0, "difference": None}
+
+    def fail(path: Path, _: Any) -> None:
+        path.write_text("half")
+        raise OSError
+
+    (tmp_path / "p.parquet").write_text("former")
+    with pytest.raises(OSError):  # noqa: PT011 - the function's own
+        output.write(tmp_path / "p.parquet", columns, fail)
+    assert {path.name for path in tmp_path.iterdir()} == {"p.csv", "p.jsonl", "p.parquet"}
+    assert (tmp_path / "p.parquet").read_text() == "former"
+    for name in ("p.txt", "none/p.csv"):
+        with pytest.raises(DeliveryError, match=name):
+            output.check(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("medinc", "MedInc"), ("med_inc", "MedInc"), ("Latitud", "Latitude"), ("zzz", "")]
+)
+def test_the_closest_name_is_found(name: str, meant: str) -> None:
+    assert hints.closest(name, ["MedInc", "Latitude", "AveRooms"]) == meant
+
+
+def test_what_is_no_model_is_refused_before_anything_is_created(tmp_path: Path) -> None:
+    """Protects people from waiting for an endpoint that would fail."""
+    path = tmp_path / "model.tar.gz"
+    with pytest.raises(DeliveryError, match="does not exist"):
+        model_endpoints.check_archive(path)
+    path.write_bytes(b"x")
+    with pytest.raises(DeliveryError, match=r"is not a model\.tar\.gz, or is damaged"):
+        model_endpoints.check_archive(path)
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(__file__, "model.json")
+    with pytest.raises(DeliveryError, match=r"lacks schema\.json"):
+        model_endpoints.check_archive(path)
+    server = HTTPServer(("127.0.0.1", 0), Api)
+    with pytest.raises(
+        DeliveryError, match=rf"Port {server.server_port} of 127\.0\.0\.1 can't be used: Address"
+    ):
+        model_endpoints.check_port(server.server_port)
+    server.server_close()

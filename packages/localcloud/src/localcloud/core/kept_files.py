@@ -1,0 +1,92 @@
+"""The disk space of what a cloud keeps, in sentences, and its deletion."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from localcloud.core import kept, lock
+from localcloud.core.clock import iso
+from localcloud.core.errors import CloudError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from localcloud.core.project import Project
+
+# The files of processes, which are of no use without the cloud; the next start deletes them as well.
+WORKING = ("jobs", "builds", "endpoints", "tmp", "kept.deleted")
+UNITS = ("kB", "MB", "GB", "TB")
+
+
+def describe(project: Project) -> list[str]:
+    """Return sentences about what an ended cloud has kept: its size, what it is, and how to delete it."""
+    root = kept.folder(project)
+    if not root.is_dir():
+        return ["Nothing is kept: no cloud has run here since the last deletion."]
+    objects = _size(root / "s3")
+    state = _size(root) - objects
+    total, own, rest = map(readable, (objects + state, objects, state))
+    sentences = [f"{root} keeps what the cloud held, {total}: {own} of objects in S3, {rest} of the rest."]
+    try:
+        sentences += _about(project)
+    except CloudError as error:
+        return [*sentences, f"warning: {error}."]
+    start, stop = project.commands.start, project.commands.stop
+    return [*sentences, f"'{start}' goes on from there; '{stop} --delete' deletes it."]
+
+
+def _about(project: Project) -> list[str]:
+    try:
+        with (kept.folder(project) / kept.NAME).open("rb") as file:
+            header = kept.parse_header(project, file.readline())
+    except FileNotFoundError:
+        return []
+    sentences = []
+    if header.counts:
+        counted = ", ".join(f"{noun} ({count})" for noun, count in header.counts.items())
+        sentences.append(f"In it are: {counted}.")
+    if header.dropped:
+        counted = ", ".join(f"{noun} ({count})" for noun, count in header.dropped.items())
+        sentences.append(f"Not kept, because it is secret: {counted}.")
+    if (kept.folder(project) / kept.UNSAVED).exists():
+        sentences.append(
+            f"warning: the cloud ended without saving its end: what it kept is of {iso(header.saved)}; "
+            f"{project.log} may say why."
+        )
+    return sentences
+
+
+def delete(project: Project) -> list[str]:
+    """Delete what an ended cloud has kept, with the files of its processes; say how much was freed.
+
+    Raises:
+        CloudError: the cloud runs.
+    """
+    if lock.is_held(project.lock):
+        raise CloudError(f"the local cloud runs; '{project.commands.stop}' stops it")
+    root = kept.folder(project)
+    if root.is_dir():
+        # A crash in the middle leaves no part of the folder under its name.
+        shutil.rmtree(root.with_name("kept.deleted"), ignore_errors=True)
+        root.rename(root.with_name("kept.deleted"))
+    folders = [project.state / name for name in WORKING]
+    freed = sum(_size(each) for each in folders)
+    for each in folders:
+        if each.is_dir():
+            shutil.rmtree(each)
+    return [f"What the cloud held is deleted; {readable(freed)} are free again. Logs and report stay."]
+
+
+def readable(size: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    value, unit = size / 1000, UNITS[0]
+    for unit in UNITS:
+        if value < 1000 or unit == UNITS[-1]:  # noqa: PLR2004 - units are a thousand apart
+            break
+        value /= 1000
+    return f"{value:.1f} {unit}"
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
