@@ -24,8 +24,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
+RUN_EXAMPLES = """Examples:
 
-@app.command()
+  python -m local run
+
+  python -m local run --data sales.csv --target price --approve --speed 60"""
+DRIFT_EXAMPLES = """Examples:
+
+  python -m local drift --feature income --shift 1.5
+
+  python -m local drift --scenario missing --new-data --approve"""
+
+
+@app.command(epilog=RUN_EXAMPLES)
 def run(  # noqa: PLR0913, PLR0917 - a command's options
     data: Annotated[
         Path | None,
@@ -40,6 +51,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
     skip: Annotated[bool | None, SKIP] = None,
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
+    from delivery.commands.progress import progress
     from delivery.commands.project import refuse_other_endpoint
     from delivery.inference import calls
 
@@ -54,7 +66,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             chosen = ProjectCode(project).choose_data(data, target)
             project, settings = runs.resolve_settings(project, chosen.target)
-            cloud = localcloud.start(project.cloud, speed, skip=skip)
+            with progress("Starting the local cloud"):
+                cloud = localcloud.start(project.cloud, speed, skip=skip)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
         shown(
@@ -65,7 +78,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
             calls.show(call)
 
 
-@app.command()
+@app.command(epilog=DRIFT_EXAMPLES)
 def drift(  # noqa: PLR0913, PLR0917 - a command's options
     scenario: Annotated[
         str | None,
@@ -106,7 +119,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
         shown(lambda one: drifts.follow(one, wanted, found, new_data=new_data), delivery)
 
 
-@app.command()
+@app.command(epilog="Example: python -m local follow")
 def follow() -> None:
     """Follow the pipeline's latest execution to its end, as 'run' does."""
     from delivery.commands.project import running_cloud

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from delivery.commands.progress import progress
 from delivery.commands.project_code import TrainingData
 from delivery.hints import also_meant, did_you_mean
 from delivery.inference import rows
@@ -40,7 +41,8 @@ class ProjectCode:
             LocalError: the files can't be trained on, or have no such column.
         """
         if data is None:
-            sample = self._write_sample()
+            with progress("Fetching the sample"):
+                sample = self._write_sample()
             print_line(f"Data: {sample.description}.")
             return TrainingData((sample.path,), target or sample.target or None)
         if self.project.is_image:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ import typer
 from cloud_harness import project_at
 from delivery.commands import application, project
 from delivery.jobs import sagemaker
+from delivery.jobs.kinds import Jobs
+from delivery.jobs.logs import StreamLogs
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
@@ -192,6 +195,28 @@ def test_another_endpoint_is_read_and_named_once(
     assert f"AWS_ENDPOINT_URL is {url}, not this project's" in str(call(other, "up").exception)
     monkeypatch.setenv(project.OWNER, str(other.cloud.state))
     assert "No local cloud is running here" in str(call(other, "jobs").exception)
+
+
+def test_logs_of_another_endpoint_come_from_cloudwatch(rig: Any) -> None:
+    """Each event is read once, from the last lines on, under the name of the instance."""
+    job = Jobs(rig.cloud).find(rig.trained()["TrainingJobName"])
+    group, stream = sagemaker.TRAINING.log_group, f"{job.id}/algo-1-1700000000"
+    with suppress(rig.logs.exceptions.ResourceAlreadyExistsException):
+        rig.logs.create_log_group(logGroupName=group)
+    source = StreamLogs(rig.cloud)
+    assert source.new(job, 2, last=False) == []
+    rig.logs.create_log_stream(logGroupName=group, logStreamName=stream)
+
+    def write(*messages: str) -> None:
+        events = [{"timestamp": int(time.time() * 1000), "message": message} for message in messages]
+        rig.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
+
+    write("one", "two", "three")
+    assert [line.text for line in source.tail(job, 1)] == ["three"]
+    assert source.new(job, 2, last=False) == [("algo-1", "two"), ("algo-1", "three")]
+    assert source.new(job, 2, last=False) == []
+    write("four")
+    assert source.new(job, 2, last=True) == [("algo-1", "four")]
 
 
 def test_exported_variables_are_for_a_shell(rig: Any, call: Call, tmp_path: Path) -> None:

@@ -31,13 +31,23 @@ UP_EXAMPLES = """Examples:
   eval "$(python -m local up --export)" && aws s3 ls
 
   python -m local up --profile local >> ~/.aws/config && aws --profile local s3 ls"""
+DOWN_EXAMPLES = """Examples:
+
+  python -m local down
+
+  python -m local down --delete"""
+STATUS_EXAMPLES = """Examples:
+
+  python -m local status
+
+  python -m local status --json | jq -r '.resources[] | select(.kind == "endpoint") | .name'"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command(epilog=UP_EXAMPLES)(up)
-    app.command()(down)
-    app.command()(status)
+    app.command(epilog=DOWN_EXAMPLES)(down)
+    app.command(epilog=STATUS_EXAMPLES)(status)
 
 
 def up(
