@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import localcloud
 import typer
-from delivery.view import console, errors
+from delivery.view import console, errors, print_line
 from localcloud import CloudError
 from localcloud.files import explained
 
@@ -53,6 +53,8 @@ def run(
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             chosen = ProjectCode(project).choose_data(data, target)
+            if chosen.remark:
+                print_line(f"Data: {chosen.remark}")
             project, settings = runs.resolve_settings(project, chosen.target)
             cloud = localcloud.start(project.cloud, speed)
         for text in runs.deprecations(project):

@@ -56,7 +56,10 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
     refuse_other_endpoint(project)
     code = find_code(context, project)
     model = code.resolve_model(model_type) if model_type else None
-    cloud, started = begin(project, code, model, code.choose_data(data, target))
+    chosen = code.choose_data(data, target)
+    if chosen.remark:
+        errors.print(f"Data: {chosen.remark}", markup=False, highlight=False, soft_wrap=True)
+    cloud, started = begin(project, code, model, chosen)
     if background:
         training.wait_for_job(cloud, started)
         show_started(cloud, started, as_json=as_json)

@@ -52,6 +52,7 @@ def of_endpoint(project: LocalProject, code: ProjectCode, cloud: Cloud, name: st
         DeliveryError: The endpoint does not exist, or its model has no schema.
 
     """
+    served.check_in_service(cloud, name)
     endpoint, url = Endpoint(cloud, project, name), served.model_url(cloud, name)
     folder = endpoint.folder / "model"
     return Source(
