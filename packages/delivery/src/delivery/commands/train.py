@@ -98,6 +98,7 @@ def follow(cloud: Cloud, started: Training) -> None:
             training.wait(cloud, started)
     except KeyboardInterrupt:
         training.stop(cloud, started)
+        errors.print(f"Interrupted: the training {started.name} and its jobs are stopped.", highlight=False)
         raise
 
 

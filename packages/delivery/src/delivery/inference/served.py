@@ -16,6 +16,7 @@ from delivery.hints import also_meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from delivery.cloud import Cloud
@@ -33,6 +34,7 @@ class StoredModel:
     key: str
     tag: str
     size: int
+    modified: datetime
 
     @property
     def url(self) -> str:
@@ -110,7 +112,7 @@ def find_model(cloud: Cloud, url: str) -> StoredModel:
         head = cloud.client("s3").head_object(Bucket=bucket, Key=key)
     except ClientError:
         raise DeliveryError(f"{url} does not exist in the local cloud.") from None
-    return StoredModel(bucket, key, head["ETag"].strip('"'), head["ContentLength"])
+    return StoredModel(bucket, key, head["ETag"].strip('"'), head["ContentLength"], head["LastModified"])
 
 
 def find_file(cloud: Cloud, path: Path) -> StoredModel | None:
@@ -119,7 +121,7 @@ def find_file(cloud: Cloud, path: Path) -> StoredModel | None:
         tag = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     size = path.stat().st_size
     same = [each for each in stored_models(cloud) if (each.tag, each.size) == (tag, size)]
-    return min(same, key=lambda each: not TRAINED.fullmatch(each.key), default=None)
+    return max(same, key=lambda each: (TRAINED.fullmatch(each.key) is not None, each.modified), default=None)
 
 
 def stored_models(cloud: Cloud) -> Iterator[StoredModel]:
@@ -128,7 +130,8 @@ def stored_models(cloud: Cloud) -> Iterator[StoredModel]:
     for bucket in (entry["Name"] for entry in s3.list_buckets()["Buckets"]):
         for entry in pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
             if f"/{entry['Key']}".endswith(ARCHIVE):
-                yield StoredModel(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+                tag = entry["ETag"].strip('"')
+                yield StoredModel(bucket, entry["Key"], tag, entry["Size"], entry["LastModified"])
 
 
 def read_test_split(cloud: Cloud, model: StoredModel) -> bytes:
@@ -153,7 +156,8 @@ def read_schema(cloud: Cloud, model: StoredModel) -> bytes:
 
 def _prepared(cloud: Cloud, model: StoredModel, name: str, suffixes: tuple[str, ...]) -> bytes:
     s3: Any = cloud.client("s3")
-    for each in (model, *stored_models(cloud)):
+    # Of trainings that made the same model, the newest counts, except for the training of that very file.
+    for each in (model, *sorted(stored_models(cloud), key=lambda one: one.modified, reverse=True)):
         found = TRAINED.fullmatch(each.key)
         if not found or (each.tag, each.size) != (model.tag, model.size):
             continue

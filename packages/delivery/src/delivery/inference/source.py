@@ -175,8 +175,8 @@ def _compare(found: dict[str, requests.Predictions]) -> None:
 
 
 def _with_remarks(source: Source, result: Result) -> Result:
-    table, schema, labels = result.table, source.schema, result.table.labels
-    code = source.code
+    table, schema, code = result.table, source.schema, source.code
+    labels = table.written_labels(schema.target.name)
     result.remarks += code.describe_cells(table, schema) if schema.features else table.remarks
     if absent := absent_columns(table, schema):
         result.warnings.append(absent)
