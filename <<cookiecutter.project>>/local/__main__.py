@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 from delivery.commands.local_cloud import SKIP, SPEED
-from delivery.view import console, errors
+from delivery.view import console, errors, print_line
 from localcloud import CloudError
 from localcloud.files import explained
 
@@ -65,6 +65,8 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             chosen = ProjectCode(project).choose_data(data, target)
+            if chosen.remark:
+                print_line(f"Data: {chosen.remark}")
             project, settings = runs.resolve_settings(project, chosen.target)
             with progress("Starting the local cloud"):
                 cloud = localcloud.start(project.cloud, speed, skip=skip)

@@ -177,13 +177,14 @@ def most_sensitive_feature(
 ) -> str:
     """Choose the feature that the model in production misses most when it differs; ask its server itself."""
     tried = table.head(TRIED_ROWS)
-    if not tried.labels:
-        return features[0]
     serving = Endpoint(delivery.cloud, delivery.project, delivery.endpoint_name)
     target = ProjectCode(delivery.project).read_schema(serving.folder / "model").target
+    labels = tried.written_labels(target.name)
+    if not labels:
+        return features[0]
     with serving.reach(Method.direct, table.content_type_of_files) as ask:
         errors = {
-            feature: prediction_error(tried.labels, predict(changed(tried, feature), ask).answers, target)
+            feature: prediction_error(labels, predict(changed(tried, feature), ask).answers, target)
             for feature in features[:TRIED_FEATURES]
         }
     return max(errors, key=lambda feature: errors[feature])
