@@ -5,7 +5,7 @@
 # WORKLOAD  the kind of data: tabular, or image, where DATA is a zip or a folder with images, without TARGET
 # FRAMEWORK  the library that trains the demo's models: scikit-learn, or tensorflow
 # KEEP    set it to leave the demo's local cloud running
-# EXAMPLES  how many tables `make test-reading` generates
+# EXAMPLES  how many tables `make test-reading` generates; or the checkout whose notebooks `make test-sdk` runs
 # ROUNDS  how many times the benchmarks alternate
 # PROJECT  the generated project that `make packages` changes
 # AGAINST what `make bench-build` compares with: a commit, or the folder of another checkout
@@ -22,7 +22,7 @@ TARGET ?=
 KEEP ?=
 DRIFT ?=
 FRAMEWORK ?=
-EXAMPLES ?= 1000
+EXAMPLES ?=
 ROUNDS ?= 5
 AGAINST ?= HEAD~1
 WORKLOAD ?=
@@ -41,7 +41,7 @@ override environment = sh "$(product)/scripts/environment"
 override workers = $$($(python) -c 'import os; print(os.cpu_count() * 3 // 2)')
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables setup-sdk test-sdk bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -90,7 +90,7 @@ test: setup-dev ## the quick tests, of the template, of the packages and of the 
 		(cd "$${package%/*}" && ../../$(python) -m pytest --numprocesses "$$workers") || exit; done
 	@workers=$(workers); cd "$(product)" && ../$(python) -m pytest --numprocesses "$$workers" -m "not smoke"
 
-test-e2e: setup-dev ## bakes pass their own checks; the demo on real tables, and its faults
+test-e2e: setup-dev setup-sdk ## bakes pass their own checks; the demo on real tables, and its faults
 	@$(python) scripts/e2e.py
 
 test-large: setup-dev ## 2 GB of CSV are prepared in 1 GB of memory; takes minutes and 7 GB of disk
@@ -101,11 +101,17 @@ test-dialects: setup-dev ## read 20,000 generated CSV files beside Python's csv 
 	@PYTHONPATH="$(product)" nice build/venvs/dialects/bin/python -m tests.dialects.generated
 
 test-reading: setup-dev ## generated tables are read alike in prepare, serve and monitor; EXAMPLES=1000
-	@cd "$(product)" && READING_EXAMPLES="$$EXAMPLES" ../$(python) -m pytest tests/container/test_one_reading.py
+	@cd "$(product)" && READING_EXAMPLES="$${EXAMPLES:-1000}" ../$(python) -m pytest tests/container/test_one_reading.py
 
 test-tables: setup-dev ## compare the default model with a plain HistGradientBoosting on 68 small tables of other packages; ROUNDS=5
 	@VENV=build/venvs/tables $(environment) "$(product)/container/requirements.txt" tests/tables/requirements.txt
 	@OMP_NUM_THREADS=1 PYTHONPATH="$(product)" build/venvs/tables/bin/python tests/tables
+
+setup-sdk: setup-dev ## install the SageMaker SDK as a generated project does, into build/venvs/sdk
+	@PATH="$$PWD/.venv/bin:$$PATH" SIZE="230 MB to download, 1.1 GB on the disk" VENV=build/venvs/sdk $(environment) "$(product)/requirements-sdk.txt"
+
+test-sdk: setup-dev setup-sdk ## run the SDK's own notebooks on a local cloud; EXAMPLES=checkout of aws/sagemaker-python-sdk
+	@$(python) tests/sdk
 
 bench: bench-jobs bench-drift bench-serving ## all benchmarks; they write build/bench.json; ROUNDS=5
 

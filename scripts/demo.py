@@ -123,7 +123,7 @@ def stop(project: Path) -> None:
     """Stop the project's local cloud, if there is one."""
     python = project / ".venv" / "bin" / "python"
     if python.is_file() and (project / ".local").is_dir():
-        subprocess.run([python, "-m", "local", "down"], cwd=project, check=False)
+        subprocess.run([python, "-m", "local", "down", "--delete"], cwd=project, check=False)
 
 
 def attend(command: list[str | Path], project: Path, environment: Mapping[str, str]) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from delivery.commands.progress import progress
 from delivery.commands.project_code import TrainingData
 from delivery.hints import also_meant, did_you_mean
 from delivery.inference import rows
@@ -42,7 +43,8 @@ class ProjectCode:
             LocalError: the files can't be trained on, or have no such column.
         """
         if data is None:
-            sample = self._write_sample()
+            with progress("Fetching the sample"):
+                sample = self._write_sample()
             chosen = TrainingData((sample.path,), target or sample.target or None, f"{sample.description}.")
         elif self.project.is_image:
             from local import pictures  # noqa: PLC0415 - a project of tables does not have it

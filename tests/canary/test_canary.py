@@ -124,7 +124,7 @@ def production(bake: Callable[..., Path], environment_of: Callable[[Path], Path]
     done = rig.run("--speed", SPEED)
     assert done.returncode == 0, done.stdout
     yield Production(rig)
-    rig.local("down")
+    rig.local("down", "--delete")
     until(lambda: not rig.processes())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,7 +29,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
     write_table(made.data, 250)
     made.set("model", "name", '"linear_model"')
     yield made
-    made.local("down")
+    made.local("down", "--delete")
     until(lambda: not made.processes())
 
 
@@ -82,7 +82,7 @@ def kill_cloud(rig: Rig, runner: subprocess.Popen[str]) -> None:
 @pytest.mark.parametrize("action", ["Source", "Build", "DeployDev", "Approve"])
 def test_a_cloud_killed_within_an_action_is_followed_by_a_whole_delivery(rig: Rig, action: str) -> None:
     """The killed cloud leaves nothing that blocks the next delivery; Source may have ended already."""
-    rig.local("down")
+    rig.local("down", "--delete")
     runner = rig.begin("--speed", SPEED) if action == "Approve" else begin(rig)
     until(lambda: has_reached(Production(rig), action))
     kill_cloud(rig, runner)
@@ -136,4 +136,40 @@ def test_a_deployment_stopped_during_the_shift_is_rolled_back(rig: Rig, producti
     assert "The deployment was stopped." in output.replace("\n", " ")
     assert production.serving() == old
     assert production.status() == "UPDATE_ROLLBACK_COMPLETE"
+    complete(rig)
+
+
+def executions(production: Production) -> list[dict[str, Any]]:
+    """List the pipeline's executions, the newest first."""
+    client = production.client("codepipeline")
+    found = client.list_pipeline_executions(pipelineName=production.pipeline)
+    return list(found["pipelineExecutionSummaries"])
+
+
+def test_a_cloud_stopped_during_the_shift_resumes_with_the_old_version(
+    rig: Rig, production: Production
+) -> None:
+    """The next cloud has what the last one held, ends what ran, and delivers on top of it."""
+    old, before = production.serving(), executions(production)
+    runner = begin(rig)
+    until(production.shifting)
+    stopped = rig.local("down")
+    assert "keeps what the cloud held" in stopped.stdout
+    output, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 1, output
+    until(lambda: not rig.processes())
+
+    assert rig.local("up", "--speed", SPEED).returncode == 0
+    restarted = Production(rig)
+    newest, *earlier = executions(restarted)
+    assert (newest["status"], newest["stopTrigger"]["reason"]) == ("Stopped", "The local cloud was stopped.")
+    assert [each["status"] for each in earlier] == [each["status"] for each in before]
+    assert [each["status"] for each in restarted.deployments()[-1:]] == ["Stopped"]
+    until(lambda: restarted.status() == "UPDATE_ROLLBACK_COMPLETE")
+    assert restarted.serving() == old
+    name = f"killed-prd-{old}"
+    describe = restarted.client("sagemaker").describe_endpoint
+    until(lambda: describe(EndpointName=name)["EndpointStatus"] == "InService")
+    predicted = rig.local("infer", str(rig.data))
+    assert predicted.returncode == 0, predicted.stderr
     complete(rig)

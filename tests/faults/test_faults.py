@@ -42,7 +42,7 @@ def rig(bake: Callable[..., Path], environment_of: Callable[[Path], Path]) -> It
     made = Rig(root, environment_of(root) / "bin" / "python")
     write_table(made.data)
     yield made
-    made.local("down")
+    made.local("down", "--delete")
     until(lambda: not made.processes())
 
 

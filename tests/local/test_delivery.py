@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -211,3 +214,22 @@ def test_another_target_is_of_this_run_alone(tmp_path: Path) -> None:
     assert project.target == 'a "column"'
     assert settings == SETTINGS.replace('"price"', '"a \\"column\\""')
     assert (tmp_path / "project.toml").read_text() == SETTINGS
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_stops_its_execution(root: Path, python_path: str, number: signal.Signals) -> None:
+    """Ctrl-C ends what the command has started, and leaves the cloud and what was deployed."""
+    command = [sys.executable, "-P", "-m", "local", "run", "--data", "data.csv", "--rows", "0"]
+    environment = {**os.environ, "PYTHONPATH": python_path}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process_of_run = subprocess.Popen(command, cwd=root, env=environment, **pipes)
+    cloud = process.find(project_at(root))
+    pending = until(lambda: approval.find(cloud, "stand-in-pipeline"), 40.0)
+    process_of_run.send_signal(number)
+    output = process_of_run.communicate(timeout=20)
+    stopped = f"Interrupted: the execution {pending.execution_id} is Stopped; the local cloud and what was"
+    assert (process_of_run.returncode, output[1]) == (128 + number, f"{stopped} deployed stay.\n")
+    state = executions.execution_status(cloud, "stand-in-pipeline", pending.execution_id)
+    assert state == "Stopped"
+    assert cloud.answers()

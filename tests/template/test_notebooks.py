@@ -24,7 +24,7 @@ METADATA = {
 }
 WITHOUT_RUN = {"cell_type", "id", "metadata", "source"}
 CELL_ID = re.compile(r"[a-z]+(-[a-z]+)*")
-MAKE, LOCAL = re.compile(r"\bmake ([a-z][a-z-]*)"), re.compile(r"python -m local ([a-z]+)(?: (--[a-z-]+))?")
+MAKE, LOCAL = re.compile(r"[`']make ([a-z-]+)"), re.compile(r"python -m local ([a-z]+)(?: (--[a-z-]+))?")
 
 
 def content(path: Path) -> Any:
@@ -83,7 +83,7 @@ def test_notebooks_name_targets_and_commands_that_exist() -> None:
     texts = "\n".join(map(text, NOTEBOOKS))
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     targets = re.findall(r"^\.PHONY: (.*)", makefile, flags=re.MULTILINE)[0].split()
-    assert set(MAKE.findall(texts)) <= set(targets)
+    assert set() < set(MAKE.findall(texts)) <= set(targets)
     known, named = commands(), set(LOCAL.findall(texts))
     assert named
     assert {(name, option) for name, option in named if option not in {"", *known.get(name, ())}} == set()

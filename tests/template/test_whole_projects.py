@@ -107,7 +107,7 @@ def test_networks_are_delivered(  # noqa: PLR0913, PLR0917 - a case and its fixt
         command = [*local, "run", "--approve", "--speed", "60", *given]
         assert subprocess.run(command, cwd=project, env=outer_environment, check=False).returncode == 0
     finally:
-        subprocess.run([*local, "down"], cwd=project, env=outer_environment, check=False)
+        subprocess.run([*local, "down", "--delete"], cwd=project, env=outer_environment, check=False)
     found = report(project)
     assert found["metrics"][metric] >= least
     assert {stage["status"] for stage in found["stages"]} == {"Succeeded"}

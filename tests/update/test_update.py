@@ -103,7 +103,7 @@ def edited(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     write_table(rig.data)
     commit(rig.root, "Mine")
     yield rig
-    rig.local("down")
+    rig.local("down", "--delete")
     until(lambda: not rig.processes())
 
 

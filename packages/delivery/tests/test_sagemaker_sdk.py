@@ -25,8 +25,12 @@ def test_the_sdk_finds_a_bucket_a_role_and_a_file(cloud: localcloud.Cloud, tmp_p
 
     cloud.client("s3").head_bucket(Bucket=first.bucket)
     assert first.defaults.stat().st_mode & 0o777 == 0o600
-    modules = yaml.safe_load(first.defaults.read_text())["SageMaker"]["PythonSDK"]["Modules"]
-    assert modules == {"Session": {"DefaultS3Bucket": first.bucket}, "TelemetryOptOut": True}
+    assert yaml.safe_load(first.defaults.read_text())["SageMaker"] == {
+        "PythonSDK": {"Modules": {"Session": {"DefaultS3Bucket": first.bucket}, "TelemetryOptOut": True}},
+        "TrainingJob": {"RoleArn": first.role_arn},
+        "ProcessingJob": {"RoleArn": first.role_arn},
+        "Model": {"ExecutionRoleArn": first.role_arn},
+    }
     assert first.environment["SAGEMAKER_USER_CONFIG_OVERRIDE"] == str(first.defaults)
     assert first.environment["SAGEMAKER_ROLE_ARN"] == first.role_arn
     simulated = cloud.client("iam").simulate_principal_policy(

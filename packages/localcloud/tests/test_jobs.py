@@ -189,7 +189,7 @@ def test_a_script_finds_opt_ml_and_this_python(rig: Any) -> None:
     log = rig.cloud.root / ".local" / "logs" / "jobs" / job["TrainingJobName"] / "algo-1.log"
     lines = log.read_text(encoding="utf-8").splitlines()
     assert AWS_IMAGE in lines[0]
-    assert f"/opt/ml is {root} here" in lines[1]
+    assert f"python is {sys.executable}, and /opt/ml is {root} here" in lines[1]
     group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
     prefix = f"{job['TrainingJobName']}/algo-1-"
     (stream,) = rig.logs.describe_log_streams(**group, logStreamNamePrefix=prefix)["logStreams"]
@@ -208,7 +208,7 @@ def test_a_folder_whose_name_needs_quotes_has_a_link(tmp_path: Path) -> None:
         tar.addfile(member, io.BytesIO(b"echo found > /opt/ml/found\n"))
     (folder / "code" / "sourcedir.tar.gz").write_bytes(packed.getvalue())
     (folder / "code" / "binary").write_bytes(b"\0/opt/ml")
-    made = Script(CloudContext(localcloud.Project(tmp_path, "p")), folder)
+    made = Script(CloudContext(localcloud.Project(tmp_path, "p")), folder, Path(sys.executable))
     try:
         made.change_files(folder / "code")
         command = made.command(

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,6 +119,7 @@ def _describe_python(name: str, answer: Any) -> Check:
     return Check("python", OK, found)
 
 
+@lru_cache(maxsize=16)
 def _ask_python(name: str) -> Any:
     """Return what a Python says about itself, or None if it does not start."""
     try:
@@ -414,7 +416,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Check the project of the working directory, before anything is installed."""
     parser = argparse.ArgumentParser(prog="make doctor", description=main.__doc__)
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
-    return report(examine(Path.cwd()), as_json=parser.parse_args(arguments).json)
+    as_json = parser.parse_args(arguments).json
+    try:
+        return report(examine(Path.cwd()), as_json=as_json)
+    except BrokenPipeError:  # the reader, such as head, has what it wants
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
 
 
 if __name__ == "__main__":

@@ -95,13 +95,22 @@ def prepare(cloud: Cloud, folder: Path) -> SdkSettings:
     bucket = f"sagemaker-{cloud.region}-{sts.get_caller_identity()['Account']}"
     _make_bucket(cloud, bucket)
     settings = SdkSettings(bucket, _make_role(cloud.client("iam")), folder.resolve() / FILE)
-    _write(settings.defaults, yaml.safe_dump(_defaults(bucket)))
+    _write(settings.defaults, yaml.safe_dump(_defaults(bucket, settings.role_arn)))
     return settings
 
 
-def _defaults(bucket: str) -> dict[str, Any]:
+def _defaults(bucket: str, role_arn: str) -> dict[str, Any]:
     modules = {"Session": {"DefaultS3Bucket": bucket}, "TelemetryOptOut": True}
-    return {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": modules}}}
+    return {
+        "SchemaVersion": "1.0",
+        "SageMaker": {
+            "PythonSDK": {"Modules": modules},
+            # Where a role is not given, the SDK would take that of the caller, who has none here.
+            "TrainingJob": {"RoleArn": role_arn},
+            "ProcessingJob": {"RoleArn": role_arn},
+            "Model": {"ExecutionRoleArn": role_arn},
+        },
+    }
 
 
 def _make_bucket(cloud: Cloud, bucket: str) -> None:

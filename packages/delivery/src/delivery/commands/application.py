@@ -73,8 +73,10 @@ def run(
 
 def _sentence(error: Exception) -> str:
     text = explained(error)
-    if isinstance(error, UNREACHABLE) and (url := os.environ.get(ENDPOINT)):
-        return f"{text.rstrip('.')}. {ENDPOINT} is {url}; 'unset {ENDPOINT}' returns to the project's local cloud."
+    url = os.environ.get(ENDPOINT)
+    if isinstance(error, UNREACHABLE) and url:
+        way_out = f"'unset {ENDPOINT}' returns to the project's local cloud"
+        return f"{text.rstrip('.')}. {ENDPOINT} is {url}; {way_out}."
     return text
 
 

@@ -16,7 +16,9 @@ SUMMARY = typer.Option(help="A comment on the decision.")
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     for command in (approve, reject):
-        app.command()(command)
+        app.command(epilog=f"Example: python -m local {command.__name__} --summary 'looked at the report'")(
+            command
+        )
 
 
 def approve(context: typer.Context, summary: Annotated[str, SUMMARY] = "approved locally") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from enum import StrEnum
 from typing import Annotated
@@ -19,6 +20,7 @@ EXAMPLES = """Examples, of which the line may stand in .bashrc or .zshrc:
 # the shell had before, or to file names.
 BASH = """\
 _python_m_local() {
+    COMPREPLY=()
     if [ "${COMP_WORDS[1]}" = -m ] && [ "${COMP_WORDS[2]}" = local ] && [ "$COMP_CWORD" -ge 3 ]; then
         local IFS=$'\\n'
         COMPREPLY=( $(env COMP_WORDS="python_m_local ${COMP_WORDS[*]:3}" COMP_CWORD=$((COMP_CWORD - 2)) \\
@@ -43,7 +45,12 @@ SCRIPTS = {Shell.bash: BASH, Shell.zsh: ZSH}
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command; where a shell asks for words, let typer answer it."""
+    if VARIABLE in os.environ:
+        # otherwise done by typer's options --install-completion, which would complete every `python`
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
     app.command(epilog=EXAMPLES)(completion)
 
 

@@ -142,7 +142,7 @@ class Reader:
 
         print_line(self.place.title if self.found else f"{self.place.title} It has no jobs.")
         if self.found:
-            console.print(view.table(self.found, self.processes, self.tail))
+            console.print(view.table(self.found, self.processes, self.tail, console.width))
 
     def watch_table(self) -> None:
         """Show the latest jobs that fit the terminal, until the command is interrupted."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from delivery.cloud import pages
-from delivery.jobs.job import FAILED, STOPPED, Job
+from delivery.jobs.job import FAILED, STOPPED, STOPPING, Job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,9 @@ class SageMakerJobs:
         try:
             stop(**{f"{self.member}Name": job.id})
         except ClientError as error:
-            if error.response["Error"]["Code"] != OVER_ALREADY:
+            now = self.find(cloud, job.id)
+            running = now is not None and not (now.is_over or now.status == STOPPING)
+            if running or error.response["Error"]["Code"] != OVER_ALREADY:
                 raise
 
     def log_streams(self, job: Job) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -25,27 +26,41 @@ STYLE = {
     "Stopping": "yellow",
     "InProgress": "cyan",
 }
+HEAD = ("type", "state", "process", "started", "time")
+WIDE = 120  # columns from which on an id and what belongs to it fit beside the rest
+INDENT = 4
 ROWS_OF_FRAME = 3  # the header, the line of the jobs that are left out, and the cursor's
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
 
-def table(jobs: Sequence[Job], processes: Processes, tail: Tail) -> RenderableType:
-    """Draw jobs: under each id its parameters, the reason of a failure, and the end of its log."""
+def table(jobs: Sequence[Job], processes: Processes, tail: Tail, width: int) -> RenderableType:
+    """Draw jobs, each with its parameters, the reason of a failure, and the end of its log.
+
+    In a narrow terminal these are below the job, since an id alone takes most of a line.
+    """
+    if width < WIDE:
+        return Group(*[part for job in jobs for part in _block(job, processes, tail)])
     drawn = Table(box=None, pad_edge=False, padding=(0, 1))
-    for name in ("type", "state", "process", "started", "time"):
+    for name in HEAD:
         drawn.add_column(name, no_wrap=True, justify="right" if name == "time" else "left")
     drawn.add_column("id, parameters, log", ratio=1, overflow="fold")
     for job in jobs:
-        ids = "?" if processes is None else " ".join(map(str, processes.get(job.arn, {}).values()))
-        drawn.add_row(
-            job.kind,
-            Text(job.status, STYLE.get(job.status, "")),
-            ids if job.instances == 1 else ids.replace(" ", "\n"),
-            f"{job.started.astimezone():%m-%d %H:%M:%S}",
-            duration(job.seconds()),
-            Group(*_details(job, tail(job))),
-        )
+        drawn.add_row(*_head(job, processes), Group(*_details(job, tail(job))))
     return drawn
+
+
+def _block(job: Job, processes: Processes, tail: Tail) -> list[RenderableType]:
+    kind, state, ids, started, took = _head(job, processes)
+    head = Text(f"{kind}  ", no_wrap=True, overflow="ellipsis").append_text(state)
+    head.append(f"  {started}  {took}" + (f"  process {ids}" if ids else ""))
+    return [head, *(Padding(each, (0, 0, 0, INDENT)) for each in _details(job, tail(job)))]
+
+
+def _head(job: Job, processes: Processes) -> tuple[str, Text, str, str, str]:
+    """Return the texts of the columns in HEAD."""
+    ids = "?" if processes is None else " ".join(map(str, processes.get(job.arn, {}).values()))
+    started = f"{job.started.astimezone():%m-%d %H:%M:%S}"
+    return job.kind, Text(job.status, STYLE.get(job.status, "")), ids, started, duration(job.seconds())
 
 
 def screen(jobs: Sequence[Job], processes: Processes, tail: Tail, console: Console) -> RenderableType:
@@ -55,14 +70,18 @@ def screen(jobs: Sequence[Job], processes: Processes, tail: Tail, console: Conso
     room, shown = console.height - ROWS_OF_FRAME, list[Any]()
     tails: dict[str, list[str]] = {}
     for job in reversed(jobs):
-        tails[job.id] = tail(job)
-        room -= max(len(_details(job, tails[job.id])), job.instances)
+        tails[job.arn or job.id] = tail(job)
+        room -= len(_details(job, tails[job.arn or job.id]))
         if room < 0 and shown:
             break
         shown.insert(0, job)
-    rest = len(jobs) - len(shown)
-    drawn = table(shown, processes, lambda job: tails[job.id])
-    return Group(Text(f"{rest} earlier jobs", "dim"), drawn) if rest else drawn
+    while True:  # an id that is folded takes more rows than were counted
+        drawn = table(shown, processes, lambda job: tails[job.arn or job.id], console.width)
+        if rest := len(jobs) - len(shown):
+            drawn = Group(Text(f"earlier jobs: {rest}", "dim"), drawn)
+        if len(shown) == 1 or len(console.render_lines(drawn)) < console.height:
+            return drawn
+        del shown[0]
 
 
 def _details(job: Job, lines: Sequence[str]) -> list[Text]:

@@ -1,4 +1,4 @@
-"""What a cloud keeps when it ends: one file of JSON, and beside it S3's objects and the functions' code.
+"""The state that outlives a cloud: one file of JSON, and beside it S3's objects and the functions' code.
 
 The first line of the file describes it (version, time, counts, a checksum), the second is the content. The
 file is replaced as a whole, so that a crash leaves either the former content or the new one.
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from localcloud.core import private_files
-from localcloud.core.clock import Clock
+from localcloud.core.clock import Clock, Segment
 from localcloud.core.errors import CloudError
 from localcloud.core.patches import PINNED
 
@@ -41,6 +41,7 @@ STOPPED = "The local cloud was stopped."
 class Header:
     """The first line of the file; times are epoch seconds, `shown` is the time of the simulated clock.
 
+    `segments` are the newest of the clock, each with its begin in real and simulated time, and its speed.
     `counts` has the number of things by what they are called, and `dropped` the same of things that are not
     kept because they are secret.
     """
@@ -50,6 +51,8 @@ class Header:
     shown: float
     counts: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    segments: list[list[float]] = field(default_factory=list)
+    region: str = ""
     format: int = FORMAT
     localcloud: str = field(default_factory=lambda: importlib.metadata.version(DISTRIBUTION))
     ministack: str = PINNED
@@ -91,6 +94,11 @@ def read(project: Project) -> tuple[Header, Json] | None:
     header = parse_header(project, first)
     if digest(content) != header.sha256:
         raise CloudError(damaged(project))
+    if header.region not in ("", project.region):
+        raise CloudError(
+            f"{path} is of region {header.region}, and the project's is {project.region}: set it back, or "
+            f"{_way_out(project)}"
+        )
     state: Json = json.loads(content)
     return header, state
 
@@ -130,13 +138,15 @@ def _way_out(project: Project) -> str:
 def resumed_clock(speed: float, header: Header | None) -> Clock:
     """Return the clock of a cloud that goes on from what is kept: its simulated time never goes backwards.
 
-    This is the one place that joins the clock of a cloud to that of the cloud before it.
+    This is the one place that joins the clock of a cloud to that of the cloud before it. Times in what is
+    kept have the simulated times that they had, unless the machine's own clock was set back since.
     """
     clock = Clock(speed)
-    if header is None or header.shown <= clock.began or speed == 1.0:
+    if header is None or header.saved > clock.began:
         return clock
-    # The moment at which a clock of this speed has to have begun to show that time now.
-    return Clock(speed, clock.began - (header.shown - clock.began) / (speed - 1.0))
+    segments = [Segment(*each) for each in header.segments]
+    clock.resume(segments, Segment(header.saved, max(header.saved, header.shown), 1.0))
+    return clock
 
 
 def newest(things: Iterable[T], most: int = MOST) -> list[T]:

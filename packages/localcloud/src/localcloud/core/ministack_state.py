@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from localcloud.core.patches import patch, uses
 
@@ -12,8 +14,19 @@ if TYPE_CHECKING:
 
     from localcloud.core.service import Json
 
+# The stores of CloudWatch by the names of its state; it copies them all to return it, which takes long.
+CLOUDWATCH = {
+    "metrics": "_metrics",
+    "alarms": "_alarms",
+    "composite_alarms": "_composite_alarms",
+    "composite_triggers": "_composite_triggers",
+    "alarm_history": "_alarm_history",
+    "dashboards": "_dashboards",
+    "resource_tags": "_resource_tags",
+}
 _APP = uses("ministack.app", "_build_persistence_save_dict", "_get_module", "_state_map")
 _CODEC = uses("ministack.core.persistence", "_json_default", "_json_object_hook")
+_CLOUDWATCH = uses("ministack.services.cloudwatch", *CLOUDWATCH.values())
 _S3 = uses("ministack.services.s3", "_buckets", "_persist_object")
 # Stacks and executions first: what they name is then in the state of the others, which are read later.
 FIRST = ("cloudformation", "stepfunctions")
@@ -45,8 +58,14 @@ MATERIAL = (
     "_symmetric_key_b64",
 )
 # The newest of each list are kept, or the file would grow for as long as a project is worked on.
-MOST_EXECUTIONS, MOST_POINTS, MOST_LINES, MOST_EVENTS = 50, 500, 2000, 1000
+MOST_EXECUTIONS, MOST_POINTS, MOST_LINES, MOST_EVENTS = 50, 100, 2000, 1000
+# Of a group of a Lambda function's logs; others, such as those of jobs, have more.
+MOST_LINES_OF_JOBS = 20_000
+LAMBDA_LOGS = "/aws/lambda/"
+# The values of metrics within this time are all kept, because alarms compute with them: seconds of AWS.
+ALARMS_WINDOW = 7200.0
 TRIES = 5
+T = TypeVar("T")
 _unreferenced: list[set[str]] = []
 
 
@@ -79,8 +98,13 @@ def names() -> list[str]:
     return [*(name for name in FIRST if name in used), *(name for name in used if name not in FIRST)]
 
 
-def save(name: str, counts: dict[str, int], dropped: dict[str, int]) -> str:
-    """Return the state of a service as JSON; count what is in it, and in `dropped` what is left out."""
+def save(name: str, counts: dict[str, int], dropped: dict[str, int], since: float) -> str:
+    """Return the state of a service as JSON; count what is in it, and in `dropped` what is left out.
+
+    The values of metrics since that time (epoch seconds) are all in it.
+    """
+    if name == "cloudwatch":
+        return stable(partial(_save_cloudwatch, since))
     state = stable(_APP["_build_persistence_save_dict"]()[name])
     if state is None:
         return "null"
@@ -129,16 +153,28 @@ def _newest_executions(state: Json) -> None:
             del executions[key]
 
 
-def _newest_points(state: Json) -> None:
-    for points in state["metrics"]._data.values():  # noqa: SLF001 - of all accounts
-        del points[:-MOST_POINTS]
-    for entries in state["alarm_history"]._data.values():  # noqa: SLF001 - of all accounts
-        del entries[:-MOST_EVENTS]
+def _save_cloudwatch(since: float) -> str:
+    stores = {key: copy.copy(_CLOUDWATCH[store]) for key, store in CLOUDWATCH.items()}
+    for store, newest in (("metrics", partial(_newest_points, since)), ("alarm_history", _newest_entries)):
+        kept = {key: newest(entries) for key, entries in stores[store]._data.items()}  # noqa: SLF001 - of all accounts
+        stores[store]._data = kept  # noqa: SLF001 - of all accounts
+    return json.dumps(stores, default=_CODEC["_json_default"])
+
+
+def _newest_points(since: float, points: list[Json]) -> list[Json]:
+    first = max(0, len(points) - MOST_POINTS)
+    while first and points[first - 1]["Timestamp"] >= since:
+        first -= 1
+    return points[first:]
+
+
+def _newest_entries(entries: list[Json]) -> list[Json]:
+    return entries[-MOST_EVENTS:]
 
 
 def _newest_lines(state: Json) -> None:
-    for group in state["log_groups"]._data.values():  # noqa: SLF001 - of all accounts
-        left = MOST_LINES
+    for key, group in state["log_groups"]._data.items():  # noqa: SLF001 - of all accounts
+        left = MOST_LINES if str(key[-1]).startswith(LAMBDA_LOGS) else MOST_LINES_OF_JOBS
         for name, stream in reversed(list(group["streams"].items())):
             if left <= 0:
                 del group["streams"][name]
@@ -154,7 +190,6 @@ def _newest_events(state: Json) -> None:
 
 NEWEST: dict[str, Callable[[Json], None]] = {
     "cloudformation": _newest_events,
-    "cloudwatch": _newest_points,
     "cloudwatch_logs": _newest_lines,
     "stepfunctions": _newest_executions,
 }
@@ -167,7 +202,7 @@ def load(name: str, state: Any) -> None:
         _APP["_get_module"](_APP["_state_map"][name]).load_persisted_state(decoded)
 
 
-def stable(read: Callable[[], Any]) -> Any:
+def stable(read: Callable[[], T]) -> T:
     """Return what `read` returns, again when a table has changed while it was read.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -24,7 +25,8 @@ class Project:
 
     `state` is the directory of everything that the cloud writes. `dockerfile` is the file whose ENTRYPOINT
     starts the project's container; it is read each time that a container starts, so an edit needs no restart
-    of the cloud. Both may be relative to `root`.
+    of the cloud. Both may be relative to `root`. `python` runs the scripts of jobs whose image is not the
+    project's.
     """
 
     root: Path
@@ -33,6 +35,7 @@ class Project:
     state: Path = Path(".local")
     dockerfile: Path = Path("Dockerfile")
     commands: Commands = field(default_factory=Commands)
+    python: Path = field(default_factory=lambda: Path(sys.executable))
 
     def __post_init__(self) -> None:
         """Make the paths absolute."""
@@ -69,5 +72,5 @@ class Project:
     def from_json(cls, text: str) -> Project:
         """Return the project that `to_json` wrote."""
         fields = json.loads(text)
-        paths = {name: Path(fields[name]) for name in ("root", "state", "dockerfile")}
+        paths = {name: Path(fields[name]) for name in ("root", "state", "dockerfile", "python")}
         return cls(**{**fields, **paths, "commands": Commands(**fields["commands"])})

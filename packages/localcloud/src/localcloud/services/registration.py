@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import patches
+from localcloud.core import ministack_state, patches
 from localcloud.core.ministack import APP
 from localcloud.services.apigateway import service as apigateway
 from localcloud.services.applicationautoscaling import service as applicationautoscaling
@@ -41,9 +41,10 @@ def register(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Serv
     patches.check()
     if APP["AUTH"]:
         raise patches.MissingNameError("ministack's AUTH is on; the local cloud verifies no signature")
+    ministack_state.install()
     services = make(context, connect)
     for service in services:
-        cloudformation.add_resources(service.resources)
+        cloudformation.add_resources(service.resources, context.activities)
         tasks.add_tasks(service)
         service.install()
     tasks.add_botocore_tasks(connect)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 HOLE = re.compile(r"\{[^}]*\}")
 MAX_BODY_BYTES = 6_291_456
+POLL_SECONDS = 0.05
 SUCCESS, CLIENT_ERROR = 2, 4  # the classes of HTTP's status codes
 OCTET_STREAM = "application/octet-stream"
 CUSTOM_ATTRIBUTES = "x-amzn-sagemaker-custom-attributes"
@@ -88,6 +89,7 @@ class Runtime:
     async def _invoke(
         self, name: str, headers: Mapping[str, str], body: bytes
     ) -> tuple[Endpoint, ContainerResponse]:
+        await self._resumed(name)
         started = time.perf_counter()
         endpoint = self._endpoint(name, headers)
         if len(body) > MAX_BODY_BYTES:
@@ -108,6 +110,12 @@ class Runtime:
         if not succeeded:
             raise _container_error(endpoint, response)
         return endpoint, response
+
+    async def _resumed(self, name: str) -> None:
+        """Wait until an endpoint that an earlier cloud had is in service again, or has failed."""
+        endpoint = self.endpoints.endpoints.get(name)
+        while endpoint and endpoint.resumed and not endpoint.settled.is_set():  # noqa: ASYNC110 - an event of threads
+            await asyncio.sleep(POLL_SECONDS)
 
     def _endpoint(self, name: str, headers: Mapping[str, str]) -> Endpoint:
         endpoint = self.endpoints.endpoints.get(name)

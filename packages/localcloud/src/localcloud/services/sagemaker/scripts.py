@@ -6,7 +6,6 @@ reads it: in the command, the variables and hyperparameters, and the files of it
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import re
@@ -16,11 +15,12 @@ import sys
 import tarfile
 import tempfile
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localcloud.core import account
-from localcloud.core.context import with_this_python
+from localcloud.core.context import with_python
 from localcloud.core.private_files import folder as private_folder
 from localcloud.services.sagemaker import images
 
@@ -57,6 +57,7 @@ class Script:
 
     context: CloudContext
     folder: Path
+    python: Path
     changed: int = 0
     _link: Path | None = field(default=None, init=False)
 
@@ -77,7 +78,7 @@ class Script:
 
     def command(self, entrypoint: Sequence[str], arguments: Sequence[str]) -> list[str]:
         """Return the command: `python` is this environment's."""
-        return with_this_python([self.text(each) for each in (*entrypoint, *arguments)])
+        return with_python([self.text(each) for each in (*entrypoint, *arguments)], self.python)
 
     def variables(self, requested: Mapping[str, str]) -> dict[str, str]:
         """Return the request's variables, this cloud's, and those that find this environment's programs.
@@ -85,13 +86,15 @@ class Script:
         Packages that the script installs are put into the job's folder, not into the environment.
         """
         packages = f"{self.root}/packages"
-        paths = [packages, *_bundled_pip()]
+        paths = [packages, *_bundled_pip(self.python)]
         users = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
         return {
             **users,
             "PIP_TARGET": packages,
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-            "PATH": os.pathsep.join((str(programs(self.context)), os.environ.get("PATH", os.defpath))),
+            "PATH": os.pathsep.join(
+                (str(programs(self.context, self.python)), os.environ.get("PATH", os.defpath))
+            ),
             **account.for_tools(),
             **{name: self.text(value) for name, value in requested.items()},
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [requested.get("PYTHONPATH")])]),
@@ -143,14 +146,16 @@ class Script:
 
 def prepare(context: CloudContext, program: Program, folder: Path, log: Path) -> Script | None:
     """Change the code of a script in an instance's folder; write into the log what runs, and where."""
-    script = Script(context, folder) if program.entrypoint else None
+    own = images.is_own(context, program.image)
+    python = Path(sys.executable) if own else context.project.python
+    script = Script(context, folder, python) if program.entrypoint else None
     notes = [images.note(context, program.image)]
     if script:
         for path in program.code:
             script.change_files(folder / path)
         notes.append(
-            f"/opt/ml is {script.root} here: the command, the variables, the hyperparameters and "
-            f"{script.changed} files of the code name it instead."
+            f"python is {python}, and /opt/ml is {script.root} here: the command, the variables, the "
+            f"hyperparameters and {script.changed} files of the code name it instead."
         )
     with log.open("a", encoding="utf-8") as file:
         file.writelines(f"localcloud: {text}\n" for text in notes if text)
@@ -165,11 +170,11 @@ def start(program: Program, script: Script, variables: Mapping[str, str], log: P
     return script.context.spawn(command, script.folder, script.variables(variables), log, cwd=cwd)
 
 
-def programs(context: CloudContext) -> Path:
-    """Return the folder of the commands python and pip, which start this environment's."""
-    into = private_folder(context.state, "bin")
+def programs(context: CloudContext, python: Path) -> Path:
+    """Return the folder of the commands python and pip, which start a Python of this machine."""
+    into = private_folder(context.state, f"bin-{sha256(str(python).encode()).hexdigest()[:8]}")
     for name, arguments in PROGRAMS.items():
-        text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {arguments} "$@"\n'
+        text = f'#!/bin/sh\nexec {shlex.quote(str(python))} {arguments} "$@"\n'
         path = into / name
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             fresh = path.with_name(f"{name}.{os.getpid()}")
@@ -179,9 +184,9 @@ def programs(context: CloudContext) -> Path:
     return into
 
 
-def _bundled_pip() -> list[str]:
-    """Return the pip that Python brings, for an environment that has none."""
-    if importlib.util.find_spec("pip"):
+def _bundled_pip(python: Path) -> list[str]:
+    """Return the pip that Python brings, for an environment that has none: uv makes such environments."""
+    if any((python.parent.parent / "lib").glob("python*/site-packages/pip")):
         return []
     import ensurepip  # noqa: PLC0415 - some systems have none
 

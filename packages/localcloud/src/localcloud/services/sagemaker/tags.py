@@ -25,7 +25,7 @@ class Tags:
         return {"tags": Kept.table(self._tags)}
 
     def of(self, arn: str) -> dict[str, str]:
-        """Return the tags of a resource; none where there is no such resource."""
+        """Return the tags of a resource, or of an unknown one an empty dictionary."""
         return self._tags.get(arn, {})
 
     def set(self, arn: str, tags: Iterable[Json]) -> None:

@@ -55,25 +55,20 @@ class ProvisionedProducts:
             "provisioned products": Kept(
                 lambda: [asdict(each) for each in self.products.values()], self._load_products
             ),
-            "tokens": Kept(
-                lambda: {token: one["RecordId"] for token, one in self.tokens.items()}, self._load_tokens
-            ),
+            "tokens": Kept(lambda: self.tokens, self._load_tokens),
         }
 
     def _load_products(self, saved: list[Json]) -> None:
         for each in saved:
             provisioned = self.products[each["description"]["Id"]] = ProvisionedProduct(**each)
-            for record in provisioned.records:
-                if record["Status"] in ("CREATED", "IN_PROGRESS"):
-                    record |= {
-                        "Status": "FAILED",
-                        "RecordErrors": [{"Code": "ResourceError", "Description": kept.STOPPED}],
-                    }
-                    provisioned.description |= {"Status": "ERROR", "StatusMessage": kept.STOPPED}
+            if [record for record in provisioned.records if _end(record)]:
+                provisioned.description |= {"Status": "ERROR", "StatusMessage": kept.STOPPED}
 
-    def _load_tokens(self, saved: dict[str, str]) -> None:
+    def _load_tokens(self, saved: dict[str, Json]) -> None:
         records = {one["RecordId"]: one for each in self.products.values() for one in each.records}
-        self.tokens.update({token: records[found] for token, found in saved.items() if found in records})
+        for token, record in saved.items():
+            _end(record)
+            self.tokens[token] = records.get(record["RecordId"], record)
 
     def provision(self, request: Json) -> Json:
         """Answer ProvisionProduct, once for a token."""
@@ -182,8 +177,14 @@ class ProvisionedProducts:
 
     def _begin(self, provisioned: ProvisionedProduct, record: Json, act: Callable[[], None]) -> None:
         """Act in a thread, and write the result into the record."""
+        activity = self.context.activities.begin()
 
         def run() -> None:
+            with self.context.activities.active():
+                activity.end()
+                perform()
+
+        def perform() -> None:
             record["Status"] = "IN_PROGRESS"
             try:
                 act()
@@ -225,9 +226,21 @@ class ProvisionedProducts:
         return [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
 
     def _wait(self, is_over: Callable[[], bool]) -> None:
-        while not is_over():
-            if self.closing.wait(POLL_SECONDS):
+        def look() -> bool:
+            if self.closing.is_set():
                 raise ClosingError
+            return is_over()
+
+        self.context.activities.poll(look, POLL_SECONDS)
+
+
+def _end(record: Json) -> bool:
+    """End a record that the end of the cloud has interrupted, and return whether it was one."""
+    interrupted = record["Status"] in ("CREATED", "IN_PROGRESS")
+    if interrupted:
+        reason = {"Code": "ResourceError", "Description": kept.STOPPED}
+        record |= {"Status": "FAILED", "RecordErrors": [reason]}
+    return interrupted
 
 
 def _find_version(product: Product, request: Json) -> ProvisioningArtifact:
