@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from localcloud.core.clock import now
 from localcloud.core.errors import validation_error
+from localcloud.core.service import Kept
 from localcloud.services.sagemaker.errors import resource_not_found
 from localcloud.services.sagemaker.pagination import paginate, select
 
@@ -31,6 +32,17 @@ class Lineage:
     entities: dict[str, Json] = field(default_factory=dict)
     associations: dict[tuple[str, str], Json] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def kept(self) -> dict[str, Kept]:
+        """Return how entities and associations outlive the cloud."""
+        return {
+            "lineage": Kept.table(self.entities, "entities of lineage"),
+            "associations": Kept(lambda: list(self.associations.values()), self._load),
+        }
+
+    def _load(self, saved: list[Json]) -> None:
+        for each in saved:
+            self.associations[each["SourceArn"], each["DestinationArn"]] = each
 
     def operations(self) -> dict[str, Operation]:
         """Return the operations on entities and associations."""
