@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from delivery.commands.progress import progress
@@ -17,7 +21,6 @@ from local.project import LocalError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from delivery.inference.rows import Table
     from delivery.sagemaker_sdk import SdkSettings
@@ -46,7 +49,10 @@ class ProjectCode:
         elif self.project.is_image:
             from local import pictures  # noqa: PLC0415 - a project of tables does not have it
 
-            files, note = pictures.data_files(data, self.project.folder("data"))
+            # Two commands at once may pack folders of one name.
+            packed = Path(tempfile.mkdtemp(dir=self.project.folder("data")))
+            atexit.register(shutil.rmtree, packed, ignore_errors=True)
+            files, note = pictures.data_files(data, packed)
             chosen = TrainingData(files, target, note)
         else:
             from local.run import data_files  # noqa: PLC0415 - boto3 takes too long for --help

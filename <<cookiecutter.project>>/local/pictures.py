@@ -17,7 +17,7 @@ from container.images.labelled_file import LabelledFile
 from container.images.sources import LIST, SUFFIXES, Found, find, is_hidden
 from container.runtime.errors import UserError
 from local.project import LocalError
-from local.sample import Sample
+from local.sample import Sample, whole
 from local.scenarios import Scenario, by_name
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def write_sample(folder: Path) -> Sample:
     from sklearn.datasets import load_digits  # noqa: PLC0415 - only a first run without data needs it
 
     digits, path, lines = load_digits(), folder / "digits.zip", []
-    with named(path), zipfile.ZipFile(path, "w") as archive:
+    with whole(path) as fresh, zipfile.ZipFile(fresh, "w") as archive:
         for number, (drawn, digit) in enumerate(zip(digits.images, digits.target.tolist(), strict=True)):
             picture, body = Image.fromarray((drawn * (255 / 16)).astype("uint8")), io.BytesIO()
             picture.resize((DIGIT_SIDE, DIGIT_SIDE), Image.Resampling.BICUBIC).save(body, "PNG")

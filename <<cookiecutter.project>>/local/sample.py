@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import csv
+import os
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from localcloud.files import FULL, named
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Yield a file that takes the place of a path at the end: others read the whole of one of them."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    with named(path):
+        try:
+            yield fresh
+            fresh.replace(path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 class Sample(NamedTuple):
@@ -52,7 +67,7 @@ def _diabetes(folder: Path, error: OSError) -> Sample:
 
 
 def _write(path: Path, table: Any, target: str) -> Path:
-    with named(path), path.open("w", newline="", encoding="utf-8") as file:
+    with whole(path) as fresh, fresh.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow([*table.feature_names, target])
         for features, label in zip(table.data.tolist(), table.target.tolist(), strict=True):

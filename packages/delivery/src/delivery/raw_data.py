@@ -42,7 +42,7 @@ def upload(
     wanted = {f"{prefix}{name}": path for name, path in zip(names, files, strict=True)}
     stored = _keys(s3, bucket, prefix)
     old = stored - wanted.keys()
-    same = {key: _same_version(s3, bucket, key, _digest(wanted[key])) for key in stored & wanted.keys()}
+    same = {key: _same_version(s3, bucket, key, digest_of(wanted[key])) for key in stored & wanted.keys()}
     new = {key: path for key, path in wanted.items() if not same.get(key)}
     if old or new:
         _refuse_while_read(cloud, project)
@@ -90,7 +90,7 @@ def _refuse_while_read(cloud: Cloud, project: str) -> None:
 
 def _put(s3: Any, bucket: str, key: str, path: Path) -> str:
     """Upload a file and return its version; raise DeliveryError where it was not stored as it was read."""
-    digest = _digest(path)
+    digest = digest_of(path)
     s3.upload_file(str(path), bucket, key)
     if version := _same_version(s3, bucket, key, digest):
         return version
@@ -98,7 +98,8 @@ def _put(s3: Any, bucket: str, key: str, path: Path) -> str:
     raise DeliveryError(f"{path} changed while it was uploaded; run again when nothing writes to it.")
 
 
-def _digest(path: Path) -> str:
+def digest_of(path: Path) -> str:
+    """Return a digest of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, DIGEST).hexdigest()
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from delivery.cloud import DeliveryError
 from delivery.history.jobs import job_records
 from delivery.history.state_machines import describe_execution, execution_output
+from delivery.raw_data import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -149,11 +150,19 @@ def _following(state: Mapping[str, Any]) -> Iterator[str]:
 
 
 def start(cloud: Cloud, plan: Plan) -> Training:
-    """Upload the data, and start the jobs; these need nothing of the caller's process from then on."""
+    """Upload the data, and start the jobs; these need nothing of the caller's process from then on.
+
+    Raises:
+        DeliveryError: A file changes during its upload, or the project's machine is another.
+
+    """
     name, bucket = new_name(), plan.settings.bucket
     s3 = cloud.client("s3")
     for key, path in plan.data.items():
+        digest = digest_of(path)
         s3.upload_file(str(path), bucket, f"{data_prefix(name)}{key}")
+        if digest_of(path) != digest:
+            raise DeliveryError(f"{path} changed while it was uploaded; train when nothing writes to it.")
     started = cloud.client("stepfunctions").start_execution(
         stateMachineArn=_machine(cloud, plan), name=name, input=json.dumps(plan.input(name))
     )

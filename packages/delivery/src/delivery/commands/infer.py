@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delivery.cloud import DeliveryError
+from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, running_cloud
 from delivery.inference.methods import Method
 from delivery.view import print_line
@@ -74,7 +75,8 @@ def infer(  # noqa: PLR0913, PLR0917 - a command's options
     with open_source(project, code, endpoint_name, model_artifact) as opened:
         table, rows = source.read_rows(opened, file)
         methods = list(Method) if compare else [method]
-        result = source.predict(opened, table, rows, methods, rows_a_request)
+        with progress(f"Predicting {len(table.rows)} rows"):
+            result = source.predict(opened, table, rows, methods, rows_a_request)
     if output:
         outputs.write(output, result.columns, code.write_parquet)
     show(result, output, as_json=as_json)

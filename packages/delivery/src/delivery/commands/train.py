@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 
+from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint
 from delivery.view import console, errors, print_line
 
@@ -59,7 +60,8 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
     chosen = code.choose_data(data, target)
     if chosen.remark:
         errors.print(f"Data: {chosen.remark}", markup=False, highlight=False, soft_wrap=True)
-    cloud, started = begin(project, code, model, chosen)
+    with progress("Starting the training"):
+        cloud, started = begin(project, code, model, chosen)
     if background:
         training.wait_for_job(cloud, started)
         show_started(cloud, started, as_json=as_json)

@@ -13,9 +13,7 @@ def main(output: TextIO) -> int:
     """Send each request of the input; return 1 after an error, whose message is the last line."""
     name, content_type, accept = sys.argv[1:]
     try:
-        from sagemaker.core.resources import (  # type: ignore[import-not-found]  # noqa: PLC0415 - its error is a message
-            Endpoint,
-        )
+        from sagemaker.core.resources import Endpoint  # noqa: PLC0415 - its error is a message of this program
 
         endpoint = Endpoint.get(endpoint_name=name)
         write(output, {"ready": True})
