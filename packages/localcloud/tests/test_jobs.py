@@ -197,6 +197,25 @@ def test_a_script_finds_opt_ml_and_this_python(rig: Any) -> None:
     assert [event["message"] for event in stored["events"]] == [*lines[:2], "hello"]
 
 
+def test_events_are_filtered_by_the_prefix_of_their_streams(rig: Any) -> None:
+    """Jobs share a log group; the name of one, the prefix of its streams, leaves out the lines of others."""
+    group = {"logGroupName": "shared"}
+    rig.logs.create_log_group(**group)
+    for name in ("one/algo-1", "two/algo-1"):
+        rig.logs.create_log_stream(**group, logStreamName=name)
+        events = [{"timestamp": 1_000 * int(time.time()), "message": name}]
+        rig.logs.put_log_events(**group, logStreamName=name, logEvents=events)
+
+    def found(**chosen: Any) -> list[str]:
+        return [event["message"] for event in rig.logs.filter_log_events(**group, **chosen)["events"]]
+
+    assert found() == ["one/algo-1", "two/algo-1"]
+    assert found(logStreamNamePrefix="two/") == ["two/algo-1"]
+    assert found(logStreamNamePrefix="three/") == []
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        found(logStreamNamePrefix="two/", logStreamNames=["one/algo-1"])
+
+
 def test_a_folder_whose_name_needs_quotes_has_a_link(tmp_path: Path) -> None:
     """Protects projects in folders with spaces, at which a shell would split the path, and their archives."""
     folder = tmp_path / 'a project\'s "folder" $HOME'

@@ -19,6 +19,7 @@ from localcloud.services.codepipeline import service as codepipeline
 from localcloud.services.events import patches as event_patches
 from localcloud.services.events import service as events
 from localcloud.services.iam import service as iam
+from localcloud.services.logs import service as logs
 from localcloud.services.s3 import service as s3
 from localcloud.services.sagemaker import service as sagemaker
 from localcloud.services.servicecatalog import service as servicecatalog
@@ -68,6 +69,7 @@ def make(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Service,
         apigateway.service(),
         s3.service(),
         iam.service(),
+        logs.service(),
         cloudformation.service(),
         codedeploy.service(context, executions),
         codebuild.service(projects),

@@ -1,0 +1,1 @@
+"""CloudWatch Logs: ministack's, whose FilterLogEvents takes a prefix of streams."""
