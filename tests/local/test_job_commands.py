@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -9,7 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import pytest
 import small_pipeline
 import typer
 from cloud_harness import project_at
+from delivery import approval
 from delivery.commands import application, project
 from delivery.jobs import sagemaker
 from delivery.jobs.kinds import Jobs
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     Call = Callable[..., Any]
 
+code: Any = importlib.import_module("local.code")
 MEMBERS = {
     "type",
     "id",
@@ -62,7 +64,7 @@ def call(monkeypatch: pytest.MonkeyPatch) -> Call:
 
     def call(of: Any, *arguments: str) -> Any:
         chosen = stand_in(of.cloud.root) if hasattr(of, "cloud") and hasattr(of, "s3") else of
-        return CliRunner().invoke(app, arguments, obj=lambda: chosen)
+        return CliRunner().invoke(app, arguments, obj=project.Opener(lambda: chosen, code.ProjectCode))
 
     return call
 
@@ -198,25 +200,19 @@ def test_another_endpoint_is_read_and_named_once(
 
 
 def test_logs_of_another_endpoint_come_from_cloudwatch(rig: Any) -> None:
-    """Each event is read once, from the last lines on, under the name of the instance."""
-    job = Jobs(rig.cloud).find(rig.trained()["TrainingJobName"])
-    group, stream = sagemaker.TRAINING.log_group, f"{job.id}/algo-1-1700000000"
-    with suppress(rig.logs.exceptions.ResourceAlreadyExistsException):
-        rig.logs.create_log_group(logGroupName=group)
-    source = StreamLogs(rig.cloud)
-    assert source.new(job, 2, last=False) == []
-    rig.logs.create_log_stream(logGroupName=group, logStreamName=stream)
-
-    def write(*messages: str) -> None:
-        events = [{"timestamp": int(time.time() * 1000), "message": message} for message in messages]
-        rig.logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
-
-    write("one", "two", "three")
-    assert [line.text for line in source.tail(job, 1)] == ["three"]
-    assert source.new(job, 2, last=False) == [("algo-1", "two"), ("algo-1", "three")]
-    assert source.new(job, 2, last=False) == []
-    write("four")
-    assert source.new(job, 2, last=True) == [("algo-1", "four")]
+    """Each line is read once, from the last ones on, under the name of the instance."""
+    name = rig.trained(ResourceConfig=TWO)["TrainingJobName"]
+    job, source = Jobs(rig.cloud).find(name), StreamLogs(rig.cloud)
+    text = "validation_rmse=0.5;"
+    last = [("algo-1", text), ("algo-2", text)]
+    assert rig.until(lambda: source.tail(job, 1), lambda found: found == last)
+    assert source.new(job, 1, last=False) == last
+    assert source.new(job, 1, last=False) == []
+    group, stream = sagemaker.TRAINING.log_group, f"{name}/algo-1"
+    streams = rig.logs.describe_log_streams(logGroupName=group, logStreamNamePrefix=stream)["logStreams"]
+    event = {"timestamp": int(time.time() * 1000), "message": "late"}
+    rig.logs.put_log_events(logGroupName=group, logStreamName=streams[0]["logStreamName"], logEvents=[event])
+    assert source.new(job, 1, last=True) == [("algo-1", "late")]
 
 
 def test_exported_variables_are_for_a_shell(rig: Any, call: Call, tmp_path: Path) -> None:
@@ -251,10 +247,9 @@ def test_a_profile_has_the_endpoint_and_the_key(rig: Any, call: Call, tmp_path: 
     assert rig.bucket in done.stdout.split(), done.stderr
 
 
-def test_status_lists_more_than_a_page(rig: Any, call: Call) -> None:
-    """SageMaker's lists have pages of ten."""
-    names = {rig.unique("config") for _ in range(11)}
-    group = rig.unique("group")
+def test_status_and_the_approval_find_registered_models(rig: Any, call: Call) -> None:
+    """SageMaker's lists have pages of ten, and leave out packages of a group unless they are asked for."""
+    group, execution = rig.unique("group"), rig.unique("execution")
     rig.sagemaker.create_model_package_group(ModelPackageGroupName=group)
     container = {"Image": "image", "ModelDataUrl": f"s3://{rig.bucket}/model/model.tar.gz"}
     specification = {
@@ -262,11 +257,17 @@ def test_status_lists_more_than_a_page(rig: Any, call: Call) -> None:
         "SupportedContentTypes": ["text/csv"],
         "SupportedResponseMIMETypes": ["text/csv"],
     }
-    for _ in names:
-        rig.sagemaker.create_model_package(ModelPackageGroupName=group, InferenceSpecification=specification)
+    for number in range(1, 12):
+        rig.sagemaker.create_model_package(
+            ModelPackageGroupName=group,
+            InferenceSpecification=specification,
+            ModelPackageDescription=f"model {number}",
+            CustomerMetadataProperties={"PipelineExecutionId": f"{execution}-{number}"},
+        )
     found = json.loads(call(rig, "status", "--json").stdout)["resources"]
     versions = {one["name"] for one in found if one["kind"] == "model package"}
     assert {f"{group}/{number}" for number in range(1, 12)} <= versions
+    assert approval.describe_model(rig.cloud, f"{execution}-1") == "model 1"
 
 
 @pytest.fixture
@@ -310,7 +311,7 @@ def test_the_shell_completes_commands_and_logs(rig: Any, python_path: str, call:
     done = subprocess.run(
         ["bash", "-c", test],
         cwd=rig.cloud.root,
-        env={**os.environ, "PYTHONPATH": python_path},
+        env={**os.environ, "PYTHONPATH": python_path, "PYTHONSAFEPATH": "1"},
         capture_output=True,
         text=True,
         check=False,
