@@ -41,7 +41,7 @@ override environment = sh "$(product)/scripts/environment"
 override workers = $$($(python) -c 'import os; print(os.cpu_count() * 3 // 2)')
 override product_requirements = "$(product)/container/requirements.txt" "$(product)/local/requirements.txt" "$(product)/requirements-dev.txt"
 
-.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables test-sdk setup-sdk bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
+.PHONY: help setup setup-dev packages operations wheel architecture phrases demo lint format test test-e2e test-large test-dialects test-reading test-tables setup-sdk test-sdk bench bench-jobs bench-drift bench-serving bench-images bench-build requirements clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s%s\n", $$1, $$2 }' Makefile
@@ -107,8 +107,8 @@ test-tables: setup-dev ## compare the default model with a plain HistGradientBoo
 	@VENV=build/venvs/tables $(environment) "$(product)/container/requirements.txt" tests/tables/requirements.txt
 	@OMP_NUM_THREADS=1 PYTHONPATH="$(product)" build/venvs/tables/bin/python tests/tables
 
-setup-sdk: ## install the SageMaker SDK as a generated project does, into build/venvs/sdk
-	@SIZE="230 MB to download, 1.1 GB on the disk" VENV=build/venvs/sdk $(environment) "$(product)/requirements-sdk.txt"
+setup-sdk: setup-dev ## install the SageMaker SDK as a generated project does, into build/venvs/sdk
+	@PATH="$$PWD/.venv/bin:$$PATH" SIZE="230 MB to download, 1.1 GB on the disk" VENV=build/venvs/sdk $(environment) "$(product)/requirements-sdk.txt"
 
 test-sdk: setup-dev setup-sdk ## run the SDK's own notebooks on a local cloud; EXAMPLES=checkout of aws/sagemaker-python-sdk
 	@$(python) tests/sdk

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import localcloud
 from botocore import xform_name
 from localcloud.core import patches, protocol
-from localcloud.core.clock import Clock
 from localcloud.core.context import CloudContext
+from localcloud.core.timers import Timers
 from localcloud.services import registration
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ HOLE = re.compile(r"\{[^}]*\}")
 def page() -> str:
     """Return the page's text."""
     project = localcloud.Project(Path(), "project", "eu-central-1")
-    services = registration.make(CloudContext(project, Clock()), lambda _: None)
+    services = registration.make(CloudContext(project, Timers()), lambda _: None)
     ours = sorted((each for each in services if each.operations), key=lambda each: each.name)
     sections = [
         INTRODUCTION,

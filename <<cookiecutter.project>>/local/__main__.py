@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import localcloud
 import typer
-from delivery.view import console, errors
+from delivery.commands.local_cloud import SKIP, SPEED
+from delivery.view import console, errors, print_line
 from localcloud import CloudError
 from localcloud.files import explained
 
@@ -33,11 +34,10 @@ DRIFT_EXAMPLES = """Examples:
   python -m local drift --feature income --shift 1.5
 
   python -m local drift --scenario missing --new-data --approve"""
-SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
 
 
 @app.command(epilog=RUN_EXAMPLES)
-def run(
+def run(  # noqa: PLR0913, PLR0917 - a command's options
     data: Annotated[
         Path | None,
         typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip too."),
@@ -48,6 +48,7 @@ def run(
     rows: Annotated[int, typer.Option(min=0, help="Rows of the test split to predict at the end.")] = 100,
     approve: Annotated[bool, typer.Option("--approve", help="Approve the model at once.")] = False,  # noqa: FBT002 - so typer has flags
     speed: Annotated[float | None, SPEED] = None,
+    skip: Annotated[bool | None, SKIP] = None,
 ) -> None:
     """Deliver the project and the data to production, by the project's own pipeline."""
     from delivery.commands.progress import progress
@@ -64,9 +65,11 @@ def run(
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
             chosen = ProjectCode(project).choose_data(data, target)
+            if chosen.remark:
+                print_line(f"Data: {chosen.remark}")
             project, settings = runs.resolve_settings(project, chosen.target)
             with progress("Starting the local cloud"):
-                cloud = localcloud.start(project.cloud, speed)
+                cloud = localcloud.start(project.cloud, speed, skip=skip)
         for text in runs.deprecations(project):
             errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
         shown(
@@ -99,6 +102,7 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
     rows: Annotated[int, typer.Option(min=1, help="The number of rows to send.")] = 2000,
     new_data: Annotated[bool, typer.Option("--new-data", help="Add labelled rows that differ too.")] = False,  # noqa: FBT002 - so typer has flags
     approve: Annotated[bool, typer.Option("--approve", help="Approve the new model at once.")] = False,  # noqa: FBT002 - so typer has flags
+    skip: Annotated[bool | None, SKIP] = None,
 ) -> None:
     """Send requests that differ from the training data through the API, and follow the reaction to them."""
     from delivery.commands.project import running_cloud
@@ -109,7 +113,9 @@ def drift(  # noqa: PLR0913, PLR0917 - a command's options
 
     project = find_project()
     wanted = drifts.parse_scenario(drifts.find_scenario(project, scenario), feature, shift, strength, rows)
-    delivery = runs.Delivery(running_cloud(project), project, approve=approve)
+    running_cloud(project)
+    cloud = localcloud.start(project.cloud, skip=skip)
+    delivery = runs.Delivery(cloud, project, approve=approve)
     with run_lock.alone(project, "drift"):
         found = drifts.find_target(delivery, wanted)  # what is refused leaves the last run's report as it is
         shown(lambda one: drifts.follow(one, wanted, found, new_data=new_data), delivery)

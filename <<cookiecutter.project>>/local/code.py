@@ -9,7 +9,6 @@ from delivery.commands.progress import progress
 from delivery.commands.project_code import TrainingData
 from delivery.hints import also_meant, did_you_mean
 from delivery.inference import rows
-from delivery.view import print_line
 
 from container.data import table_files
 from container.data.schema import Schema
@@ -35,7 +34,7 @@ class ProjectCode:
     project: Project
 
     def choose_data(self, data: Path | None, target: str | None) -> TrainingData:
-        """Return a person's files, or a sample, and name the sample.
+        """Return a person's files, or a sample.
 
         Raises:
             LocalError: the files can't be trained on, or have no such column.
@@ -43,22 +42,21 @@ class ProjectCode:
         if data is None:
             with progress("Fetching the sample"):
                 sample = self._write_sample()
-            print_line(f"Data: {sample.description}.")
-            return TrainingData((sample.path,), target or sample.target or None)
-        if self.project.is_image:
+            chosen = TrainingData((sample.path,), target or sample.target or None, f"{sample.description}.")
+        elif self.project.is_image:
             from local import pictures  # noqa: PLC0415 - a project of tables does not have it
 
             files, note = pictures.data_files(data, self.project.folder("data"))
-            folder = None
+            chosen = TrainingData(files, target, note)
         else:
             from local.run import data_files  # noqa: PLC0415 - boto3 takes too long for --help
 
             files, note = data_files(data)
-            folder = data if data.is_dir() else None
-            check_target(files, folder or data.parent, target or self.project.target, self.project.delimiter)
-        if note:
-            print_line(f"Data: {note}")
-        return TrainingData(files, target, folder)
+            chosen = TrainingData(files, target, note, data if data.is_dir() else None)
+        if not self.project.is_image:
+            folder = chosen.folder or chosen.files[0].parent
+            check_target(chosen.files, folder, chosen.target or self.project.target, self.project.delimiter)
+        return chosen
 
     def _write_sample(self) -> Any:
         if self.project.is_image:

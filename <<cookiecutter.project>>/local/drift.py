@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,7 @@ from delivery.inference import scores
 from delivery.inference.methods import Endpoint, Method
 from delivery.inference.predictions import predict
 from delivery.inference.rows import COLUMN
-from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, Clock
+from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, period_end, wait, wait_until
 
 from local import prediction, run, scenarios
 from local.code import ProjectCode
@@ -44,7 +43,8 @@ TRIED_ROWS, TRIED_FEATURES = 200, 30
 MONITOR_SECONDS = 300.0
 DECISION_SECONDS = 60.0
 PERIODS = 3  # of the alarm, until it has seen what was published
-SLACK_SECONDS = 10.0
+ALARM_SECONDS = 10.0
+SLACK_SECONDS = 1.0  # of this machine, for the captured data to be stored
 MODEL_MONITOR = "model-monitor"
 UNUSABLE = ": unusable_"  # in a violation that raises no alarm of drift, and starts no retraining
 ANALYSED = ("Completed", "CompletedWithViolations")
@@ -137,7 +137,13 @@ def _follow(delivery: Delivery, scenario: DriftScenario, target: DriftTarget, *,
     delivery.violations = run.run_stage(delivery, "Monitor", lambda one: run_monitor(one, since))
     if all(UNUSABLE in each for each in delivery.violations):
         return
-    run.run_stage(delivery, "Alarm", await_alarm)
+    alarm = drift_alarm(delivery)
+    run.run_stage(
+        delivery,
+        "Alarm",
+        lambda one: await_alarm(one, alarm),
+        lambda: period_end(delivery.cloud, alarm["Period"]),
+    )
     decision = run.run_stage(delivery, "Governor", lambda one: await_decision(one, analysed))
     if new_data and not decision.execution:
         added = run.run_stage(
@@ -171,13 +177,14 @@ def most_sensitive_feature(
 ) -> str:
     """Choose the feature that the model in production misses most when it differs; ask its server itself."""
     tried = table.head(TRIED_ROWS)
-    if not tried.labels:
-        return features[0]
     serving = Endpoint(delivery.cloud, delivery.project, delivery.endpoint_name)
     target = ProjectCode(delivery.project).read_schema(serving.folder / "model").target
+    labels = tried.written_labels(target.name)
+    if not labels:
+        return features[0]
     with serving.reach(Method.direct, table.content_type_of_files) as ask:
         errors = {
-            feature: prediction_error(tried.labels, predict(changed(tried, feature), ask).answers, target)
+            feature: prediction_error(labels, predict(changed(tried, feature), ask).answers, target)
             for feature in features[:TRIED_FEATURES]
         }
     return max(errors, key=lambda feature: errors[feature])
@@ -214,7 +221,7 @@ def send_requests(delivery: Delivery, table: Table) -> datetime:
     serving = Endpoint(delivery.cloud, delivery.project, delivery.endpoint_name)
     with serving.reach(Method.api, table.content_type) as ask:
         predict(table, ask, ROWS_A_REQUEST)
-    time.sleep(Clock(delivery.cloud.speed).seconds(CAPTURE_FLUSH) + 1.0)
+    wait(delivery.cloud, CAPTURE_FLUSH + SLACK_SECONDS * delivery.cloud.speed)
     return since
 
 
@@ -234,7 +241,8 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
     window = {"Start": to_iso(since), "End": to_iso(datetime.now(UTC))}
     states = delivery.cloud.client("stepfunctions")
     execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
-    return run.wait_until(
+    return wait_until(
+        delivery.cloud,
         lambda: ended_execution(delivery.cloud, execution),
         "The monitor does not end.",
         MONITOR_SECONDS,
@@ -244,11 +252,12 @@ def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]
 def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[dict[str, Any]]:
     """Wait until Model Monitor has analysed the hours since then; describe what followed each of its jobs."""
     cloud, name, until = delivery.cloud, delivery.project.stack("monitor"), datetime.now(UTC)
-    patience = Clock(cloud.speed).seconds(HOURS * 3600 + MONITORING_DELAY) + MONITOR_SECONDS
-    analysed = run.wait_until(
+    analysed = wait_until(
+        delivery.cloud,
         lambda: monitoring.monitoring_executions(cloud, name, since, until),
         "Model Monitor does not come to the end of the hour.",
-        patience,
+        MONITOR_SECONDS,
+        HOURS * 3600 + MONITORING_DELAY,
     )
     started = [each for each in analysed if "ProcessingJobArn" in each]
     failed = [each for each in started if each["MonitoringExecutionStatus"] not in ANALYSED]
@@ -256,7 +265,8 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
         reason = (failed or analysed)[-1].get("FailureReason", "its job was stopped")
         raise LocalError(f"Model Monitor has analysed nothing: {reason}")
     jobs = [each["ProcessingJobArn"].rpartition("/")[2] for each in started]
-    return run.wait_until(
+    return wait_until(
+        delivery.cloud,
         lambda: monitoring.executions_after(cloud, machine, jobs),
         "Nothing follows the job of Model Monitor.",
         MONITOR_SECONDS,
@@ -288,24 +298,31 @@ def violations(delivery: Delivery, output: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def await_alarm(delivery: Delivery) -> None:
-    """Wait until the alarm has seen the metric."""
+def drift_alarm(delivery: Delivery) -> dict[str, Any]:
+    """Describe the alarm of drift in any feature."""
     name = local_stacks.outputs(delivery.cloud, delivery.project.stack("monitor"))["AnyAlarmName"]
     (alarm,) = delivery.cloud.client("cloudwatch").describe_alarms(AlarmNames=[name])["MetricAlarms"]
-    patience = PERIODS * Clock(delivery.cloud.speed).seconds(alarm["Period"]) + SLACK_SECONDS
-    run.wait_until(
-        lambda: monitoring.alarm_is_on(delivery.cloud, name), f"{name} does not come on.", patience
+    return dict(alarm)
+
+
+def await_alarm(delivery: Delivery, alarm: Mapping[str, Any]) -> None:
+    """Wait until the alarm has seen the metric."""
+    name, patience = alarm["AlarmName"], PERIODS * alarm["Period"]
+    on = f"{name} does not come on."
+    wait_until(
+        delivery.cloud, lambda: monitoring.alarm_is_on(delivery.cloud, name), on, ALARM_SECONDS, patience
     )
 
 
 def await_decision(delivery: Delivery, since: datetime) -> Decision:
     """Wait for the governor's first decision since then."""
     quiet = local_stacks.parameters(delivery.cloud, delivery.project.stack("governor"))["QuietSeconds"]
-    patience = 2 * Clock(delivery.cloud.speed).seconds(float(quiet)) + DECISION_SECONDS
-    found = run.wait_until(
+    found = wait_until(
+        delivery.cloud,
         lambda: governor.decisions(delivery.cloud, delivery.project.slug, since),
         "The governor decides nothing.",
-        patience,
+        DECISION_SECONDS,
+        2 * float(quiet),
     )
     return found[0]
 

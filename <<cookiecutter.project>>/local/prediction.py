@@ -40,7 +40,8 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     try:
         if path.suffix.lower() in JSON_LINES:
             names = [feature.name for feature in schema.features]
-            return read_json_lines(path.read_text(encoding="utf-8-sig"), schema.target.name, names)
+            text = path.read_text(encoding="utf-8-sig")
+            return read_json_lines(text, schema.target.name, names, schema.number_formats)
         found = tables.inspect(path, _root(path), delimiter)
         folders = {name for name, _ in found.folders}
         unused = folders.difference((schema.target.name, *(feature.name for feature in schema.features)))
@@ -111,7 +112,7 @@ def count_learned(folder: Path, table: Table, schema: Schema) -> int | None:
 
     from container import learned_rows  # noqa: PLC0415 - as polars above
 
-    labels = [_label(text, schema.target) for text in table.labels or ()]
+    labels = [_label(text, schema.target) for text in table.written_labels(schema.target.name) or ()]
     known = [row for row, label in enumerate(labels) if not math.isnan(label)]
     features = _features(table, schema)
     if features is None or not known:

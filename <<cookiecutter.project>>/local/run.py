@@ -12,11 +12,12 @@ from delivery import approval, local_stacks, raw_data, source
 from delivery.cloud import UNREACHABLE, DeliveryError
 from delivery.history import executions, traffic
 from delivery.history.actions import action_records
-from delivery.history.record import RUN, Record, cut_off
+from delivery.history.record import RUN, Record, cut_off, in_progress
 from delivery.history.stack import stack_record
 from delivery.history.training import training_execution
 from delivery.inference import clients, rows, served
 from delivery.inference.predictions import predict
+from localcloud import clock
 from localcloud.files import explained, write_whole
 
 from container.data import table_files
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 0.2
 FOLLOW_SECONDS = 0.5
-START_SECONDS = 30.0
 METRICS_PATIENCE = 10.0
 AFTER = ("Predict", RUN)  # steps of our own that come after the pipeline's
 # Where project.toml has Model Monitor for the engine: no more than a name, since its image runs on AWS alone.
@@ -60,7 +60,7 @@ class Delivery:
     settings: str = ""
     execution_id: str = ""
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
-    own: dict[str, Record] = field(default_factory=dict)
+    own: dict[str, Record | Callable[[], Record]] = field(default_factory=dict)
     seen: list[Record] = field(default_factory=list)
     analysis: str = ""
     violations: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Delivery:
         taken = action_records(self.cloud, self.pipeline, self.execution_id) if self.execution_id else []
         before = [record for name, record in self.own.items() if name not in AFTER]
         found = [deployed, *before, *taken, *map(self.own.get, AFTER)]
-        return [record for record in found if record]
+        return [record() if callable(record) else record for record in found if record]
 
 
 def deprecations(project: Project) -> list[str]:
@@ -140,10 +140,12 @@ def _deliver(delivery: Delivery) -> None:
         run_stage(delivery, "Predict", predict_test_rows)
 
 
-def run_stage(delivery: Delivery, stage: str, act: Callable[[Delivery], T]) -> T:
-    """Do what no local service records, keep what became of it, and return what it gave."""
+def run_stage(
+    delivery: Delivery, stage: str, act: Callable[[Delivery], T], waits: Callable[[], str] = str
+) -> T:
+    """Do what no local service records, keep what became of it or what it waits for, and return it."""
     began = time.monotonic()
-    delivery.own[stage] = Record(stage, "InProgress", 0.0)
+    delivery.own[stage] = in_progress(stage, waits)
     try:
         given = act(delivery)
     except Exception as error:
@@ -160,7 +162,9 @@ def deploy_pipeline(delivery: Delivery) -> None:
     template = delivery.project.root / "pipeline" / "pipeline.yml"
     local_stacks.deploy(delivery.cloud, delivery.project.stack("pipeline"), template, settings)
     # A new pipeline runs at once, as on AWS, and finds no source; ours must not be taken by that execution.
-    wait_until(lambda: _settled_first(delivery), "The pipeline's first execution does not end.")
+    clock.wait_until(
+        delivery.cloud, lambda: _settled_first(delivery), "The pipeline's first execution does not end."
+    )
 
 
 def _settled_first(delivery: Delivery) -> bool:
@@ -184,34 +188,26 @@ def start(delivery: Delivery) -> str:
     bucket, _, key = pipeline_outputs(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
     body = source.pack(delivery.project.root, delivery.project.settings)
     version = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
-    started = wait_until(
+    started = clock.wait_until(
+        delivery.cloud,
         lambda: executions.executions_of(delivery.cloud, delivery.pipeline, version),
         f"The upload of s3://{bucket}/{key} started no execution of {delivery.pipeline}.",
     )
     return started[0]
 
 
-def wait_until(look: Callable[[], T | None], otherwise: str, seconds: float = START_SECONDS) -> T:
-    """Look until something is seen, and return it; raise LocalError when that takes too long."""
-    deadline = time.monotonic() + seconds
-    while not (seen := look()):
-        if time.monotonic() > deadline:
-            raise LocalError(f"{otherwise} See .local/logs/cloud.log.")
-        time.sleep(POLL_SECONDS)
-    return seen
-
-
 def _follow(delivery: Delivery) -> None:
-    while True:
-        status = executions.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
-        _check_data(delivery)
-        if status == "Succeeded":
-            return
-        if status not in executions.UNDER_WAY:
-            raise LocalError(_why(delivery, status))
-        if delivery.approve:
-            _answer(delivery)
-        time.sleep(FOLLOW_SECONDS)
+    with clock.Follower(delivery.cloud) as follower:
+        while True:
+            status = executions.execution_status(delivery.cloud, delivery.pipeline, delivery.execution_id)
+            _check_data(delivery)
+            if status == "Succeeded":
+                return
+            if status not in executions.UNDER_WAY:
+                raise LocalError(_why(delivery, status))
+            if delivery.approve:
+                _answer(delivery)
+            follower.pause(FOLLOW_SECONDS)
 
 
 def _check_data(delivery: Delivery) -> None:
@@ -222,7 +218,7 @@ def _check_data(delivery: Delivery) -> None:
         if raw_data.check(delivery.cloud, delivery.project.slug, delivery.execution_id, delivery.versions):
             delivery.versions = {}
     except DeliveryError as error:
-        delivery.own["Data"] = replace(delivery.own["Data"], status="Failed", reason=str(error))
+        delivery.own["Data"] = Record("Data", "Failed", 0.0, str(error))
         raise
 
 

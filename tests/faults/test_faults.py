@@ -90,15 +90,6 @@ def test_a_corrupt_file_is_reported_with_its_row(rig: Rig, content: str, words: 
         assert rig.cloud() is None
 
 
-def test_a_corrupt_file_among_others_is_reported_by_prepare(rig: Rig) -> None:
-    """A folder may have such files, and a job decides, on AWS too."""
-    (rig.data.parent / "ragged.csv").write_text("a,b,kind,y\n1,2,red,3\n1,2,red,3,4\n", encoding="utf-8")
-    done = rig.local("run", "--approve", "--data", str(rig.data.parent), "--target", "y", "--rows", "5")
-    assert done.returncode == 1
-    failed = next(stage for stage in rig.report()["stages"] if "-prep-" in stage["name"])
-    assert "ragged.csv" in failed["reason"]
-
-
 def test_a_killed_cloud_ends_its_jobs_and_the_next_run_works(rig: Rig) -> None:
     rig.write_model("slow", MODEL.format(line="import time; time.sleep(30)"))
     runner = rig.begin("--approve")

@@ -25,7 +25,7 @@ from container.payload.requests import RequestDecoder
 from delivery.cloud import DeliveryError
 from delivery.commands import infer as commands
 from delivery.commands.project import Opener
-from delivery.inference import model_server, predictions, rows, scores, source
+from delivery.inference import model_server, predictions, result, rows, scores, source
 from delivery.inference.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
@@ -243,6 +243,24 @@ def test_numbers_of_parquet_are_not_read_by_the_number_formats_of_text(tmp_path:
     table = prediction.read_file(tmp_path / "new.parquet", schema)
     assert RequestDecoder(schema).decode(table.body(0, 2).encode(), "text/csv").rows[0].tolist() == [1.125]
     assert scores.score(table.labels or (), [2.25, 3.5], schema.target)["mae"] == 0
+
+
+def test_plain_numbers_are_scored_by_a_target_with_another_format(tmp_path: Path) -> None:
+    """Protects the scores of JSON lines, and of the test split, from 1.125 that is taken for 1125."""
+    style = NumberFormat(",", ".")
+    schema = Schema(Target("y", "regression", None, style), (Feature("x", "numeric", number_format=style),))
+    split = ProjectCode(read_project_of(tmp_path)).read_split(b"x,y\n1.125,2.125\n", schema)
+    (tmp_path / "new.jsonl").write_text('{"x": 1.125, "y": 2.125}\n')
+    for table in (split, prediction.read_file(tmp_path / "new.jsonl", schema)):
+        sent = RequestDecoder(schema).decode(table.body(0, 1).encode(), "text/csv").rows
+        assert sent.tolist() == [[1.125]]
+        found = result.Result("", "", table, schema.target, {"direct": predictions.Predictions([2.5], [0.1])})
+        assert (found.metrics["mae"], found.differences) == (0.375, [0.375])
+
+
+def read_project_of(folder: Path) -> Project:
+    """Return a project of tables."""
+    return Project(folder, "p", "eu-central-1", "y", "raw/")
 
 
 def test_folders_name_the_columns_that_the_model_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

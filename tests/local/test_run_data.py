@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+clock: Any = importlib.import_module("localcloud.clock")
 process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 raw_data: Any = importlib.import_module("delivery.raw_data")
@@ -163,7 +164,7 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     assert "It is stopped" in str(refused.value)
     failed = [(each.name, each.reason) for each in one.records() if each.status == "Failed"]
     assert failed == [("Data", str(refused.value))]
-    assert runs.wait_until(lambda: ended(one), "It does not stop.") == "Stopped"
+    assert clock.wait_until(one.cloud, lambda: ended(one), "It does not stop.") == "Stopped"
 
 
 def test_data_that_an_execution_may_still_read_are_not_overwritten(begin: Callable[..., Any]) -> None:
@@ -177,8 +178,10 @@ def test_data_that_an_execution_may_still_read_are_not_overwritten(begin: Callab
         runs.upload_data(begin("b.csv"))
     assert s3.head_object(Bucket=BUCKET, Key="raw/a.csv")["VersionId"] == before
     s3.delete_object(Bucket=BUCKET, Key=HOLD)
-    runs.wait_until(
-        lambda: training.trained(one.cloud, one.project.slug, one.execution_id), "It is not trained."
+    clock.wait_until(
+        one.cloud,
+        lambda: training.trained(one.cloud, one.project.slug, one.execution_id),
+        "It is not trained.",
     )
     runs.upload_data(begin("b.csv"))
 

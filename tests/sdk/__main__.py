@@ -73,9 +73,7 @@ def main(checkout: Path) -> int:
         copy = copied(checkout, Path(folder) / "checkout")
         for name in notebooks:
             outcomes[name] = run(cloud, copy / expectations.FOLDER / name, name, plan)
-            console.print(
-                f"{name}: {outcomes[name].result} ({outcomes[name].seconds:.0f} s)", highlight=False
-            )
+            report(name, outcomes[name])
     console.print(table(outcomes))
     different += [
         name
@@ -196,6 +194,13 @@ def failed_jobs(cloud: localcloud.Cloud, before: set[str]) -> list[str]:
         time.sleep(0.5)
 
 
+def report(name: str, outcome: Outcome) -> None:
+    """Print the result of one notebook, with the reason of a failure."""
+    reason = f": {outcome.why}" if outcome.result == expectations.FAILED else ""
+    sys.stdout.write(f"{name}: {outcome.result} ({outcome.seconds:.0f} s){reason}\n")
+    sys.stdout.flush()
+
+
 def table(outcomes: dict[str, Outcome]) -> Table:
     """Return the table of what came of each notebook."""
     shown = Table("notebook", "result", "seconds", "why", box=None)
@@ -206,6 +211,7 @@ def table(outcomes: dict[str, Outcome]) -> Table:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the cloud and the kernel
     given = os.environ.get("EXAMPLES", "")
     if not given:
         sys.exit(f"error: {MISSING}")

@@ -64,6 +64,12 @@ def read(path: Path = FILE) -> Plan:
     return Plan(content["data"], pairs, notebooks)
 
 
+def markdown(plan: Plan) -> str:
+    """Return the table of docs/sdk.md."""
+    rows = (f"| {name} | {entry.needs or PASSED} |" for name, entry in plan.notebooks.items())
+    return "\n".join(["| notebook | passes, or needs |", "| --- | --- |", *rows])
+
+
 def find(checkout: Path) -> list[str]:
     """Return the notebooks of a checkout that are run, by their paths below v3-examples."""
     root = checkout / FOLDER

@@ -28,7 +28,7 @@ VALUES = [
     "$$(HOME) ${HOME} $(error no) \\",
 ]
 GIVEN = {
-    "product": ("DATA", "TARGET", "APPROVE", "SPEED", "PYTHON", "VENV", "VENV_SDK", "UPGRADE"),
+    "product": ("DATA", "TARGET", "APPROVE", "SPEED", "NO_SKIP", "PYTHON", "VENV", "VENV_SDK", "UPGRADE"),
     "template": (
         "DATA",
         "TARGET",
@@ -116,7 +116,19 @@ def test_a_projects_variables_are_taken_as_they_are(run: Callable[..., Seen], va
     """Protects each character of a value, also in another make that is called."""
     given = dict.fromkeys(GIVEN["product"], value)
     seen = run(given, way)
-    expected = ["-m", "local", "run", "--data", value, "--target", value, "--approve", "--speed", value]
+    expected = [
+        "-m",
+        "local",
+        "run",
+        "--data",
+        value,
+        "--target",
+        value,
+        "--approve",
+        "--speed",
+        value,
+        "--no-skip",
+    ]
     assert seen["arguments"] == expected
     assert {name: seen["environment"].get(name) for name in given} == given
     assert seen["environment"]["INSTALL_SECONDS_FILE"] == f"{value}/.installed/seconds"

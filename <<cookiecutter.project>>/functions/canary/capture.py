@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from .deadline import Deadline
 
-POLL_SECONDS = 5.0
+FIRST_POLL_SECONDS, POLL_SECONDS = 0.5, 5.0  # each pause is twice the last one, up to the second
 FALSE_ALARM_PROBABILITY = 1e-9
 
 
@@ -31,12 +31,14 @@ def wait_for_records(s3: Any, url: str, since: datetime, deadline: Deadline) -> 
     """
     began = since.astimezone(UTC).replace(microsecond=0)  # records have their time in whole seconds, in UTC
     seen: set[str] = set()
+    pause = min(FIRST_POLL_SECONDS, POLL_SECONDS)
     while True:
         for bucket, key in _new_files(s3, url, began, seen):
             count = _count_records(s3, bucket, key, began)
             if count:
                 return count
-        deadline.pause(POLL_SECONDS, f"no request since {began.isoformat()} was captured under {url}.")
+        deadline.pause(pause, f"no request since {began.isoformat()} was captured under {url}.")
+        pause = min(2 * pause, POLL_SECONDS)
 
 
 def _new_files(s3: Any, url: str, began: datetime, seen: set[str]) -> Iterator[tuple[str, str]]:

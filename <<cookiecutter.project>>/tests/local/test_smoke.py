@@ -84,6 +84,9 @@ def test_images_become_a_model_that_answers(project: Path) -> None:
         local(project, "run", "--approve", "--data", "pictures", "--rows", "5")
         predicted = local(project, "infer", "pictures/level/0.png").splitlines()
         compared = json.loads(local(project, "infer", "--compare", "--json"))
+        trained = json.loads(local(project, "train", "--data", "pictures", "--json"))
+        local(project, "deploy", "--model-artifact", trained["artifact"], "--endpoint-name", "second")
+        second = json.loads(local(project, "infer", "--endpoint-name", "second", "--json"))
     finally:
         local(project, "down")
     report = read(project / ".local" / "report.json")
@@ -98,7 +101,9 @@ def test_images_become_a_model_that_answers(project: Path) -> None:
     assert compared["identical"]
     assert {"direct", "boto3", "api"} <= compared["latency_ms"].keys()
     assert compared["left_out"].keys() <= {"predictor"}
-    assert compared["metrics"]["rows"] == len(compared["file"]) == 40
+    assert compared["metrics"]["rows"] == len(compared["file"])
+    assert trained["metrics"]["accuracy"] == second["metrics"]["accuracy"] > 0.9
+    assert second["prediction"] == compared["prediction"]
 
 
 @pytest.mark.smoke

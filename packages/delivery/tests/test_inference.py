@@ -124,9 +124,9 @@ def test_percentiles_are_those_of_the_requests() -> None:
 
 def test_json_lines_are_rows_by_name_or_by_position() -> None:
     text = '{"a": 1.50, "b": null, "y": 2}\n\n{"b": "x", "a": true, "y": "3"}\n'
-    table = rows.read_json_lines(text, "y", ("a", "b"))
+    table = rows.read_json_lines(text, "y", ("a", "b"), {})
     assert (table.columns, table.rows, table.labels) == (("a", "b"), (("1.5", ""), ("true", "x")), ("2", "3"))
-    table = rows.read_json_lines('[1, "x"]\n{"features": [2, null]}', "y", ("a", "b"))
+    table = rows.read_json_lines('[1, "x"]\n{"features": [2, null]}', "y", ("a", "b"), {})
     assert (table.columns, table.rows, table.labels) == (("a", "b"), (("1", "x"), ("2", "")), None)
 
 
@@ -142,7 +142,7 @@ def test_json_lines_are_rows_by_name_or_by_position() -> None:
 )
 def test_other_json_lines_are_refused(text: str, words: str) -> None:
     with pytest.raises(DeliveryError, match=words):
-        rows.read_json_lines(text, "y", ("a", "b"))
+        rows.read_json_lines(text, "y", ("a", "b"), {})
 
 
 def test_predictions_are_written_as_the_name_says(tmp_path: Path) -> None:

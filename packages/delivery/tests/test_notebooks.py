@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import venv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,3 +61,23 @@ def test_the_error_of_a_cell_ends_a_notebook_and_outputs_go_to_the_copy_alone(
     assert second.outputs[0]["ename"] == "ZeroDivisionError"
     assert third.outputs == []
     assert [found.name for found in path.parent.iterdir()] == [path.name]
+
+
+def test_an_interpreter_without_jupyter_is_refused_before_a_delivery(tmp_path: Path) -> None:
+    """An empty environment has no Jupyter; the message names the command that installs it."""
+    venv.create(tmp_path / "empty", symlinks=True)
+    with pytest.raises(DeliveryError, match=r"No module named 'ipykernel'\): 'make setup-sdk' installs"):
+        notebooks.check(tmp_path / "empty" / "bin" / "python")
+    notebooks.check(Path(sys.executable))
+
+
+def test_a_file_that_is_no_notebook_leaves_no_former_result(tmp_path: Path) -> None:
+    """The copy of an earlier execution would read as the result of this one."""
+    path, result = tmp_path / "01-a.ipynb", tmp_path / "results" / "01-a.ipynb"
+    path.write_text("{}")
+    result.parent.mkdir()
+    result.write_text("former")
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    with pytest.raises(DeliveryError, match=r"01-a\.ipynb failed\.\n"):
+        notebooks.execute(path, result.parent, Path(sys.executable), variables)
+    assert not result.exists()

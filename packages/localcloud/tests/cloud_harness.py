@@ -237,7 +237,7 @@ def cramped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One cloud where five minutes of AWS take two seconds."""
     root = make_project(tmp_path_factory.mktemp("fast") / "project")
-    yield started(root, 150.0)
+    yield started(root, 150.0, skip=False)
     localcloud.stop(project_at(root))
 
 
@@ -245,13 +245,13 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def hourly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """One cloud where an hour of AWS takes four seconds."""
     root = make_project(tmp_path_factory.mktemp("hourly") / "project")
-    yield started(root, 900.0)
+    yield started(root, 900.0, skip=False)
     localcloud.stop(project_at(root))
 
 
-def started(root: Path, speed: float | None = None) -> Rig:
+def started(root: Path, speed: float | None = None, *, skip: bool = True) -> Rig:
     """Start a cloud, and create its bucket."""
-    running = Rig(localcloud.start(project_at(root), speed), {})
+    running = Rig(localcloud.start(project_at(root), speed, skip=skip), {})
     running.s3.create_bucket(
         Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": running.cloud.region}
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 clock: Any = import_module("localcloud.core.clock")
 deployment: Any = import_module("localcloud.services.codedeploy.deployment")
 models: Any = import_module("localcloud.services.codedeploy.models")
+timers: Any = import_module("localcloud.core.timers")
 
 FUNCTION = """
 import os
@@ -287,7 +288,7 @@ def test_a_silent_hook_times_out_after_an_hour() -> None:
         models.AliasUpdate("function", "live", "1", "2"),
         {"BeforeAllowTraffic": "hook"},
         target,
-        clock.Clock(36_000.0),
+        timers.Timers(clock.Clock(36_000.0)),
         lambda: False,
         lambda _: None,
     )

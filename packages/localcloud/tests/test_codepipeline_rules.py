@@ -17,7 +17,9 @@ errors = importlib.import_module("localcloud.services.codepipeline.errors")
 transitions = importlib.import_module("localcloud.services.codepipeline.stage_transitions")
 approval = importlib.import_module("localcloud.services.codepipeline.actions.approval")
 action_context = importlib.import_module("localcloud.services.codepipeline.action_context")
-clock = importlib.import_module("localcloud.core.clock")
+clock: Any = importlib.import_module("localcloud.core.clock")
+context_module: Any = importlib.import_module("localcloud.core.context")
+timers: Any = importlib.import_module("localcloud.core.timers")
 ServiceError: Any = importlib.import_module("localcloud.core.errors").ServiceError
 
 
@@ -134,7 +136,7 @@ def test_an_approval_times_out_by_the_clouds_clock() -> None:
     """The clock of the cloud counts the minutes, and not the clock of the machine."""
     declared = declaration.read_action(action("Ask", "Manual", "Approval", timeoutInMinutes=5), "Stage")
     run = action_context.ActionExecution("Stage", declared, "execution", 1)
-    cloud = SimpleNamespace(clock=clock.Clock(speed=3000), region="eu-central-1")
+    cloud = context_module.CloudContext(None, timers.Timers(clock.Clock(3000)))
     tools = SimpleNamespace(cloud=cloud, connect=None)
     context = action_context.ActionContext("line", run, {}, None, {}, threading.Event(), tools)
     with pytest.raises(errors.ActionError, match="Nobody answered within 5 minutes"):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 kept: Any = importlib.import_module("localcloud.core.kept")
 kept_files: Any = importlib.import_module("localcloud.core.kept_files")
 clock: Any = importlib.import_module("localcloud.core.clock")
+timers: Any = importlib.import_module("localcloud.core.timers")
 context: Any = importlib.import_module("localcloud.core.context")
 training: Any = importlib.import_module("localcloud.services.sagemaker.training")
 jobs: Any = importlib.import_module("localcloud.services.sagemaker.jobs")
@@ -32,6 +33,8 @@ declaration: Any = importlib.import_module("localcloud.services.codepipeline.dec
 actions: Any = importlib.import_module("localcloud.services.codepipeline.action_context")
 deployment: Any = importlib.import_module("localcloud.services.codedeploy.deployment")
 models: Any = importlib.import_module("localcloud.services.codedeploy.models")
+fired: Any = importlib.import_module("localcloud.services.events.fired")
+patches: Any = importlib.import_module("localcloud.core.patches")
 REASON = "The local cloud was stopped."
 SECRET = "a-secret-that-no-file-may-have"
 
@@ -45,7 +48,7 @@ def at(tmp_path: Path) -> Any:
 @pytest.fixture
 def there(at: Any) -> Any:
     """Return the context of its cloud."""
-    return context.CloudContext(at, clock.Clock())
+    return context.CloudContext(at, timers.Timers())
 
 
 def write(at: Any, content: bytes = b"{}", **members: Any) -> Path:
@@ -130,20 +133,46 @@ def test_the_size_is_reported_and_the_deletion_frees_it(at: Any) -> None:
     assert "Nothing is kept" in localcloud.describe_kept(at)[0]
 
 
+def test_equal_objects_share_their_bytes(at: Any) -> None:
+    """The disk does not grow with each equal source or data file; a replaced object leaves the others."""
+    objects = write(at).parent / "s3" / "bucket"
+    objects.mkdir(parents=True)
+    for name, content in (("a", b"x"), ("b", b"x"), ("c", b"y")):
+        (objects / name).write_bytes(content * 200_000)
+    kept_files.share_equal(at)
+    assert (objects / "a").samefile(objects / "b")
+    assert "400.0 kB of objects in S3" in localcloud.describe_kept(at)[0]
+    (objects / "new").write_bytes(b"z")
+    (objects / "new").replace(objects / "a")
+    contents = [(objects / name).read_bytes() for name in "abc"]
+    assert contents == [b"z", b"x" * 200_000, b"y" * 200_000]
+    assert sorted(each.name for each in objects.iterdir()) == ["a", "b", "c"]
+
+
 @settings(max_examples=25)
 @given(
-    st.floats(1.0, 3600.0).filter(lambda speed: speed == 1.0 or speed > 1.001),
+    st.floats(1.0, 3600.0),
     st.floats(-1e6, 1e6),
 )
 def test_the_simulated_time_does_not_go_backwards(speed: float, ahead: float) -> None:
-    """A resumed cloud shows no earlier time than the last one; at speed 1 the clock is the machine's."""
+    """A resumed cloud shows no earlier time than the last one, at whatever speed it goes on."""
     now = clock.now()
     resumed = kept.resumed_clock(speed, kept.Header("", now, now + ahead))
     assert resumed.speed == speed
     shown = resumed.to_simulated(clock.now())
-    assert shown >= now - 0.01
-    if speed > 1.0:
-        assert shown >= now + ahead - 0.01
+    assert shown >= now + max(0.0, ahead) - 0.01
+
+
+def test_kept_times_have_their_simulated_times() -> None:
+    """Periods of alarms count what came before the cloud was stopped as they did then."""
+    now = clock.now()
+    segments = [[now - 30, now - 30, 60.0], [now - 20, now + 4000, 60.0], [now - 5, now + 9000, 60.0]]
+    header = kept.Header("", now - 2, now + 9180, segments=segments)
+    resumed = kept.resumed_clock(60.0, header)
+    assert resumed.to_simulated(now - 25) == pytest.approx(now + 270)
+    assert resumed.to_simulated(now - 10) == pytest.approx(now + 4600)
+    assert resumed.to_simulated(now - 2) == pytest.approx(now + 9180)
+    assert resumed.to_simulated(now - 1) == pytest.approx(now + 9181)  # stopped
 
 
 def request(name: str) -> dict[str, Any]:
@@ -246,7 +275,7 @@ def test_a_deployment_that_ran_was_stopped_and_its_traffic_is_back(there: Any) -
 
     def make(target: Any) -> Any:
         update = models.AliasUpdate("function", "live", "1", "2")
-        return deployment.Deployment({}, update, {}, target, there.clock, lambda: False, lambda _: None)
+        return deployment.Deployment({}, update, {}, target, there.timers, lambda: False, lambda _: None)
 
     before, target = make(Target()), Target()
     before.status, before.share = "InProgress", 0.1
@@ -255,6 +284,19 @@ def test_a_deployment_that_ran_was_stopped_and_its_traffic_is_back(there: Any) -
     after.restore(as_json(before.saved()))
     assert (after.identifier, after.status, after.error.message) == (before.identifier, "Stopped", REASON)
     assert target.routed == ("live", "1", {})
+
+
+def test_a_schedule_that_has_come_does_not_come_again() -> None:
+    """A one-time schedule would come in each cloud, since ministack does not keep when schedules came."""
+    table = patches.uses("ministack.services.scheduler", "_schedule_last_fired")["_schedule_last_fired"]
+    before = dict(table)
+    part = fired.kept()["fired schedules"]
+    table["account", "region", "group/name"] = 7.0
+    saved = as_json(part.save())
+    table.clear()
+    part.load(saved)
+    assert table.pop(("account", "region", "group/name")) == 7.0
+    assert table == before
 
 
 @pytest.fixture

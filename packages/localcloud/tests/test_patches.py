@@ -12,8 +12,8 @@ import pytest
 
 import localcloud
 from localcloud.core import patches
-from localcloud.core.clock import Clock
 from localcloud.core.context import CloudContext
+from localcloud.core.timers import Timers
 from localcloud.services import registration
 
 if TYPE_CHECKING:
@@ -105,13 +105,15 @@ def test_an_undo_gives_ministack_back(tmp_path: Path, monkeypatch: pytest.Monkey
     patches.check()
     before, tables = _present(), _tables()
     project = localcloud.Project(tmp_path, "name", "eu-central-1")
-    services = registration.register(CloudContext.create(project, Clock()), lambda _: None)
+    timers = Timers()
+    services = registration.register(CloudContext.create(project, timers), lambda _: None)
     try:
         applied = [each for each in patches.patches() if not each.late]
         assert all(each.applied for each in applied)
         assert not [name for name, value in _present().items() if value is before[name]]
         assert _tables() != tables
     finally:
+        timers.close()
         for service in services:
             service.close()
         patches.undo()

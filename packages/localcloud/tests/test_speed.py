@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from datetime import UTC, datetime
 from importlib import import_module
-from itertools import pairwise
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 clock: Any = import_module("localcloud.core.clock")
-patches: Any = import_module("localcloud.core.patches")
 process: Any = import_module("localcloud.core.process")
+timers: Any = import_module("localcloud.core.timers")
 traffic: Any = import_module("localcloud.services.codedeploy.traffic")
 
 
@@ -34,12 +31,18 @@ def test_a_wait_is_divided(seconds: float, speed: float) -> None:
     assert fast_clock.interval(seconds) >= clock.SHORTEST
 
 
-def test_a_running_cloud_keeps_its_speed(fast: Any) -> None:
-    """The speed is known to who finds the cloud, and another one is refused."""
-    assert process.find(project_at(fast.cloud.root)).speed == 150.0
-    assert process.start(project_at(fast.cloud.root)).speed == 150.0
-    with pytest.raises(process.CloudError, match="runs at speed 150, not 2; 'python -m local down' stops it"):
-        process.start(project_at(fast.cloud.root), 2.0)
+def test_a_running_cloud_changes_its_speed(fast: Any) -> None:
+    """Who finds the cloud knows its speed; who starts it again may change the speed, and the time goes on."""
+    project = project_at(fast.cloud.root)
+    before = fast.cloud.clock()["simulated"]
+    assert process.find(project).speed == process.start(project).speed == 150.0
+    try:
+        assert process.start(project, 300.0).speed == process.find(project).speed == 300.0
+        state = fast.cloud.clock()
+        assert (state["speed"], state["skip"]) == (300.0, False)
+        assert before < state["simulated"] < before + 300 * 60
+    finally:
+        process.start(project, 150.0)
 
 
 def test_a_schedule_comes_round_sooner(fast: Any) -> None:
@@ -123,33 +126,35 @@ def test_a_schedule_does_not_pile_up(fast: Any) -> None:
     assert 1 <= len(found) <= time.monotonic() - began
 
 
-def test_a_crons_clock_runs_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At speed 60 an hourly cron comes every minute, in step with a clock that began with the cloud."""
-    schedules: Any = import_module("localcloud.services.events.service")
-    rules: Any = import_module("ministack.services.eventbridge")
+def test_schedules_are_due_on_the_clouds_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate, a cron and an `at()` come on the simulated clock; a jump moves no `at()` from before."""
+    schedules: Any = import_module("localcloud.services.events.schedules")
+    began = 1_800_000_000.0  # a whole hour
+    present = [began]
+    timed = timers.Timers(clock.Clock(60.0, began, lambda: present[0]), skip=False)
+    timed.close()
+    found = {
+        "rate": {"ScheduleExpression": "rate(1 minute)"},
+        "cron": {"ScheduleExpression": "cron(20 * * * ? *)"},
+        "at": {"ScheduleExpression": f"at({datetime.fromtimestamp(began + 60, UTC):%Y-%m-%dT%H:%M:%S})"},
+    }
+    store = schedules.Store("schedules", lambda: found, dict, "CreationDate", lambda: None)
+    for each in found.values():
+        each |= {"State": "ENABLED", "CreationDate": began}
+    looks = schedules.Schedules(timed)
 
-    def hourly(_: Any, after: datetime) -> datetime:
-        return datetime.fromtimestamp((after.timestamp() // 3600 + 1) * 3600, UTC)
+    def dues() -> dict[str, float]:
+        due = looks._due  # noqa: SLF001 - of each schedule, and not of the first
+        return {name: due(store, name, each) - began for name, each in found.items()}
 
-    monkeypatch.setattr(rules, "_parse_rate_seconds", lambda _: 60)
-    monkeypatch.setattr(rules, "_cron_next_fire", hourly)
-    monkeypatch.setattr(patches, "_restore", [])
-    schedules.service(SimpleNamespace(clock=clock.Clock(60.0)), None).install()
-    fires = [datetime.now(UTC)]
-    for _ in range(3):
-        fires.append(rules._cron_next_fire((), fires[-1]))  # noqa: SLF001 - the name that ministack calls
-    gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(fires[1:])]
-    assert gaps == pytest.approx([60.0, 60.0], abs=0.01)
-    assert rules._parse_rate_seconds("rate(1 minute)") == 1.0  # noqa: SLF001 - the name that ministack calls
-    patches.undo()
-    assert rules._cron_next_fire is hourly  # noqa: SLF001 - the name that ministack calls
-
-
-def test_waiting_ends_with_its_event() -> None:
-    """A wait on the clock ends with the event."""
-    event = threading.Event()
-    event.set()
-    assert clock.Clock(1.0).wait(event, 60.0)
+    expected = {"rate": 60.0, "cron": 1200.0, "at": 61 * 60.0}
+    assert dues() == expected
+    present[0] += 10
+    timed.clock.jump(began + 1000.0)
+    assert dues() == expected
+    assert looks.due(store) == began + 60.0
+    monkeypatch.setitem(found["rate"], "State", "DISABLED")
+    assert looks.due(store) == began + 1200.0
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FOLDER = "notebooks"
 RESULTS = Path("build", FOLDER)
+PACKAGES = "import ipykernel, nbclient, nbformat"
 EXECUTE = Path(__file__).with_name("execute_notebook.py")
 
 
@@ -32,23 +33,41 @@ def find_notebooks(root: Path, names: Sequence[str]) -> list[Path]:
     return [path for path in found if path.name.startswith(tuple(names) or "")]
 
 
+def check(python: Path) -> None:
+    """Check that an interpreter can execute notebooks.
+
+    Raises:
+        DeliveryError: It lacks Jupyter's packages.
+
+    """
+    done = subprocess.run([python, "-c", PACKAGES], capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().rpartition("\n")[-1]
+        raise DeliveryError(
+            f"{python} can't execute notebooks ({reason}): 'make setup-sdk' installs the packages."
+        )
+
+
 def execute(notebook: Path, results: Path, python: Path, variables: Mapping[str, str]) -> None:
     """Execute a notebook with an interpreter and variables; its copy with outputs is in the folder `results`.
 
     The notebook itself stays as it is. Jupyter's and IPython's settings of the user do not count.
 
     Raises:
-        DeliveryError: A cell failed, with its error, or the interpreter lacks Jupyter's packages.
+        DeliveryError: A cell failed, with its error, or the file is not a notebook.
 
     """
+    result = results / notebook.name
     results.mkdir(parents=True, exist_ok=True)
+    result.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
         own = dict.fromkeys(("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"), folder)
         # -P: the modules beside the executed file must not hide those of the standard library.
-        command: list[str | Path] = [python, "-P", EXECUTE, notebook, results / notebook.name, folder]
+        command: list[str | Path] = [python, "-P", EXECUTE, notebook, result, folder]
         done = subprocess.run(
             command, env={**variables, **own}, stderr=subprocess.PIPE, text=True, check=False
         )
     if done.returncode:
         reason = done.stderr.strip() or f"{python} ended with code {done.returncode}"
-        raise DeliveryError(f"{notebook.name} failed; {results / notebook.name} has its outputs.\n{reason}")
+        outputs = f"; {result} has its outputs" if result.exists() else ""
+        raise DeliveryError(f"{notebook.name} failed{outputs}.\n{reason}")

@@ -48,7 +48,8 @@ RETURN = {
     "Output": {"TrainingJobName": "{% $training.JobName %}", "ModelDataUrl": "{% $training.ModelDataUrl %}"},
 }
 POLL_SECONDS = 0.25
-RUNNING, SUCCEEDED = "RUNNING", "SUCCEEDED"
+RUNNING, SUCCEEDED = "RUNNING", "SUCCEEDED"  # executions
+IN_PROGRESS = "InProgress"  # jobs
 
 
 @dataclass(frozen=True)
@@ -184,10 +185,12 @@ def wait(cloud: Cloud, training: Training) -> None:
 
 
 def stop(cloud: Cloud, training: Training) -> None:
-    """Stop the training with the jobs that it runs."""
+    """Stop the training with the jobs that it runs, and wait until these have ended."""
     cloud.client("stepfunctions").stop_execution(
         executionArn=training.arn, error="Stopped", cause="The command 'train' was interrupted."
     )
+    while any(record.status == IN_PROGRESS for record in job_records(cloud, training.name)):
+        time.sleep(POLL_SECONDS)
 
 
 def read_result(cloud: Cloud, training: Training) -> Trained:

@@ -11,8 +11,10 @@ from localcloud.core.kept_files import delete as delete_kept
 from localcloud.core.kept_files import describe as describe_kept
 from localcloud.core.process import Cloud, find, start, stop
 from localcloud.core.project import Commands, Project
+from localcloud.core.requests import OWN
 
 __all__ = [
+    "OWN",
     "Cloud",
     "CloudError",
     "Commands",

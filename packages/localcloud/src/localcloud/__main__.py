@@ -18,21 +18,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m localcloud", description=main.__doc__)
     parser.add_argument("--project", type=Project.from_json, required=True, help="the project, as JSON")
     parser.add_argument("--speed", type=float, default=1.0, help="the number that AWS's waits are divided by")
+    parser.add_argument(
+        "--skip", action=argparse.BooleanOptionalAction, default=True, help="skip time in which nothing runs"
+    )
     arguments = parser.parse_args()
     try:
         with process.holding(arguments.project) as held:
-            return _serve(arguments.project, arguments.speed) if held else process.ALREADY_RUNNING
+            return (
+                _serve(arguments.project, arguments.speed, skip=arguments.skip)
+                if held
+                else process.ALREADY_RUNNING
+            )
     except OSError as error:
         sys.stderr.write(f"error: {explained(error)}\n")
         return 1
 
 
-def _serve(project: Project, speed: float) -> int:
+def _serve(project: Project, speed: float, *, skip: bool) -> int:
     """Bind a free port, prepare the environment that ministack reads on import, and serve."""
     project.record.unlink(missing_ok=True)
     _truncate_log()
     listener = _listen()
-    cloud = process.Cloud(project, listener.getsockname()[1], os.getpid(), AccessKey.create(), speed)
+    cloud = process.Cloud(project, listener.getsockname()[1], os.getpid(), AccessKey.create(), speed, skip)
     private_files.folder(project.state, "tmp")
     prepared = _ministack_environment(cloud)
     os.environ.clear()
@@ -61,8 +68,6 @@ def _ministack_environment(cloud: process.Cloud) -> dict[str, str]:
         "PERSIST_STATE": "0",
         "S3_PERSIST": "1",
         "LAMBDA_EXECUTOR": "local",
-        # Wait states and the intervals of Retry.
-        "SFN_WAIT_SCALE": str(1 / cloud.speed),
         "STATE_DIR": str(kept.folder(cloud.project) / "ministack"),
         "S3_DATA_DIR": str(kept.folder(cloud.project) / "s3"),
         "TMPDIR": str(state / "tmp"),

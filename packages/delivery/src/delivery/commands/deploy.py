@@ -103,11 +103,13 @@ def show(endpoint: Endpoint, code: ProjectCode, model: StoredModel, *, as_json: 
 
     name = endpoint.name
     status = endpoint.cloud.client("sagemaker").describe_endpoint(EndpointName=name)["EndpointStatus"]
-    call = calls.of_endpoint(endpoint, code)
+    call, port = calls.of_endpoint(endpoint, code), port_of(endpoint.project, name)
     if as_json:
-        found = {"endpoint": name, "status": status, "artifact": model.url, "url": call.url}
+        found = {"endpoint": name, "status": status, "artifact": model.url, "url": call.url, "port": port}
         sys.stdout.write(f"{json.dumps(found)}\n")
         return
     print_line(f"endpoint: {name}, {status}")
     print_line(f"artifact: {model.url}")
+    if port:
+        print_line(f"server: http://127.0.0.1:{port}/invocations, which any user of this machine can call")
     calls.show(call)

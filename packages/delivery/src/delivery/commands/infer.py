@@ -13,6 +13,7 @@ import typer
 from delivery.cloud import DeliveryError
 from delivery.commands.project import find_code, find_project, running_cloud
 from delivery.inference.methods import Method
+from delivery.view import print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,4 +119,6 @@ def show(result: Result, output: Path | None, *, as_json: bool) -> None:
         return
     if output is None:
         sys.stdout.write(as_csv(result.columns))
+    else:
+        print_line(f"predictions: {output}")
     view.show(result)

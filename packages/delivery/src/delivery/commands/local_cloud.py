@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from localcloud import Cloud
 
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
+SKIP = typer.Option(
+    help="Skip time in which nothing runs, as far as something is waited for.", show_default="skip"
+)
 COMMAND = "python -m local up --export"
 UP_EXAMPLES = """Examples:
 
@@ -50,6 +53,7 @@ def register(app: typer.Typer) -> None:
 def up(
     context: typer.Context,
     speed: Annotated[float | None, SPEED] = None,
+    skip: Annotated[bool | None, SKIP] = None,
     export: Annotated[
         bool,
         typer.Option("--export", help="Print the variables for 'eval' alone; the rest to standard error."),
@@ -58,13 +62,13 @@ def up(
         str | None, typer.Option(help="Print a profile of this name for ~/.aws/config, valid until 'down'.")
     ] = None,
 ) -> None:
-    """Start the local cloud and say how to reach it."""
+    """Start the local cloud and say how to reach it; one that runs changes its speed."""
     project = find_project(context)
     refuse_other_endpoint(project)
     if export and profile:
         raise typer.BadParameter("--export and --profile print different things: give one of them.")
     with progress("Starting the local cloud"):
-        cloud = localcloud.start(project.cloud, speed)
+        cloud = localcloud.start(project.cloud, speed, skip=skip)
         variables = exported(project, cloud) if export else cloud.environment
     (errors if export or profile else console).print(address(cloud), highlight=False, soft_wrap=True)
     if profile:

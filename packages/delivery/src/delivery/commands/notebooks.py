@@ -54,6 +54,7 @@ def notebooks(
     root = project.cloud.root
     found = project_notebooks.find_notebooks(root, names or ())
     python = sagemaker_sdk.interpreter()
+    project_notebooks.check(python)
     cloud = delivered(project)
     kept = {name: value for name, value in os.environ.items() if not OTHER_CLOUD.match(name)}
     variables = kept | exported(project, cloud)

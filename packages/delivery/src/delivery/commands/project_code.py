@@ -38,10 +38,14 @@ class Schema(Protocol):
 
 
 class TrainingData(NamedTuple):
-    """The files of a training, the target where one was chosen, and the folder that their names begin at."""
+    """The files of a training, the target where one was chosen, and a remark on the choice.
+
+    The files' names begin at the folder, where there is one.
+    """
 
     files: tuple[Path, ...]
     target: str | None
+    remark: str = ""
     folder: Path | None = None
 
     @property

@@ -56,7 +56,10 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
     refuse_other_endpoint(project)
     code = find_code(context, project)
     model = code.resolve_model(model_type) if model_type else None
-    cloud, started = begin(project, code, model, code.choose_data(data, target))
+    chosen = code.choose_data(data, target)
+    if chosen.remark:
+        errors.print(f"Data: {chosen.remark}", markup=False, highlight=False, soft_wrap=True)
+    cloud, started = begin(project, code, model, chosen)
     if background:
         training.wait_for_job(cloud, started)
         show_started(cloud, started, as_json=as_json)
@@ -95,6 +98,7 @@ def follow(cloud: Cloud, started: Training) -> None:
             training.wait(cloud, started)
     except KeyboardInterrupt:
         training.stop(cloud, started)
+        errors.print(f"Interrupted: the training {started.name} and its jobs are stopped.", highlight=False)
         raise
 
 

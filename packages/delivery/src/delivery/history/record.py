@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RUN = "Run"  # the step that failed where no other did
 CLOUD_LOG = ".local/logs/cloud.log"  # logs are named from the project's folder
@@ -21,6 +25,12 @@ class Record:
     seconds: float
     reason: str = ""
     log: str = ""
+
+
+def in_progress(name: str, waits: Callable[[], str] = str) -> Callable[[], Record]:
+    """Return what gives the record of a stage that begins now; `waits` says what it waits for."""
+    began = datetime.now(UTC)
+    return lambda: Record(name, "InProgress", seconds_since(began), waits())
 
 
 def cut_off(record: Record) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from localcloud import files
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from delivery.commands.project_code import ProjectCode
 
 ROWS = 3  # of the example
+SCHEMA = "schema.json"  # of a model
 VARIABLES = 'eval "$(.venv/bin/python -m local up --export)"  # once in a terminal: the address and the key'
 CURL = """\
 curl --fail-with-body --aws-sigv4 "aws:amz:{region}:{service}" \\
@@ -97,10 +99,11 @@ def _request(endpoint: Endpoint, code: ProjectCode) -> tuple[Path, str]:
     try:
         model = served.find_model(endpoint.cloud, served.model_url(endpoint.cloud, endpoint.name))
         split = served.read_test_split(endpoint.cloud, model)
-        table = code.read_split(split, code.read_schema(endpoint.folder / "model"))
+        with TemporaryDirectory() as folder:
+            (Path(folder) / SCHEMA).write_bytes(served.read_schema(endpoint.cloud, model))
+            table = code.read_split(split, code.read_schema(Path(folder)))
     except DeliveryError:
         return Path(f"rows.{ending}"), content_type
-    folder = files.folder(endpoint.project.state, "requests")
-    path = folder / f"{endpoint.name}.{ending}"
+    path = files.folder(endpoint.project.state, "requests") / f"{endpoint.name}.{ending}"
     files.write_whole(path, table.body(0, min(ROWS, len(table.rows))))
     return path.relative_to(endpoint.project.root), content_type

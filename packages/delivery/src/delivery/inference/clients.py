@@ -13,6 +13,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+from localcloud import OWN
 
 from delivery.cloud import DeliveryError
 from delivery.inference import predictor_program
@@ -59,7 +60,8 @@ def api(url: str, credentials: tuple[str, str], region: str, kind: str) -> Ask:
     session.trust_env = False  # a proxy of the machine does not reach its local cloud
 
     def ask(body: str) -> bytes:
-        request = AWSRequest("POST", url, {"Content-Type": kind, "Accept": JSON}, body.encode())
+        headers = {"Content-Type": kind, "Accept": JSON, "User-Agent": OWN}
+        request = AWSRequest("POST", url, headers, body.encode())
         signer.add_auth(request)
         signed = dict(request.headers.items())
         response = session.post(url, data=body.encode(), headers=signed, timeout=TIMEOUT_SECONDS)

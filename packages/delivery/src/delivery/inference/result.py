@@ -34,7 +34,7 @@ class Result:
     def __post_init__(self) -> None:
         """Compute the scores and the difference of each row."""
         self.first = next(iter(self.predictions.values()))
-        labels = self.table.labels
+        labels = self.table.written_labels(self.target.name)
         self.metrics = {} if labels is None else scores.score(labels, self.first.answers, self.target)
         self.differences = (
             [] if labels is None else scores.differences(labels, self.first.values, self.target)

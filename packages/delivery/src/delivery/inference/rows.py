@@ -58,8 +58,7 @@ class Table:
         text = io.StringIO()
         writer = csv.writer(text)
         writer.writerow([*self.columns, target])
-        style = self.formats.get(target)
-        labels = [label if style is None else style.spell(label) for label in self.labels or ()]
+        labels = self.written_labels(target) or ()
         writer.writerows([*row, label] for row, label in zip(self.spelled(self.rows), labels, strict=True))
         return text.getvalue().encode()
 
@@ -70,6 +69,13 @@ class Table:
             [cell if style is None else style.spell(cell) for style, cell in zip(styles, row, strict=True)]
             for row in rows
         ]
+
+    def written_labels(self, target: str) -> tuple[str, ...] | None:
+        """Return the labels in the format of the target's column, as the training read them."""
+        style = self.formats.get(target)
+        if style is None or self.labels is None:
+            return self.labels
+        return tuple(style.spell(label) for label in self.labels)
 
     def head(self, rows: int) -> Table:
         """Return the first rows."""
@@ -143,8 +149,12 @@ def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], target: st
     )
 
 
-def read_json_lines(text: str, target: str, columns: Sequence[str]) -> Table:
+def read_json_lines(
+    text: str, target: str, columns: Sequence[str], formats: Mapping[str, NumberFormat]
+) -> Table:
     """Read a JSON object a line by its names, or an array a line as the model's columns and no labels.
+
+    A number is plain in JSON, and is written in the format of its column; a text is a cell as it is.
 
     Raises:
         DeliveryError: A line is neither, or is not like the others.
@@ -157,14 +167,19 @@ def read_json_lines(text: str, target: str, columns: Sequence[str]) -> Table:
         raise DeliveryError("The file has objects and arrays, and its lines must all be one or the other.")
     if isinstance(rows[0], dict):
         names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
-        cells = [[_cell(row.get(name)) for name in names] for row in rows if isinstance(row, dict)]
+        cells = [
+            [_cell(row.get(name), formats.get(name)) for name in names]
+            for row in rows
+            if isinstance(row, dict)
+        ]
         return make_table(names, cells, target)
     for number, row in enumerate(rows, 1):
         if len(row) != len(columns):
             raise DeliveryError(
                 f"Row {number} has {len(row)} cells, and the model has {len(columns)} columns."
             )
-    return make_table(columns, [[_cell(cell) for cell in row] for row in rows], "")
+    styles = [formats.get(name) for name in columns]
+    return make_table(columns, [list(map(_cell, row, styles)) for row in rows], "")
 
 
 def _json_row(line: str, number: int) -> dict[str, object] | list[object]:
@@ -178,11 +193,14 @@ def _json_row(line: str, number: int) -> dict[str, object] | list[object]:
     raise DeliveryError(f"Line {number} is neither a JSON object nor an array: write a row as one of them.")
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, style: NumberFormat | None) -> str:
     """Return a value of JSON as the cell of a table; null is a missing value."""
     if isinstance(value, str):
         return value
-    return "" if value is None else json.dumps(value)
+    if value is None:
+        return ""
+    plain = json.dumps(value)
+    return plain if style is None or isinstance(value, bool) else style.spell(plain)
 
 
 def _rows(text: str) -> list[list[str]]:

@@ -16,13 +16,14 @@ from delivery.hints import also_meant
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
 
     from delivery.cloud import Cloud
 
 ARCHIVE = "/model.tar.gz"
 TRAINED = re.compile(r"(runs/[^/]+)/training/.*/model\.tar\.gz")
-CHUNK = 1_048_576
+ANSWERING = ("InService", "Updating", "SystemUpdating")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class StoredModel:
     key: str
     tag: str
     size: int
+    modified: datetime
 
     @property
     def url(self) -> str:
@@ -59,6 +61,19 @@ def deployed(cloud: Cloud, project: str, kind: str) -> dict[str, str]:
     return {} if stacks.find(cloud, name) is None else local_stacks.outputs(cloud, name)
 
 
+def check_in_service(cloud: Cloud, endpoint_name: str) -> None:
+    """Check that an endpoint answers requests.
+
+    Raises:
+        DeliveryError: The endpoint does not exist, or is in another state.
+
+    """
+    found = _describe(cloud, endpoint_name)
+    if found["EndpointStatus"] not in ANSWERING:
+        reason = found.get("FailureReason", "wait, and try again")
+        raise DeliveryError(f"The endpoint {endpoint_name} is {found['EndpointStatus']}: {reason}")
+
+
 def model_url(cloud: Cloud, endpoint_name: str) -> str:
     """Return the address of the model that an endpoint serves.
 
@@ -66,18 +81,22 @@ def model_url(cloud: Cloud, endpoint_name: str) -> str:
         DeliveryError: The endpoint does not exist.
 
     """
+    sagemaker, endpoint = cloud.client("sagemaker"), _describe(cloud, endpoint_name)
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
+    return str(model["PrimaryContainer"]["ModelDataUrl"])
+
+
+def _describe(cloud: Cloud, endpoint_name: str) -> dict[str, Any]:
     sagemaker = cloud.client("sagemaker")
     try:
-        endpoint = sagemaker.describe_endpoint(EndpointName=endpoint_name)
+        return dict(sagemaker.describe_endpoint(EndpointName=endpoint_name))
     except ClientError:
         names = [each["EndpointName"] for each in pages(sagemaker, "list_endpoints", "Endpoints")]
         raise DeliveryError(
             f"No endpoint {endpoint_name} is in service; 'python -m local status' lists those that are"
             f"{also_meant(endpoint_name, names) or '.'}"
         ) from None
-    config = sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
-    model = sagemaker.describe_model(ModelName=config["ProductionVariants"][0]["ModelName"])
-    return str(model["PrimaryContainer"]["ModelDataUrl"])
 
 
 def find_model(cloud: Cloud, url: str) -> StoredModel:
@@ -93,7 +112,7 @@ def find_model(cloud: Cloud, url: str) -> StoredModel:
         head = cloud.client("s3").head_object(Bucket=bucket, Key=key)
     except ClientError:
         raise DeliveryError(f"{url} does not exist in the local cloud.") from None
-    return StoredModel(bucket, key, head["ETag"].strip('"'), head["ContentLength"])
+    return StoredModel(bucket, key, head["ETag"].strip('"'), head["ContentLength"], head["LastModified"])
 
 
 def find_file(cloud: Cloud, path: Path) -> StoredModel | None:
@@ -102,7 +121,7 @@ def find_file(cloud: Cloud, path: Path) -> StoredModel | None:
         tag = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     size = path.stat().st_size
     same = [each for each in stored_models(cloud) if (each.tag, each.size) == (tag, size)]
-    return min(same, key=lambda each: not TRAINED.fullmatch(each.key), default=None)
+    return max(same, key=lambda each: (TRAINED.fullmatch(each.key) is not None, each.modified), default=None)
 
 
 def stored_models(cloud: Cloud) -> Iterator[StoredModel]:
@@ -111,7 +130,8 @@ def stored_models(cloud: Cloud) -> Iterator[StoredModel]:
     for bucket in (entry["Name"] for entry in s3.list_buckets()["Buckets"]):
         for entry in pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
             if f"/{entry['Key']}".endswith(ARCHIVE):
-                yield StoredModel(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+                tag = entry["ETag"].strip('"')
+                yield StoredModel(bucket, entry["Key"], tag, entry["Size"], entry["LastModified"])
 
 
 def read_test_split(cloud: Cloud, model: StoredModel) -> bytes:
@@ -121,18 +141,30 @@ def read_test_split(cloud: Cloud, model: StoredModel) -> bytes:
         DeliveryError: The local cloud does not have that training.
 
     """
-    for each in (model, *stored_models(cloud)):
+    return _prepared(cloud, model, "test", (".csv", ".zip"))
+
+
+def read_schema(cloud: Cloud, model: StoredModel) -> bytes:
+    """Return the schema of the training that made a model, as JSON.
+
+    Raises:
+        DeliveryError: The local cloud does not have that training.
+
+    """
+    return _prepared(cloud, model, "schema", (".json",))
+
+
+def _prepared(cloud: Cloud, model: StoredModel, name: str, suffixes: tuple[str, ...]) -> bytes:
+    s3: Any = cloud.client("s3")
+    # Of trainings that made the same model, the newest counts, except for the training of that very file.
+    for each in (model, *sorted(stored_models(cloud), key=lambda one: one.modified, reverse=True)):
         found = TRAINED.fullmatch(each.key)
-        if found and (each.tag, each.size) == (model.tag, model.size):
-            return _first_object(cloud, each.bucket, f"{found[1]}/prepare/test/")
+        if not found or (each.tag, each.size) != (model.tag, model.size):
+            continue
+        prefix = f"{found[1]}/prepare/{name}/"
+        for entry in pages(s3, "list_objects_v2", "Contents", Bucket=each.bucket, Prefix=prefix):
+            if entry["Key"].endswith(suffixes):
+                return bytes(s3.get_object(Bucket=each.bucket, Key=entry["Key"])["Body"].read())
     raise DeliveryError(
         f"The training of {model.url} is not in the local cloud, nor is its test split: name a file."
     )
-
-
-def _first_object(cloud: Cloud, bucket: str, prefix: str) -> bytes:
-    s3: Any = cloud.client("s3")
-    for entry in pages(s3, "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix):
-        if entry["Key"].endswith((".csv", ".zip")):
-            return bytes(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
-    raise DeliveryError(f"s3://{bucket}/{prefix} has no test split any more: name a file.")

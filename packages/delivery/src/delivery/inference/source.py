@@ -52,6 +52,7 @@ def of_endpoint(project: LocalProject, code: ProjectCode, cloud: Cloud, name: st
         DeliveryError: The endpoint does not exist, or its model has no schema.
 
     """
+    served.check_in_service(cloud, name)
     endpoint, url = Endpoint(cloud, project, name), served.model_url(cloud, name)
     folder = endpoint.folder / "model"
     return Source(
@@ -174,8 +175,8 @@ def _compare(found: dict[str, requests.Predictions]) -> None:
 
 
 def _with_remarks(source: Source, result: Result) -> Result:
-    table, schema, labels = result.table, source.schema, result.table.labels
-    code = source.code
+    table, schema, code = result.table, source.schema, source.code
+    labels = table.written_labels(schema.target.name)
     result.remarks += code.describe_cells(table, schema) if schema.features else table.remarks
     if absent := absent_columns(table, schema):
         result.warnings.append(absent)

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from localcloud.core import account, private_files
-from localcloud.core.clock import Clock
 from localcloud.core.errors import validation_error
 from localcloud.core.managed_process import ManagedProcess
+from localcloud.core.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from localcloud.core.activity import Activities
+    from localcloud.core.clock import Clock
     from localcloud.core.project import Project
 
 ENTRYPOINT = re.compile(r"^ENTRYPOINT\s+(\[[^\n]*\])\s*$", re.MULTILINE | re.IGNORECASE)
@@ -27,18 +29,28 @@ PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 @dataclass(frozen=True)
 class CloudContext:
-    """The project, and the clock of its cloud."""
+    """The project, and the timers of its cloud."""
 
     project: Project
-    clock: Clock = field(default_factory=Clock)
+    timers: Timers = field(default_factory=Timers)
 
     @classmethod
-    def create(cls, project: Project, clock: Clock) -> CloudContext:
+    def create(cls, project: Project, timers: Timers) -> CloudContext:
         """Return the context, with the remains of a killed cloud's jobs and endpoints removed; logs stay."""
         for name in ("jobs", "endpoints", "builds", "s3", "state", "tmp", "kept.deleted"):
             shutil.rmtree(project.state / name, ignore_errors=True)
         private_files.folder(project.state, "tmp")
-        return cls(project, clock)
+        return cls(project, timers)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock on which AWS's waits pass."""
+        return self.timers.clock
+
+    @property
+    def activities(self) -> Activities:
+        """What runs in the cloud now."""
+        return self.timers.activities
 
     @property
     def state(self) -> Path:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import access, protocol
+from localcloud.core import access, protocol, requests
+from localcloud.core.clock_route import PATH as CLOCK
 from localcloud.core.ministack import CHANGED
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 
     from localcloud.core.access import Guard
     from localcloud.core.service import Answer, Route, Service
+    from localcloud.core.timers import Timers
 
     Message = dict[str, Any]
     Receive = Callable[[], Awaitable[Message]]
     Send = Callable[[Message], Awaitable[None]]
     Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
+OWN_PATHS = "/_local/"
 HEALTH = "/_local/health"
 PROCESSES = "/_local/processes"  # AWS knows no processes; a person looks for them on this machine
 # A page in the user's browser can reach 127.0.0.1, also by a name of its own that resolves to it; the names
@@ -31,7 +35,6 @@ HOST = re.compile(
     r"(?:127\.0\.0\.1|\[::1\]|(?:[\w.-]+\.)?localhost|[\w.-]+\.amazonaws\.com(?:\.cn)?)(?::\d+)?",
     re.ASCII,
 )
-READING = ("BatchGet", "Describe", "Filter", "Get", "List", "Search")
 NOT_ALLOWED = "AccessDeniedException"
 # The answer to requests that come while the cloud saves its end; those in flight have this time to end.
 ENDING = access.forbidden("ServiceUnavailable", "The local cloud was stopped.", 503)
@@ -42,9 +45,15 @@ BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 class Gateway:
     """Route a request to one of our services, or to ministack."""
 
-    def __init__(self, backend: Application, services: Iterable[Service], guard: Guard) -> None:
-        """Keep ministack's application, the services that answer before it, and the check of access keys."""
-        self._backend, self._guard = backend, guard
+    def __init__(
+        self, backend: Application, services: Iterable[Service], guard: Guard, timers: Timers, clock: Route
+    ) -> None:
+        """Keep ministack's application, the services that answer before it, and the check of access keys.
+
+        `clock` answers for the clock, and `timers` learn of each request.
+        """
+        self._backend, self._guard, self._timers = backend, guard, timers
+        self._own = {HEALTH: _health, CLOCK: clock, PROCESSES: self._list_processes}
         self._in_flight, self._holding = 0, False
         self._released = asyncio.Event()
         self._services = tuple(services)
@@ -89,23 +98,49 @@ class Gateway:
         if refusal := _refusal(headers) or self._guard.denial(scope, headers):
             await self._refuse(scope, receive, send, refusal)
             return
-        if _changes(scope, headers):
-            CHANGED.set()
-        if scope["type"] == "http" and (handler := self._handler(scope, headers)):
+        if scope["type"] != "http":
+            await self._backend(scope, receive, send)
+        elif handler := self._handler(scope, headers):
             body = await _read(receive)
             if body is not None:
-                await _reply(send, await handler(scope["path"], headers, body))
+                with self._noted(scope, headers, body):
+                    answer = await handler(scope["path"], headers, body)
+                await _reply(send, answer)
+        elif requests.is_form(headers):
+            body = await _read(receive)
+            if body is not None:
+                with self._noted(scope, headers, body):
+                    await self._backend(scope, _again(body, receive), send)
         else:
-            await self._backend(scope, receive, send)
+            with self._noted(scope, headers):
+                await self._backend(scope, receive, send)
+
+    @contextlib.contextmanager
+    def _noted(self, scope: Message, headers: Mapping[str, str], body: bytes = b"") -> Iterator[None]:
+        """Let the clock know of a request, but for those that only read, and for those of commands."""
+        if scope["path"].startswith(OWN_PATHS):
+            yield
+            return
+        self._timers.attend()
+        if requests.reads(scope, headers, body):
+            yield
+            return
+        if not requests.is_own(headers):
+            self._timers.activities.note_load()
+        activity = self._timers.activities.begin()
+        try:
+            yield
+        finally:
+            activity.end()
+            if requests.changes(scope, headers, body):
+                CHANGED.set()
 
     def _handler(self, scope: Message, headers: Mapping[str, str]) -> Route | None:
         prefix = headers.get("x-amz-target", "").partition(".")[0]
         if service := self._json.get(prefix):
             return protocol.json_route(service)
-        if scope["path"] == HEALTH:
-            return _health
-        if scope["path"] == PROCESSES:
-            return self._list_processes
+        if own := self._own.get(scope["path"]):
+            return own
         return next((route for pattern, route in self._routes if pattern.fullmatch(scope["path"])), None)
 
     async def _list_processes(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:  # noqa: ARG002 - a route's signature
@@ -119,6 +154,7 @@ class Gateway:
         async def closing() -> Message:
             message = await receive()
             if message["type"] == "lifespan.shutdown":
+                self._timers.close()
                 await asyncio.gather(*(asyncio.to_thread(service.close) for service in self._services))
             return message
 
@@ -130,14 +166,6 @@ class Gateway:
             await send({"type": "websocket.close", "code": 1008})
             return
         await _reply(send, answer)
-
-
-def _changes(scope: Message, headers: Mapping[str, str]) -> bool:
-    """Whether a request may change what a service holds, as far as its first line and its headers say."""
-    operation = headers.get("x-amz-target", "").rpartition(".")[2]
-    if operation:
-        return not operation.startswith(READING)
-    return scope.get("method") in {"PUT", "DELETE", "PATCH"}
 
 
 def _decode(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -165,6 +193,16 @@ async def _read(receive: Receive) -> bytes | None:
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """Return `receive` with a body that was read already."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def read() -> Message:
+        return left.pop() if left else await receive()
+
+    return read
 
 
 async def _reply(send: Send, answer: Answer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # Of one processor at most this share is spent on saving while nothing but metrics and logs come, and this
 # share when something else has changed. No save is sooner than SHORTEST seconds after the last.
-QUIET_SHARE, BUSY_SHARE, SHORTEST = 0.01, 0.1, 0.5
+QUIET_SHARE, BUSY_SHARE, SHORTEST = 0.01, 0.05, 0.5
 POLL_SECONDS = 0.1
 RETRY_COST = 0.5  # seconds that a save counts as which has failed
 
@@ -65,7 +66,8 @@ class Keeper:
 
     def begin(self) -> None:
         """Start again what has to run, and save again and again in a thread."""
-        (private_files.folder(kept.folder(self._context.project)) / kept.UNSAVED).touch()
+        with contextlib.suppress(OSError):  # on a full disk; the first save reports it
+            (private_files.folder(kept.folder(self._context.project)) / kept.UNSAVED).touch()
         with ministack.scope(self._context.region):
             for part in self._parts.values():
                 part.resume()
@@ -116,16 +118,26 @@ class Keeper:
             checksum = kept.digest(content)
             if checksum == self._saved:
                 return
-            time_now = now()
-            shown = self._context.clock.to_simulated(time_now)
-            header = kept.Header(checksum, time_now, shown, counts, dropped, self._context.region)
-            kept.write(self._context.project, header, content)
+            kept.write(self._context.project, self._header(checksum, counts, dropped), content)
             self._saved = checksum
             ministack_state.prune()
 
+    def _header(self, checksum: str, counts: dict[str, int], dropped: dict[str, int]) -> kept.Header:
+        clock, saved = self._context.clock, now()
+        return kept.Header(
+            sha256=checksum,
+            saved=saved,
+            shown=clock.to_simulated(saved),
+            counts=counts,
+            dropped=dropped,
+            segments=[list(each) for each in kept.newest(clock.segments)],
+            region=self._context.region,
+        )
+
     def _content(self, counts: dict[str, int], dropped: dict[str, int]) -> bytes:
         names = ministack_state.names()
-        since = now() - self._context.clock.seconds(ministack_state.ALARMS_WINDOW)
+        clock = self._context.clock
+        since = clock.to_real(clock.simulated() - ministack_state.ALARMS_WINDOW)
         first = [name for name in names if name in ministack_state.FIRST]
         backend = {name: ministack_state.save(name, counts, dropped, since) for name in first}
         services: dict[str, dict[str, str]] = {}

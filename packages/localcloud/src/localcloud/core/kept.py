@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from localcloud.core import private_files
-from localcloud.core.clock import Clock
+from localcloud.core.clock import Clock, Segment
 from localcloud.core.errors import CloudError
 from localcloud.core.patches import PINNED
 
@@ -41,6 +41,7 @@ STOPPED = "The local cloud was stopped."
 class Header:
     """The first line of the file; times are epoch seconds, `shown` is the time of the simulated clock.
 
+    `segments` are the newest of the clock, each with its begin in real and simulated time, and its speed.
     `counts` has the number of things by what they are called, and `dropped` the same of things that are not
     kept because they are secret.
     """
@@ -50,6 +51,7 @@ class Header:
     shown: float
     counts: dict[str, int] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    segments: list[list[float]] = field(default_factory=list)
     region: str = ""
     format: int = FORMAT
     localcloud: str = field(default_factory=lambda: importlib.metadata.version(DISTRIBUTION))
@@ -136,13 +138,15 @@ def _way_out(project: Project) -> str:
 def resumed_clock(speed: float, header: Header | None) -> Clock:
     """Return the clock of a cloud that goes on from what is kept: its simulated time never goes backwards.
 
-    This is the one place that joins the clock of a cloud to that of the cloud before it.
+    This is the one place that joins the clock of a cloud to that of the cloud before it. Times in what is
+    kept have the simulated times that they had, unless the machine's own clock was set back since.
     """
     clock = Clock(speed)
-    if header is None or header.shown <= clock.began or speed == 1.0:
+    if header is None or header.saved > clock.began:
         return clock
-    # The moment at which a clock of this speed has to have begun to show that time now.
-    return Clock(speed, clock.began - (header.shown - clock.began) / (speed - 1.0))
+    segments = [Segment(*each) for each in header.segments]
+    clock.resume(segments, Segment(header.saved, max(header.saved, header.shown), 1.0))
+    return clock
 
 
 def newest(things: Iterable[T], most: int = MOST) -> list[T]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import shutil
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 # The files of processes, which are of no use without the cloud; the next start deletes them as well.
 WORKING = ("jobs", "builds", "endpoints", "tmp", "kept.deleted")
+WORTH_SHARING = 65_536  # bytes; smaller files are many and save little
 UNITS = ("kB", "MB", "GB", "TB")
 
 
@@ -78,6 +81,36 @@ def delete(project: Project) -> list[str]:
     return [f"What the cloud held is deleted; {readable(freed)} are free again. Logs and report stay."]
 
 
+def share_equal(project: Project) -> None:
+    """Let objects with equal content share their bytes on disk: sources, data and outputs of equal runs.
+
+    The cloud must have ended; S3 replaces a file and never changes it, so the others stay as they are.
+    """
+    by_size: dict[int, dict[int, Path]] = {}
+    for path in (kept.folder(project) / "s3").rglob("*"):
+        if path.is_file() and (stat := path.stat()).st_size >= WORTH_SHARING:
+            by_size.setdefault(stat.st_size, {}).setdefault(stat.st_ino, path)
+    for paths in by_size.values():
+        first: dict[bytes, Path] = {}
+        for path in paths.values() if len(paths) > 1 else ():
+            same = first.setdefault(_digest(path), path)
+            if same is not path:
+                _share(same, path)
+
+
+def _share(same: Path, path: Path) -> None:
+    link = path.with_name(f"{path.name}.tmp")  # S3 overlooks this ending
+    with contextlib.suppress(OSError):
+        link.unlink(missing_ok=True)
+        link.hardlink_to(same)
+        link.replace(path)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
 def readable(size: int) -> str:
     """Return a number of bytes as a person reads it."""
     value, unit = size / 1000, UNITS[0]
@@ -89,4 +122,6 @@ def readable(size: int) -> str:
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    """Return the bytes of all files; files that share theirs count once."""
+    stats = (path.lstat() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return sum({(each.st_dev, each.st_ino): each.st_size for each in stats}.values())

@@ -59,6 +59,9 @@ MATERIAL = (
 )
 # The newest of each list are kept, or the file would grow for as long as a project is worked on.
 MOST_EXECUTIONS, MOST_POINTS, MOST_LINES, MOST_EVENTS = 50, 100, 2000, 1000
+# Of a group of a Lambda function's logs; others, such as those of jobs, have more.
+MOST_LINES_OF_JOBS = 20_000
+LAMBDA_LOGS = "/aws/lambda/"
 # The values of metrics within this time are all kept, because alarms compute with them: seconds of AWS.
 ALARMS_WINDOW = 7200.0
 TRIES = 5
@@ -170,8 +173,8 @@ def _newest_entries(entries: list[Json]) -> list[Json]:
 
 
 def _newest_lines(state: Json) -> None:
-    for group in state["log_groups"]._data.values():  # noqa: SLF001 - of all accounts
-        left = MOST_LINES
+    for key, group in state["log_groups"]._data.items():  # noqa: SLF001 - of all accounts
+        left = MOST_LINES if str(key[-1]).startswith(LAMBDA_LOGS) else MOST_LINES_OF_JOBS
         for name, stream in reversed(list(group["streams"].items())):
             if left <= 0:
                 del group["streams"][name]

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from localcloud.core import account, lock, private_files
+from localcloud.core import account, kept_files, lock, private_files
 from localcloud.core.access import AccessKey
 from localcloud.core.disk_errors import shortage
 from localcloud.core.errors import CloudError
+from localcloud.core.requests import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from localcloud.core.project import Project
 
 LOOPBACK = "127.0.0.1"
+CLOCK_PATH = "/_local/clock"
+CLOCK_TIMEOUT = 30.0
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 20.0
 # The exit code of a cloud that does not start because another one holds the lock.
@@ -53,6 +57,7 @@ class Cloud:
     pid: int
     key: AccessKey
     speed: float = 1.0
+    skip: bool = True
 
     @property
     def root(self) -> Path:
@@ -103,6 +108,28 @@ class Cloud:
         """
         return dict(self._read("/_local/processes", 10))
 
+    def clock(self, **request: Any) -> dict[str, Any]:
+        """Return the clock's state, and wait on it or change it as the request says (see clock_route.py).
+
+        Raises:
+            ConnectionError: the cloud has ended.
+        """
+        try:
+            state: dict[str, Any] = self._read(CLOCK_PATH, CLOCK_TIMEOUT, json.dumps(request).encode())
+        except URLError as error:
+            raise ConnectionError(str(error)) from None
+        return state
+
+    def simulated(self, *times: float) -> list[float]:
+        """Return the simulated times of times in records, both in epoch seconds."""
+        shown: list[float] = self.clock(times=times)["times"]
+        return shown
+
+    def leave(self, follower: str) -> None:
+        """Let the cloud forget a command that waited on the clock; a cloud that has ended knows of none."""
+        with suppress(OSError):
+            self.clock(follower=follower)
+
     def answers(self) -> bool:
         """Whether it is this cloud's process that answers at its port."""
         try:
@@ -110,8 +137,8 @@ class Cloud:
         except (OSError, ValueError, KeyError):
             return False
 
-    def _read(self, path: str, timeout: float) -> Any:
-        request = Request(f"{self.endpoint_url}{path}", headers=self.key.header)  # noqa: S310 - always http
+    def _read(self, path: str, timeout: float, body: bytes | None = None) -> Any:
+        request = Request(f"{self.endpoint_url}{path}", body, self.key.header)  # noqa: S310 - always http
         with build_opener(ProxyHandler({})).open(request, timeout=timeout) as answer:
             return json.loads(answer.read())
 
@@ -154,6 +181,7 @@ class Cloud:
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            user_agent_extra=OWN,
             use_fips_endpoint=False,
             use_dualstack_endpoint=False,
         )
@@ -166,18 +194,21 @@ class Cloud:
         return client
 
 
-def start(project: Project, speed: float | None = None) -> Cloud:
+def start(project: Project, speed: float | None = None, *, skip: bool | None = None) -> Cloud:
     """Start the project's cloud, or return the one that runs.
 
-    `speed` divides every wait that AWS imposes; a cloud that runs keeps its own speed, and refuses another.
+    `speed` divides every wait that AWS imposes, and with `skip` the clock skips time in which nothing runs. A
+    cloud that runs changes to what is given, and keeps the rest; a new one has speed 1, and skips unless the
+    variable LOCALCLOUD_SKIP is `no`.
 
     Raises:
-        CloudError: the cloud does not start (with the end of its log), or runs at another speed.
+        CloudError: the cloud does not start; the message has the end of its log.
     """
     if running := find(project):
-        return _at_speed(running, speed)
+        return _changed(running, speed, skip)
     private_files.folder(project.state, project.log.parent.name)
-    process = _spawn(project, 1.0 if speed is None else speed)
+    skip = os.environ.get("LOCALCLOUD_SKIP") != "no" if skip is None else skip
+    process = _spawn(project, 1.0 if speed is None else speed, skip=skip)
     try:
         return _ready(project, process)
     except KeyboardInterrupt:
@@ -216,6 +247,7 @@ def find(project: Project) -> Cloud | None:
             int(record["pid"]),
             AccessKey(str(record["access_key_id"]), str(record["secret_access_key"])),
             float(record["speed"]),
+            bool(record.get("skip", False)),
         )
     except (OSError, ValueError, KeyError):
         return None
@@ -238,6 +270,10 @@ def stop(project: Project) -> bool:
     else:
         raise CloudError(f"the local cloud does not end; its log is {project.log}")
     project.record.unlink(missing_ok=True)
+    if running:
+        with lock.holding(project.lock, "") as held:  # no cloud may start meanwhile
+            if held:
+                kept_files.share_equal(project)
     return running
 
 
@@ -249,19 +285,20 @@ def holding(project: Project) -> Iterator[bool]:
         yield held
 
 
-def _at_speed(running: Cloud, speed: float | None) -> Cloud:
-    if speed not in (None, running.speed):
-        raise CloudError(
-            f"a local cloud runs at speed {running.speed:g}, not {speed:g}; "
-            f"'{running.project.commands.stop}' stops it"
-        )
-    return running
+def _changed(running: Cloud, speed: float | None, skip: bool | None) -> Cloud:  # noqa: FBT001 - None keeps it
+    speed, skip = running.speed if speed is None else speed, running.skip if skip is None else skip
+    if (speed, skip) != (running.speed, running.skip):
+        running.clock(speed=speed, skip=skip)
+    return replace(running, speed=speed, skip=skip)
 
 
-def _spawn(project: Project, speed: float) -> subprocess.Popen[bytes]:
+def _spawn(project: Project, speed: float, *, skip: bool) -> subprocess.Popen[bytes]:
     with project.log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-P", "-m", "localcloud", "--project", project.to_json(), "--speed", str(speed)],
+            [
+                *(sys.executable, "-P", "-m", "localcloud", "--project", project.to_json()),
+                *("--speed", str(speed), "--skip" if skip else "--no-skip"),
+            ],
             cwd=project.root,
             env=account.without_aws(os.environ),
             stdin=subprocess.DEVNULL,

@@ -8,18 +8,21 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from localcloud.core import clock, kept, ministack, private_files
 from localcloud.core.access import Guard
+from localcloud.core.clock_route import ClockRoute
 from localcloud.core.context import CloudContext
 from localcloud.core.errors import CloudError
 from localcloud.core.gateway import Gateway
 from localcloud.core.http_protocol import Protocol
 from localcloud.core.keeper import Keeper
 from localcloud.core.patches import MissingNameError
+from localcloud.core.timers import Timers
 
 if TYPE_CHECKING:
     import socket
@@ -55,21 +58,27 @@ class Server(uvicorn.Server):
         if self.should_exit or not sockets:
             return
         self._keeper.begin()
-        record = {
-            "pid": self._cloud.pid,
-            "port": self._cloud.port,
-            "region": self._cloud.region,
-            "speed": self._cloud.speed,
-            "started": clock.iso(clock.now()),
-            "access_key_id": self._cloud.key.id,
-            "secret_access_key": self._cloud.key.secret,
-        }
-        private_files.write_whole(self._cloud.project.record, json.dumps(record))
+        write_record(self._cloud, clock.now())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Save before anything is ended: what reacts to an end would be recorded as well."""
         await self._gateway.save_end(self._keeper.close)
         await super().shutdown(sockets)
+
+
+def write_record(cloud: Cloud, started: float) -> None:
+    """Write the record by which commands find the cloud."""
+    record = {
+        "pid": cloud.pid,
+        "port": cloud.port,
+        "region": cloud.region,
+        "speed": cloud.speed,
+        "skip": cloud.skip,
+        "started": clock.iso(started),
+        "access_key_id": cloud.key.id,
+        "secret_access_key": cloud.key.secret,
+    }
+    private_files.write_whole(cloud.project.record, json.dumps(record))
 
 
 def _config(gateway: Gateway) -> uvicorn.Config:
@@ -93,11 +102,15 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
 
     Returns 1 for another ministack, and for a kept state that can't be loaded, which stays as it is.
     """
+    began = clock.now()
+
+    def change(speed: float, skip: bool) -> None:  # noqa: FBT001 - a callback's signature
+        write_record(replace(cloud, speed=speed, skip=skip), began)
+
     try:
         found = kept.read(cloud.project)
-        context = CloudContext.create(
-            cloud.project, kept.resumed_clock(cloud.speed, found[0] if found else None)
-        )
+        timers = Timers(kept.resumed_clock(cloud.speed, found[0] if found else None), skip=cloud.skip)
+        context = CloudContext.create(cloud.project, timers)
         services = register(context, cloud.client)
         keeper = Keeper(context, services)
         if found:
@@ -109,7 +122,7 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     guard = Guard(cloud.key, ministack.issued, ministack.awaited, cloud.project.commands.start)
-    gateway = Gateway(ministack.application(), services, guard)
+    gateway = Gateway(ministack.application(), services, guard, timers, ClockRoute(timers, change))
     asyncio.run(Server(gateway, cloud, keeper).serve([listener]))
     cloud.project.record.unlink(missing_ok=True)
     logging.shutdown()

@@ -44,7 +44,7 @@ def register(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Serv
     ministack_state.install()
     services = make(context, connect)
     for service in services:
-        cloudformation.add_resources(service.resources)
+        cloudformation.add_resources(service.resources, context.activities)
         tasks.add_tasks(service)
         service.install()
     tasks.add_botocore_tasks(connect)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from localcloud.core import account, ministack, protocol
 from localcloud.core.clock import SCALING_EVALUATION, now
 from localcloud.core.errors import ServiceError, validation_error
 from localcloud.core.service import Kept
+from localcloud.core.timers import ALWAYS
 from localcloud.services.applicationautoscaling import tracking
 from localcloud.services.applicationautoscaling.errors import not_found
 from localcloud.services.applicationautoscaling.models import (
@@ -44,7 +43,6 @@ class ScalableTargets:
         self._context, self._sagemaker = context, sagemaker
         self._targets: dict[Variant, ScalableTarget] = {}
         self._activities: list[Json] = []
-        self._closing = threading.Event()
 
     def kept(self) -> dict[str, Kept]:
         """Return how targets, policies and activities outlive the cloud; cooldowns do not."""
@@ -63,12 +61,9 @@ class ScalableTargets:
             self._targets[Variant(endpoint, name)] = ScalableTarget(description, policies)
 
     def install(self) -> None:
-        """Start to evaluate the policies, in a thread."""
-        threading.Thread(target=ministack.in_context(self._evaluate_until_closed), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop the evaluation."""
-        self._closing.set()
+        """Begin to evaluate the policies."""
+        evaluate = ministack.in_context(self._evaluate_all)
+        self._context.timers.every(SCALING_EVALUATION, evaluate, "evaluation of scaling policies", self._due)
 
     def register(self, request: Json) -> Json:
         """Register a target, or change the bounds of a registered one."""
@@ -156,14 +151,16 @@ class ScalableTargets:
                 return str(endpoint["EndpointStatus"]), int(description["CurrentInstanceCount"])
         raise validation_error(f"{variant.resource_id} is not a variant of an endpoint that is in service.")
 
-    def _evaluate_until_closed(self) -> None:
+    def _due(self) -> float | None:
+        return ALWAYS if self._targets else None
+
+    def _evaluate_all(self) -> None:
         with ministack.scope(self._context.region):
-            while not self._closing.wait(self._context.clock.interval(SCALING_EVALUATION)):
-                for variant, target in list(self._targets.items()):
-                    try:
-                        self._evaluate(variant, target)
-                    except ServiceError as error:
-                        logger.info("%s is not scaled: %s", variant.resource_id, error.message)
+            for variant, target in list(self._targets.items()):
+                try:
+                    self._evaluate(variant, target)
+                except ServiceError as error:
+                    logger.info("%s is not scaled: %s", variant.resource_id, error.message)
 
     def _evaluate(self, variant: Variant, target: ScalableTarget) -> None:
         status, present = self._status_and_count(variant)
@@ -184,7 +181,7 @@ class ScalableTargets:
             last_change, cooldown = target.scaled_out, rule.out_cooldown
         else:
             last_change, cooldown = max(target.scaled_out, target.scaled_in), rule.in_cooldown
-        cooled_down = time.monotonic() - last_change >= self._context.clock.seconds(cooldown)
+        cooled_down = self._context.clock.simulated() - last_change >= cooldown
         return desired if cooled_down else present
 
     def _invocations(self, variant: Variant, count: int) -> list[float | None]:
@@ -206,9 +203,9 @@ class ScalableTargets:
         request = {"EndpointName": variant.endpoint, "DesiredWeightsAndCapacities": [change]}
         protocol.call(self._sagemaker, "UpdateEndpointWeightsAndCapacities", request)
         if desired > present:
-            target.scaled_out = time.monotonic()
+            target.scaled_out = self._context.clock.simulated()
         else:
-            target.scaled_in = time.monotonic()
+            target.scaled_in = self._context.clock.simulated()
         self._activities.append(
             {
                 "ActivityId": str(uuid.uuid4()),

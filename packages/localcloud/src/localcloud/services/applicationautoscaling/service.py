@@ -31,6 +31,5 @@ def service(context: CloudContext, sagemaker: Service) -> Service:
             "AWS::ApplicationAutoScaling::ScalingPolicy": cloudformation.scaling_policy(targets),
         },
         install=targets.install,
-        close=targets.close,
         kept=targets.kept(),
     )

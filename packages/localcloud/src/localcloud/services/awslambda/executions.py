@@ -94,7 +94,6 @@ class Executions:
         self._meter = Meter()
         self._running: Counter[tuple[str, str]] = Counter()
         self._ended = threading.Condition()
-        self._closing = threading.Event()
 
     def install(self) -> None:
         """Replace ministack's own routing and metrics, and begin to store metrics."""
@@ -103,11 +102,9 @@ class Executions:
         _keep_alias.apply()
         _name_executed_version.apply()
         payloads.refuse_large_requests.apply()
-        threading.Thread(target=ministack.in_context(self._store), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop measuring."""
-        self._closing.set()
+        self._context.timers.every(
+            METRICS_FLUSH, ministack.in_context(self._store), "metrics of functions", self._flush_due
+        )
 
     def running(self, function: str, version: str = "") -> int:
         """Count a function's executions under way, of one version or of all."""
@@ -131,10 +128,11 @@ class Executions:
         if (executed := EXECUTED.get()) is not None:
             executed.append(call.version)
         started = time.perf_counter()
-        with self._counted(call):
-            result = original({**call.record, COUNTED: True}, event)
-        seconds = time.perf_counter() - started - result.get(INIT_SECONDS, 0.0)
-        self._measure(call, result, max(0.0, seconds))
+        with self._context.activities.active(code=True):
+            with self._counted(call):
+                result = original({**call.record, COUNTED: True}, event)
+            seconds = time.perf_counter() - started - result.get(INIT_SECONDS, 0.0)
+            self._measure(call, result, max(0.0, seconds))
         return result
 
     @contextmanager
@@ -156,10 +154,12 @@ class Executions:
         for metric, value in embedded_metrics.metrics(result.get("log") or ""):
             self._meter.add(metric, value)
 
+    def _flush_due(self) -> float | None:
+        return self._context.clock.to_simulated(self._meter.began) if self._meter.began else None
+
     def _store(self) -> None:
         with ministack.scope(self._context.region):
-            while not self._closing.wait(self._context.clock.interval(METRICS_FLUSH)):
-                self._meter.flush()
+            self._meter.flush()
 
 
 def _measurements(result: Json, seconds: float) -> list[tuple[str, str, float]]:

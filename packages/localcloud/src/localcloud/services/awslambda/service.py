@@ -8,12 +8,14 @@ from localcloud.core.service import Service
 from localcloud.services.awslambda import worker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from localcloud.services.awslambda.executions import Executions
 
 
 def service(executions: Executions) -> Service:
     """Return the service; its operations are ministack's."""
-    endings = [executions.close]
+    endings: list[Callable[[], None]] = []
 
     def install() -> None:
         endings.append(worker.install())

@@ -76,7 +76,7 @@ def _settle() -> list[str]:
         logger.warning("stack %s was %s when the cloud ended", name, status)
         operation = stack.get(OPERATION)
         if status in ENDED_AS or operation is None:
-            _end(name, stack, ENDED_AS.get(status, "UPDATE_FAILED"))
+            _end(name, stack, ENDED_AS.get(status, status.replace("_IN_PROGRESS", "_FAILED")))
         else:
             is_update = operation["previous"] is not None
             _end(name, stack, "UPDATE_FAILED" if is_update else "CREATE_FAILED")

@@ -14,6 +14,7 @@ from localcloud.services.cloudformation.patches import DEPLOYING, WAITING, Deplo
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from localcloud.core.activity import Activities
     from localcloud.core.service import Json, Resource
 
     Result = tuple[str, Json]
@@ -50,11 +51,11 @@ def service() -> Service:
     return Service(name="cloudformation", install=patches.install, kept={"operations": interrupted.kept()})
 
 
-def add_resources(resources: Mapping[str, Resource]) -> None:
+def add_resources(resources: Mapping[str, Resource], activities: Activities) -> None:
     """Let templates have resources of these types; their handlers may wait."""
     for type_name, resource in resources.items():
         WAITING.add(type_name)
-        _PROVISIONERS.add("_RESOURCE_HANDLERS", type_name, _handlers(resource))
+        _PROVISIONERS.add("_RESOURCE_HANDLERS", type_name, _handlers(resource, activities))
         _PROVISIONERS.add("_STACK_TAG_PROPERTY", type_name, ("Tags", "list"))
 
 
@@ -74,14 +75,20 @@ def around_updates(type_name: str, act: Callable[[Update, Callable[[], Result]],
     WAITING.add(type_name)
 
 
-def _handlers(resource: Resource) -> Json:
+def _handlers(resource: Resource, activities: Activities) -> Json:
     def create(logical_id: str, properties: Json, stack: str) -> Result:
-        return resource.create(properties, f"{stack}-{logical_id}")
+        with activities.active():
+            return resource.create(properties, f"{stack}-{logical_id}")
 
     def update(physical_id: str, old: Json, new: Json, stack: str, logical_id: str) -> Result:
-        return resource.update(physical_id, old, new, f"{stack}-{logical_id}")
+        with activities.active():
+            return resource.update(physical_id, old, new, f"{stack}-{logical_id}")
 
-    return {"create": create, "update": update, "update_with_logical_id": True, "delete": resource.delete}
+    def delete(physical_id: str, properties: Json) -> None:
+        with activities.active():
+            resource.delete(physical_id, properties)
+
+    return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
 
 
 def _update_policy(stack: Json, logical_id: str) -> Json:

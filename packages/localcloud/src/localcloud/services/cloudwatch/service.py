@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from localcloud.core import ministack
 from localcloud.core.clock import ALARM_EVALUATION, iso, now
 from localcloud.core.patches import patch, uses
 from localcloud.core.service import Service
+from localcloud.core.timers import ALWAYS
 from localcloud.services.cloudwatch import evaluation
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ DISORDER_SECONDS = 60.0
 def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
     alarms = Alarms(context)
-    return Service(name="cloudwatch", install=alarms.install, close=alarms.close)
+    return Service(name="cloudwatch", install=alarms.install)
 
 
 class Alarms:
@@ -52,18 +52,14 @@ class Alarms:
     def __init__(self, context: CloudContext) -> None:
         """Keep the clock."""
         self._context = context
-        self._closing = threading.Event()
 
     def install(self) -> None:
         """Replace ministack's own evaluation, and begin to evaluate."""
         _evaluate_alarm.apply(self)
         for each in (_evaluate_all, _record_low_samples, _put_low_samples, _send_event):
             each.apply()
-        threading.Thread(target=ministack.in_context(self._keep_evaluating), daemon=True).start()
-
-    def close(self) -> None:
-        """Stop evaluating."""
-        self._closing.set()
+        evaluate = ministack.in_context(self._evaluate_all)
+        self._context.timers.every(ALARM_EVALUATION, evaluate, "evaluation of alarms", self._due)
 
     def evaluate(self, alarm: Json) -> None:
         """Put an alarm into the state of its data points."""
@@ -73,31 +69,31 @@ class Alarms:
         points = self._datapoints(alarm, rule)
         old, new = alarm["StateValue"], rule.state(points, alarm["StateValue"])
         if new != old:
-            _enter(alarm, old, new, evaluation.reason(rule, points, new))
+            with self._context.activities.active():
+                _enter(alarm, old, new, evaluation.reason(rule, points, new))
 
     def _datapoints(self, alarm: Json, rule: evaluation.Rule) -> list[evaluation.Datapoint | None]:
         return [rule.datapoint(each) for each in periods(alarm, self._context.clock, rule.evaluation_range)]
 
-    def _keep_evaluating(self) -> None:
-        with ministack.scope(self._context.region):
-            while not self._closing.wait(self._interval()):
-                for alarm in list(_CLOUDWATCH["_alarms"].values()):
-                    try:
-                        self.evaluate(alarm)
-                    except Exception:
-                        logger.exception("the alarm %s can't be evaluated", alarm.get("AlarmName"))
+    def _due(self) -> float | None:
+        return ALWAYS if _CLOUDWATCH["_alarms"] else None
 
-    def _interval(self) -> float:
-        return self._context.clock.interval(ALARM_EVALUATION)
+    def _evaluate_all(self) -> None:
+        with ministack.scope(self._context.region):
+            for alarm in list(_CLOUDWATCH["_alarms"].values()):
+                try:
+                    self.evaluate(alarm)
+                except Exception:
+                    logger.exception("the alarm %s can't be evaluated", alarm.get("AlarmName"))
 
 
 def periods(alarm: Json, clock: Clock, count: int) -> list[list[evaluation.Sample]]:
     """Return the samples of the last whole periods of an alarm's metric, newest first."""
-    length = clock.seconds(float(alarm.get("Period") or 60))
-    last = int((time.time() - min(LATE_SECONDS, length / 2)) / length) - 1
+    length = float(alarm.get("Period") or 60)
+    last = int((clock.simulated() - min(LATE_SECONDS * clock.speed, length / 2)) / length) - 1
     samples: list[list[evaluation.Sample]] = [[] for _ in range(count)]
-    for point in _stored(alarm, (last + 1 - count) * length):
-        age = last - int(point["Timestamp"] / length)
+    for point in _stored(alarm, clock.to_real((last + 1 - count) * length)):
+        age = last - int(clock.to_simulated(point["Timestamp"]) / length)
         if 0 <= age < count:
             samples[age].append(evaluation.sample(point))
     return samples

@@ -102,6 +102,7 @@ class Build:
     def begin(self) -> None:
         """Start the build in a thread of its own."""
         self._announce()
+        self._activity = self.context.activities.begin(code=True)
         threading.Thread(target=ministack.in_context(self._run), name=self.id, daemon=True).start()
         self._timer.daemon = True
         self._timer.start()
@@ -296,6 +297,7 @@ class Build:
             # A failed build's files stay for its owner to read, unless the disk is full.
             shutil.rmtree(self.folder, ignore_errors=True)
         self.finished.set()
+        self._activity.end()
 
     def _announce(self) -> None:
         detail = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ from localcloud.services.codedeploy.traffic import Step, shift_steps
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from localcloud.core.clock import Clock
     from localcloud.core.service import Json
+    from localcloud.core.timers import Timers
     from localcloud.services.codedeploy.models import AliasUpdate
     from localcloud.services.codedeploy.target import LambdaTarget
 
@@ -56,7 +55,7 @@ class Deployment:
     update: AliasUpdate
     hooks: dict[str, str]
     target: LambdaTarget
-    clock: Clock
+    timers: Timers
     cancelled: Callable[[], bool]
     roll_back: Callable[[Deployment], None]
     creator: str = "CloudFormation"
@@ -136,14 +135,17 @@ class Deployment:
 
     def _await_hook(self, event: str, hook: Hook) -> None:
         function = self.hooks[event]
-        deadline = time.monotonic() + self.clock.seconds(HOOK_TIMEOUT)
-        while not hook.reported.wait(POLL_SECONDS):
-            self._check()
-            # The clock does not scale the hook's own time: the timeout counts only when it does not run.
-            if time.monotonic() > deadline and not self.target.is_running(function):
-                raise DeploymentError(
-                    "TIMEOUT", f"The validation function {function} ({event}) has not reported its status."
-                )
+        deadline = self.timers.clock.simulated() + HOOK_TIMEOUT
+        # Anyone may report: the clock does not jump towards the end of the time for that.
+        with self.timers.activities.awaited():
+            while not hook.reported.wait(POLL_SECONDS):
+                self._check()
+                # The clock does not scale the hook's own time: the timeout counts only when it does not run.
+                if self.timers.clock.simulated() > deadline and not self.target.is_running(function):
+                    raise DeploymentError(
+                        "TIMEOUT",
+                        f"The validation function {function} ({event}) has not reported its status.",
+                    )
         if hook.status != "Succeeded":
             raise DeploymentError(
                 "HOOK_EXECUTION_FAILURE",
@@ -159,16 +161,18 @@ class Deployment:
         self._check()
 
     def _wait(self, aws_seconds: float) -> None:
-        started = time.monotonic()
-        deadline = started + self.clock.seconds(aws_seconds)
+        clock = self.timers.clock
+        real, simulated = clock.real(), clock.simulated()
         try:
-            while (left := deadline - time.monotonic()) > 0:
-                self._check()
-                self.stopping.wait(min(POLL_SECONDS, left))
+            self.timers.wait(self._checked, aws_seconds, f"next step of deployment {self.identifier}")
             self._check()
         finally:
-            real = min(time.monotonic(), deadline) - started
-            self.skipped_seconds += max(0.0, real) * (self.clock.speed - 1)
+            waited = min(clock.simulated() - simulated, aws_seconds)
+            self.skipped_seconds += max(0.0, waited - (clock.real() - real))
+
+    def _checked(self) -> bool:
+        self._check()
+        return False
 
     def _check(self) -> None:
         if self.stopping.is_set() or self.cancelled():

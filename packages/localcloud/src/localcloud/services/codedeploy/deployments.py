@@ -64,7 +64,7 @@ class Deployments:
                 AliasUpdate(**each["update"]),
                 each["hooks"],
                 self._target,
-                self._context.clock,
+                self._context.timers,
                 lambda: True,
                 self._roll_back,
             )
@@ -99,7 +99,8 @@ class Deployments:
             return result
         deployment = self._begin(policy, update)
         try:
-            deployment.run()
+            with self._context.activities.active():
+                deployment.run()
         except DeploymentError as error:
             raise ResourceError(
                 f"CodeDeploy deployment {deployment.identifier} ended as {error.status}: {error.message}"
@@ -198,7 +199,7 @@ class Deployments:
             _alias_update(update),
             {event: str(policy[name]) for name, event in HOOKS.items() if policy.get(name)},
             self._target,
-            self._context.clock,
+            self._context.timers,
             lambda: update.cancelled,
             self._roll_back,
         )
@@ -213,7 +214,7 @@ class Deployments:
             AliasUpdate(update.function, update.alias, update.target_version, update.current_version),
             {},
             failed.target,
-            failed.clock,
+            failed.timers,
             failed.cancelled,
             failed.roll_back,
             creator="codeDeployRollback",

@@ -137,6 +137,10 @@ class ActionContext:
         Raises:
             AbandonedError: the execution was abandoned.
         """
-        while not is_over():
-            if self.abandoned.wait(POLL_SECONDS):
+
+        def look() -> bool:
+            if self.abandoned.is_set():
                 raise AbandonedError
+            return is_over()
+
+        self.tools.cloud.activities.poll(look, POLL_SECONDS)

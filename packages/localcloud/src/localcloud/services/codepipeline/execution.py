@@ -25,6 +25,7 @@ from localcloud.services.codepipeline.expressions import resolve
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from localcloud.core.activity import Activity
     from localcloud.core.service import Json
     from localcloud.services.codepipeline.declaration import Action, Declaration, Stage
     from localcloud.services.codepipeline.stage_transitions import StageTransition
@@ -127,7 +128,8 @@ class Execution:
     def begin(self, history: History) -> None:
         """Start the execution in a thread of its own."""
         self._events.pipeline("STARTED")
-        act = ministack.in_context(lambda: self._run(history))
+        activity = self.tools.cloud.activities.begin()
+        act = ministack.in_context(lambda: self._run(history, activity))
         threading.Thread(target=act, name=f"{self.declaration.name} {self.id}", daemon=True).start()
 
     def stop(self, reason: str, *, abandon: bool) -> None:
@@ -143,8 +145,9 @@ class Execution:
         """Return the executions of source actions that found a revision."""
         return [run for run in self.runs if run.revision]
 
-    def _run(self, history: History) -> None:
-        with ministack.scope(self.tools.cloud.region):
+    def _run(self, history: History, begun: Activity) -> None:
+        with ministack.scope(self.tools.cloud.region), self.tools.cloud.activities.active():
+            begun.end()
             try:
                 status = self._stages(history)
             except Exception:
@@ -155,9 +158,12 @@ class Execution:
             self.finished.set()
 
     def _stages(self, history: History) -> str:
+        activities = self.tools.cloud.activities
         for stage in self.declaration.stages:
             transition = self._transitions[stage.name]
-            if not transition.enter(self):
+            with activities.idle():
+                entered = transition.enter(self)
+            if not entered:
                 return "Superseded" if self.superseded else "Stopped"
             try:
                 status = self._stage(stage, history)
@@ -199,14 +205,15 @@ class Execution:
         for thread in others:
             thread.start()
         self._run_action(runs[0])
-        for thread in others:
-            thread.join()
+        with self.tools.cloud.activities.idle():
+            for thread in others:
+                thread.join()
         return all(run.status == "Succeeded" for run in runs)
 
     def _run_action(self, run: ActionExecution) -> None:
         self._events.action(run, "STARTED")
         try:
-            with ministack.scope(self.tools.cloud.region):
+            with ministack.scope(self.tools.cloud.region), self.tools.cloud.activities.active():
                 self._perform(run)
         except AbandonedError:
             run.end("Abandoned")

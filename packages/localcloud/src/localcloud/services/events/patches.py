@@ -1,47 +1,40 @@
-"""Patches of ministack's EventBridge and Scheduler: the cloud's speed, and targets of our services.
+"""Patches of ministack's EventBridge and Scheduler: the cloud's clock, and targets of our services.
 
-At speed, rates come sooner and a cron's clock is faster. A function is not faster: a schedule passes over
-one that is still busy, or its invocations would pile up.
+At speed, schedules come sooner. A function is not faster: a schedule passes over one that is still busy, or
+its invocations would pile up.
 """
 
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core.clock import SCHEDULER_TICK, iso
+from localcloud.core.clock import iso
 from localcloud.core.ministack import in_context
 from localcloud.core.patches import constant, patch, uses
+from localcloud.services.events.schedules import EVENTS, RULES, SCHEDULER, SCHEDULES, Schedules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from localcloud.core.clock import Clock
     from localcloud.core.service import Json, Target
+    from localcloud.core.timers import Timers
     from localcloud.services.awslambda.executions import Executions
 
     Call = Callable[..., Any]
 
-EVENTS = "ministack.services.eventbridge"
-SCHEDULER = "ministack.services.scheduler"
 _EVENTS = uses(EVENTS, "_apply_input_transformer", "_pattern_event_view")
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
-# A time that was rounded down would come once more.
-AFTER_SECONDS = 0.001
-# `at()` names a second, and comes when that has passed; AWS's Scheduler is exact to the minute.
-WHOLE_SECOND = 1.0
 
 
-def install(clock: Clock, executions: Executions) -> None:
+def install(timers: Timers, executions: Executions) -> None:
     """Apply the patches of time."""
-    _events_tick.apply(clock)
-    _scheduler_tick.apply(clock)
-    _rate.apply(clock)
-    _cron.apply(clock)
-    _at.apply()
-    _pass_over_busy.apply(clock, executions)
+    schedules = Schedules(timers)
+    for each in (_rule_loop, _schedule_loop, _rules_now, _event_view, _schedules_time, _at, _date):
+        each.apply(schedules)
+    _pass_over_busy.apply(schedules, executions)
 
 
 def add_targets(targets: Mapping[str, Target]) -> None:
@@ -49,64 +42,90 @@ def add_targets(targets: Mapping[str, Target]) -> None:
     _invoke_target.apply(targets)
 
 
-@constant(
+@patch(
     EVENTS,
-    "_SCHEDULER_TICK_INTERVAL",
+    "_scheduler_loop",
     version="1.5.33",
-    behaviour="rules with a schedule are checked every ten seconds",
-    reason="ten seconds are ten minutes of a cloud at speed 60",
+    behaviour="rules with a schedule are looked at every ten seconds",
+    reason="they are looked at when one is due, on the cloud's clock",
 )
-def _events_tick(_original: float, clock: Clock) -> float:
-    return clock.interval(SCHEDULER_TICK)
+def _rule_loop(_original: Call, schedules: Schedules) -> None:
+    schedules.begin(RULES)
+
+
+@patch(
+    SCHEDULER,
+    "_ticker_loop",
+    version="1.5.33",
+    behaviour="schedules are looked at every ten seconds",
+    reason="they are looked at when one is due, on the cloud's clock",
+)
+def _schedule_loop(_original: Call, schedules: Schedules) -> None:
+    schedules.begin(SCHEDULES)
+
+
+@patch(
+    EVENTS,
+    "_now_ts",
+    version="1.5.33",
+    behaviour="rates and crons are on the machine's own clock",
+    reason="they are on the cloud's clock, which runs faster and jumps",
+)
+def _rules_now(original: Call, schedules: Schedules) -> float:
+    simulated = schedules.simulated
+    return float(original()) if simulated is None else simulated
+
+
+@patch(
+    EVENTS,
+    "_pattern_event_view",
+    version="1.5.33",
+    behaviour="the event of a schedule has the time at which ministack found it due",
+    reason="that is simulated here, and an event has the time of this machine",
+)
+def _event_view(original: Call, schedules: Schedules, event: Json) -> Any:
+    if schedules.simulated is None:
+        return original(event)
+    with schedules.real() as now:
+        return original({**event, "Time": now})
 
 
 @constant(
     SCHEDULER,
-    "_SCHEDULE_TICK_INTERVAL",
+    "time",
     version="1.5.33",
-    behaviour="schedules are checked every ten seconds",
-    reason="ten seconds are ten minutes of a cloud at speed 60",
+    behaviour="schedules are on the machine's own clock",
+    reason="they are on the cloud's clock, which runs faster and jumps",
 )
-def _scheduler_tick(_original: float, clock: Clock) -> float:
-    return clock.interval(SCHEDULER_TICK)
+def _schedules_time(original: Any, schedules: Schedules) -> Any:
+    def read() -> float:
+        simulated = schedules.simulated
+        return float(original.time()) if simulated is None else simulated
 
-
-@patch(
-    EVENTS,
-    "_parse_rate_seconds",
-    version="1.5.33",
-    behaviour="a rate is as many seconds as it says",
-    reason="at speed N it comes N times as often",
-)
-def _rate(original: Call, clock: Clock, expression: str) -> float | None:
-    seconds = original(expression)
-    return None if seconds is None else clock.seconds(seconds)
-
-
-@patch(
-    EVENTS,
-    "_cron_next_fire",
-    version="1.5.33",
-    behaviour="a cron is on the machine's own clock",
-    reason="at speed N a cron's clock is N times as fast",
-)
-def _cron(original: Call, clock: Clock, fields: Any, after: datetime) -> datetime | None:
-    fires = original(fields, datetime.fromtimestamp(clock.to_simulated(after.timestamp()), UTC))
-    if fires is None:
-        return None
-    return datetime.fromtimestamp(clock.to_real(fires.timestamp()) + AFTER_SECONDS, UTC)
+    return SimpleNamespace(time=read, sleep=original.sleep)
 
 
 @patch(
     SCHEDULER,
     "_at_time_epoch",
     version="1.5.33",
-    behaviour="`at()` comes as its second begins",
-    reason="a time that was cut to its second lies up to a second before the moment that is meant",
+    behaviour="`at()` comes as its second begins on the machine's own clock",
+    reason="it was written for the clock as it was then, and cut to a second it lies before what is meant",
 )
-def _at(original: Call, expression: str) -> float | None:
+def _at(original: Call, schedules: Schedules, expression: str) -> float | None:
     seconds = original(expression)
-    return None if seconds is None else seconds + WHOLE_SECOND
+    return seconds if schedules.simulated is None or seconds is None else schedules.planned(expression)
+
+
+@patch(
+    SCHEDULER,
+    "_to_epoch",
+    version="1.5.33",
+    behaviour="the dates at which a schedule begins and ends are on the machine's own clock",
+    reason="they were written for the clock as it was then",
+)
+def _date(original: Call, schedules: Schedules, value: Any) -> float | None:
+    return original(value) if schedules.simulated is None else schedules.planned(value)
 
 
 @patch(
@@ -116,14 +135,23 @@ def _at(original: Call, expression: str) -> float | None:
     behaviour="each tick of a schedule invokes its function, and Scheduler fills in no time",
     reason="at speed, invocations of a slow function would pile up; AWS fills in the scheduled time",
 )
-def _pass_over_busy(
-    original: Call, clock: Clock, executions: Executions, target: Json, event: Json, *more: Any
+def _pass_over_busy(  # noqa: PLR0913, PLR0917 - ministack's signature
+    original: Call,
+    schedules: Schedules,
+    executions: Executions,
+    target: Json,
+    event: Json,
+    rule: Json,
+    view: Any = None,
 ) -> Any:
     function = target.get("Arn", "").partition(":function:")[2].partition(":")[0]
-    scheduled = event.get("Source") == "aws.events" and clock.speed > 1
-    if scheduled and function and executions.running(function):
+    is_scheduled = schedules.simulated is not None
+    clock = schedules.timers.clock
+    if is_scheduled and clock.speed > 1 and function and executions.running(function):
         return None
-    return original(_with_scheduled_time(target, event), event, *more)
+    with schedules.real() as now:
+        event = {**event, "Time": now} if is_scheduled else event
+        return original(_with_scheduled_time(target, event), event, rule, view)
 
 
 def _with_scheduled_time(target: Json, event: Json) -> Json:

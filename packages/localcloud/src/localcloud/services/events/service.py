@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from localcloud.core.service import Service
-from localcloud.services.events import patches
+from localcloud.services.events import fired, patches
 
 if TYPE_CHECKING:
     from localcloud.core.context import CloudContext
@@ -15,4 +15,6 @@ if TYPE_CHECKING:
 
 def service(context: CloudContext, executions: Executions) -> Service:
     """Return the service; its operations are ministack's."""
-    return Service(name="events", install=partial(patches.install, context.clock, executions))
+    return Service(
+        name="events", install=partial(patches.install, context.timers, executions), kept=fired.kept()
+    )

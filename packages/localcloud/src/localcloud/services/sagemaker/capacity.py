@@ -38,10 +38,13 @@ def update(endpoints: Endpoints, request: Json) -> Json:
     endpoint.desired = int(changes.get("DesiredInstanceCount", endpoint.count))
     endpoint.announce()
 
+    activity = endpoint.context.activities.begin()
+
     def act() -> None:
         with ministack.scope(endpoint.context.region):
             endpoint.set_status("InService", _resize(endpoint))
             endpoint.settled.set()
+            activity.end()
 
     threading.Thread(target=ministack.in_context(act), name=endpoint.name, daemon=True).start()
     return {"EndpointArn": endpoint.arn}

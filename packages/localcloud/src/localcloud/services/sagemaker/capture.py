@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from localcloud.core import object_store
-from localcloud.core.clock import iso, now
+from localcloud.core.clock import CAPTURE_FLUSH, iso, now
 
 if TYPE_CHECKING:
+    from localcloud.core.clock import Clock
     from localcloud.core.service import Json
 
 LINES_PER_FILE = 5_000
@@ -29,7 +30,7 @@ class DataCapture:
     endpoint: str
     variant: str
     config: Json
-    flush_seconds: float
+    clock: Clock
     lines: list[str] = field(default_factory=list)
     size: int = 0
     since: float = 0.0
@@ -84,11 +85,24 @@ class DataCapture:
             encoding, data = "BASE64", base64.b64encode(body).decode()
         return {"observedContentType": content_type, "mode": mode, "data": data, "encoding": encoding}
 
-    def flush_if_due(self) -> None:
-        """Write a file if its interval has passed, or its hour is over."""
-        time = now()
-        if self.lines and (time - self.since >= self.flush_seconds or iso(time)[:13] != iso(self.since)[:13]):
+    def flush_due(self) -> float | None:
+        """Return the simulated time at which the collected lines become a file; None without lines.
+
+        That is after an interval, or when the hour is over by which files are named.
+        """
+        if not self.lines:
+            return None
+        if iso(now())[:13] != iso(self.since)[:13]:
+            return self.clock.to_simulated(self.since)
+        return self.clock.to_simulated(self.since) + CAPTURE_FLUSH
+
+    def flush_if_due(self) -> bool:
+        """Write a file if one is due; return whether it was."""
+        due = self.flush_due()
+        is_due = due is not None and due <= self.clock.simulated()
+        if is_due:
             self.flush()
+        return is_due
 
     def flush(self) -> None:
         """Write the collected lines into one file."""

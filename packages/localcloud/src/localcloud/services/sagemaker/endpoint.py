@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from localcloud.core import disk_errors, kept, ministack, object_store
-from localcloud.core.clock import CAPTURE_FLUSH, INVOCATION_TIMEOUT, now
+from localcloud.core.clock import INVOCATION_TIMEOUT, now
 from localcloud.core.errors import ServiceError
 from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.capture import DataCapture
@@ -24,6 +24,7 @@ from localcloud.services.sagemaker.models import container_of, unpack
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from localcloud.core.activity import Activity
     from localcloud.core.context import CloudContext
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.container_client import ContainerClient
@@ -76,8 +77,7 @@ class Endpoint:
         )
         self.capture: DataCapture | None = None
         if config := self.config.get("DataCaptureConfig"):
-            flush = self.context.clock.seconds(CAPTURE_FLUSH)
-            self.capture = DataCapture(self.name, self.variant_name, config, flush)
+            self.capture = DataCapture(self.name, self.variant_name, config, self.context.clock)
 
     @property
     def count(self) -> int:
@@ -112,12 +112,17 @@ class Endpoint:
     def resume(self) -> None:
         """Start the servers of an endpoint that an earlier cloud had; it is in service when they answer."""
         self.status, self.reason, self.resumed = "Creating", None, True
-        threading.Thread(target=ministack.in_context(self._start), name=self.name, daemon=True).start()
+        self._begin()
 
     def begin(self) -> None:
         """Bring the endpoint into service, in a thread."""
         self.announce()
-        threading.Thread(target=ministack.in_context(self._start), name=self.name, daemon=True).start()
+        self._begin()
+
+    def _begin(self) -> None:
+        activity = self.context.activities.begin()
+        start = ministack.in_context(lambda: self._start(activity))
+        threading.Thread(target=start, name=self.name, daemon=True).start()
 
     def pick_client(self) -> ContainerClient | None:
         """Return the client of the ready server with the fewest requests; None if no server is ready."""
@@ -131,11 +136,18 @@ class Endpoint:
         ]
         return min(ready, key=lambda client: client.in_flight) if ready else None
 
-    def flush_if_due(self) -> None:
-        """Store the metrics, and the captured data if their interval has passed."""
+    def flush_due(self) -> float | None:
+        """Return the simulated time from which there is something to store; None while there is nothing."""
+        clock = self.context.clock
+        dues = [clock.to_simulated(self.metrics.since)] if self.metrics.since else []
+        if self.capture and (due := self.capture.flush_due()) is not None:
+            dues.append(due)
+        return min(dues, default=None)
+
+    def flush_if_due(self) -> bool:
+        """Store the metrics, and the captured data if their interval has passed; return whether it has."""
         self.metrics.flush()
-        if self.capture:
-            self.capture.flush_if_due()
+        return self.capture.flush_if_due() if self.capture else False
 
     def flush(self) -> None:
         """Store the metrics and the captured data."""
@@ -207,7 +219,7 @@ class Endpoint:
             "DesiredInstanceCount": self.desired,
         }
 
-    def _start(self) -> None:
+    def _start(self, activity: Activity) -> None:
         with ministack.scope(self.context.region):
             try:
                 self.log.parent.mkdir(parents=True, exist_ok=True)
@@ -232,6 +244,7 @@ class Endpoint:
             else:
                 self.set_status("InService")
             self.settled.set()
+            activity.end()
 
     def unpack_model(self) -> None:
         """Write the model into the folder that is the servers' /opt/ml, and what runs into the log."""

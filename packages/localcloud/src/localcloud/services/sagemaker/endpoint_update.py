@@ -15,6 +15,7 @@ from localcloud.services.sagemaker.endpoint import Endpoint
 from localcloud.services.sagemaker.instance import CLOSE_GRACE
 
 if TYPE_CHECKING:
+    from localcloud.core.activity import Activity
     from localcloud.core.service import Json
     from localcloud.services.sagemaker.endpoints import Endpoints
 
@@ -55,12 +56,17 @@ def update(endpoints: Endpoints, request: Json) -> Json:
     )
     if request.get("RetainAllVariantProperties"):
         updated.desired, updated.weight = former.count, former.weight
-    threading.Thread(
-        target=ministack.in_context(lambda: _replace(endpoints, former, updated)),
-        name=former.name,
-        daemon=True,
-    ).start()
+    activity = former.context.activities.begin()
+    replace = ministack.in_context(lambda: _replace_and_end(endpoints, former, updated, activity))
+    threading.Thread(target=replace, name=former.name, daemon=True).start()
     return {"EndpointArn": former.arn}
+
+
+def _replace_and_end(endpoints: Endpoints, former: Endpoint, updated: Endpoint, activity: Activity) -> None:
+    try:
+        _replace(endpoints, former, updated)
+    finally:
+        activity.end()
 
 
 def _replace(endpoints: Endpoints, former: Endpoint, updated: Endpoint) -> None:

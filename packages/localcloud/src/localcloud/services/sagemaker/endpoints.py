@@ -19,6 +19,7 @@ from localcloud.services.sagemaker.models import container_of
 from localcloud.services.sagemaker.pagination import list_resources
 
 if TYPE_CHECKING:
+    from localcloud.core.activity import Activity
     from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Operation
     from localcloud.services.sagemaker.resource_store import ResourceStore
@@ -37,8 +38,8 @@ class Endpoints:
         self.context, self.tags, self.configs, self.models = context, tags, configs, models
         self.endpoints: dict[str, Endpoint] = {}
         self.lock = threading.Lock()
-        self._closing = threading.Event()
-        self._flushing: threading.Thread | None = None
+        flush = ministack.in_context(self._flush)
+        context.timers.every(METRICS_FLUSH, flush, "metrics and captured data", self._flush_due)
 
     def kept(self) -> dict[str, Kept]:
         """Return how the endpoints outlive the cloud: their servers are started again."""
@@ -58,8 +59,6 @@ class Endpoints:
             self.endpoints[endpoint.name] = endpoint
 
     def _resume(self) -> None:
-        if self.endpoints:
-            self._begin_flushing()
         for endpoint in self.endpoints.values():
             if endpoint.status == "Failed":
                 endpoint.settled.set()
@@ -90,7 +89,6 @@ class Endpoints:
             if name in self.endpoints:
                 raise validation_error(f'Cannot create already existing endpoint "{arn}".')
             endpoint = self.endpoints[name] = Endpoint(self.context, name, arn, config, model)
-            self._begin_flushing()
         self.tags.set(arn, request.get("Tags", []))
         endpoint.begin()
         return {"EndpointArn": arn}
@@ -118,7 +116,9 @@ class Endpoints:
                 raise validation_error(f'Cannot update in-progress endpoint "{endpoint.arn}".')
             endpoint.status = "Deleting"
         endpoint.announce()
-        threading.Thread(target=ministack.in_context(lambda: self._end(endpoint)), daemon=True).start()
+        activity = self.context.activities.begin()
+        end = ministack.in_context(lambda: self._end(endpoint, activity))
+        threading.Thread(target=end, daemon=True).start()
         return {}
 
     def find(self, name: str) -> Endpoint:
@@ -146,7 +146,6 @@ class Endpoints:
 
     def close(self) -> None:
         """End every endpoint."""
-        self._closing.set()
         ending = [
             threading.Thread(target=ministack.in_context(partial(endpoint.end, CLOSE_GRACE)))
             for endpoint in self.endpoints.values()
@@ -156,26 +155,29 @@ class Endpoints:
         for thread in ending:
             thread.join()
 
-    def _begin_flushing(self) -> None:
-        if self._flushing is None:
-            self._flushing = threading.Thread(
-                target=ministack.in_context(self._flush_until_closed), daemon=True
-            )
-            self._flushing.start()
-
-    def _end(self, endpoint: Endpoint) -> None:
+    def _end(self, endpoint: Endpoint, activity: Activity) -> None:
         with ministack.scope(self.context.region):
             endpoint.end(SERVER_GRACE)
             with self.lock:
                 self.endpoints.pop(endpoint.name, None)
             self.tags.drop(endpoint.arn)
             endpoint.gone.set()
+            activity.end()
 
-    def _flush_until_closed(self) -> None:
+    def _flush_due(self) -> float | None:
+        """Return the simulated time at which an endpoint first has something to store."""
+        dues = (
+            due for endpoint in list(self.endpoints.values()) if (due := endpoint.flush_due()) is not None
+        )
+        return min(dues, default=None)
+
+    def _flush(self) -> bool:
+        """Store what the endpoints have; return whether there was captured data, whose object is an event."""
+        stored = False
         with ministack.scope(self.context.region):
-            while not self._closing.wait(self.context.clock.interval(METRICS_FLUSH)):
-                for endpoint in list(self.endpoints.values()):
-                    try:
-                        endpoint.flush_if_due()
-                    except ServiceError:
-                        logger.exception("the captured data of %s can't be stored", endpoint.name)
+            for endpoint in list(self.endpoints.values()):
+                try:
+                    stored |= endpoint.flush_if_due()
+                except ServiceError:
+                    logger.exception("the captured data of %s can't be stored", endpoint.name)
+        return stored

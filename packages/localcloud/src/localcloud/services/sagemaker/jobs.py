@@ -116,6 +116,7 @@ class Job(ABC):
     def begin(self) -> None:
         """Start the job in a thread of its own."""
         self.announce()
+        self._activity = self.context.activities.begin(code=True)
         threading.Thread(target=ministack.in_context(self._run), name=self.name, daemon=True).start()
 
     def stop(self, stage: str = "Stopped", grace: float = LOCAL_STOP_GRACE) -> None:
@@ -267,6 +268,7 @@ class Job(ABC):
             # the disk is full.
             shutil.rmtree(self.folder, ignore_errors=True)
         self.finished.set()
+        self._activity.end()
 
 
 @dataclass

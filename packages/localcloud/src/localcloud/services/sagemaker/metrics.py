@@ -25,6 +25,7 @@ class Metrics:
     endpoint: str
     variant: str
     values: dict[str, Counter[float]] = field(default_factory=dict)
+    since: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, status: int, model_seconds: float, overhead_seconds: float, instances: int) -> None:
@@ -38,13 +39,14 @@ class Metrics:
             "OverheadLatency": float(round(max(0.0, overhead_seconds) * 1e6)),
         }
         with self.lock:
+            self.since = self.since or now()
             for name, value in measured.items():
                 self.values.setdefault(name, Counter())[value] += 1
 
     def flush(self) -> None:
         """Store the counts in CloudWatch."""
         with self.lock:
-            values, self.values = self.values, {}
+            values, self.values, self.since = self.values, {}, 0.0
         if not values:
             return
         dimensions = [

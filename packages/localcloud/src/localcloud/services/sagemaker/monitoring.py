@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from localcloud.core.context import CloudContext
     from localcloud.core.service import Json, Operation
+    from localcloud.core.timers import Timer
     from localcloud.services.sagemaker.endpoint import Endpoint
     from localcloud.services.sagemaker.endpoints import Endpoints
     from localcloud.services.sagemaker.jobs import Jobs
@@ -128,7 +128,7 @@ class MonitoringSchedules(ResourceStore):
     endpoints: Endpoints = field(kw_only=True)
     processing: Jobs = field(kw_only=True)
     executions: dict[str, list[MonitoringExecution]] = field(default_factory=dict)
-    timers: dict[str, threading.Timer] = field(default_factory=dict)
+    timers: dict[str, Timer] = field(default_factory=dict)
     closed: bool = False
 
     def operations(self) -> dict[str, Operation]:
@@ -193,7 +193,7 @@ class MonitoringSchedules(ResourceStore):
         name = request["MonitoringScheduleName"]
         with self.lock:
             super().delete(request)
-            self.timers.pop(name).cancel()
+            self.context.timers.cancel(self.timers.pop(name))
             del self.executions[name]
         return {}
 
@@ -221,23 +221,18 @@ class MonitoringSchedules(ResourceStore):
         with self.lock:
             self.closed = True
             for timer in self.timers.values():
-                timer.cancel()
+                self.context.timers.cancel(timer)
 
     def _plan_next_hour(self, name: str) -> None:
         """Plan the analysis of the simulated hour that has begun."""
-        self._plan(name, int(self.context.clock.to_simulated(now()) // HOUR + 1) * HOUR)
+        self._plan(name, int(self.context.clock.simulated() // HOUR + 1) * HOUR)
 
     def _plan(self, name: str, hour: int) -> None:
         """Plan the analysis of the simulated hour that ends at `hour`, after its captured data have come."""
-        wait = self.context.clock.to_real(hour + MONITORING_DELAY) - now()
-        timer = threading.Timer(
-            max(0.0, wait), ministack.in_context(lambda: self._execute_and_plan(name, hour))
-        )
-        timer.daemon = True
+        act = ministack.in_context(lambda: self._execute_and_plan(name, hour))
         with self.lock:
             if not self.closed and name in self.items:
-                self.timers[name] = timer
-                timer.start()
+                self.timers[name] = self.context.timers.at(hour + MONITORING_DELAY, act, f"schedule {name}")
 
     def _execute_and_plan(self, name: str, hour: int) -> None:
         """Analyse the hour before that one, unless the last execution still runs, and plan the next one."""

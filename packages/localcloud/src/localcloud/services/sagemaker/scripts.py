@@ -6,7 +6,6 @@ reads it: in the command, the variables and hyperparameters, and the files of it
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 import re
@@ -87,7 +86,7 @@ class Script:
         Packages that the script installs are put into the job's folder, not into the environment.
         """
         packages = f"{self.root}/packages"
-        paths = [packages, *(_bundled_pip() if str(self.python) == sys.executable else ())]
+        paths = [packages, *_bundled_pip(self.python)]
         users = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
         return {
             **users,
@@ -185,9 +184,9 @@ def programs(context: CloudContext, python: Path) -> Path:
     return into
 
 
-def _bundled_pip() -> list[str]:
-    """Return the pip that Python brings, for an environment that has none."""
-    if importlib.util.find_spec("pip"):
+def _bundled_pip(python: Path) -> list[str]:
+    """Return the pip that Python brings, for an environment that has none: uv makes such environments."""
+    if any((python.parent.parent / "lib").glob("python*/site-packages/pip")):
         return []
     import ensurepip  # noqa: PLC0415 - some systems have none
 

@@ -10,6 +10,7 @@ from localcloud.services.sagemaker import capacity, endpoint_update, runtime, ta
 from localcloud.services.sagemaker.cloudformation import endpoint_type, store_type
 from localcloud.services.sagemaker.endpoints import Endpoints
 from localcloud.services.sagemaker.jobs import Jobs, Quota
+from localcloud.services.sagemaker.lineage import Lineage
 from localcloud.services.sagemaker.models import EndpointConfigs, Models
 from localcloud.services.sagemaker.monitoring import MonitoringSchedules
 from localcloud.services.sagemaker.packages import ModelPackageGroups, ModelPackages
@@ -41,7 +42,8 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
     endpoints = Endpoints(context, tags, configs, models)
     schedules = MonitoringSchedules(context, tags, endpoints=endpoints, processing=processing)
     studio = Domains(context, tags), Projects(context, tags, catalog, connect)
-    parts = (training, processing, models, configs, endpoints, schedules, packages, *studio, tags)
+    lineage = Lineage(context, tags)
+    parts = (training, processing, models, configs, endpoints, schedules, packages, lineage, *studio, tags)
     types = (
         *map(store_type, (models, configs, groups)),
         endpoint_type(endpoints),

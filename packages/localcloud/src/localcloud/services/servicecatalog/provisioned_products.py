@@ -177,8 +177,14 @@ class ProvisionedProducts:
 
     def _begin(self, provisioned: ProvisionedProduct, record: Json, act: Callable[[], None]) -> None:
         """Act in a thread, and write the result into the record."""
+        activity = self.context.activities.begin()
 
         def run() -> None:
+            with self.context.activities.active():
+                activity.end()
+                perform()
+
+        def perform() -> None:
             record["Status"] = "IN_PROGRESS"
             try:
                 act()
@@ -220,9 +226,12 @@ class ProvisionedProducts:
         return [{"OutputKey": key, "OutputValue": value} for key, value in outputs.items()]
 
     def _wait(self, is_over: Callable[[], bool]) -> None:
-        while not is_over():
-            if self.closing.wait(POLL_SECONDS):
+        def look() -> bool:
+            if self.closing.is_set():
                 raise ClosingError
+            return is_over()
+
+        self.context.activities.poll(look, POLL_SECONDS)
 
 
 def _end(record: Json) -> bool:

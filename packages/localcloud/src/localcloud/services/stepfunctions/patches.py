@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from contextvars import ContextVar
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jsonata.functions import Functions
 
 from localcloud.core import protocol
 from localcloud.core.clock import now
-from localcloud.core.patches import patch, uses
+from localcloud.core.patches import constant, patch, uses
 from localcloud.services.stepfunctions.executions import EXECUTION, FAILURES, Execution, ended
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from localcloud.core.clock import Clock
     from localcloud.core.service import Json
+    from localcloud.core.timers import Timers
 
     Call = Callable[..., Any]
 
@@ -31,13 +34,18 @@ STATES = uses(
     "_state_query_language",
 )
 # `aws-sdk:` tasks name these services otherwise than botocore does.
+# The execution that has not slept yet, for which ministack's first sleep is left out.
+STARTING: ContextVar[list[str]] = ContextVar("starting", default=[])  # noqa: B039 - nothing is added to it
 SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "rdsdata": "rds-data", "sfn": "stepfunctions"}
 
 
-def install(clock: Clock) -> None:
+def install(timers: Timers) -> None:
     """Apply every patch of this module."""
-    _register_functions.apply(clock)
+    _register_functions.apply(timers.clock)
+    for each in (_run_execution, _scaled_sleep, _sleep_until):
+        each.apply(timers)
     for each in (
+        _time,
         _apply_output_path,
         _prefix_sdk_error,
         _execute_task,
@@ -76,6 +84,76 @@ def _text(
     real = None if millis is None else round(clock.to_real(millis / 1000) * 1000)
     written: str | None = Functions.datetime_from_millis(real, picture, zone)
     return written
+
+
+@patch(
+    MODULE,
+    "_run_execution",
+    version="1.5.33",
+    behaviour="an execution runs in a thread of which nobody knows",
+    reason="the clock does not jump while an execution does anything but wait",
+)
+def _run_execution(original: Call, timers: Timers, arn: str) -> None:
+    with timers.activities.active():
+        token = STARTING.set([arn])
+        try:
+            original(arn)
+        finally:
+            STARTING.reset(token)
+
+
+@constant(
+    MODULE,
+    "time",
+    version="1.5.33",
+    behaviour="an execution sleeps for 0.15 s before its first state",
+    reason="nothing waits for that, and each of a delivery's executions would take that much longer",
+)
+def _time(original: Any) -> Any:
+    return _Time(original)
+
+
+class _Time:
+    """The module `time`, whose first sleep in an execution is none."""
+
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, but for an execution that has not slept yet."""
+        if starting := STARTING.get():
+            starting.clear()
+        else:
+            self._original.sleep(seconds)
+
+
+@patch(
+    MODULE,
+    "_scaled_sleep",
+    version="1.5.33",
+    behaviour="a Wait state or the interval of a Retry sleeps for a fixed share of its seconds",
+    reason="it ends when the cloud's clock, which jumps, has come to its end",
+)
+def _scaled_sleep(_original: Call, timers: Timers, seconds: float) -> None:
+    if seconds > 0:
+        timers.sleep(float(seconds), "Wait or Retry of a state machine")
+
+
+@patch(
+    MODULE,
+    "_sleep_until",
+    version="1.5.33",
+    behaviour="the time until a Wait state's Timestamp, a time of this machine, is divided as well",
+    reason="as each text that a state machine writes, it shows a time that is divided already",
+)
+def _sleep_until(_original: Call, timers: Timers, timestamp: str) -> None:
+    clock, until = timers.clock, datetime.fromisoformat(timestamp)
+    seconds = clock.planned(until.timestamp(), clock.real()) - clock.simulated()
+    if seconds > 0:
+        timers.sleep(seconds, "Wait of a state machine")
 
 
 @patch(

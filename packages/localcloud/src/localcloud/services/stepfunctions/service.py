@@ -21,6 +21,6 @@ def service(context: CloudContext) -> Service:
     """Return the service; its operations are ministack's."""
     return Service(
         name="stepfunctions",
-        install=partial(patches.install, context.clock),
+        install=partial(patches.install, context.timers),
         kept={"executions": interrupted.kept()},
     )

@@ -27,12 +27,14 @@ def run(context: ActionContext) -> dict[str, str]:
     approval = context.run.approval = Approval()
     if topic := context.configuration.get("NotificationArn"):
         _notify(context, topic, approval, minutes)
-    deadline = now() + context.tools.cloud.clock.seconds(60.0 * minutes)
-    while not approval.answered.wait(POLL_SECONDS):
-        if context.abandoned.is_set():
-            raise AbandonedError
-        if now() > deadline:
-            raise ActionError("JobTimedOut", f"Nobody answered within {minutes} minutes.")
+    cloud = context.tools.cloud
+    deadline = cloud.clock.simulated() + 60.0 * minutes
+    with cloud.activities.awaited():
+        while not approval.answered.wait(POLL_SECONDS):
+            if context.abandoned.is_set():
+                raise AbandonedError
+            if cloud.clock.simulated() > deadline:
+                raise ActionError("JobTimedOut", f"Nobody answered within {minutes} minutes.")
     if not approval.approved:
         raise ActionError(
             "Rejected", f"Rejected: {context.run.summary}" if context.run.summary else "Rejected."
