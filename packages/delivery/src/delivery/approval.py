@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from delivery.cloud import DeliveryError, is_missing
+from delivery.cloud import DeliveryError, is_missing, pages
 
 if TYPE_CHECKING:
     from delivery.cloud import Cloud
@@ -48,8 +48,8 @@ def find(cloud: Cloud, pipeline: str) -> Pending | None:
 def describe_model(cloud: Cloud, execution_id: str) -> str:
     """Return the description of the model package that an execution registered; empty where there is none."""
     sagemaker = cloud.client("sagemaker")
-    newest = sagemaker.list_model_packages(SortBy="CreationTime", SortOrder="Descending")
-    for one in newest["ModelPackageSummaryList"]:
+    newest = {"ModelPackageType": "Versioned", "SortBy": "CreationTime", "SortOrder": "Descending"}
+    for one in pages(sagemaker, "list_model_packages", "ModelPackageSummaryList", **newest):
         found = sagemaker.describe_model_package(ModelPackageName=one["ModelPackageArn"])
         if found.get("CustomerMetadataProperties", {}).get("PipelineExecutionId") == execution_id:
             return str(found.get("ModelPackageDescription", ""))

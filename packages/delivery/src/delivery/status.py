@@ -65,6 +65,7 @@ def _jobs(cloud: Cloud) -> list[Fact]:
 
 
 def _models(cloud: Cloud) -> list[Fact]:
-    found = pages(cloud.client("sagemaker"), "list_model_packages", "ModelPackageSummaryList")
+    versions = {"ModelPackageType": "Versioned"}  # by default SageMaker lists the packages without a group
+    found = pages(cloud.client("sagemaker"), "list_model_packages", "ModelPackageSummaryList", **versions)
     named = ((f"{one['ModelPackageGroupName']}/{one['ModelPackageVersion']}", one) for one in found)
     return [Fact("model package", name, one["ModelApprovalStatus"]) for name, one in named]
