@@ -20,6 +20,7 @@ from local.project import LocalError, Project, find_project
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from local.code import ProjectCode
     from local.run import Delivery
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -57,14 +58,13 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
 
     from local import run as runs
     from local import run_lock
-    from local.code import ProjectCode
 
     project = find_project()
     refuse_other_endpoint(project)
     with ExitStack() as held:
         with reported(project):
             held.enter_context(run_lock.alone(project, f"run --data {data}" if data else "run"))
-            chosen = ProjectCode(project).choose_data(data, target)
+            chosen = code_of(project).choose_data(data, target)
             if chosen.remark:
                 print_line(f"Data: {chosen.remark}")
             project, settings = runs.resolve_settings(project, chosen.target)
@@ -76,7 +76,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
             runs.deliver,
             runs.Delivery(cloud, project, chosen.files, rows, approve, settings, folder=chosen.folder),
         )
-        if call := calls.of_api(cloud, project, ProjectCode(project)):
+        if call := calls.of_api(cloud, project, code_of(project)):
             calls.show(call)
 
 
@@ -220,14 +220,19 @@ def reported(project: Project) -> Iterator[None]:
         raise
 
 
+def code_of(project: Project) -> ProjectCode:
+    """Return what the commands of the package `delivery` ask of the container and the pipeline."""
+    from local.code import ProjectCode
+
+    return ProjectCode(project)
+
+
 def main() -> None:
     """Run the command; an expected fault ends in one sentence and exit code 1."""
     try:
         from delivery.commands import application
 
-        from local.code import ProjectCode
-
-        application.run(app, find_project, ProjectCode)
+        application.run(app, find_project, code_of)
     except ImportError as error:
         if str(error.name).partition(".")[0] not in {"delivery", "localcloud"}:
             raise

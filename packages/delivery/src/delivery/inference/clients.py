@@ -7,6 +7,7 @@ import json
 import subprocess
 import tempfile
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from botocore.auth import SigV4Auth
@@ -16,18 +17,17 @@ from botocore.exceptions import ClientError
 from localcloud import OWN
 
 from delivery.cloud import DeliveryError
-from delivery.inference import predictor_program
 from delivery.inference.rows import JSON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from delivery.cloud import Cloud
     from delivery.inference.predictions import Ask
 
 TIMEOUT_SECONDS = 60.0
 STOP_SECONDS = 5.0
+PROGRAM = Path(__file__).with_name("predictor_program.py")  # which the SDK's Python runs as a file
 LOG_TAIL = 2000  # characters of what the SDK printed, where it ended without a message
 
 
@@ -95,7 +95,7 @@ def predictor(python: Path, environment: Mapping[str, str], endpoint_name: str, 
         DeliveryError: The SDK does not find the endpoint, or a request fails; the message is the SDK's.
 
     """
-    command = [str(python), str(predictor_program.__file__), endpoint_name, kind, JSON]
+    command = [str(python), str(PROGRAM), endpoint_name, kind, JSON]
     pipe = subprocess.PIPE
     with (
         tempfile.TemporaryFile() as said,
