@@ -1,4 +1,4 @@
-"""What is expected of the SDK's notebooks, and the replacements in them: replacements.toml."""
+"""The file replacements.toml: expectations of the SDK's notebooks, and replacements in them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from nbclient.exceptions import CellExecutionError
 
 def main(path: Path, result: Path) -> None:
     """Run all cells in the notebook's folder, until one fails."""
-    notebook = nbformat.read(path, as_version=4)
+    formats: Any = nbformat  # which has no types
+    notebook = formats.read(path, as_version=4)
     resources = {"metadata": {"path": str(path.parent)}}
     error = ""
     try:

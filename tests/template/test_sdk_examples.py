@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "tests" / "sdk"))
 
-import expectations  # noqa: E402 - it is no package
+import expectations  # noqa: E402 - it is not a package
 from expectations import FAILED, NOT_SUPPORTED, PASSED, Expected  # noqa: E402 - as above
 
 

@@ -145,6 +145,21 @@ def test_a_model_needs_its_data(rig: Any) -> None:
         rig.sagemaker.create_model(ModelName="m", ExecutionRoleArn=rig.role, PrimaryContainer=container)
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://artifacts.s3-eu-central-1.amazonaws.com", "https://s3.eu-central-1.amazonaws.com/artifacts"],
+)
+def test_a_model_may_have_the_https_address_of_its_data(rig: Any, address: str) -> None:
+    """Protects models of callers who give the address of an object as a browser has it."""
+    rig.s3.put_object(Bucket=rig.bucket, Key="model/model.tar.gz", Body=archive())
+    container = {"Image": "image", "ModelDataUrl": f"{address}/model/model.tar.gz"}
+    request = {"ExecutionRoleArn": rig.role, "PrimaryContainer": container}
+    rig.sagemaker.create_model(ModelName=rig.unique("model"), **request)
+    container["ModelDataUrl"] = f"{address}/none.tar.gz"
+    with pytest.raises(ClientError, match="Could not find model data at s3://artifacts/none"):
+        rig.sagemaker.create_model(ModelName=rig.unique("model"), **request)
+
+
 def test_an_invocation_passes_through_unchanged(rig: Any, deploy: Callable[..., str]) -> None:
     """Body and content types are passed on as by SageMaker; other headers are removed."""
     name = deploy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from botocore.exceptions import ClientError
 
 import localcloud
 from localcloud.core.context import CloudContext
+from localcloud.services.sagemaker import images
 from localcloud.services.sagemaker.scripts import Script
 
 BUCKET = "artifacts"
@@ -173,8 +175,8 @@ def test_a_script_finds_opt_ml_and_this_python(rig: Any) -> None:
     assert job["TrainingJobStatus"] == "Completed", job
     seen = container_record(rig, job)
     root = seen["argument"].removesuffix("/model")
+    assert os.path.normpath(seen.pop("python")) == os.path.normpath(sys.executable)
     assert seen == {
-        "python": sys.executable,
         "folder": f"{root}/input/data/code",
         "argument": f"{root}/model",
         "variable": f"{root}/output",
@@ -189,7 +191,8 @@ def test_a_script_finds_opt_ml_and_this_python(rig: Any) -> None:
     log = rig.cloud.root / ".local" / "logs" / "jobs" / job["TrainingJobName"] / "algo-1.log"
     lines = log.read_text(encoding="utf-8").splitlines()
     assert AWS_IMAGE in lines[0]
-    assert f"python is {sys.executable}, and /opt/ml is {root} here" in lines[1]
+    assert lines[1].startswith("localcloud: python is ")
+    assert f"/opt/ml is {root} here" in lines[1]
     group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
     prefix = f"{job['TrainingJobName']}/algo-1-"
     (stream,) = rig.logs.describe_log_streams(**group, logStreamNamePrefix=prefix)["logStreams"]
@@ -249,6 +252,25 @@ def test_the_program_of_an_aws_image_is_refused(rig: Any) -> None:
     specification = {"TrainingImage": image, "TrainingInputMode": "File"}
     with pytest.raises(ClientError, match=r"ValidationException.*linear-learner:1, an image of AWS"):
         rig.sagemaker.create_training_job(**rig.training(AlgorithmSpecification=specification))
+
+
+@pytest.mark.parametrize(
+    ("image", "own", "of_aws"),
+    [
+        ("local/house:latest", True, False),
+        ("000000000000.dkr.ecr.eu-central-1.amazonaws.com/house:3f2a", True, False),
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com/house:3f2a", False, False),
+        ("123456789012.dkr.ecr.eu-central-1.amazonaws.com/sagemaker-house:1", False, False),
+        ("image", False, False),
+        (AWS_IMAGE, False, True),
+        ("683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.2-1-cpu-py3", False, True),
+        ("174872318107.dkr.ecr.us-west-2.amazonaws.com/kmeans:1", False, True),
+    ],
+)
+def test_images_are_known_by_their_repositories(tmp_path: Path, image: str, own: bool, of_aws: bool) -> None:  # noqa: FBT001 - pytest names them
+    """Protects a person's own images from a refusal, and AWS's from this project's program."""
+    context = CloudContext(localcloud.Project(tmp_path, "house"))
+    assert (images.is_own(context, image), images.is_of_aws(image)) == (own, of_aws)
 
 
 @pytest.mark.parametrize("member", ["AlgorithmSpecification", "ResourceConfig"])

@@ -101,3 +101,6 @@ def _start(updated: Endpoint) -> str | None:
     except OSError as error:
         logger.exception("the update of endpoint %s failed", updated.name)
         return disk_errors.explained(error)
+    except Exception as error:
+        logger.exception("the update of endpoint %s failed", updated.name)
+        return f"{type(error).__name__}: {error}"

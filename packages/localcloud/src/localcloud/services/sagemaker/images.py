@@ -17,8 +17,11 @@ TAG = re.compile(r"(@sha256:\w+|:[\w.-]+)$")
 OF_AWS = re.compile(
     r"(blazingtext|factorization-machines|forecasting-deepar|image-classification(-neo)?|ipinsights|kmeans|knn|"
     r"lda|linear-learner|ntm|object-detection|object2vec|pca|randomcutforest|semantic-segmentation|seq2seq|"
-    r"topic-modeling|xgboost(-neo)?|sagemaker-.*|(autogluon|djl|huggingface|mxnet|pytorch|stabilityai|"
-    r"tensorflow|triton)-?.*|djl-inference|smdistributed-.*)"
+    r"topic-modeling|xgboost(-neo)?|"
+    r"((autogluon|djl|mxnet|pytorch|tensorflow|(huggingface|stabilityai)-(pytorch|tensorflow))(-tgi|-trcomp)?)-"
+    r"(training|inference)[\w.-]*|"
+    r"sagemaker-(clarify|data-wrangler|debugger|inference|model-monitor|mxnet|neo|pytorch|rl|scikit-learn|spark|"
+    r"sparkml|tensorflow|tritonserver|xgboost)[\w.-]*)"
 )
 
 

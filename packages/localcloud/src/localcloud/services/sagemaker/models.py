@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from localcloud.core.service import Json
 
+# SageMaker takes the HTTPS address of an object as well.
+HOST = r"s3(?:[.-][a-z0-9-]+)?\.amazonaws\.com(?:\.cn)?"
+VIRTUAL_HOST = re.compile(rf"https://(?P<bucket>[a-z0-9.-]+)\.{HOST}/(?P<key>.+)")
+PATH_STYLE = re.compile(rf"https://{HOST}/(?P<bucket>[^/]+)/(?P<key>.+)")
 OF_A_PACKAGE = ("ContainerHostname", "Image", "ModelDataUrl", "ModelDataSource", "Environment")
 
 
@@ -98,7 +103,9 @@ def _data_of(container: Json) -> tuple[str, bool]:
     """Return the address of a container's model data, and whether they are an archive."""
     source = container.get("ModelDataSource", {}).get("S3DataSource")
     if source is None:
-        return str(container.get("ModelDataUrl", "")), True
+        url = str(container.get("ModelDataUrl", ""))
+        found = VIRTUAL_HOST.fullmatch(url) or PATH_STYLE.fullmatch(url)
+        return f"s3://{found['bucket']}/{found['key']}" if found else url, True
     return str(source["S3Uri"]), source["CompressionType"] == "Gzip"
 
 
