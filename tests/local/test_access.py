@@ -30,6 +30,7 @@ access: Any = importlib.import_module("localcloud.core.access")
 gateway: Any = importlib.import_module("localcloud.core.gateway")
 private: Any = importlib.import_module("localcloud.core.private_files")
 process: Any = importlib.import_module("localcloud.core.process")
+timers: Any = importlib.import_module("localcloud.core.timers")
 runs: Any = importlib.import_module("local.run")
 projects: Any = importlib.import_module("local.project")
 
@@ -250,7 +251,8 @@ def test_a_websocket_takes_the_key_as_well(*, known: bool) -> None:
     )
     headers = [(b"host", b"localhost")]
     scope = {"type": "websocket", "path": "/a", "query_string": credential.encode(), "headers": headers}
-    asyncio.run(gateway.Gateway(backend, (), guard)(scope, receive, send))
+    application = gateway.Gateway(backend, (), guard, timers.Timers(), lambda *_: None)
+    asyncio.run(application(scope, receive, send))
     assert (len(heard), sent) == ((1, []) if known else (0, ["websocket.close"]))
 
 

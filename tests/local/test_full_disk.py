@@ -183,7 +183,7 @@ def test_an_endpoint_whose_server_cannot_be_started_fails(tmp_path: Path) -> Non
         raise OSError(errno.ENOSPC, NO_SPACE, "log")
 
     context = SimpleNamespace(spawn=spawn, entrypoint=lambda: ["serve"])
-    settings = instances.ServerSettings(context, tmp_path, tmp_path / "log", {}, 1.0)
+    settings = instances.ServerSettings(context, tmp_path, tmp_path / "log", {}, 1.0, tmp_path / "port")
     instance = instances.Instance(settings)
     instance.begin()
     for thread in threading.enumerate():
