@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 clock: Any = import_module("localcloud.core.clock")
 process: Any = import_module("localcloud.core.process")
 timers: Any = import_module("localcloud.core.timers")
+waiting: Any = import_module("localcloud.clock")
 traffic: Any = import_module("localcloud.services.codedeploy.traffic")
 
 
@@ -173,3 +174,43 @@ def test_configurations_say_how_traffic_moves(config: str, expected: list[tuple[
     """The steps of CodeDeploy's own configurations for Lambda; others are unknown."""
     assert [(step.wait, round(step.share, 6)) for step in traffic.shift_steps(config)] == expected
     assert traffic.shift_steps(f"{config}s or so") is None
+
+
+def _history(fast: Any) -> list[tuple[str, float]]:
+    """Let a state machine wait twice; return each event of its history with its simulated seconds."""
+    states = {
+        "First": {"Type": "Wait", "Seconds": 100, "Next": "Between"},
+        "Between": {"Type": "Pass", "Next": "Second"},
+        "Second": {"Type": "Wait", "Seconds": 300, "End": True},
+    }
+    machine = fast.stepfunctions.create_state_machine(
+        name=fast.unique("history"),
+        definition=json.dumps({"StartAt": "First", "States": states}),
+        roleArn=fast.role,
+    )["stateMachineArn"]
+    execution = fast.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+
+    def ended() -> bool:
+        described = fast.stepfunctions.describe_execution(executionArn=execution)
+        return bool(described["status"] == "SUCCEEDED")
+
+    waiting.wait_until(fast.cloud, ended, "It does not end.")
+    events = fast.stepfunctions.get_execution_history(executionArn=execution)["events"]
+    simulated = fast.cloud.simulated(*(each["timestamp"].timestamp() for each in events))
+    return [(each["type"], at - simulated[0]) for each, at in zip(events, simulated, strict=True)]
+
+
+def test_records_are_the_same_with_and_without_skipping(fast: Any) -> None:
+    """The same events, in the same order, at the same simulated times, by the records of a real cloud."""
+    project = project_at(fast.cloud.root)
+    waited = _history(fast)
+    began = time.monotonic()
+    try:
+        assert process.start(project, skip=True).skip
+        skipped = _history(fast)
+    finally:
+        process.start(project, skip=False)
+    assert time.monotonic() - began < 400 / 150 + 2
+    assert [name for name, _ in skipped] == [name for name, _ in waited]
+    assert [at for _, at in skipped] == pytest.approx([at for _, at in waited], abs=60.0)
+    assert skipped[-1][1] == pytest.approx(400.0, abs=60.0)

@@ -156,6 +156,12 @@ class Clock:
         self._segments = ([*reals, segment.real], [*simulateds, segment.simulated], [*segments, segment])
 
 
+def iso_milliseconds(timestamp: float) -> str:
+    """Return the timestamp as ISO 8601 in UTC, cut to the millisecond."""
+    milliseconds = math.floor(timestamp * 1000 + 0.01) % 1000
+    return f"{iso(timestamp)[:-1]}.{milliseconds:03d}Z"
+
+
 def iso(timestamp: float) -> str:
     """Return the timestamp as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import ministack
-from localcloud.core.clock import ALARM_EVALUATION, iso, now
+from localcloud.core.clock import ALARM_EVALUATION, iso_milliseconds, now
 from localcloud.core.patches import patch, uses
 from localcloud.core.service import Service
 from localcloud.core.timers import ALWAYS
@@ -113,7 +112,7 @@ def _stored(alarm: Json, since: float) -> Iterator[Json]:
 
 def _enter(alarm: Json, old: str, new: str, reason: str) -> None:
     """Put an alarm into a state, with its history, actions and composite alarms."""
-    alarm.update(StateValue=new, StateReason=reason, StateUpdatedTimestamp=int(time.time()))
+    alarm.update(StateValue=new, StateReason=reason, StateUpdatedTimestamp=int(now()))
     _CLOUDWATCH["_record_history"](alarm["AlarmName"], old, new, reason)
     _CLOUDWATCH["_dispatch_alarm_actions"](alarm, old, new, reason)
     _CLOUDWATCH["_evaluate_parent_alarms"](alarm)
@@ -190,7 +189,7 @@ def _send_event(original: Call, alarm: Json, old: str, new: str, reason: str) ->
 
 def _detail(alarm: Json, old: str, new: str, reason: str) -> Json:
     """Return the detail of the event."""
-    at = iso(now()).replace("Z", ".000+0000")
+    at = iso_milliseconds(now()).replace("Z", "+0000")
     configuration: Json = {"description": alarm.get("AlarmDescription", "")}
     if "MetricName" in alarm:
         metric = {
