@@ -334,7 +334,11 @@ def test_a_command_learns_that_the_cloud_has_ended(tmp_path: Path) -> None:
         with pytest.raises(ConnectionError):
             ended.clock()
         listener.listen()
-        threading.Thread(target=lambda: listener.accept()[0].close(), daemon=True)  # noqa: PLW0108 - closes what it accepts.start()
+
+        def close_one() -> None:
+            listener.accept()[0].close()
+
+        threading.Thread(target=close_one, daemon=True).start()
         with pytest.raises(ConnectionError):
             ended.clock()
     ended.leave("command")
