@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
@@ -14,9 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import localcloud
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+access: Any = import_module("localcloud.core.access")
 activity: Any = import_module("localcloud.core.activity")
 alarms: Any = import_module("localcloud.services.cloudwatch.service")
 clocks: Any = import_module("localcloud.core.clock")
@@ -317,3 +322,23 @@ def test_only_requests_that_change_something_are_load(
     """A command that describes and lists again and again does not hold the clock."""
     scope = {"method": method, "path": path, "query_string": b""}
     assert requests.reads(scope, headers, body) is reads
+
+
+def test_a_command_learns_that_the_cloud_has_ended(tmp_path: Path) -> None:
+    """It is a ConnectionError, whatever was cut off; leaving a cloud that has ended is no error."""
+    project = localcloud.Project(tmp_path, "name", "eu-central-1")
+    key = access.AccessKey.create()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        ended = localcloud.Cloud(project, listener.getsockname()[1], 1, key)
+        with pytest.raises(ConnectionError):
+            ended.clock()
+        listener.listen()
+
+        def close_one() -> None:
+            listener.accept()[0].close()
+
+        threading.Thread(target=close_one, daemon=True).start()
+        with pytest.raises(ConnectionError):
+            ended.clock()
+    ended.leave("command")

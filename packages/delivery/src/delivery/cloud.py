@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,8 +28,8 @@ MISSING = frozenset(
         "ResourceNotFoundException",
     }
 )
-# What a call raises when nothing answers any more.
-UNREACHABLE = (ConnectionError, HTTPClientError)
+# What a call raises when nothing answers any more: of boto3, and of plain HTTP.
+UNREACHABLE = (ConnectionError, HTTPClientError, builtins.ConnectionError)
 
 
 class DeliveryError(Exception):

@@ -12,6 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -116,7 +117,7 @@ class Cloud:
         """
         try:
             state: dict[str, Any] = self._read(CLOCK_PATH, CLOCK_TIMEOUT, json.dumps(request).encode())
-        except URLError as error:
+        except (URLError, HTTPException) as error:
             raise ConnectionError(str(error)) from None
         return state
 
