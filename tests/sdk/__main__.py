@@ -35,6 +35,7 @@ PRODUCT = ROOT / "<<cookiecutter.project>>"
 PYTHON = ROOT / "build" / "venvs" / "sdk" / "bin" / "python"
 PROGRAM = Path(__file__).with_name("notebook.py")
 REGION = "us-west-2"
+WIDE = 200  # columns of output that is not a terminal: names stay whole
 SECONDS = 600  # for one notebook
 JOB_SECONDS = 60.0  # for jobs that a notebook does not wait for
 MISSING = (
@@ -60,7 +61,7 @@ class Outcome:
 
 def main(checkout: Path) -> int:
     """Run each notebook, print the table, and compare it with what is expected."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     plan = expectations.read()
     notebooks = expectations.find(checkout)
     if not notebooks:
