@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,6 +192,11 @@ def test_a_job_that_ran_has_failed_and_others_stay(there: Any) -> None:
         job = before.jobs[name] = training.TrainingJob(there, request(name))
         job.status, job.started = status, job.created
     before.jobs["done"].metrics = [{"MetricName": "m", "Value": 1.0, "Timestamp": 1.0}]
+    log = before.jobs["running"].hosts[0].log
+    log.parent.mkdir(parents=True)
+    log.write_text("a line\n")
+    written = before.jobs["running"].created + 30
+    os.utime(log, (written, written))
     (part,) = before.kept().values()
     after = jobs.Jobs(there, tags.Tags(), training.TrainingJob, jobs.Quota())
     (restored,) = after.kept().values()
@@ -201,7 +207,9 @@ def test_a_job_that_ran_has_failed_and_others_stay(there: Any) -> None:
     for job in ended:
         assert (job["TrainingJobStatus"], job["SecondaryStatus"]) == ("Failed", "Failed")
         assert job["FailureReason"] == f"InternalServerError: {REASON}"
-        assert job["TrainingEndTime"]
+    running, stopping = (job["TrainingEndTime"] for job in ended)
+    assert running == pytest.approx(written, abs=0.01)  # its last sign of life, not its begin
+    assert stopping == before.jobs["stopping"].modified
 
 
 def test_a_build_that_ran_was_stopped(there: Any) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from localcloud.core import disk_errors, kept, ministack
-from localcloud.core.clock import STOP_GRACE, now
+from localcloud.core.clock import STOP_GRACE, floor_millisecond, now
 from localcloud.core.errors import ServiceError, validation_error
 from localcloud.core.object_store import DataError
 from localcloud.core.service import Kept
@@ -149,9 +149,14 @@ class Job(ABC):
         kept.restore(self, self.kept, saved)
         if self.status not in ENDED:
             self.status, self.reason = "Failed", f"InternalServerError: {kept.STOPPED}"
-            self.ended = self.modified
+            self.ended = self.modified = max(self.modified, self._last_written())
             self.record_stage("Failed", self.reason)
         self.finished.set()
+
+    def _last_written(self) -> float:
+        """Return when the job last wrote to a log: nobody recorded the moment at which its cloud ended."""
+        logs = [host.log for host in self.hosts if host.log.exists()]
+        return max((floor_millisecond(log.stat().st_mtime) for log in logs), default=0.0)
 
     def _run(self) -> None:
         with ministack.scope(self.context.region):
