@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from delivery.history import executions, governor, monitoring, traffic, training
 from delivery.history.actions import action_records
 from delivery.history.jobs import job_records
 from delivery.history.record import Record, cut_off
-from delivery.history.state_machines import ended_execution, execution_output
+from delivery.history.state_machines import ended_execution, execution_output, explained, failure_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,6 +141,31 @@ def test_the_training_is_the_workflow_of_its_own_project() -> None:
     cloud.answers["describe_execution"] = {"status": "SUCCEEDED"}
     assert training.trained(cloud, "p", "one") == arns[2]
     assert dict(cloud.calls)["list_action_executions"]["pipelineName"] == "p-pipeline"
+
+
+STOPPED = {"TrainingJobName": "t-1", "TrainingJobStatus": "Stopped", "HyperParameters": {"a": "b"}}
+REFUSED = {"ProcessingJobName": "p-1", "FailureReason": "AlgorithmError", "ExitMessage": 'no "x"\n{1}'}
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "said"),
+    [
+        ("States.TaskFailed", json.dumps(STOPPED), "its training job t-1 was stopped"),
+        ("States.TaskFailed", json.dumps(REFUSED), 'processing job p-1: no "x"\n{1}'),
+        (
+            "PrepareFailed",
+            f'States.TaskFailed: {json.dumps(REFUSED)[:-1]}, "Cut',
+            'PrepareFailed: processing job p-1: no "x"\n{1}',
+        ),
+        ("NoData", "There is no {file}.", "NoData: There is no {file}."),
+        ("States.TaskFailed", '{"Other": 1}', 'States.TaskFailed: {"Other": 1}'),
+        ("", "", ""),
+    ],
+)
+def test_a_failed_job_is_a_sentence_and_not_its_description(error: str, cause: str, said: str) -> None:
+    """Protects the person who reads why a state machine ended from a job's whole description as JSON."""
+    assert failure_reason({"error": error, "cause": cause}) == said
+    assert explained(f"ended as FAILED: {error}: {cause}").endswith(said.rpartition("Failed: ")[2])
 
 
 def test_traffic_is_that_of_the_stack_since_then_without_rollbacks() -> None:

@@ -14,6 +14,7 @@ from delivery import approval
 from delivery.history.executions import stages_awaited
 from delivery.history.jobs import job_records
 from delivery.history.record import Record, seconds_since
+from delivery.history.state_machines import explained
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -80,7 +81,7 @@ def _action_record(cloud: Cloud, action: dict[str, Any]) -> Record:
     if failed := HOOK_FAILED.search(reason):
         reason = f"{reason} {_said_by_hook(cloud, failed[1], began)}".strip()
     elif reason:
-        reason = f"{reason} {_said_by_build(action)}".strip()
+        reason = f"{explained(reason)} {_said_by_build(action)}".strip()
     return Record(name, status, seconds, reason, _build_log(action))
 
 

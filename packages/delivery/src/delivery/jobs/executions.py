@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from delivery.cloud import UNREACHABLE, is_missing, pages
+from delivery.history.state_machines import failure_reason
 from delivery.jobs.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, Job
 
 if TYPE_CHECKING:
@@ -181,7 +182,6 @@ class MachineExecutions:
 
 def _machine_job(found: dict[str, Any]) -> Job:
     status = MACHINE_STATUS.get(found["status"], FAILED)
-    reason = ": ".join(filter(None, (found.get("error", ""), found.get("cause", ""))))
     timed_out = "the execution timed out" if found["status"] == "TIMED_OUT" else ""
     return Job(
         kind=MachineExecutions.kind,
@@ -191,7 +191,7 @@ def _machine_job(found: dict[str, Any]) -> Job:
         started=found["startDate"],
         ended=found.get("stopDate"),
         parameters=_input(found.get("input", "")),
-        reason=(reason or timed_out) if status in (FAILED, STOPPED) else "",
+        reason=(failure_reason(found) or timed_out) if status in (FAILED, STOPPED) else "",
     )
 
 
