@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,8 @@ from delivery.history.actions import action_records
 from delivery.history.jobs import job_records
 from delivery.history.record import Record, cut_off
 from delivery.history.state_machines import ended_execution, execution_output, explained, failure_reason
+from delivery.jobs.executions import PipelineExecutions
+from delivery.jobs.job import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +42,10 @@ class Answers:
         """Return what answers for each service."""
         del service
         return self
+
+    def get_paginator(self, operation: str) -> Any:
+        """Return pages with the operation's answer alone."""
+        return SimpleNamespace(paginate=lambda **arguments: [getattr(self, operation)(**arguments)])
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
@@ -127,6 +134,32 @@ def test_actions_are_read_in_their_order_with_why_they_failed(tmp_path: Path) ->
     ]
     assert executions.waits_for(cloud, "p-pipeline", "one", "Deploy")
     assert not executions.waits_for(cloud, "p-pipeline", "one", "Source")
+
+
+def test_a_failed_execution_of_a_pipeline_has_the_reason_of_its_action() -> None:
+    """Protects the row of 'jobs' from an empty reason; what is known is not asked for again."""
+    summary = {"pipelineExecutionId": "one", "status": "Failed", "startTime": BEGAN, "lastUpdateTime": BEGAN}
+    details = [
+        action("Make", "Failed", errorDetails={"message": "There is no source."}),
+        action("Take", "Failed", errorDetails={"message": "It was retried."}),
+    ]
+    cloud = Answers(
+        list_pipelines={"pipelines": [{"name": "p"}]},
+        list_pipeline_executions={"pipelineExecutionSummaries": [summary]},
+        list_action_executions={"actionExecutionDetails": details},
+    )
+    known = Known()
+    for _ in range(2):
+        (job,) = PipelineExecutions().all(cloud, known)
+        assert (job.id, job.reason) == ("p:one", "Make: There is no source.")
+        known.add(job)
+    assert [name for name, _ in cloud.calls].count("list_action_executions") == 1
+    summary["lastUpdateTime"] = BEGAN + timedelta(seconds=1)
+    details[0]["output"]["executionResult"]["errorDetails"]["message"] = "Another."
+    assert [one.reason for one in PipelineExecutions().all(cloud, known)] == ["Make: Another."]
+    read = PipelineExecutions().read(cloud, job)
+    assert read is not None
+    assert read.reason == "Make: Another."
 
 
 def test_the_training_is_the_workflow_of_its_own_project() -> None:

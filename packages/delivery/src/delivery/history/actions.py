@@ -50,6 +50,15 @@ def action_records(cloud: Cloud, pipeline: str, execution_id: str) -> list[Recor
     return found + _waiting(cloud, pipeline, execution_id)
 
 
+def failure(cloud: Cloud, pipeline: str, execution_id: str) -> str:
+    """Return which of the execution's actions failed last, and why; empty where none did."""
+    failed = [each for each in list_actions(cloud, pipeline, execution_id) if each["status"] == "Failed"]
+    if not failed:
+        return ""
+    record = _action_record(cloud, failed[-1])
+    return f"{record.name}: {record.reason or 'failed without a reason'}"
+
+
 def stack_action(cloud: Cloud, pipeline: str, execution_id: str, stack: str) -> Record | None:
     """Read the action that deployed the stack in the execution, if it has begun."""
     for action in list_actions(cloud, pipeline, execution_id):
