@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
+from botocore.parsers import ResponseParserError
 from rich.console import Console
 
 from delivery.history import results, view
@@ -29,7 +30,12 @@ def test_the_earliest_stages_make_room_for_the_question() -> None:
     assert "stage-24 " not in shown
 
 
-def test_the_end_of_the_cloud_leaves_the_latest_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [EndpointConnectionError(endpoint_url="http://127.0.0.1:1"), ResponseParserError("not XML")]
+)
+def test_the_end_of_the_cloud_leaves_the_latest_stages(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     """Protects the sentence that the command ends with from the traceback of a thread, or of a last read."""
     tracebacks: list[object] = []
     monkeypatch.setattr(threading, "excepthook", tracebacks.append)
@@ -40,7 +46,7 @@ def test_the_end_of_the_cloud_leaves_the_latest_stages(monkeypatch: pytest.Monke
         for answer in answers:
             return answer
         read_again.set()
-        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+        raise error
 
     terminal = io.StringIO()
     console = Console(file=terminal, width=80, force_terminal=True)

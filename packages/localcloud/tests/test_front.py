@@ -8,11 +8,17 @@ import json
 import socket
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
+import boto3
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.config import Config
+from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
+access: Any = importlib.import_module("localcloud.core.access")
 front = importlib.import_module("localcloud.core.gateway")
 protocol = importlib.import_module("localcloud.core.protocol")
 errors = importlib.import_module("localcloud.core.errors")
@@ -194,3 +200,43 @@ def test_no_request_breaks_the_validation(body: Any) -> None:
     shape = protocol.model("sagemaker").operation_model("CreateTrainingJob").input_shape
     with pytest.raises(errors.ServiceError):
         protocol.check({"AlgorithmSpecification": body, "Tags": body}, shape)
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"),
+    [
+        ("cloudformation", "list_stacks"),
+        ("s3", "list_buckets"),
+        ("sagemaker", "list_models"),
+        ("lambda", "list_functions"),
+    ],
+)
+def test_every_client_understands_that_the_cloud_ends(service: str, operation: str) -> None:
+    """Protects commands from botocore's ResponseParserError, which is no error that they expect."""
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        parts = urlsplit(request.url)
+        headers = {
+            name.lower(): value.decode() if isinstance(value, bytes) else value
+            for name, value in request.headers.items()
+        }
+        scope = {"path": parts.path, "query_string": parts.query.encode()}
+        status, sent, body = access.ending(scope, headers)
+        found = AWSResponse(
+            request.url, status, {name.decode(): value.decode() for name, value in sent}, None
+        )
+        found._content = body  # noqa: SLF001 - botocore's own stubs set it so
+        return found
+
+    client: Any = boto3.Session().client(
+        service,
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="b",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    client.meta.events.register("before-send", answer)
+    with pytest.raises(ClientError) as refusal:
+        getattr(client, operation)()
+    error = refusal.value.response["Error"]
+    assert (error["Code"], error["Message"]) == ("ServiceUnavailable", "The local cloud was stopped.")

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
@@ -35,7 +36,7 @@ def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
     latest: list[Record] = []
 
     def show() -> RenderableType:
-        with contextlib.suppress(ClientError, BotoCoreError, *UNREACHABLE):
+        with contextlib.suppress(ClientError, BotoCoreError, ResponseParserError, *UNREACHABLE):
             latest[:] = read()
         return stages(latest, console)
 

@@ -33,6 +33,9 @@ QUERY_FAULT = f"<ErrorResponse>{REST_FAULT}</ErrorResponse>"
 # Services that speak REST and XML, or a request that names none; the rest speak REST and JSON when a request
 # has neither a form nor a target.
 REST_XML = ("", "s3", "route53", "cloudfront")
+# The codes of errors in the protocols: of a form, of REST with XML, and of the rest.
+DENIED = ("InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException")
+ENDING = ("ServiceUnavailable", "ServiceUnavailable", "ServiceUnavailable")
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Guard:
         claim = claimed(headers.get("authorization", ""), scope["query_string"])
         if self._is_valid(claim.id) or (scope.get("method") == "PUT" and self.awaited(scope["path"])):
             return None
-        return _deny(headers, scope["path"], claim.service, REASON.format(start=self.start))
+        return _refusal(headers, scope["path"], claim.service, DENIED, REASON.format(start=self.start))
 
     def _is_valid(self, identifier: str) -> bool:
         is_own_key = hmac.compare_digest(identifier.encode(), self.key.id.encode())
@@ -113,14 +116,28 @@ def _scope_claim(credential: str) -> Claim:
     return Claim(identifier, "".join(scope[-2:-1]))
 
 
-def _deny(headers: Mapping[str, str], path: str, service: str, reason: str) -> Answer:
-    """Return 403 in the service's protocol, so that AWS's SDKs find the code and the message."""
+def ending(scope: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
+    """Return the answer of a cloud that saves its end, in the protocol of the request's service."""
+    service = claimed(headers.get("authorization", ""), scope["query_string"]).service
+    return _refusal(headers, scope["path"], service, ENDING, "The local cloud was stopped.", 503)
+
+
+def _refusal(  # noqa: PLR0913, PLR0917 - the request, and the answer
+    headers: Mapping[str, str],
+    path: str,
+    service: str,
+    codes: tuple[str, str, str],
+    reason: str,
+    status: int = 403,
+) -> Answer:
+    """Return an error in the service's protocol, so that AWS's SDKs find the code and the message."""
+    query, rest, json_code = codes
     kind = headers.get("content-type", "").partition(";")[0]
     if "x-amz-target" not in headers and kind == FORM:
-        return _xml(QUERY_FAULT, "InvalidClientTokenId", reason)
+        return _xml(QUERY_FAULT, query, reason, status)
     if "x-amz-target" not in headers and service in REST_XML and not path.startswith("/_"):
-        return _xml(REST_FAULT, "InvalidAccessKeyId", reason)
-    return forbidden("UnrecognizedClientException", reason)
+        return _xml(REST_FAULT, rest, reason, status)
+    return forbidden(json_code, reason, status)
 
 
 def forbidden(code: str, reason: str, status: int = 403) -> Answer:
@@ -129,6 +146,6 @@ def forbidden(code: str, reason: str, status: int = 403) -> Answer:
     return status, headers, json.dumps({"__type": code, "message": reason}).encode()
 
 
-def _xml(form: str, code: str, reason: str) -> Answer:
-    """Return 403 in one of the forms of AWS's XML protocols."""
-    return 403, [(b"content-type", b"text/xml")], form.format(code, reason).encode()
+def _xml(form: str, code: str, reason: str, status: int) -> Answer:
+    """Return an error in one of the forms of AWS's XML protocols."""
+    return status, [(b"content-type", b"text/xml")], form.format(code, reason).encode()

@@ -36,8 +36,7 @@ HOST = re.compile(
     re.ASCII,
 )
 NOT_ALLOWED = "AccessDeniedException"
-# The answer to requests that come while the cloud saves its end; those in flight have this time to end.
-ENDING = access.forbidden("ServiceUnavailable", "The local cloud was stopped.", 503)
+# Requests in flight have this time to end, while the cloud saves its end and refuses others.
 DRAIN_SECONDS, POLL_SECONDS = 1.0, 0.01
 BROWSER = ("origin", "sec-fetch-site", "sec-fetch-mode")
 
@@ -73,7 +72,8 @@ class Gateway:
             return
         if self._holding:
             await self._released.wait()
-            await self._refuse(scope, receive, send, ENDING)
+            ending = access.ending(scope, _decode(scope["headers"]))
+            await self._refuse(scope, receive, send, ending)
             return
         self._in_flight += 1
         try:
