@@ -8,8 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
-import localcloud
-import typer
+try:
+    import localcloud
+    import typer
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {sys.executable} has no {error.name}: 'make setup' installs it into .venv, and"
+        " '.venv/bin/python -m local' runs the commands."
+    )
 from delivery.commands.local_cloud import SKIP, SPEED
 from delivery.view import console, errors, print_line
 from localcloud import CloudError
