@@ -177,12 +177,15 @@ def end_started(delivery: Delivery) -> None:
     """Stop the execution that an interrupted command has started; one that it only follows continues."""
     from delivery.jobs.executions import stop_started
 
-    if not delivery.started:
+    from local import run as runs
+
+    if not delivery.source:
         errors.print(
             "Stopped following; 'python -m local follow' follows again, and 'stop' ends an execution."
         )
         return
-    ended = stop_started(delivery.cloud, delivery.pipeline, delivery.execution_id)
+    execution_id = delivery.execution_id or runs.find_started(delivery)
+    ended = stop_started(delivery.cloud, delivery.pipeline, execution_id)
     errors.print(ended, highlight=False, soft_wrap=True)
 
 
