@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery import local_stacks
 from delivery.history import governor, monitoring
-from delivery.history.state_machines import ended_execution
+from delivery.history.state_machines import ended_execution, failure_reason
 from delivery.history.training import training_execution
 from delivery.inference import scores
 from delivery.inference.methods import Endpoint, Method
@@ -276,7 +276,7 @@ def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[di
 def output_of(ended: Mapping[str, Any]) -> Mapping[str, Any]:
     """Give the output of an execution that succeeded; raise LocalError with the reason of another."""
     if ended["status"] != "SUCCEEDED":
-        raise LocalError(f"{ended.get('error', ended['status'])}: {ended.get('cause', '')}")
+        raise LocalError(failure_reason(ended) or ended["status"])
     output: dict[str, Any] = json.loads(ended["output"])
     return output
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +16,9 @@ from delivery.history import executions, governor, monitoring, traffic, training
 from delivery.history.actions import action_records
 from delivery.history.jobs import job_records
 from delivery.history.record import Record, cut_off
-from delivery.history.state_machines import ended_execution, execution_output
+from delivery.history.state_machines import ended_execution, execution_output, explained, failure_reason
+from delivery.jobs.executions import PipelineExecutions
+from delivery.jobs.job import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +42,10 @@ class Answers:
         """Return what answers for each service."""
         del service
         return self
+
+    def get_paginator(self, operation: str) -> Any:
+        """Return pages with the operation's answer alone."""
+        return SimpleNamespace(paginate=lambda **arguments: [getattr(self, operation)(**arguments)])
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(**arguments: Any) -> Any:
@@ -128,6 +136,32 @@ def test_actions_are_read_in_their_order_with_why_they_failed(tmp_path: Path) ->
     assert not executions.waits_for(cloud, "p-pipeline", "one", "Source")
 
 
+def test_a_failed_execution_of_a_pipeline_has_the_reason_of_its_action() -> None:
+    """Protects the row of 'jobs' from an empty reason; what is known is not asked for again."""
+    summary = {"pipelineExecutionId": "one", "status": "Failed", "startTime": BEGAN, "lastUpdateTime": BEGAN}
+    details = [
+        action("Make", "Failed", errorDetails={"message": "There is no source."}),
+        action("Take", "Failed", errorDetails={"message": "It was retried."}),
+    ]
+    cloud = Answers(
+        list_pipelines={"pipelines": [{"name": "p"}]},
+        list_pipeline_executions={"pipelineExecutionSummaries": [summary]},
+        list_action_executions={"actionExecutionDetails": details},
+    )
+    known = Known()
+    for _ in range(2):
+        (job,) = PipelineExecutions().all(cloud, known)
+        assert (job.id, job.reason) == ("p:one", "Make: There is no source.")
+        known.add(job)
+    assert [name for name, _ in cloud.calls].count("list_action_executions") == 1
+    summary["lastUpdateTime"] = BEGAN + timedelta(seconds=1)
+    details[0]["output"]["executionResult"]["errorDetails"]["message"] = "Another."
+    assert [one.reason for one in PipelineExecutions().all(cloud, known)] == ["Make: Another."]
+    read = PipelineExecutions().read(cloud, job)
+    assert read is not None
+    assert read.reason == "Make: Another."
+
+
 def test_the_training_is_the_workflow_of_its_own_project() -> None:
     """The state machines of verification and of a project of similar name are others."""
     arns = [f"arn:aws:states:r:1:execution:{name}:one" for name in ("p-verify", "pp-workflow", "p-workflow")]
@@ -140,6 +174,31 @@ def test_the_training_is_the_workflow_of_its_own_project() -> None:
     cloud.answers["describe_execution"] = {"status": "SUCCEEDED"}
     assert training.trained(cloud, "p", "one") == arns[2]
     assert dict(cloud.calls)["list_action_executions"]["pipelineName"] == "p-pipeline"
+
+
+STOPPED = {"TrainingJobName": "t-1", "TrainingJobStatus": "Stopped", "HyperParameters": {"a": "b"}}
+REFUSED = {"ProcessingJobName": "p-1", "FailureReason": "AlgorithmError", "ExitMessage": 'no "x"\n{1}'}
+
+
+@pytest.mark.parametrize(
+    ("error", "cause", "said"),
+    [
+        ("States.TaskFailed", json.dumps(STOPPED), "its training job t-1 was stopped"),
+        ("States.TaskFailed", json.dumps(REFUSED), 'processing job p-1: no "x"\n{1}'),
+        (
+            "PrepareFailed",
+            f'States.TaskFailed: {json.dumps(REFUSED)[:-1]}, "Cut',
+            'PrepareFailed: processing job p-1: no "x"\n{1}',
+        ),
+        ("NoData", "There is no {file}.", "NoData: There is no {file}."),
+        ("States.TaskFailed", '{"Other": 1}', 'States.TaskFailed: {"Other": 1}'),
+        ("", "", ""),
+    ],
+)
+def test_a_failed_job_is_a_sentence_and_not_its_description(error: str, cause: str, said: str) -> None:
+    """Protects the person who reads why a state machine ended from a job's whole description as JSON."""
+    assert failure_reason({"error": error, "cause": cause}) == said
+    assert explained(f"ended as FAILED: {error}: {cause}").endswith(said.rpartition("Failed: ")[2])
 
 
 def test_traffic_is_that_of_the_stack_since_then_without_rollbacks() -> None:

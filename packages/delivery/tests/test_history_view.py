@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import threading
 
+import pytest
+from botocore.exceptions import EndpointConnectionError
 from rich.console import Console
 
 from delivery.history import results, view
@@ -24,6 +27,28 @@ def test_the_earliest_stages_make_room_for_the_question() -> None:
     assert "25 earlier stages" in shown
     assert "stage-25 " in shown
     assert "stage-24 " not in shown
+
+
+def test_the_end_of_the_cloud_leaves_the_latest_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects the sentence that the command ends with from the traceback of a thread, or of a last read."""
+    tracebacks: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", tracebacks.append)
+    read_again = threading.Event()
+    answers = iter([[Record("Train", "InProgress", 1.0)]])
+
+    def read() -> list[Record]:
+        for answer in answers:
+            return answer
+        read_again.set()
+        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+
+    terminal = io.StringIO()
+    console = Console(file=terminal, width=80, force_terminal=True)
+    with pytest.raises(ValueError, match="the end"), view.follow(console, read):  # noqa: PT012 - as a command
+        assert read_again.wait(5)
+        raise ValueError("the end")
+    assert not tracebacks
+    assert "Train" in terminal.getvalue()
 
 
 def test_stages_are_shown_with_the_reason_of_a_failure() -> None:

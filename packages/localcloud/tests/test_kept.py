@@ -134,6 +134,25 @@ def test_the_size_is_reported_and_the_deletion_frees_it(at: Any) -> None:
     assert "Nothing is kept" in localcloud.describe_kept(at)[0]
 
 
+def test_a_damaged_or_missing_state_is_said_at_the_end(at: Any) -> None:
+    """Protects from a 'down' that promises a state which the next cloud can't load, or has lost."""
+    path = write(at, b'{"a": 1}')
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    said = localcloud.describe_kept(at)[-1]
+    assert said.startswith(f"warning: {path} is damaged")
+    assert "'down --delete' deletes" in said
+    path.write_bytes(whole)
+    assert "'up' goes on from there" in localcloud.describe_kept(at)[-1]
+    path.unlink()
+    (path.parent / "s3" / "bucket").mkdir(parents=True)
+    assert kept_files.missing_state(at) == ""
+    (path.parent / "s3" / "bucket" / "key").touch()
+    said = localcloud.describe_kept(at)[-1]
+    assert said.startswith(f"warning: {path} is missing")
+    assert "'up' starts with the buckets alone" in said
+
+
 def test_equal_objects_share_their_bytes(at: Any) -> None:
     """The disk does not grow with each equal source or data file; a replaced object leaves the others."""
     objects = write(at).parent / "s3" / "bucket"
@@ -326,10 +345,10 @@ Resources:
 """
 
 
-def test_a_stopped_cloud_is_resumed(stopped: Path) -> None:
+def test_a_stopped_cloud_is_resumed(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Objects with their versions, stacks, packages, parameters: all are there again; no secret is.
 
-    A change is saved soon, so that a killed cloud goes on as well.
+    A change is saved soon, so that a killed cloud goes on as well. One without the file says what is lost.
     """
     rig = started(stopped)
     rig.deploy("stack", STACK, {})
@@ -353,6 +372,14 @@ def test_a_stopped_cloud_is_resumed(stopped: Path) -> None:
     rig.sagemaker.update_model_package(ModelPackageArn=package, ModelApprovalStatus="Rejected")
     written = stopped / ".local" / "kept" / "state.json"
     rig.until(lambda: '"ModelApprovalStatus": "Rejected"' in written.read_text(), seconds=5.0)
+
+    assert localcloud.stop(project_at(stopped))
+    written.unlink()
+    rig = type(rig)(localcloud.start(project_at(stopped)), {})
+    log = (stopped / ".local" / "logs" / "cloud.log").read_text(encoding="utf-8")
+    for text in (capsys.readouterr().err, log):
+        assert f"warning: {written} is missing: of what the cloud held only S3's buckets are left" in text
+    assert rig.s3.get_object(Bucket="of-the-stack", Key="key")["Body"].read() == b"two"
 
 
 def check(rig: Any, package: str) -> None:

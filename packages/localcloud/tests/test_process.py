@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cloud_harness import project_at
 
+from localcloud.core.managed_process import ManagedProcess
+from localcloud.core.parent_watchdog import find_descendants
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -216,6 +219,40 @@ def test_a_watchdog_ends_a_command_that_ignores_signals_and_its_children() -> No
     watchdog.stdin.close()
     watchdog.wait(3)
     wait_until(lambda: not alive(grandchild), 1.0)
+
+
+APART = """
+import subprocess, sys, time
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(float(sys.argv[1]))
+"""
+
+
+def start_apart(folder: Path, seconds: float) -> tuple[ManagedProcess, int]:
+    """Start a command that starts a process in a session of its own; return both."""
+    log = folder / "log"
+    command = ["sh", "-c", "trap '' TERM; \"$@\"; exit 0", "sh", sys.executable, "-c", APART, str(seconds)]
+    started = ManagedProcess(command, folder, {"PATH": os.environ["PATH"]}, log)
+    for _ in range(500):
+        if log.read_text(encoding="utf-8").endswith("\n"):
+            return started, int(log.read_text(encoding="utf-8"))
+        time.sleep(0.01)
+    raise AssertionError("the command wrote no process id")
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0])
+def test_a_process_in_a_session_of_its_own_ends_with_its_job(tmp_path: Path, seconds: float) -> None:
+    """Protects 'Stopped' and 'Completed' from a part of the job that goes on: a container ends as a whole."""
+    other = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    started, child = start_apart(tmp_path, seconds)
+    if seconds:
+        started.end(grace=0.05)
+    assert started.wait(5) == (128 + signal.SIGKILL if seconds else 0)
+    assert child not in find_descendants(1)
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
 def test_a_missing_command_is_reported() -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from delivery.cloud import DeliveryError
 from delivery.history.jobs import job_records
-from delivery.history.state_machines import describe_execution, execution_output
+from delivery.history.state_machines import describe_execution, execution_output, failure_reason
 from delivery.raw_data import digest_of
 
 if TYPE_CHECKING:
@@ -224,9 +224,8 @@ def _ended(cloud: Cloud, training: Training) -> bool:
         raise DeliveryError(f"The training {training.name} is not in the local cloud any more.")
     if found["status"] in {RUNNING, SUCCEEDED}:
         return bool(found["status"] == SUCCEEDED)
-    raise DeliveryError(
-        f"The training {training.name} ended as {found['status']}: {found.get('cause') or found.get('error')}"
-    )
+    reason = failure_reason(found) or "no cause"
+    raise DeliveryError(f"The training {training.name} ended as {found['status']}: {reason}")
 
 
 def _machine(cloud: Cloud, plan: Plan) -> str:

@@ -14,6 +14,7 @@ from delivery import approval
 from delivery.history.executions import stages_awaited
 from delivery.history.jobs import job_records
 from delivery.history.record import Record, seconds_since
+from delivery.history.state_machines import explained
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -49,6 +50,15 @@ def action_records(cloud: Cloud, pipeline: str, execution_id: str) -> list[Recor
     return found + _waiting(cloud, pipeline, execution_id)
 
 
+def failure(cloud: Cloud, pipeline: str, execution_id: str) -> str:
+    """Return which of the execution's actions failed last, and why; empty where none did."""
+    failed = [each for each in list_actions(cloud, pipeline, execution_id) if each["status"] == "Failed"]
+    if not failed:
+        return ""
+    record = _action_record(cloud, failed[-1])
+    return f"{record.name}: {record.reason or 'failed without a reason'}"
+
+
 def stack_action(cloud: Cloud, pipeline: str, execution_id: str, stack: str) -> Record | None:
     """Read the action that deployed the stack in the execution, if it has begun."""
     for action in list_actions(cloud, pipeline, execution_id):
@@ -80,7 +90,7 @@ def _action_record(cloud: Cloud, action: dict[str, Any]) -> Record:
     if failed := HOOK_FAILED.search(reason):
         reason = f"{reason} {_said_by_hook(cloud, failed[1], began)}".strip()
     elif reason:
-        reason = f"{reason} {_said_by_build(action)}".strip()
+        reason = f"{explained(reason)} {_said_by_build(action)}".strip()
     return Record(name, status, seconds, reason, _build_log(action))
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
+
+from delivery.cloud import UNREACHABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,10 +27,19 @@ MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "�
 
 
 def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
-    """Show the stages that `read` gives, twice a second, until the context ends."""
-    return Live(
-        console=console, get_renderable=lambda: stages(read(), console), refresh_per_second=2, transient=True
-    )
+    """Show the stages that `read` gives, twice a second, until the context ends.
+
+    A thread reads them. Where the cloud does not answer it, the latest stages stay; whoever waits in the
+    context gets the error of its own calls.
+    """
+    latest: list[Record] = []
+
+    def show() -> RenderableType:
+        with contextlib.suppress(ClientError, BotoCoreError, *UNREACHABLE):
+            latest[:] = read()
+        return stages(latest, console)
+
+    return Live(console=console, get_renderable=show, refresh_per_second=2, transient=True)
 
 
 def stages(found: list[Record], console: Console | None = None) -> RenderableType:

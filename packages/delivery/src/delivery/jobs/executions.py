@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from delivery.cloud import UNREACHABLE, is_missing, pages
+from delivery.history.actions import failure
+from delivery.history.state_machines import failure_reason
 from delivery.jobs.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, Job
 
 if TYPE_CHECKING:
@@ -40,15 +43,17 @@ class PipelineExecutions:
 
     kind = "pipeline"
 
-    def all(self, cloud: Cloud, known: Known) -> Iterator[Job]:  # noqa: ARG002 - a list describes them already
-        """Yield every execution."""
+    def all(self, cloud: Cloud, known: Known) -> Iterator[Job]:
+        """Yield every execution; the actions of those of `known` that have failed are not read again."""
         codepipeline = cloud.client("codepipeline")
         for pipeline in [one["name"] for one in pages(codepipeline, "list_pipelines", "pipelines")]:
-            yield from self._of(cloud, pipeline)
+            for job in self._of(cloud, pipeline):
+                yield _explained(cloud, job, known.ended(job.id))
 
     def read(self, cloud: Cloud, job: Job) -> Job | None:
         """Return an execution as it is now, or None when it does not exist any more."""
-        return next((one for one in self._of(cloud, job.id.partition(":")[0]) if one.id == job.id), None)
+        listed = self._of(cloud, job.id.partition(":")[0])
+        return next((_explained(cloud, one) for one in listed if one.id == job.id), None)
 
     def stop(self, cloud: Cloud, job: Job) -> None:
         """Stop an execution, and the builds and state machines that its actions wait for.
@@ -108,6 +113,16 @@ def _pipeline_job(pipeline: str, found: dict[str, Any]) -> Job:
         parameters={"trigger": found.get("trigger", {}).get("triggerType", ""), **revisions},
         reason=reason or ("" if status != STOPPED else found["status"]),
     )
+
+
+def _explained(cloud: Cloud, job: Job, known: Job | None = None) -> Job:
+    """Return an execution that failed with the reason of its action; a retry may give it another."""
+    if job.status != FAILED or job.reason:
+        return job
+    if known and known.ended == job.ended:
+        return known
+    pipeline, _, execution = job.id.partition(":")
+    return replace(job, reason=failure(cloud, pipeline, execution))
 
 
 def _revisions(found: dict[str, Any]) -> list[dict[str, str]]:
@@ -181,7 +196,6 @@ class MachineExecutions:
 
 def _machine_job(found: dict[str, Any]) -> Job:
     status = MACHINE_STATUS.get(found["status"], FAILED)
-    reason = ": ".join(filter(None, (found.get("error", ""), found.get("cause", ""))))
     timed_out = "the execution timed out" if found["status"] == "TIMED_OUT" else ""
     return Job(
         kind=MachineExecutions.kind,
@@ -191,7 +205,7 @@ def _machine_job(found: dict[str, Any]) -> Job:
         started=found["startDate"],
         ended=found.get("stopDate"),
         parameters=_input(found.get("input", "")),
-        reason=(reason or timed_out) if status in (FAILED, STOPPED) else "",
+        reason=(failure_reason(found) or timed_out) if status in (FAILED, STOPPED) else "",
     )
 
 

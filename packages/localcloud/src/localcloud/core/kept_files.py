@@ -35,17 +35,17 @@ def describe(project: Project) -> list[str]:
         sentences += _about(project)
     except CloudError as error:
         return [*sentences, f"warning: {error}."]
+    if lost := missing_state(project):
+        return [*sentences, f"warning: {lost}."]
     start, stop = project.commands.start, project.commands.stop
     return [*sentences, f"'{start}' goes on from there; '{stop} --delete' deletes it."]
 
 
 def _about(project: Project) -> list[str]:
-    try:
-        with (kept.folder(project) / kept.NAME).open("rb") as file:
-            header = kept.parse_header(project, file.readline())
-    except FileNotFoundError:
+    found = kept.read(project)  # the whole file, because its first line says nothing of a damaged rest
+    if found is None:
         return []
-    sentences = []
+    header, sentences = found[0], []
     if header.counts:
         counted = ", ".join(f"{noun} ({count})" for noun, count in header.counts.items())
         sentences.append(f"In it are: {counted}.")
@@ -58,6 +58,18 @@ def _about(project: Project) -> list[str]:
             f"{project.log} may say why."
         )
     return sentences
+
+
+def missing_state(project: Project) -> str:
+    """Return what is lost where S3's objects are kept without the file of everything else; else nothing."""
+    root = kept.folder(project)
+    if (root / kept.NAME).exists() or not any(path.is_file() for path in (root / "s3").rglob("*")):
+        return ""
+    return (
+        f"{root / kept.NAME} is missing: of what the cloud held only S3's buckets are left, without stacks, "
+        f"jobs and models; '{project.commands.start}' starts with the buckets alone, and "
+        f"'{project.commands.stop} --delete' deletes them"
+    )
 
 
 def delete(project: Project) -> list[str]:

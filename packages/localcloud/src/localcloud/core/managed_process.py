@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from localcloud.core.parent_watchdog import kill_descendants
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -60,7 +62,9 @@ class ManagedProcess:
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill the command and everything in its process group."""
+        """Kill the command and everything that it started, in whatever process group or session."""
+        if self._process.returncode is None:  # until then, the id is that of no other process
+            kill_descendants(self.pid)
         try:
             os.killpg(self.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):

@@ -1,8 +1,9 @@
 """Run a command that must not outlive its parent: `parent_watchdog.py GRACE COMMAND…`, with a pipe as input.
 
 When the pipe closes, because the parent ended in whatever way, the command gets SIGTERM and, GRACE seconds
-later, its whole process group is killed. A pipe works on macOS as well, which has no PR_SET_PDEATHSIG. Little
-is imported, because this starts before every job.
+later, its whole process group and all its descendants are killed, as they are when the command has ended.
+A pipe works on macOS as well, which has no PR_SET_PDEATHSIG; there a process in a session of its own whose
+parent has ended is not found. Little is imported, because this starts before every job.
 """
 
 from __future__ import annotations
@@ -12,6 +13,10 @@ import select
 import signal
 import sys
 import time
+
+PR_SET_CHILD_SUBREAPER = 36
+# A process that is killed takes a moment to end, and may have started another one before.
+PATIENCE_SECONDS, POLL_SECONDS = 2.0, 0.005
 
 
 def main(arguments: list[str]) -> int:
@@ -27,6 +32,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # SIGTERM before its handler is installed would end the watchdog, and leave the command without one.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    adopt_orphans()
     child = _start(command)
     signal.signal(signal.SIGTERM, lambda *_: _send(child, signal.SIGTERM))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
@@ -64,19 +70,37 @@ def _watch(child: int, wakeup: int, grace: float) -> int:
             deadline = time.monotonic() + grace
             _send(child, signal.SIGTERM)
         if deadline and time.monotonic() >= deadline:
-            os.killpg(0, signal.SIGKILL)
+            _end_all()
     if deadline:
-        os.killpg(0, signal.SIGKILL)
+        _end_all()
+    if _has_children():
+        kill_descendants(os.getpid())
     return code
+
+
+def _end_all() -> None:
+    kill_descendants(os.getpid())
+    os.killpg(0, signal.SIGKILL)
 
 
 def _exit_code(child: int) -> int | None:
     """Return the child's exit code (128 + signal when a signal ended it), or None while it runs."""
-    pid, status = os.waitpid(child, os.WNOHANG)
-    if not pid:
-        return None
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    while True:
+        pid, status = os.waitpid(-1, os.WNOHANG)  # adopted processes end too
+        if not pid:
+            return None
+        if pid == child:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def _has_children() -> bool:
+    """Return whether the command left processes, which this one has adopted."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _send(child: int, number: int) -> None:
@@ -85,6 +109,62 @@ def _send(child: int, number: int) -> None:
         os.kill(child, number)
     except ProcessLookupError:
         return
+
+
+def adopt_orphans() -> None:
+    """Become the parent of all descendants whose own parent ends; Linux alone knows this."""
+    if sys.platform == "linux":
+        import ctypes  # noqa: PLC0415 - macOS needs it not
+
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def kill_descendants(root: int) -> None:
+    """Kill all processes below one, which itself goes on; those that they start meanwhile too."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := find_descendants(root)) and time.monotonic() < deadline:
+        for process in found:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+        time.sleep(POLL_SECONDS)
+
+
+def find_descendants(root: int) -> list[int]:
+    """Return the ids of all processes below one, without those that have ended."""
+    parents = _linux_parents() if sys.platform == "linux" else _other_parents()
+    found = {root}
+    while more := {process for process, parent in parents.items() if parent in found} - found:
+        found |= more
+    return sorted(found - {root})
+
+
+def _linux_parents() -> dict[int, int]:
+    parents = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 - pathlib takes long to import
+        try:
+            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - pathlib takes long to import
+                # The name in parentheses may hold anything.
+                state, parent = file.read().rpartition(b")")[2].split()[:2]
+        except OSError:
+            continue
+        if state not in (b"Z", b"X"):
+            parents[int(name)] = int(parent)
+    return parents
+
+
+def _other_parents() -> dict[int, int]:
+    import subprocess  # noqa: PLC0415 - Linux needs it not
+
+    command = ["/bin/ps", "-A", "-o", "pid=,ppid=,stat="]
+    listing = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    lines = [line.split() for line in listing.communicate()[0].splitlines()]
+    return {
+        int(process): int(parent)
+        for process, parent, state in lines
+        if not state.startswith("Z") and int(process) != listing.pid
+    }
 
 
 if __name__ == "__main__":

@@ -200,7 +200,7 @@ def start(project: Project, speed: float | None = None, *, skip: bool | None = N
 
     `speed` divides every wait that AWS imposes, and with `skip` the clock skips time in which nothing runs. A
     cloud that runs changes to what is given, and keeps the rest; a new one has speed 1, and skips unless the
-    variable LOCALCLOUD_SKIP is `no`.
+    variable LOCALCLOUD_SKIP is `no`. Where a part of what is kept is missing, standard error says so.
 
     Raises:
         CloudError: the cloud does not start; the message has the end of its log.
@@ -208,6 +208,8 @@ def start(project: Project, speed: float | None = None, *, skip: bool | None = N
     if running := find(project):
         return _changed(running, speed, skip)
     private_files.folder(project.state, project.log.parent.name)
+    if lost := kept_files.missing_state(project):
+        sys.stderr.write(f"warning: {lost}.\n")
     skip = os.environ.get("LOCALCLOUD_SKIP") != "no" if skip is None else skip
     process = _spawn(project, 1.0 if speed is None else speed, skip=skip)
     try:

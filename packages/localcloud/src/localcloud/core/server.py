@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from localcloud.core import clock, kept, ministack, private_files
+from localcloud.core import clock, kept, kept_files, ministack, private_files
 from localcloud.core.access import Guard
 from localcloud.core.clock_route import ClockRoute
 from localcloud.core.context import CloudContext
@@ -109,6 +109,8 @@ def run(listener: socket.socket, cloud: Cloud, register: Register) -> int:
 
     try:
         found = kept.read(cloud.project)
+        if lost := kept_files.missing_state(cloud.project):
+            sys.stderr.write(f"warning: {lost}.\n")
         timers = Timers(kept.resumed_clock(cloud.speed, found[0] if found else None), skip=cloud.skip)
         context = CloudContext.create(cloud.project, timers)
         services = register(context, cloud.client)
