@@ -83,7 +83,7 @@ def check_name(cloud: Cloud, wanted: Deployment) -> None:
     """Check that no endpoint has the name, or delete it: one that failed, or one that is to be replaced.
 
     Raises:
-        DeliveryError: It is no name of an endpoint, or an endpoint has the name, and stays.
+        DeliveryError: The name does not follow SageMaker's rule, or an endpoint has the name, and stays.
 
     """
     name, sagemaker = wanted.name, cloud.client("sagemaker")
