@@ -8,8 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
-import localcloud
-import typer
+try:
+    import localcloud
+    import typer
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"error: {sys.executable} has no {error.name}: 'make setup' installs it into .venv, and"
+        " '.venv/bin/python -m local' runs the commands."
+    )
 from delivery.commands.local_cloud import SKIP, SPEED
 from delivery.view import console, errors, print_line
 from localcloud import CloudError
@@ -171,12 +177,15 @@ def end_started(delivery: Delivery) -> None:
     """Stop the execution that an interrupted command has started; one that it only follows continues."""
     from delivery.jobs.executions import stop_started
 
-    if not delivery.started:
+    from local import run as runs
+
+    if not delivery.source:
         errors.print(
             "Stopped following; 'python -m local follow' follows again, and 'stop' ends an execution."
         )
         return
-    ended = stop_started(delivery.cloud, delivery.pipeline, delivery.execution_id)
+    execution_id = delivery.execution_id or runs.find_started(delivery)
+    ended = stop_started(delivery.cloud, delivery.pipeline, execution_id)
     errors.print(ended, highlight=False, soft_wrap=True)
 
 

@@ -54,10 +54,12 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     typed = {name for name in columns if found.kind_of(name) == "numbers"}
     formats = {name: style for name, style in schema.number_formats.items() if name in typed}
     width = len(found.columns) - len(folders)
-    kept = [row for row in Table(columns, (), None, formats).spelled(rows) if any(row[:width])]
+    spelled = Table(columns, (), None, formats).spelled(rows)
+    kept = [row for row in spelled if any(row[:width])]
     if not kept:
         raise LocalError(f"{path} has no rows to predict below its header.")
-    return make_table(columns, kept, schema.target.name)
+    blank = [number for number, row in enumerate(spelled, 1) if not any(row[:width])]
+    return make_table(columns, kept, schema.target.name, blank)
 
 
 def _root(path: Path) -> Path:

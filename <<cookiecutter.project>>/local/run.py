@@ -67,7 +67,8 @@ class Delivery:
     versions: dict[str, str] = field(default_factory=dict)
     failure: str = ""
     folder: Path | None = None
-    started: bool = False  # by this command, which stops the execution when it is interrupted
+    # The version of the source that this command has uploaded: an interrupt stops the execution of it.
+    source: str = ""
 
     @property
     def pipeline(self) -> str:
@@ -134,7 +135,8 @@ def _deliver(delivery: Delivery) -> None:
     deploy_pipeline(delivery)
     run_stage(delivery, "Data", upload_data)
     write_whole(delivery.project.settings, delivery.settings)
-    delivery.execution_id, delivery.started = start(delivery), True
+    upload_source(delivery)
+    delivery.execution_id = find_started(delivery)
     _follow(delivery)
     if delivery.rows:
         run_stage(delivery, "Predict", predict_test_rows)
@@ -183,15 +185,19 @@ def upload_data(delivery: Delivery) -> None:
     )
 
 
-def start(delivery: Delivery) -> str:
-    """Upload the project's files as the source, and return the execution that the upload starts."""
+def upload_source(delivery: Delivery) -> None:
+    """Upload the project's files as the source, which starts an execution of the pipeline."""
     bucket, _, key = pipeline_outputs(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
     body = source.pack(delivery.project.root, delivery.project.settings)
-    version = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    delivery.source = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+
+
+def find_started(delivery: Delivery) -> str:
+    """Return the execution that the upload of the source has started."""
     started = clock.wait_until(
         delivery.cloud,
-        lambda: executions.executions_of(delivery.cloud, delivery.pipeline, version),
-        f"The upload of s3://{bucket}/{key} started no execution of {delivery.pipeline}.",
+        lambda: executions.executions_of(delivery.cloud, delivery.pipeline, delivery.source),
+        f"The upload of the source, version {delivery.source}, started no execution of {delivery.pipeline}.",
     )
     return started[0]
 

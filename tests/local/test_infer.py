@@ -228,6 +228,7 @@ def test_a_file_is_read_as_prepare_reads_it(tmp_path: Path) -> None:
     path.write_text("Id, Species\n1, a\n,\n2,b\n")
     table = prediction.read_file(path, schema)
     assert (table.columns, table.rows, table.labels) == (("Id",), (("1",), ("2",)), ("a", "b"))
+    assert table.remarks[0].startswith("Blank rows of the file are left out: 2 (1 in all).")
     path.write_text("Id,Species\n")
     with pytest.raises(DeliveryError, match="no rows"):
         prediction.read_file(path, schema)

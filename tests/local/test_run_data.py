@@ -119,7 +119,8 @@ def started(one: Any) -> Any:
     """Upload the data of a run, and start its execution."""
     runs.upload_data(one)
     private.write_whole(one.project.settings, one.settings)
-    one.execution_id = runs.start(one)
+    runs.upload_source(one)
+    one.execution_id = runs.find_started(one)
     return one.cloud.client("s3")
 
 

@@ -8,13 +8,15 @@ import tarfile
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from delivery import hints, model_endpoints
 from delivery.cloud import DeliveryError
-from delivery.inference import clients, output, predictions, rows
+from delivery.commands import infer
+from delivery.inference import calls, clients, methods, output, predictions, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,9 +125,13 @@ def test_percentiles_are_those_of_the_requests() -> None:
 
 
 def test_json_lines_are_rows_by_name_or_by_position() -> None:
-    text = '{"a": 1.50, "b": null, "y": 2}\n\n{"b": "x", "a": true, "y": "3"}\n'
+    text = '{"a": 1.50, "b": null, "y": 2}\r\n\n{"b": "x\u2028", "a": true, "y": "3"}\n'
     table = rows.read_json_lines(text, "y", ("a", "b"), {})
-    assert (table.columns, table.rows, table.labels) == (("a", "b"), (("1.5", ""), ("true", "x")), ("2", "3"))
+    assert (table.columns, table.rows, table.labels) == (
+        ("a", "b"),
+        (("1.5", ""), ("true", "x\u2028")),
+        ("2", "3"),
+    )
     table = rows.read_json_lines('[1, "x"]\n{"features": [2, null]}', "y", ("a", "b"), {})
     assert (table.columns, table.rows, table.labels) == (("a", "b"), (("1", "x"), ("2", "")), None)
 
@@ -166,6 +172,46 @@ def test_predictions_are_written_as_the_name_says(tmp_path: Path) -> None:
     for name in ("p.txt", "none/p.csv"):
         with pytest.raises(DeliveryError, match=name):
             output.check(tmp_path / name)
+
+
+def test_the_rows_to_predict_are_not_overwritten(tmp_path: Path) -> None:
+    """Protects the only copy of a person's data."""
+    (tmp_path / "images").mkdir()
+    for written, source in (("rows.csv", "rows.csv"), ("images/p.csv", "images")):
+        with pytest.raises(DeliveryError, match="name another file"):
+            output.check(tmp_path / written, tmp_path / source)
+    output.check(tmp_path / "predictions.csv", tmp_path / "rows.csv")
+
+
+def test_a_saved_model_has_one_method() -> None:
+    """Protects a comparison of methods from predictions that another method has made."""
+    infer.check_choice(None, None, "s3://bucket/m.tar.gz", methods.Method.direct, compare=False)
+    with pytest.raises(DeliveryError, match="--method api needs an endpoint"):
+        infer.check_choice(None, None, "s3://bucket/m.tar.gz", methods.Method.api, compare=False)
+
+
+def test_the_schema_is_that_of_the_last_update(tmp_path: Path) -> None:
+    """Protects the names of columns from those of a model that the endpoint had before."""
+    endpoint = methods.Endpoint(None, SimpleNamespace(state=tmp_path), "e")  # type: ignore[arg-type]
+    assert endpoint.model_folder == tmp_path / "endpoints/e/model"
+    for name in ("update-9", "update-10"):
+        (tmp_path / "endpoints/e" / name / "model").mkdir(parents=True)
+    assert endpoint.model_folder == tmp_path / "endpoints/e/update-10/model"
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x'y", "-a", "a" * 64, "a\n"])
+def test_names_that_no_endpoint_can_have_are_refused(name: str) -> None:
+    cloud: Any = SimpleNamespace(client=lambda _: None)
+    with pytest.raises(DeliveryError, match="at most 63 letters"):
+        model_endpoints.check_name(cloud, model_endpoints.Deployment(name, "p"))
+
+
+def test_printed_calls_outlive_a_restart() -> None:
+    """Protects a saved call: the local cloud has another port after each start."""
+    call = calls.Call("http://127.0.0.1:4711/a/b", "sagemaker", "us-east-1", "text/csv", Path("r.csv"))
+    assert '"$AWS_ENDPOINT_URL/a/b"' in call.curl
+    assert 'os.environ["AWS_ENDPOINT_URL"] + "/a/b"' in call.python
+    assert "4711" not in call.curl + call.python
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_a_damaged_or_missing_state_is_said_at_the_end(at: Any) -> None:
     assert said.startswith(f"warning: {path} is damaged")
     assert "'down --delete' deletes" in said
     path.write_bytes(whole)
-    assert "'up' goes on from there" in localcloud.describe_kept(at)[-1]
+    assert "'up' continues from there" in localcloud.describe_kept(at)[-1]
     path.unlink()
     (path.parent / "s3" / "bucket").mkdir(parents=True)
     assert kept_files.missing_state(at) == ""
@@ -175,7 +175,7 @@ def test_equal_objects_share_their_bytes(at: Any) -> None:
     st.floats(-1e6, 1e6),
 )
 def test_the_simulated_time_does_not_go_backwards(speed: float, ahead: float) -> None:
-    """A resumed cloud shows no earlier time than the last one, at whatever speed it goes on."""
+    """A resumed cloud shows no earlier time than the last one, whatever its speed is."""
     now = clock.now()
     resumed = kept.resumed_clock(speed, kept.Header("", now, now + ahead))
     assert resumed.speed == speed
@@ -348,7 +348,7 @@ Resources:
 def test_a_stopped_cloud_is_resumed(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Objects with their versions, stacks, packages, parameters: all are there again; no secret is.
 
-    A change is saved soon, so that a killed cloud goes on as well. One without the file says what is lost.
+    A change is saved soon, so that a killed cloud continues as well. One without the file says what is lost.
     """
     rig = started(stopped)
     rig.deploy("stack", STACK, {})

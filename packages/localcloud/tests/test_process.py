@@ -243,7 +243,7 @@ def start_apart(folder: Path, seconds: float) -> tuple[ManagedProcess, int]:
 
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_a_process_in_a_session_of_its_own_ends_with_its_job(tmp_path: Path, seconds: float) -> None:
-    """Protects 'Stopped' and 'Completed' from a part of the job that goes on: a container ends as a whole."""
+    """Protects 'Stopped' and 'Completed' from a part of the job that continues: a container ends whole."""
     other = subprocess.Popen(["sleep", "60"], start_new_session=True)
     started, child = start_apart(tmp_path, seconds)
     if seconds:

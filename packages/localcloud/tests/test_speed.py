@@ -33,7 +33,7 @@ def test_a_wait_is_divided(seconds: float, speed: float) -> None:
 
 
 def test_a_running_cloud_changes_its_speed(fast: Any) -> None:
-    """Who finds the cloud knows its speed; who starts it again may change the speed, and the time goes on."""
+    """A command that finds the cloud knows its speed; a start may change it, and the time continues."""
     project = project_at(fast.cloud.root)
     before = fast.cloud.clock()["simulated"]
     assert process.find(project).speed == process.start(project).speed == 150.0

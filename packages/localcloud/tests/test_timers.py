@@ -267,7 +267,7 @@ def test_a_long_jump_comes_at_a_whole_second(part: float) -> None:
 
 
 def test_a_wait_in_a_thread_ends_with_a_jump() -> None:
-    """The thread does not count as active while it waits, and is active again before the clock goes on."""
+    """The thread does not count as active while it waits, and is active again before the clock continues."""
     timers = timing.Timers(clocks.Clock(1.0))
     began, ended = timers.clock.simulated(), []
 
@@ -325,7 +325,7 @@ def test_only_requests_that_change_something_are_load(
 
 
 def test_a_command_learns_that_the_cloud_has_ended(tmp_path: Path) -> None:
-    """It is a ConnectionError, whatever was cut off; leaving a cloud that has ended is no error."""
+    """It is a ConnectionError, whatever was cut off; leaving a cloud that has ended is not an error."""
     project = localcloud.Project(tmp_path, "name", "eu-central-1")
     key = access.AccessKey.create()
     with socket.socket() as listener:

@@ -181,7 +181,7 @@ def _output(*command: str) -> str:
 
 
 def check_environment(machine: Machine) -> Check:
-    """Check that the virtual environment starts, stands where it was made, and has the packages."""
+    """Check that the virtual environment starts, is where it was made, and has the packages."""
     anew = f"make it anew: rm -rf {shlex.quote(str(machine.venv))} && make setup"
     if not machine.venv.exists():
         return Check("environment", OK, "not made yet; 'make setup' makes it")
@@ -269,7 +269,7 @@ def check_home(machine: Machine) -> Check:
         return Check("home", OK, home)
     found = f"HOME={home} cannot be written"
     way_out = "export HOME=/a/folder/of/your/own"
-    # uv fails without its cache, pip goes on without one
+    # uv fails without its cache, pip continues without one
     return Check("home", PROBLEM if shutil.which("uv") else WARNING, found, way_out)
 
 

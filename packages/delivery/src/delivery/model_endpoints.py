@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 REQUIRED = ("model.json", "schema.json")  # files of a model of this project
 PORT = "SAGEMAKER_BIND_TO_PORT"  # of a model's environment: the port that its server listens on
 VARIANT = "AllTraffic"
+NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # SageMaker's rule
 CREATING, IN_SERVICE, FAILED = "Creating", "InService", "Failed"
 POLL_SECONDS = 0.1
 UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error)
@@ -82,10 +83,15 @@ def check_name(cloud: Cloud, wanted: Deployment) -> None:
     """Check that no endpoint has the name, or delete it: one that failed, or one that is to be replaced.
 
     Raises:
-        DeliveryError: An endpoint has the name, and stays.
+        DeliveryError: The name does not follow SageMaker's rule, or an endpoint has the name, and stays.
 
     """
     name, sagemaker = wanted.name, cloud.client("sagemaker")
+    if not NAME.fullmatch(name):
+        raise DeliveryError(
+            f"'{name}' can't be the name of an endpoint: take at most 63 letters, digits and hyphens, with a "
+            "letter or digit at both ends."
+        )
     try:
         status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
     except ClientError as error:

@@ -30,8 +30,9 @@ FILE = typer.Argument(
     show_default=False,
 )
 METHOD = typer.Option(
+    show_default="boto3",
     help="Through SageMaker's API by boto3, by the SageMaker SDK (predictor), through the project's signed "
-    "API, or directly to the server."
+    "API, or directly to the server.",
 )
 ENDPOINT = typer.Option(
     "--endpoint-name", "--endpoint", help="An endpoint; by default that of production, or of dev without it."
@@ -55,7 +56,7 @@ def register(app: typer.Typer) -> None:
 def infer(  # noqa: PLR0913, PLR0917 - a command's options
     context: typer.Context,
     file: Annotated[Path | None, FILE] = None,
-    method: Annotated[Method, METHOD] = Method.boto3,
+    method: Annotated[Method | None, METHOD] = None,
     endpoint_name: Annotated[str | None, ENDPOINT] = None,
     model_artifact: Annotated[str | None, ARTIFACT] = None,
     compare: Annotated[bool, COMPARE] = False,
@@ -68,13 +69,13 @@ def infer(  # noqa: PLR0913, PLR0917 - a command's options
     from delivery.inference import source
 
     project = find_project(context)
-    check_choice(file, endpoint_name, model_artifact, compare=compare)
+    check_choice(file, endpoint_name, model_artifact, method, compare=compare)
     if output:
-        outputs.check(output)
+        outputs.check(output, file)
     code = find_code(context, project)
     with open_source(project, code, endpoint_name, model_artifact) as opened:
         table, rows = source.read_rows(opened, file)
-        methods = list(Method) if compare else [method]
+        methods = list(Method) if compare else [method or Method.boto3]
         with progress(f"Predicting {len(table.rows)} rows"):
             result = source.predict(opened, table, rows, methods, rows_a_request)
     if output:
@@ -83,13 +84,22 @@ def infer(  # noqa: PLR0913, PLR0917 - a command's options
 
 
 def check_choice(
-    file: Path | None, endpoint_name: str | None, artifact: str | None, *, compare: bool
+    file: Path | None,
+    endpoint_name: str | None,
+    artifact: str | None,
+    method: Method | None = None,
+    *,
+    compare: bool,
 ) -> None:
     """Check what is wrong with the options alone; raise DeliveryError."""
     if file and not file.exists():
         raise DeliveryError(f"{file} does not exist: name a file or a folder.")
     if artifact and endpoint_name:
         raise DeliveryError("--model-artifact predicts without an endpoint: leave out --endpoint-name.")
+    if artifact and method not in (None, Method.direct):
+        raise DeliveryError(
+            f"--method {method.value} needs an endpoint: --model-artifact predicts by a server of its own."
+        )
     if artifact and compare:
         raise DeliveryError(
             "--compare needs an endpoint, which every method reaches: leave out --model-artifact."

@@ -1,4 +1,4 @@
-"""The line that a person sees while a command waits; nothing where there is no terminal."""
+"""The line that a person sees while a command waits; nothing without a terminal."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "�
 def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
     """Show the stages that `read` gives, twice a second, until the context ends.
 
-    A thread reads them. Where the cloud does not answer it, the latest stages stay; whoever waits in the
+    A thread reads them. Where the cloud does not answer it, the latest stages stay; a caller who waits in the
     context gets the error of its own calls.
     """
     latest: list[Record] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from localcloud import files
 
@@ -28,7 +29,7 @@ CURL = """\
 curl --fail-with-body --aws-sigv4 "aws:amz:{region}:{service}" \\
     --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" \\
     --header "content-type: {content_type}" --data-binary @{file} \\
-    "{url}"
+    "$AWS_ENDPOINT_URL{path}"
 """
 PYTHON = """\
 import os, requests
@@ -37,7 +38,8 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 body = open("{file}", "rb").read()
-request = AWSRequest("POST", "{url}", {{"content-type": "{content_type}"}}, body)
+url = os.environ["AWS_ENDPOINT_URL"] + "{path}"
+request = AWSRequest("POST", url, {{"content-type": "{content_type}"}}, body)
 key = Credentials(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
 SigV4Auth(key, "{service}", "{region}").add_auth(request)
 print(requests.post(request.url, request.data, headers=dict(request.headers.items())).text)
@@ -55,14 +57,19 @@ class Call:
     file: Path
 
     @property
+    def path(self) -> str:
+        """The part of the address that a restart of the local cloud, at another port, does not change."""
+        return urlsplit(self.url).path
+
+    @property
     def curl(self) -> str:
         """The command for a shell."""
-        return CURL.format(**{**vars(self), "file": shlex.quote(str(self.file))})
+        return CURL.format(**vars(self) | {"path": self.path, "file": shlex.quote(str(self.file))})
 
     @property
     def python(self) -> str:
         """The program in Python."""
-        return PYTHON.format(**{**vars(self), "file": str(self.file)})
+        return PYTHON.format(**vars(self), path=self.path)
 
 
 def of_api(cloud: Cloud, project: LocalProject, code: ProjectCode) -> Call | None:

@@ -48,6 +48,13 @@ class Endpoint:
         """The folder of its servers."""
         return self.project.state / "endpoints" / self.name
 
+    @property
+    def model_folder(self) -> Path:
+        """The files of its model; each UpdateEndpoint has a folder of its own, and removes the former."""
+        updated = [path.parent for path in self.folder.glob("update-*/model")]
+        newest = max(updated, key=lambda path: int(path.name.partition("-")[2]), default=self.folder)
+        return newest / "model"
+
     @contextmanager
     def reach(self, method: Method, kind: str) -> Iterator[Ask]:
         """Yield a function that sends requests of a content type.

@@ -31,13 +31,16 @@ def columns_of(
     return {"label": table.labels, "prediction": answers, "difference": differences, **files}
 
 
-def check(path: Path) -> None:
+def check(path: Path, source: Path | None = None) -> None:
     """Check that a file can be written, before anything else is done.
 
     Raises:
-        DeliveryError: Its name ends in none of the known suffixes, or its folder does not exist.
+        DeliveryError: Its name ends in none of the known suffixes, its folder does not exist, or it is the
+            file to predict or in that folder.
 
     """
+    if source and (path.resolve() == source.resolve() or source.resolve() in path.resolve().parents):
+        raise DeliveryError(f"{path} has the rows to predict, or is among them: name another file.")
     if path.suffix.lower() not in SUFFIXES:
         raise DeliveryError(f"{path} is not called {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}: rename it.")
     if not path.parent.is_dir() or path.is_dir():

@@ -19,6 +19,7 @@ LONGEST_CELL = 33_554_432  # of the container
 csv.field_size_limit(LONGEST_CELL)
 COLUMN = "b64"  # the name of an image in JSON
 CSV, JSON = "text/csv", "application/json"
+MOST_BLANK = 5  # numbers of rows in a message
 
 
 class NumberFormat(Protocol):
@@ -137,16 +138,34 @@ def read_table(text: str, target: str) -> Table:
     return make_table(header, rows, target)
 
 
-def make_table(columns: Sequence[str], rows: Sequence[Sequence[str]], target: str) -> Table:
-    """Return rows of cells as a table, whose labels are the target's column where there is one."""
+def make_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], target: str, blank: Sequence[int] = ()
+) -> Table:
+    """Return rows of cells as a table, whose labels are the target's column where there is one.
+
+    `blank` has the numbers of the file's rows that are left out, because they have no cell.
+    """
+    remarks = _describe_blank(blank)
     if target not in columns:
-        return Table(tuple(columns), tuple(map(tuple, rows)), None)
+        return Table(tuple(columns), tuple(map(tuple, rows)), None, remarks=remarks)
     at = columns.index(target)
     return Table(
         columns=(*columns[:at], *columns[at + 1 :]),
         rows=tuple((*row[:at], *row[at + 1 :]) for row in rows),
         labels=tuple(row[at] for row in rows),
+        remarks=remarks,
     )
+
+
+def _describe_blank(blank: Sequence[int]) -> tuple[str, ...]:
+    if not blank:
+        return ()
+    numbers = ", ".join(map(str, blank[:MOST_BLANK])) + (", …" if len(blank) > MOST_BLANK else "")
+    remark = (
+        f"Blank rows of the file are left out: {numbers} ({len(blank)} in all). The rows after them have "
+        "lower numbers here than in the file."
+    )
+    return (remark,)
 
 
 def read_json_lines(
@@ -160,7 +179,7 @@ def read_json_lines(
         DeliveryError: A line is neither, or is not like the others.
 
     """
-    rows = [_json_row(line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    rows = [_json_row(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not rows:
         raise DeliveryError("The file has no rows to predict: it needs a line of JSON for each.")
     if any(type(row) is not type(rows[0]) for row in rows):

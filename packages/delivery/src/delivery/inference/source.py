@@ -54,7 +54,7 @@ def of_endpoint(project: LocalProject, code: ProjectCode, cloud: Cloud, name: st
     """
     served.check_in_service(cloud, name)
     endpoint, url = Endpoint(cloud, project, name), served.model_url(cloud, name)
-    folder = endpoint.folder / "model"
+    folder = endpoint.model_folder
     return Source(
         code,
         f"the endpoint {name}",
@@ -177,7 +177,7 @@ def _compare(found: dict[str, requests.Predictions]) -> None:
 def _with_remarks(source: Source, result: Result) -> Result:
     table, schema, code = result.table, source.schema, source.code
     labels = table.written_labels(schema.target.name)
-    result.remarks += code.describe_cells(table, schema) if schema.features else table.remarks
+    result.remarks += [*table.remarks, *(code.describe_cells(table, schema) if schema.features else ())]
     if absent := absent_columns(table, schema):
         result.warnings.append(absent)
     if labels is None:
@@ -209,5 +209,5 @@ def absent_columns(table: Table, schema: Schema) -> str:
 
 def _meant(absent: Sequence[str], unused: Sequence[str]) -> str:
     pairs = [(name, closest(name, unused)) for name in absent]
-    said = [f"did you mean '{name}' by the file's '{found}'?" for name, found in pairs if found]
-    return f" ({' '.join(said[:MOST_COLUMNS])})" if said else ""
+    said = [f"the file's '{found}' may be '{name}'" for name, found in pairs if found]
+    return f" ({'; '.join(said[:MOST_COLUMNS])})" if said else ""

@@ -136,7 +136,7 @@ def _way_out(project: Project) -> str:
 
 
 def resumed_clock(speed: float, header: Header | None) -> Clock:
-    """Return the clock of a cloud that goes on from what is kept: its simulated time never goes backwards.
+    """Return the clock of a cloud that continues what is kept: its simulated time never goes backwards.
 
     This is the one place that joins the clock of a cloud to that of the cloud before it. Times in what is
     kept have the simulated times that they had, unless the machine's own clock was set back since.

@@ -38,7 +38,7 @@ def describe(project: Project) -> list[str]:
     if lost := missing_state(project):
         return [*sentences, f"warning: {lost}."]
     start, stop = project.commands.start, project.commands.stop
-    return [*sentences, f"'{start}' goes on from there; '{stop} --delete' deletes it."]
+    return [*sentences, f"'{start}' continues from there; '{stop} --delete' deletes it."]
 
 
 def _about(project: Project) -> list[str]:

@@ -120,7 +120,7 @@ def adopt_orphans() -> None:
 
 
 def kill_descendants(root: int) -> None:
-    """Kill all processes below one, which itself goes on; those that they start meanwhile too."""
+    """Kill all processes below one, which itself continues; those that they start meanwhile too."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while (found := find_descendants(root)) and time.monotonic() < deadline:
         for process in found:

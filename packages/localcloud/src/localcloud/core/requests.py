@@ -1,4 +1,4 @@
-"""What a request asks of the cloud: to read, which is no load, or anything else."""
+"""What a request asks of the cloud: to read, which does not count as load, or anything else."""
 
 from __future__ import annotations
 
