@@ -212,7 +212,7 @@ def test_no_request_breaks_the_validation(body: Any) -> None:
     ],
 )
 def test_every_client_understands_that_the_cloud_ends(service: str, operation: str) -> None:
-    """Protects commands from botocore's ResponseParserError, which is no error that they expect."""
+    """Protects commands from botocore's ResponseParserError, which they do not expect."""
 
     def answer(request: Any, **_: Any) -> AWSResponse:
         parts = urlsplit(request.url)
