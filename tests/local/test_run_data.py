@@ -158,7 +158,10 @@ def test_an_execution_that_is_trained_on_other_data_is_stopped(
     one = begin()
     one.data = (*one.data, one.data[0].with_name("b.csv"))
     one.own["Data"] = record.Record("Data", "Succeeded", 0.1)
-    change(started(one))
+    one.cloud.client("s3").put_object(Bucket=BUCKET, Key=HOLD)
+    s3 = started(one)
+    change(s3)
+    s3.delete_object(Bucket=BUCKET, Key=HOLD)
     with pytest.raises(DeliveryError, match="trained on other data than this run's") as refused:
         runs.follow(one)
     assert key in str(refused.value)

@@ -39,7 +39,9 @@ ENDPOINT = typer.Option(
 )
 ARTIFACT = typer.Option(help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.")
 COMPARE = typer.Option(
-    "--compare", help="Predict by every method, and fail unless all predictions are identical in every bit."
+    "--compare",
+    help="Predict by every method that can be used, name the others, and fail unless all predictions are "
+    "identical in every bit.",
 )
 OUTPUT = typer.Option(help="A .csv, .jsonl or .parquet file for label, prediction and difference.")
 AS_JSON = typer.Option("--json", help="Print one JSON object, for programs.")
