@@ -98,8 +98,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     )
     settings = stacks.StackSettings({"Project": SLUG, "SourceType": "S3"}, {})
     stacks.deploy(cloud, f"{SLUG}-pipeline", made / "pipeline" / "pipeline.yml", settings)
+    # A new pipeline starts an execution, which would take the first test's source and be superseded then.
+    clock.wait_until(cloud, lambda: first_has_failed(cloud), "The pipeline's first execution does not end.")
     yield made
     process.stop(project_at(made))
+
+
+def first_has_failed(cloud: Any) -> bool:
+    found = executions.list_executions(cloud, f"{SLUG}-pipeline")
+    return [each["status"] for each in found] == ["Failed"]
 
 
 @pytest.fixture
