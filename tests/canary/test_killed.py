@@ -50,7 +50,8 @@ def complete(rig: Rig) -> None:
     """Run, and check that only the delivered model is in production."""
     done = rig.run("--speed", SPEED)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.split()[-1] == f"killed-prd-{Production(rig).serving()}"
+    named = [line for line in done.stdout.splitlines() if line.startswith("endpoint: ")]
+    assert named == [f"endpoint: killed-prd-{Production(rig).serving()}"]
 
 
 def has_reached(production: Production, action: str) -> bool:
