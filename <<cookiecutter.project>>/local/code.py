@@ -137,7 +137,8 @@ class ProjectCode:
         if self.project.is_image:
             from local import pictures  # noqa: PLC0415 - a project of tables does not have it
 
-            return pictures.read_file(path, schema.target.name)
+            table: Table = pictures.read_file(path, schema.target.name)
+            return table
         from local import prediction  # noqa: PLC0415 - only a file of a table needs it
 
         return prediction.read_file(path, schema, self.project.delimiter)

@@ -141,10 +141,10 @@ def _features(table: Table, schema: Schema) -> Any:
     from container.payload.requests import RequestDecoder  # noqa: PLC0415 - as polars above
 
     if schema.side is not None:
-        from container.images import decode  # noqa: PLC0415 - a project of tables does not have it
+        from container.images.decode import decode, pixels  # noqa: PLC0415 - tables do not have it
 
         bodies = (base64.b64decode(text) for (text,) in table.rows)
-        return np.stack([decode.pixels(decode.decode(body), schema.side) for body in bodies])
+        return np.stack([pixels(decode(body), schema.side) for body in bodies])
     try:
         return RequestDecoder(schema).decode(table.body(0, len(table.rows)).encode(), CSV, "present").rows
     except RequestError:

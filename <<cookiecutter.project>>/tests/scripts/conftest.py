@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import localcloud
 import pytest
-from delivery import deploy, stacks, teardown
+from delivery import deploy, stacks, teardown, view
 from delivery.cloud import Account, Project
 from typer.testing import CliRunner
 
@@ -38,6 +38,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[localcloud.Cloud
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stacks, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(view.console, "width", view.WIDE)  # COLUMNS may be set where tests run
 
 
 @pytest.fixture
