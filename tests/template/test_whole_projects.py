@@ -138,7 +138,7 @@ def test_demo_delivers_without_data_of_its_users(clone: Path, outer_environment:
 
 
 def test_demo_reports_a_wrong_target(clone: Path, outer_environment: dict[str, str], tmp_path: Path) -> None:
-    """A wrong target ends in a message and a report of the failure, and leaves no process."""
+    """A wrong target is found before anything starts, is said once, and leaves no process."""
     (tmp_path / "my table.csv").write_text("a,b\n" + "1,2\n3,4\n" * 30, encoding="utf-8")
     command = ["make", "-C", str(clone), "demo", "DATA=my table.csv", "TARGET=c"]
     environment = outer_environment | {"PWD": str(tmp_path)}
@@ -147,7 +147,9 @@ def test_demo_reports_a_wrong_target(clone: Path, outer_environment: dict[str, s
     )
     assert result.returncode != 0
     assert "Traceback" not in result.stdout + result.stderr
-    assert "Failed" in {stage["status"] for stage in report(clone / DEMO)["stages"]}
+    said = " ".join((result.stdout + result.stderr).split())
+    assert said.count("has no column 'c'") == 1, said
+    assert not (clone / DEMO / ".local" / "logs" / "cloud.log").exists()
     assert running(clone) == []
 
 
