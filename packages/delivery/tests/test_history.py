@@ -140,7 +140,7 @@ def test_a_failed_execution_of_a_pipeline_has_the_reason_of_its_action() -> None
     """Protects the row of 'jobs' from an empty reason; what is known is not asked for again."""
     summary = {"pipelineExecutionId": "one", "status": "Failed", "startTime": BEGAN, "lastUpdateTime": BEGAN}
     details = [
-        action("Make", "Failed", errorDetails={"message": "There is no source."}),
+        action("Make", "Failed", errorDetails={"message": "The source is missing."}),
         action("Take", "Failed", errorDetails={"message": "It was retried."}),
     ]
     cloud = Answers(
@@ -151,7 +151,7 @@ def test_a_failed_execution_of_a_pipeline_has_the_reason_of_its_action() -> None
     known = Known()
     for _ in range(2):
         (job,) = PipelineExecutions().all(cloud, known)
-        assert (job.id, job.reason) == ("p:one", "Make: There is no source.")
+        assert (job.id, job.reason) == ("p:one", "Make: The source is missing.")
         known.add(job)
     assert [name for name, _ in cloud.calls].count("list_action_executions") == 1
     summary["lastUpdateTime"] = BEGAN + timedelta(seconds=1)
