@@ -249,6 +249,26 @@ def test_a_process_that_works_is_not_quiet() -> None:
     assert world.run(40.0, patience=2.0) < 0.5
 
 
+def test_the_clock_stays_longer_on_a_machine_whose_threads_wake_late() -> None:
+    """An event that travels between two threads there arrives before a jump; a machine recovers by itself."""
+    world = World(1.0)
+
+    def quiet() -> float:
+        """Return the real seconds for which the clock stays after something was done."""
+        world.activities.touch()
+        world.timers.at(BEGAN + world.simulated + 50.0, world.note("step"), "step", ends=True)
+        return world.run(world.simulated + 40.0)
+
+    at_rest = quiet()
+    world.activities.note_lateness(0.04)
+    assert quiet() > at_rest + 0.1
+    world.activities.note_lateness(60.0)
+    assert quiet() < 1.0
+    for _ in range(20):
+        world.activities.note_lateness(0.0)
+    assert quiet() == pytest.approx(at_rest, abs=0.005)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.999])
 def test_a_long_jump_comes_at_a_whole_second(part: float) -> None:
     """A time that is written to the second is on the right side of it, and so in the right hour."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# Of this machine. Events travel between threads for milliseconds, so the clock stays for so long after each.
-QUIET = 0.05
+# Of this machine. Events travel between threads for milliseconds, so the clock stays for so long after each,
+# and longer while the machine is busy: by a multiple of how late a thread wakes there, up to a limit.
+QUIET, LATENESS_FACTOR, MAX_QUIET = 0.02, 4, 0.3
 # A client of AWS's SDK or CLI sends its next request within this time, or has nothing to say for now.
 LOAD_PAUSE = 2.0
 # A command that was killed is waited for no longer than this.
@@ -63,6 +64,7 @@ class Activities:
     _asked: bool = False
     _last: float = float("-inf")
     _last_processor: float = 0.0
+    _lateness: float = 0.0
     _load: float = float("-inf")
     _own: threading.local = field(default_factory=threading.local)
 
@@ -208,6 +210,16 @@ class Activities:
         """Whether a command waits."""
         return bool(self._followers)
 
+    def note_lateness(self, seconds: float) -> None:
+        """Note how late a thread has woken; what was noted before counts for half as much each time."""
+        with self.changed:
+            self._lateness = max(seconds, self._lateness / 2)
+
+    @property
+    def quiet(self) -> float:
+        """The seconds of this machine for which the clock stays after what was done."""
+        return min(MAX_QUIET, QUIET + LATENESS_FACTOR * self._lateness)
+
     @property
     def idle_seconds(self) -> float:
         """The seconds of this machine since something was done."""
@@ -241,7 +253,7 @@ class Activities:
         return max(0.0, self._quiet_in(present), self._load + LOAD_PAUSE - present)
 
     def _quiet_in(self, present: float) -> float:
-        left = self._last + QUIET - present
+        left = self._last + self.quiet - present
         if left > 0 or self._settled:
             return left
         worked, self._last_processor = self.processor() - self._last_processor, self.processor()
@@ -249,4 +261,4 @@ class Activities:
         if self._settled:
             return 0.0
         self._last = present
-        return QUIET
+        return self.quiet

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from localcloud.core.timers import Timers
 
 PATH = "/_local/clock"
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.005
 MAX_WAIT = 10.0
 
 

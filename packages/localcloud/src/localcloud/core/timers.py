@@ -12,6 +12,7 @@ import itertools
 import logging
 import math
 import threading
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -239,7 +240,12 @@ class Timers:
         with self._changed:
             while not self._closed:
                 if seconds := self.step():
-                    self._changed.wait(seconds)
+                    self._pause(seconds)
+
+    def _pause(self, seconds: float) -> None:
+        due = time.monotonic() + seconds
+        if not self._changed.wait(seconds):
+            self.activities.note_lateness(time.monotonic() - due)
 
     def _next(self) -> Timer:
         while self._heap and self._heap[0].cancelled:
