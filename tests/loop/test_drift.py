@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness import Rig, until
+from tests.loop.records import Reader, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,8 @@ stacks: Any = importlib.import_module("delivery.local_stacks")
 scenarios: Any = importlib.import_module("local.scenarios")
 FAST = "600"  # an hour of AWS takes six seconds
 STEADY = "60"
+MIDDLE = "240"
+QUIET, SHIFT = 300.0, 600.0  # seconds of AWS, in the project's parameters
 COOLDOWN = 9000  # seconds of AWS: 150 seconds at the speed STEADY
 
 
@@ -124,6 +127,31 @@ def test_drift_within_the_cooldown_is_refused_and_retried_at_its_end(project: Ri
     assert second.of == f"again at {again.again}"
     began, ended = project.cloud().simulated(first.at.timestamp(), second.at.timestamp())
     assert ended - began >= COOLDOWN - float(STEADY)
+
+
+def records_of_loop(project: Rig, *clock: str) -> Records:
+    """Return the records of a delivery, of drift in its requests, and of the delivery that follows."""
+    for command in (
+        project.run("--speed", MIDDLE, *clock),
+        project.local("drift", "--new-data", "--approve"),
+    ):
+        assert command.returncode == 0, command.stdout + command.stderr
+    found = Reader(project.cloud(), "drifts").read()
+    project.local("down", "--delete")
+    return found
+
+
+def test_skipped_time_changes_no_record(project: Rig) -> None:
+    """The same happens in the same order after the same waits of AWS, whether the clock skips time or not."""
+    skipping, waiting = records_of_loop(project), records_of_loop(project, "--no-skip")
+    assert [len(each) for each in skipping.actions] == [1, 14, 14]
+    for name in ("actions", "executions", "alarms", "models", "milestones"):
+        assert getattr(skipping, name) == getattr(waiting, name), name
+    noise = 2.0 * float(MIDDLE)  # of this machine's seconds, in AWS's
+    for each in (skipping, waiting):
+        assert 0 <= each.after_hour < noise
+        assert QUIET <= each.quiet < QUIET + noise
+        assert SHIFT <= each.shift < SHIFT + noise
 
 
 def test_a_violation_of_model_monitors_schedule_reaches_the_governor(
