@@ -289,8 +289,9 @@ def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
 def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
     """Return the label of each text: of equal texts, such as booleans in upper and lower case, the commonest.
 
-    A whole number is written without its fraction, as 1.0 is only how some programs write 1. Where a fraction
-    is spelled in two ways, the numbers are names, such as the versions 1.1 and 1.10: each text is a label.
+    A whole number is written without its fraction, as 1.0 is only how some programs write 1, and an ISO time
+    without trailing zeros, which not all programs write. Where a fraction is spelled in two ways, the numbers
+    are names, such as the versions 1.1 and 1.10: each text is a label.
     """
     keys = {text: values.label_key(text) for text in counts}
     numbers = [values.number(key) for key in keys.values() if values.number(key) is not None]
@@ -303,7 +304,7 @@ def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
     groups: dict[str, Counter[str]] = {}
     for text, times in counts.items():
         if merged.get(folded[text], folded[text]) == folded[text]:
-            spelled = _WHOLE_NUMBER.sub(r"\1", text) if whole else text
+            spelled = values.spell_moment(_WHOLE_NUMBER.sub(r"\1", text) if whole else text)
             groups.setdefault(keys[text], Counter())[spelled] += times
     commonest = {
         key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
@@ -365,9 +366,12 @@ def _infer_column(
         return ColumnInference(name, reason=reason)
     forced = table.settings.kinds.get(name, "")
     if stats.least == stats.greatest and not forced:
-        feature = Feature(name, "categorical", (str(stats.least),), reading=table.source.reading)
+        text = str(stats.least)
+        label = values.spell_moment(text)
+        feature = Feature(name, "categorical", (label,), reading=table.source.reading)
         why = "it has one value, and is missing elsewhere"
-        return ColumnInference(name, Column(feature), kind_reason=why)
+        column = Column(feature, labels={text: label} if text != label else {})
+        return ColumnInference(name, column, kind_reason=why)
     decision = Decision(kinds.NUMBER, stats.present)
     if forced == "categorical":
         decision = Decision(kinds.LABEL, stats.present)

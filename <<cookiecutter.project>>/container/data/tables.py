@@ -14,10 +14,6 @@ from container.data.values import NumberFormat
 
 ROW = "row"
 _LONGEST = 200  # characters of a cell, or of a row, in a message
-_MOMENT = (
-    r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
-    r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
-)
 
 
 @dataclass(frozen=True)
@@ -180,7 +176,7 @@ def canonicalize(column: pl.Expr, words: Collection[str] = values.MISSING) -> pl
     1, 1.0 and 1e0 become 1, missing values become empty, and ISO dates lose trailing zeros.
     """
     spelled = spell(column)
-    short = column.str.replace(_MOMENT, "${1}T${2}${3}${4}${5}").str.replace("T00:00:00$", "")
+    short = column.str.replace(values.MOMENT, "${1}T${2}${3}${4}${5}").str.replace(f"{values.MIDNIGHT}$", "")
     return pl.coalesce(spelled, pl.when(~missing(column, words)).then(short), pl.lit(""))
 
 

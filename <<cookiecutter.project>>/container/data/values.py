@@ -222,11 +222,34 @@ def _zone(text: str) -> timezone:
 EXACT = 2.0**53  # below it every whole number has a float of its own
 
 
+# A time as programs write one with a type of its own: its day, its time, its fraction and its offset.
+MOMENT = (
+    r"^([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.0+|(\.[0-9]*[1-9])0*)?(?:([+-][0-9]{2}):?([0-9]{2}))?$"
+)
+MIDNIGHT = "T00:00:00"
+_COMPILED_MOMENT, _COMPILED_DAY = re.compile(MOMENT), re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def spell_moment(text: str) -> str:
+    """Return an ISO time without trailing zeros, and midnight as its day; other texts as they are."""
+    found = _COMPILED_MOMENT.fullmatch(text)
+    if not found:
+        return text
+    day, *rest = (part or "" for part in found.groups())
+    return f"{day}T{''.join(rest)}".removesuffix(MIDNIGHT)
+
+
+def is_moment(text: str) -> bool:
+    """Return whether a text is an ISO day or an ISO time, which has several spellings."""
+    return _COMPILED_MOMENT.fullmatch(text) is not None or _COMPILED_DAY.fullmatch(text) is not None
+
+
 def label_key(text: str) -> str:
-    """Return the spelling by which labels are equal: 1 for 1, 1.0, 01 and 1e0; other texts as they are."""
+    """Return the spelling by which labels are equal: 1 for 1, 1.0, 01 and 1e0; for others `spell_moment`."""
     value = number(text)
     if value is None or math.isinf(value):
-        return text
+        return spell_moment(text)
     if abs(value) < EXACT:
         return str(int(value)) if value.is_integer() else repr(value)
     exact = Decimal(text)  # a float would lose digits beyond its 53 bits

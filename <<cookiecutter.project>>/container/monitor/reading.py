@@ -43,7 +43,8 @@ def _is_spelled_in_several_ways(feature: Feature) -> bool:
     if feature.number_format or feature.reading.words:
         return True
     return any(
-        values.number(text) is not None or text.lower() in values.TRUTH for text in feature.categories or ()
+        values.number(text) is not None or text.lower() in values.TRUTH or values.is_moment(text)
+        for text in feature.categories or ()
     )
 
 

@@ -5,17 +5,21 @@ import datetime as dt
 import json
 import zlib
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from container.data import encode, split, tables
-from container.data.schema import Schema
+from container.data.reading import ReadingSettings
+from container.data.schema import Feature, Schema, Target
+from container.data.values import Labels
+from container.monitor import reading
 from container.prepare import Settings, prepare
 from container.runtime.errors import UserError
 
@@ -33,6 +37,7 @@ VALUES: dict[str, tuple[st.SearchStrategy[Any], Any]] = {
     "day": (st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)), pl.Date),
     "moment": (st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)), pl.Datetime("us")),  # noqa: DTZ001 - a table has times without a zone
     "milli": (st.integers(0, 2**40), pl.Datetime("ms")),
+    "nano": (st.integers(-(2**61), 2**61), pl.Datetime("ns")),
     "zoned": (st.integers(0, 2**50), pl.Datetime("us", "Europe/Rome")),
     "nothing": (st.none(), pl.Null),
 }
@@ -50,12 +55,15 @@ def frames(draw: st.DrawFn) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def run(folder: Path, *files: tuple[str, pl.DataFrame], target: str = "y") -> Path:
+def run(
+    folder: Path, *files: tuple[str, pl.DataFrame], target: str = "y", kinds: dict[str, str] | None = None
+) -> Path:
     for name, frame in files:
         path = folder / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.write_parquet(path) if name.endswith("parquet") else frame.write_csv(path)
-    prepare(Settings(target), folder / "in", folder / "out")
+    settings = Settings(target, reading=ReadingSettings(kinds or {}))
+    prepare(settings, folder / "in", folder / "out")
     return folder / "out"
 
 
@@ -70,8 +78,18 @@ def report(out: Path) -> dict[str, Any]:
     return json.loads((out / "report/report.json").read_text())  # type: ignore[no-any-return]
 
 
+ONE_MOMENT = pl.DataFrame(
+    {
+        "steady": range(ROWS),
+        "y": [n / 7 for n in range(ROWS)],
+        "milli": pl.Series([0] + [None] * (ROWS - 1), dtype=pl.Datetime("ms")),
+    }
+)
+
+
 @settings(max_examples=25, deadline=None)
 @given(frames())
+@example(ONE_MOMENT)
 def test_a_table_gives_the_same_in_csv_and_in_parquet(
     tmp_path_factory: pytest.TempPathFactory, frame: pl.DataFrame
 ) -> None:
@@ -79,6 +97,68 @@ def test_a_table_gives_the_same_in_csv_and_in_parquet(
     folder = tmp_path_factory.mktemp("kinds")
     written = run(folder / "csv", ("a.csv", frame))
     assert outcome(run(folder / "parquet", ("a.parquet", frame))) == outcome(written)
+
+
+# Of each type a value that some program spells in several ways.
+ONE_VALUE: dict[str, Any] = {
+    "whole": 2**62 + 1,
+    "small": 1,
+    "unsigned": 2**63,
+    "float": 1.0,
+    "single": 0.5,
+    "exact": Decimal("1.500"),
+    "flag": True,
+    "text": ' "x"\n',
+    "code": "red",
+    "day": dt.date(1970, 1, 1),
+    "moment": dt.datetime(1970, 1, 1, 12),  # noqa: DTZ001 - a table has times without a zone
+    "milli": 0,
+    "nano": 1_500_000_001,
+    "zoned": 0,
+}
+
+
+def test_columns_of_one_value_and_gaps_are_the_same_in_csv_and_in_parquet(tmp_path: Path) -> None:
+    """Protects the label of the one value, which has more or fewer zeros in another kind of file."""
+    columns = {
+        name: pl.Series([value, None, value] * (ROWS // 3), dtype=VALUES[name][1])
+        for name, value in ONE_VALUE.items()
+    }
+    frame = pl.DataFrame({**columns, "steady": range(ROWS), "y": [n / 7 for n in range(ROWS)]})
+    schema, parts = outcome(run(tmp_path / "parquet", ("a.parquet", frame)))
+    assert (schema, parts) == outcome(run(tmp_path / "csv", ("a.csv", frame)))
+    labels = {feature.name: feature.categories for feature in schema.features}
+    assert labels["milli"] == ("1970-01-01",)
+    assert labels["moment"] == ("1970-01-01T12:00:00",)
+    assert labels["nano"] == ("1970-01-01T00:00:01.500000001",)
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_times_that_are_labels_are_the_same_in_csv_and_in_parquet(tmp_path: Path, unit: Any) -> None:
+    """Protects categories that a person sets and classes that are times, in the order of their moments."""
+    moments = [dt.datetime(1970, 1, 1), dt.datetime(1970, 1, 1, 12, 0, 0, 500_000)] * (ROWS // 2)  # noqa: DTZ001 - as above
+    times = pl.Series(moments, dtype=pl.Datetime(unit))
+    frame = pl.DataFrame({"x": [n * n / 7 for n in range(ROWS)], "c": times, "y": times})
+    found = [
+        outcome(run(tmp_path / kind, (f"a.{kind}", frame), kinds={"c": "categorical"}))
+        for kind in ("csv", "parquet")
+    ]
+    assert found[0] == found[1]
+    expected = ("1970-01-01", "1970-01-01T12:00:00.5")
+    assert (found[0][0].target.classes, found[0][0].features[1].categories) == (expected, expected)
+
+
+def test_a_time_is_found_by_each_spelling_and_first_by_its_own() -> None:
+    """Protects trained models: the texts of their schemas keep their codes, and other spellings have them."""
+    spellings = ("1970-01-01T00:00:00.000", "1970-01-01T00:00:00", "1970-01-01 00:00:00", "1970-01-01")
+    for text in spellings:
+        assert [Labels((text,)).find(other) for other in spellings] == [0] * len(spellings)
+    assert [Labels(spellings).find(text) for text in spellings] == [0, 1, 2, 3]
+    assert Labels(("1970-01-01T00:00:00.001",)).find("1970-01-01") is None
+    feature = Feature("time", "categorical", spellings[-1:])
+    schema = reading.of_baseline(Schema(Target("y", "regression"), (feature,)))
+    counted = reading.readers(schema)["time"].texts(pl.Series(spellings))
+    assert list(counted) == [spellings[-1]] * len(spellings)
 
 
 def test_several_files_of_both_kinds_are_one_table(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from localcloud.core import kept, ministack
 from localcloud.core.archives import ArchiveError
+from localcloud.core.branches import BranchThread
 from localcloud.core.clock import now
 from localcloud.services.codepipeline.action_context import ActionContext, ActionExecution, Tools
 from localcloud.services.codepipeline.actions import PROVIDERS
@@ -198,16 +199,16 @@ class Execution:
             self.runs.append(run)
             history.action_began(run)
         # The first action runs in this thread, so that a single one needs no thread of its own.
+        activities = self.tools.cloud.activities
         others = [
-            threading.Thread(target=ministack.in_context(partial(self._run_action, run)), daemon=True)
+            BranchThread(activities, target=ministack.in_context(partial(self._run_action, run)), daemon=True)
             for run in runs[1:]
         ]
         for thread in others:
             thread.start()
         self._run_action(runs[0])
-        with self.tools.cloud.activities.idle():
-            for thread in others:
-                thread.join()
+        for thread in others:
+            thread.join()
         return all(run.status == "Succeeded" for run in runs)
 
     def _run_action(self, run: ActionExecution) -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import threading
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jsonata.functions import Functions
 
 from localcloud.core import protocol
+from localcloud.core.branches import BranchPool, BranchThread
 from localcloud.core.clock import now
 from localcloud.core.patches import constant, patch, uses
 from localcloud.services.stepfunctions.executions import EXECUTION, FAILURES, Execution, ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
 
+    from localcloud.core.activity import Activities
     from localcloud.core.clock import Clock
     from localcloud.core.service import Json
     from localcloud.core.timers import Timers
@@ -33,9 +37,11 @@ STATES = uses(
     "_sfn_jsonata_to_millis",
     "_state_query_language",
 )
-# `aws-sdk:` tasks name these services otherwise than botocore does.
 # The execution that has not slept yet, for which ministack's first sleep is left out.
 STARTING: ContextVar[list[str]] = ContextVar("starting", default=[])  # noqa: B039 - nothing is added to it
+# Whether a task has a limit to its time, which is of this machine's time: the clock must not jump meanwhile.
+LIMITED: ContextVar[bool] = ContextVar("limited", default=False)
+# `aws-sdk:` tasks name these services otherwise than botocore does.
 SDK_NAMES = {"cloudwatchlogs": "logs", "eventbridge": "events", "rdsdata": "rds-data", "sfn": "stepfunctions"}
 
 
@@ -44,6 +50,8 @@ def install(timers: Timers) -> None:
     _register_functions.apply(timers.clock)
     for each in (_run_execution, _scaled_sleep, _sleep_until):
         each.apply(timers)
+    for each in (_threading, _pool, _futures_wait):
+        each.apply(timers.activities)
     for each in (
         _time,
         _apply_output_path,
@@ -111,6 +119,55 @@ def _run_execution(original: Call, timers: Timers, arn: str) -> None:
 )
 def _time(original: Any) -> Any:
     return _Time(original)
+
+
+@constant(
+    MODULE,
+    "threading",
+    version="1.5.33",
+    behaviour="branches of Parallel run in threads of which nobody knows, and the execution joins them",
+    reason="the clock jumps over a Wait in a branch when nothing else is left to do",
+)
+def _threading(original: Any, activities: Activities) -> Any:
+    return _Threading(original, activities)
+
+
+class _Threading:
+    """The module `threading`, whose threads are active."""
+
+    def __init__(self, original: Any, activities: Activities) -> None:
+        self._original = original
+        self.Thread = partial(BranchThread, activities)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._original, name)
+
+
+@constant(
+    MODULE,
+    "ThreadPoolExecutor",
+    version="1.5.33",
+    behaviour="items of Map run in threads of which nobody knows",
+    reason="as for Parallel",
+)
+def _pool(original: Any, activities: Activities) -> Any:
+    def make(max_workers: int) -> ThreadPoolExecutor:
+        # The thread of a task that has timed out may run on for hours, in which the clock must not stand.
+        return original(max_workers) if LIMITED.get() else BranchPool(activities, max_workers)
+
+    return make
+
+
+@patch(
+    MODULE,
+    "futures_wait",
+    version="1.5.33",
+    behaviour="the execution's thread waits for the items of Map",
+    reason="as for Parallel",
+)
+def _futures_wait(original: Call, activities: Activities, futures: Any) -> Any:
+    with activities.idle():
+        return original(futures)
 
 
 class _Time:
@@ -208,12 +265,14 @@ def _execute_task(original: Call, state: Json, raw_input: Any, execution: Json, 
     reason="on AWS a job is stopped when its task times out",
 )
 def _invoke_with_timeout(original: Call, resource: str, request: Any, timeout: float) -> Any:
-    following = EXECUTION.get()
+    following, token = EXECUTION.get(), LIMITED.set(True)
     try:
         return original(resource, request, timeout)
     except STATES["_ExecutionError"] as error:
         following.timed_out = error.error == "States.Timeout"
         raise
+    finally:
+        LIMITED.reset(token)
 
 
 @patch(
