@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,8 @@ import localcloud
 import typer
 
 from delivery.cloud import DeliveryError
-from delivery.commands.jobs import JSON_HELP, job_logs
+from delivery.commands.jobs import job_logs
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.project import find_project, other_endpoint, reach
 from delivery.logs import find_log, list_logs, tail
 from delivery.view import errors, print_line
@@ -67,7 +67,7 @@ def logs(
             help="Show new lines until the job ends, in exit code 0 (Completed), 1 (Failed) or 3 (Stopped).",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the end of a log, or list the logs; --follow shows new lines until the job ends."""
     project = find_project(context)
@@ -80,7 +80,7 @@ def logs(
     else:
         content = _logs_of_files(project.state / "logs", name, lines)
     if as_json:
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        print_json(content, indent=2)
         return
     for line in [one["name"] for one in content["logs"]] if name is None else content["lines"]:
         print_line(line)
