@@ -259,6 +259,20 @@ def test_plain_numbers_are_scored_by_a_target_with_another_format(tmp_path: Path
         assert (found.metrics["mae"], found.differences) == (0.375, [0.375])
 
 
+def test_labels_of_a_regression_are_numbers_as_the_predictions_are() -> None:
+    """Protects a program from texts, and from 1.125 that is 1125; classes stay as written."""
+    table = rows.Table(("x",), (("1",),) * 3, ("1.125", "", "many"), {})
+    target = Target("y", "regression", None, NumberFormat(",", "."))
+    found = result.Result("", "", table, target, {"direct": predictions.Predictions([1126.0] * 3, [0.1])})
+    printed = json.loads(json.dumps(found.to_json()))
+    assert printed["label"] == [1125.0, None, None]
+    assert printed["worst"] == [{"row": 1, "label": 1125.0, "prediction": 1126.0, "difference": 1.0}]
+    values = [{"label": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
+    classes = {"direct": predictions.Predictions(values, [0.1])}
+    by_class = result.Result("", "", rows.Table(("x",), (("1",),), ("a",)), PAIR, classes)
+    assert by_class.to_json()["label"] == ("a",)
+
+
 def read_project_of(folder: Path) -> Project:
     """Return a project of tables."""
     return Project(folder, "p", "eu-central-1", "y", "raw/")
@@ -369,7 +383,7 @@ def test_infer_scores_a_file_whose_header_has_blanks(
     schema = Schema(Target("Species", "regression"), (Feature("Id", "numeric"),))
     infer("Id, Species\n1, 1\n2,4\n", schema)
     said = capsys.readouterr()
-    assert said.out == "label,prediction,difference\n1,1.0,0.0\n4,2.0,-2.0\n"
+    assert said.out == "label,prediction,difference\n1.0,1.0,0.0\n4.0,2.0,-2.0\n"
     assert {"rows", "rmse", "1.41421"}.issubset(said.err.split())
 
 
