@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
 import typer
 from typer.main import get_command
 
 from delivery.commands import application
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A command that ends its jobs at an interrupt, at a terminal of its own where it has one.
+PROGRAM = """
+import fcntl, os, signal, sys, termios, time
+from pathlib import Path
+import typer
+from delivery.commands import application
+from delivery.view import errors
+
+if os.isatty(0):
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+app = typer.Typer()
+
+@app.command()
+def wait() -> None:
+    try:
+        os.write(1, b"ready")
+        while True:
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        signal.raise_signal(signal.SIGHUP)  # a shell that ends sends it again
+        errors.print("the jobs are stopped")
+        Path("stopped").touch()
+        raise
+
+application.run(app, lambda: None, lambda _: None)
+"""
 WITH_JSON = {"deploy", "doctor", "infer", "jobs", "logs", "status", "train"}
 
 
@@ -28,3 +63,27 @@ def test_the_option_json_is_the_same_everywhere() -> None:
     }
     assert set(found) == WITH_JSON
     assert set(found.values()) == {"Print JSON, for programs."}
+
+
+def test_a_closed_terminal_ends_a_command_unless_it_is_under_nohup(tmp_path: Path) -> None:
+    """A second SIGHUP, or an error of the lost terminal, would leave the jobs that it has started."""
+    folders = [tmp_path / "closed", tmp_path / "nohup"]
+    for folder in folders:
+        folder.mkdir()
+    ours, theirs = os.openpty()
+    command, pipe = [sys.executable, "-c", PROGRAM, "wait"], subprocess.PIPE
+    closed = subprocess.Popen(
+        command, cwd=folders[0], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
+    kept = subprocess.Popen(nohup, cwd=folders[1], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    os.close(theirs)
+    assert kept.stdout
+    assert (os.read(ours, 5), kept.stdout.read(5)) == (b"ready", b"ready")
+    os.close(ours)
+    kept.send_signal(signal.SIGHUP)
+    assert closed.wait(10) == 128 + signal.SIGHUP
+    kept.send_signal(signal.SIGTERM)
+    assert kept.communicate(timeout=10) == (b"", b"the jobs are stopped\n")
+    assert kept.returncode == 128 + signal.SIGTERM
+    assert all((folder / "stopped").exists() for folder in folders)
