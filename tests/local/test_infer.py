@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -426,6 +427,19 @@ def test_a_wrong_target_is_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match=r"0\.csv"):
         code.check_target(damaged, tmp_path, "Price", "auto")
     code.check_target([*damaged, *files], tmp_path, "Price", "auto")  # `prepare` decides about the other
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.csv.gz", "new.parquet"])
+def test_a_table_without_rows_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """Protects a person from jobs that can only fail; beside a table with rows, `prepare` reads it."""
+    empty, full = tmp_path / name, written(tmp_path / "full.csv", "x,y\n1,2\n")
+    if name.endswith(".parquet"):
+        pl.DataFrame(schema={"x": pl.Float64, "y": pl.Float64}).write_parquet(empty)
+    else:
+        empty.write_bytes(gzip.compress(b"x,y\n") if name.endswith(".gz") else b"x,y\n")
+    with pytest.raises(DeliveryError, match=rf"{name} has a header and no rows"):
+        code.check_target([empty], tmp_path, "y", "auto")
+    code.check_target([empty, full], tmp_path, "y", "auto")
 
 
 def test_names_of_models_are_valid_for_good(tmp_path: Path) -> None:
