@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
-from delivery.commands import application
+from delivery.commands import application, project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +48,17 @@ application.run(app, lambda: None, lambda _: None)
 WITH_JSON = {"deploy", "doctor", "infer", "jobs", "logs", "status", "train"}
 
 
-def commands() -> dict[str, typer.core.TyperCommand]:
-    """Return the commands by name."""
+def application_of_all() -> typer.Typer:
+    """Return the application with the commands of this package."""
     app = typer.Typer()
     for group in application.GROUPS:
         group.register(app)
-    return dict(get_command(app).commands)  # type: ignore[attr-defined]
+    return app
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    """Return the commands by name."""
+    return dict(get_command(application_of_all()).commands)  # type: ignore[attr-defined]
 
 
 def test_the_option_json_is_the_same_everywhere() -> None:
@@ -87,3 +95,31 @@ def test_a_closed_terminal_ends_a_command_unless_it_is_under_nohup(tmp_path: Pat
     assert kept.communicate(timeout=10) == (b"", b"the jobs are stopped\n")
     assert kept.returncode == 128 + signal.SIGTERM
     assert all((folder / "stopped").exists() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "said"),
+    [
+        ("prepare", "prepare", ""),
+        ("prepare-2", "two", "'prepare-2' names 2 logs: this is the latest, prepare-2/algo-2; others are"),
+        ("prepare-2/algo-1", "one", ""),
+        ("repare-2", "late", "'repare-2' names 3 logs: this is the latest, prepare-20/algo-1; others are"),
+    ],
+)
+def test_a_log_is_found_by_its_exact_name_and_others_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str, said: str
+) -> None:
+    """Protects from the log of another job, whose name is longer."""
+    monkeypatch.delenv(project.ENDPOINT, raising=False)
+    jobs = tmp_path / "logs" / "jobs"
+    logs = {"prepare/algo-1": "prepare", "prepare-2/algo-1": "one", "prepare-2/algo-2": "two"}
+    for seconds, (log, text) in enumerate((logs | {"prepare-20/algo-1": "late"}).items()):
+        path = jobs / f"{log}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
+        os.utime(path, (seconds, seconds))
+    opener = project.Opener(lambda: SimpleNamespace(state=tmp_path), lambda _: None)  # type: ignore[arg-type, return-value]
+    done = CliRunner().invoke(application_of_all(), ["logs", name], obj=opener)
+    assert (done.exit_code, done.stdout) == (0, f"{shown}\n")
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(said)
