@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
+from typer._completion_classes import BashComplete
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from delivery.commands import application, project
+from delivery.commands import application, completion, project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +96,30 @@ def test_a_closed_terminal_ends_a_command_unless_it_is_under_nohup(tmp_path: Pat
     assert kept.communicate(timeout=10) == (b"", b"the jobs are stopped\n")
     assert kept.returncode == 128 + signal.SIGTERM
     assert all((folder / "stopped").exists() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("words", "files"),
+    [
+        (("train", ""), False),
+        (("train", "--data", "pro"), True),
+        (("train", "--target", ""), False),
+        (("infer", "row"), True),
+        (("infer", "--output", ""), True),
+        (("infer", "--model-artifact", "m"), True),
+        (("deploy", "--model-artifact", ""), True),
+    ],
+)
+def test_file_names_are_completed_where_a_command_takes_a_file(words: tuple[str, ...], files: bool) -> None:
+    """Protects a person from files after `train`, which takes none."""
+    shell = BashComplete(get_command(application_of_all()), {}, "python_m_local", completion.VARIABLE)
+    found = [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
+    assert found == ([f"{words[-1]}{completion.FILES}"] if files else [])
+    script = completion.SCRIPTS[completion.Shell.bash] % {"variable": "ANY", "files": completion.FILES}
+    answer = f"env() {{ printf '%s\\n' '{''.join(found)}'; }}; compopt() {{ echo $* ; }}"
+    test = f"{script}\n{answer}\nCOMP_WORDS=(python -m local x); COMP_CWORD=3; _python_m_local"
+    done = subprocess.run(["bash", "-c", test], capture_output=True, text=True, check=True)
+    assert done.stdout == ("" if files else "+o default\n")
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 
+from delivery.commands.completion import complete_file
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint, running_cloud
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from delivery.model_endpoints import Deployment
     from delivery.sagemaker_sdk import SdkSettings
 
-ARTIFACT = typer.Option(help="A model.tar.gz, or its s3:// address in the local cloud.")
+ARTIFACT = typer.Option(
+    help="A model.tar.gz, or its s3:// address in the local cloud.", autocompletion=complete_file
+)
 NAME = typer.Option(help="The endpoint's name.")
 PORT = typer.Option(
     min=1024, max=65535, help="A port of 127.0.0.1 for the endpoint's server; by default a free one."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delivery.cloud import DeliveryError
+from delivery.commands.completion import complete_file
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, running_cloud
@@ -28,6 +29,7 @@ FILE = typer.Argument(
     help="A CSV, Parquet or JSON Lines file; for images an image, or a folder, zip or Parquet file of them. "
     "Without a file, the test split of the model's training is predicted.",
     show_default=False,
+    autocompletion=complete_file,
 )
 METHOD = typer.Option(
     show_default="boto3",
@@ -37,13 +39,18 @@ METHOD = typer.Option(
 ENDPOINT = typer.Option(
     "--endpoint-name", "--endpoint", help="An endpoint; by default that of production, or of dev without it."
 )
-ARTIFACT = typer.Option(help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.")
+ARTIFACT = typer.Option(
+    help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.",
+    autocompletion=complete_file,
+)
 COMPARE = typer.Option(
     "--compare",
     help="Predict by every method that can be used, name the others, and fail unless all predictions are "
     "identical in every bit.",
 )
-OUTPUT = typer.Option(help="A .csv, .jsonl or .parquet file for label, prediction and difference.")
+OUTPUT = typer.Option(
+    help="A .csv, .jsonl or .parquet file for label, prediction and difference.", autocompletion=complete_file
+)
 ROWS = typer.Option(min=1, help="The rows of a request; by default 500, and 10 images.", show_default=False)
 
 

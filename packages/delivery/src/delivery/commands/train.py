@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 
+from delivery.commands.completion import complete_file
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint
@@ -26,6 +27,7 @@ MODEL = typer.Option(
 DATA = typer.Option(
     help="A CSV or Parquet file, or a folder of them; for images a zip too. By default a sample.",
     show_default=False,
+    autocompletion=complete_file,
 )
 TARGET = typer.Option(help="The column to predict; by default the target in project.toml.")
 BACKGROUND = typer.Option(
