@@ -99,27 +99,27 @@ def test_a_closed_terminal_ends_a_command_unless_it_is_under_nohup(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("words", "files"),
+    ("words", "asked"),
     [
-        (("train", ""), False),
-        (("train", "--data", "pro"), True),
-        (("train", "--target", ""), False),
-        (("infer", "row"), True),
-        (("infer", "--output", ""), True),
-        (("infer", "--model-artifact", "m"), True),
-        (("deploy", "--model-artifact", ""), True),
+        (("train", ""), ""),
+        (("train", "--data", "pro"), completion.FILES),
+        (("train", "--target", ""), ""),
+        (("infer", "row"), completion.FILES),
+        (("infer", "--output", ""), completion.FILES),
+        (("infer", "--model-artifact", "m"), completion.FILES),
+        (("deploy", "--model-artifact", ""), completion.FILES),
     ],
 )
-def test_file_names_are_completed_where_a_command_takes_a_file(words: tuple[str, ...], files: bool) -> None:
+def test_file_names_are_completed_where_a_command_takes_a_file(words: tuple[str, ...], asked: str) -> None:
     """Protects a person from files after `train`, which takes none."""
     shell = BashComplete(get_command(application_of_all()), {}, "python_m_local", completion.VARIABLE)
     found = [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
-    assert found == ([f"{words[-1]}{completion.FILES}"] if files else [])
+    assert found == ([f"{words[-1]}{asked}"] if asked else [])
     script = completion.SCRIPTS[completion.Shell.bash] % {"variable": "ANY", "files": completion.FILES}
     answer = f"env() {{ printf '%s\\n' '{''.join(found)}'; }}; compopt() {{ echo $* ; }}"
     test = f"{script}\n{answer}\nCOMP_WORDS=(python -m local x); COMP_CWORD=3; _python_m_local"
     done = subprocess.run(["bash", "-c", test], capture_output=True, text=True, check=True)
-    assert done.stdout == ("" if files else "+o default\n")
+    assert done.stdout == ("" if asked else "+o default\n")
 
 
 @pytest.mark.parametrize(
