@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 ENDED = ("Completed", "Failed", "Stopped")
 # On AWS a container has two minutes to end; ten seconds are enough on a developer's machine. At a higher
-# speed two minutes of the cloud are fewer, but no container can end in less than a second: at a speed above 120
-# that second is more than two minutes of the cloud.
+# speed two minutes of the cloud are fewer, but no container can end in less than a second: at a speed above
+# 120 that second is more than two minutes of the cloud.
 LOCAL_STOP_GRACE = 10.0
 SHORTEST_STOP_GRACE = 1.0
 CLOSE_GRACE = 2.0
