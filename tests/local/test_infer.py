@@ -260,6 +260,13 @@ def test_plain_numbers_are_scored_by_a_target_with_another_format(tmp_path: Path
         assert (found.metrics["mae"], found.differences) == (0.375, [0.375])
 
 
+def test_a_key_that_a_line_has_twice_is_named(tmp_path: Path) -> None:
+    """Protects a person from the prediction of one of two values; the server refuses such a body too."""
+    path = written(tmp_path / "new.jsonl", '{"x": 1}\n{"kind": "a", "x": 1, "x": 2}\n')
+    with pytest.raises(DeliveryError, match="Line 2 has the key 'x' twice: write it once"):
+        prediction.read_file(path, SCHEMA)
+
+
 def test_labels_of_a_regression_are_numbers_as_the_predictions_are() -> None:
     """Protects a program from texts, and from 1.125 that is 1125; classes stay as written."""
     table = rows.Table(("x",), (("1",),) * 3, ("1.125", "", "many"), {})
