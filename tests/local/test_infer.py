@@ -260,6 +260,19 @@ def test_plain_numbers_are_scored_by_a_target_with_another_format(tmp_path: Path
         assert (found.metrics["mae"], found.differences) == (0.375, [0.375])
 
 
+def test_a_footer_is_not_predicted(tmp_path: Path) -> None:
+    """`prepare` drops a footer without a target, and refuses another: neither is a row of `infer`."""
+    lines = "x,kind,y\n1,a,5\n2,b,6\n"
+    table = prediction.read_file(written(tmp_path / "a.csv", f'{lines}"Rows: 2",,\n\n'), SCHEMA)
+    assert (table.labels, table.rows) == (("5", "6"), (("1", "a"), ("2", "b")))
+    assert table.remarks[-1] == "The last line (Rows: 2,,) is left out: it is a footer."
+    for text in (f"{lines}Total,,11\n", "x,kind\n1,a\nTotal,\n"):  # with a target, and in a file without one
+        with pytest.raises(DeliveryError, match="looks like a footer, not like a row: remove it"):
+            prediction.read_file(written(tmp_path / "b.csv", text), SCHEMA)
+    table = prediction.read_file(written(tmp_path / "c.csv", "x,kind\n1,Total\n2,Total\n"), SCHEMA)
+    assert (len(table.rows), table.remarks) == (2, ())
+
+
 def test_a_key_that_a_line_has_twice_is_named(tmp_path: Path) -> None:
     """Protects a person from the prediction of one of two values; the server refuses such a body too."""
     path = written(tmp_path / "new.jsonl", '{"x": 1}\n{"kind": "a", "x": 1, "x": 2}\n')
