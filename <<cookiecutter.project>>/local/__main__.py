@@ -16,6 +16,7 @@ except ModuleNotFoundError as error:
         f"error: {sys.executable} has no {error.name}: 'make setup' installs it into .venv, and"
         " '.venv/bin/python -m local' runs the commands."
     )
+from delivery.commands.completion import complete_file
 from delivery.commands.local_cloud import SKIP, SPEED
 from delivery.view import console, errors, print_line
 from localcloud import CloudError
@@ -47,7 +48,10 @@ DRIFT_EXAMPLES = """Examples:
 def run(  # noqa: PLR0913, PLR0917 - a command's options
     data: Annotated[
         Path | None,
-        typer.Option(help="A CSV or Parquet file, or a folder of them; for images a zip too."),
+        typer.Option(
+            help="A CSV or Parquet file, or a folder of them; for images a zip too.",
+            autocompletion=complete_file,
+        ),
     ] = None,
     target: Annotated[
         str | None, typer.Option(help="The column to predict; by default the target in project.toml.")

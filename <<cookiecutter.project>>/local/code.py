@@ -169,21 +169,23 @@ class ProjectCode:
 
 
 def check_target(files: Sequence[Path], folder: Path, target: str, delimiter: str) -> None:
-    """Check that the first table that can be read has the target's column.
+    """Check that a table can be read and has rows, and that the tables up to it have the target's column.
 
     Raises:
-        LocalError: it does not, or none can be read.
+        LocalError: it does not, none can be read, or none has a row.
     """
     from container.data import tables  # noqa: PLC0415 - a terminal need not wait for polars
 
     reason = ""
     for path in (each for each in files if table_files.suffix(each.name)):
         try:
-            columns = tables.inspect(path, folder, delimiter).columns
+            table = tables.inspect(path, folder, delimiter)
         except UserError as error:
             reason = reason or f"{error}."
             continue
-        if target not in columns:
-            raise LocalError(f"{path} has no column '{target}': {did_you_mean(target, columns)}")
-        return
+        if target not in table.columns:
+            raise LocalError(f"{path} has no column '{target}': {did_you_mean(target, table.columns)}")
+        if table.rows:
+            return
+        reason = reason or f"{path} has a header and no rows: training needs rows below the header."
     raise LocalError(reason)

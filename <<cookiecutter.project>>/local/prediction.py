@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from delivery.inference.rows import CSV, Table, make_table, read_json_lines
@@ -29,7 +30,7 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     Raises:
         LocalError: the file can't be read, or is not a table.
     """
-    from container.data import reading, tables  # noqa: PLC0415 - a terminal need not wait for polars
+    from container.data import footers, reading, tables  # noqa: PLC0415 - a terminal need not wait for polars
 
     if delimiter not in {"auto", *reading.DELIMITERS}:
         choices = ", ".join(("auto", *reading.DELIMITERS))
@@ -46,6 +47,8 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
         folders = {name for name, _ in found.folders}
         unused = folders.difference((schema.target.name, *(feature.name for feature in schema.features)))
         columns = tuple(name for name in found.columns if name not in unused)
+        target = schema.target
+        footer = footers.ends_in_one(found, target.name, target.reading.missing, target.number_format)
         rows = tables.scan(found, columns).collect().rows()
     except UserError as error:
         raise LocalError(f"{error}.") from None
@@ -56,10 +59,12 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     width = len(found.columns) - len(folders)
     spelled = Table(columns, (), None, formats).spelled(rows)
     kept = [row for row in spelled if any(row[:width])]
+    said = [f"The last line ({','.join(kept.pop())}) is left out: it is a footer."] if footer else []
     if not kept:
         raise LocalError(f"{path} has no rows to predict below its header.")
     blank = [number for number, row in enumerate(spelled, 1) if not any(row[:width])]
-    return make_table(columns, kept, schema.target.name, blank)
+    table = make_table(columns, kept, schema.target.name, blank)
+    return replace(table, remarks=(*table.remarks, *said))
 
 
 def _root(path: Path) -> Path:

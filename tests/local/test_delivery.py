@@ -217,7 +217,7 @@ def test_another_target_is_of_this_run_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_run_stops_its_execution(root: Path, python_path: str, number: signal.Signals) -> None:
     """Ctrl-C ends what the command has started, and leaves the cloud and what was deployed."""
     command = [sys.executable, "-P", "-m", "local", "run", "--data", "data.csv", "--rows", "0"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -259,6 +260,40 @@ def test_plain_numbers_are_scored_by_a_target_with_another_format(tmp_path: Path
         assert (found.metrics["mae"], found.differences) == (0.375, [0.375])
 
 
+def test_a_footer_is_not_predicted(tmp_path: Path) -> None:
+    """`prepare` drops a footer without a target, and refuses another: neither is a row of `infer`."""
+    lines = "x,kind,y\n1,a,5\n2,b,6\n"
+    table = prediction.read_file(written(tmp_path / "a.csv", f'{lines}"Rows: 2",,\n\n'), SCHEMA)
+    assert (table.labels, table.rows) == (("5", "6"), (("1", "a"), ("2", "b")))
+    assert table.remarks[-1] == "The last line (Rows: 2,,) is left out: it is a footer."
+    for text in (f"{lines}Total,,11\n", "x,kind\n1,a\nTotal,\n"):  # with a target, and in a file without one
+        with pytest.raises(DeliveryError, match="looks like a footer, not like a row: remove it"):
+            prediction.read_file(written(tmp_path / "b.csv", text), SCHEMA)
+    table = prediction.read_file(written(tmp_path / "c.csv", "x,kind\n1,Total\n2,Total\n"), SCHEMA)
+    assert (len(table.rows), table.remarks) == (2, ())
+
+
+def test_a_key_that_a_line_has_twice_is_named(tmp_path: Path) -> None:
+    """Protects a person from the prediction of one of two values; the server refuses such a body too."""
+    path = written(tmp_path / "new.jsonl", '{"x": 1}\n{"kind": "a", "x": 1, "x": 2}\n')
+    with pytest.raises(DeliveryError, match="Line 2 has the key 'x' twice: write it once"):
+        prediction.read_file(path, SCHEMA)
+
+
+def test_labels_of_a_regression_are_numbers_as_the_predictions_are() -> None:
+    """Protects a program from texts, and from 1.125 that is 1125; classes stay as written."""
+    table = rows.Table(("x",), (("1",),) * 3, ("1.125", "", "many"), {})
+    target = Target("y", "regression", None, NumberFormat(",", "."))
+    found = result.Result("", "", table, target, {"direct": predictions.Predictions([1126.0] * 3, [0.1])})
+    printed = json.loads(json.dumps(found.to_json()))
+    assert printed["label"] == [1125.0, None, None]
+    assert printed["worst"] == [{"row": 1, "label": 1125.0, "prediction": 1126.0, "difference": 1.0}]
+    values = [{"label": "b", "probabilities": {"a": 0.25, "b": 0.75}}]
+    classes = {"direct": predictions.Predictions(values, [0.1])}
+    by_class = result.Result("", "", rows.Table(("x",), (("1",),), ("a",)), PAIR, classes)
+    assert by_class.to_json()["label"] == ("a",)
+
+
 def read_project_of(folder: Path) -> Project:
     """Return a project of tables."""
     return Project(folder, "p", "eu-central-1", "y", "raw/")
@@ -369,7 +404,7 @@ def test_infer_scores_a_file_whose_header_has_blanks(
     schema = Schema(Target("Species", "regression"), (Feature("Id", "numeric"),))
     infer("Id, Species\n1, 1\n2,4\n", schema)
     said = capsys.readouterr()
-    assert said.out == "label,prediction,difference\n1,1.0,0.0\n4,2.0,-2.0\n"
+    assert said.out == "label,prediction,difference\n1.0,1.0,0.0\n4.0,2.0,-2.0\n"
     assert {"rows", "rmse", "1.41421"}.issubset(said.err.split())
 
 
@@ -412,6 +447,19 @@ def test_a_wrong_target_is_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match=r"0\.csv"):
         code.check_target(damaged, tmp_path, "Price", "auto")
     code.check_target([*damaged, *files], tmp_path, "Price", "auto")  # `prepare` decides about the other
+
+
+@pytest.mark.parametrize("name", ["new.csv", "new.csv.gz", "new.parquet"])
+def test_a_table_without_rows_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """Protects a person from jobs that can only fail; beside a table with rows, `prepare` reads it."""
+    empty, full = tmp_path / name, written(tmp_path / "full.csv", "x,y\n1,2\n")
+    if name.endswith(".parquet"):
+        pl.DataFrame(schema={"x": pl.Float64, "y": pl.Float64}).write_parquet(empty)
+    else:
+        empty.write_bytes(gzip.compress(b"x,y\n") if name.endswith(".gz") else b"x,y\n")
+    with pytest.raises(DeliveryError, match=rf"{name} has a header and no rows"):
+        code.check_target([empty], tmp_path, "y", "auto")
+    code.check_target([empty, full], tmp_path, "y", "auto")
 
 
 def test_names_of_models_are_valid_for_good(tmp_path: Path) -> None:

@@ -137,6 +137,9 @@ def test_every_page_of_a_list_is_read(rig: Any, call: Call, monkeypatch: pytest.
     monkeypatch.setattr(sagemaker, "LARGE_PAGES", {"PageSize": 1})
     names = {rig.trained()["TrainingJobName"] for _ in range(2)}
     assert names <= {job["id"] for job in json.loads(call(rig, "jobs", "--json").stdout)["jobs"]}
+    common = names.pop()[:4]
+    for command in (["stop", common], ["logs", common, "--follow"]):  # whose exit code is that of one job
+        assert "jobs, such as " in str(call(rig, *command).exception)
 
 
 def test_builds_and_executions_are_stopped_by_their_own_services(rig: Any, call: Call) -> None:

@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 import polars as pl
 
 from container.data import tables, values
 from container.data.infer import MIN_ROWS, InspectedTable
+from container.data.tables import Table
 from container.data.values import NumberFormat
 from container.runtime.errors import UserError
 
@@ -30,24 +31,40 @@ def check(table: InspectedTable) -> None:
     """Refuse a file that ends in a footer, unless it has no target and is therefore not a row already.
 
     Raises:
-        UserError: a last line has a footer's text, once in its column, and numbers beside a gap, or a sum.
+        UserError: a last line is a footer with a target.
     """
-    words = table.source.reading.missing
+    target = table.target.feature
     for file in table.source.tables:
-        text, place = _footer(file.last, words), file.columns.index(table.target.feature.name)
-        if not text or (place < len(file.last) and file.last[place] in words):
-            continue
-        rows, is_footer = tables.scan(file), pl.col(str(file.last.index(text))) == text
-        once = rows.select(is_footer.sum()).collect(engine="streaming").item() == 1
-        has_gap, style = not words.isdisjoint(file.last), table.target.feature.number_format
-        if once and (has_gap or _sums(rows.filter(~is_footer), file.last, style)):
-            raise UserError(
-                f"{file.name}: the last line ({','.join(file.last)}) looks like a footer, not like a row: "
-                f"remove it; where it is a row, write another word for '{text}', or fill in its empty cells"
-            )
+        ends_in_one(file, target.name, table.source.reading.missing, target.number_format)
 
 
-def _footer(cells: tuple[str, ...], missing: Collection[str]) -> str:
+def ends_in_one(file: Table, target: str, missing: AbstractSet[str], style: NumberFormat | None) -> bool:
+    """Return whether a file ends in a footer without a target, which is not a row.
+
+    A footer is a last line with the text of one, once in its column, and numbers beside a gap, or a sum.
+    `style` is how the target's numbers are written.
+
+    Raises:
+        UserError: it ends in a footer that has a target, or in one where no column is the target.
+    """
+    text = _footer(file.last, missing)
+    if not text:
+        return False
+    rows, is_footer = tables.scan(file), pl.col(str(file.last.index(text))) == text
+    once = rows.select(is_footer.sum()).collect(engine="streaming").item() == 1
+    has_gap = not missing.isdisjoint(file.last)
+    if not once or not (has_gap or _sums(rows.filter(~is_footer), file.last, style)):
+        return False
+    place = file.columns.index(target) if target in file.columns else len(file.last)
+    if place < len(file.last) and file.last[place] in missing:
+        return True
+    raise UserError(
+        f"{file.name}: the last line ({','.join(file.last)}) looks like a footer, not like a row: "
+        f"remove it; where it is a row, write another word for '{text}', or fill in its empty cells"
+    )
+
+
+def _footer(cells: tuple[str, ...], missing: AbstractSet[str]) -> str:
     """Return the text that begins a footer, or nothing."""
     present = [cell for cell in cells if cell not in missing]
     if not present or not _FOOTER.fullmatch(present[0]):

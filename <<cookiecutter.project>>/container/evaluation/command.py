@@ -112,6 +112,7 @@ def score(inputs: Inputs, predictions: Predictions) -> Scores:
     measured = metrics.scores(labels, predictions.model, target)
     gate: Report = {
         "metrics": measured,
+        "written": {name: f"{value:,.6g}" for name, value in measured.items()},  # as a terminal shows them
         "naive": metrics.scores(labels, predictions.naive, target),
         "rows": len(labels),
         "task": target.task,

@@ -25,6 +25,7 @@ from container.images.dataset import ENCODED
 from container.images.decode import ImageError
 from container.payload import negotiation
 from container.payload.errors import RequestError, quoted
+from container.payload.names import check_keys
 from container.payload.negotiation import JSON
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def split(body: bytes, content_type: bytes) -> Sequence[bytes]:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise RequestError(400, "invalid-json", f"the body is not JSON: {error}") from None
+    check_keys(body, document, "the body")
     if isinstance(document, dict) and ENCODED not in document:
         document = document.get("instances")
     rows = document if isinstance(document, list) else [document]

@@ -12,7 +12,7 @@ application/jsonlines  such a row a line.
 application/x-npy      NumPy's format: rows by position, or one row, of integers or floats. NaN is missing.
 
 In rows by name, the values of an absent column are missing, and columns that the model does not have are
-ignored and counted.
+ignored and counted. A name that a header or an object has twice is refused.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ import orjson
 
 from container.data import values
 from container.payload import npy
-from container.payload.errors import RequestError, quoted
+from container.payload.errors import RequestError
 from container.payload.feature_decoder import NUMBER_TYPES, FeatureDecoder, parse_numbers
+from container.payload.names import check_distinct, check_keys
 from container.payload.negotiation import CSV, JSON, JSON_LINES, NPY
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
@@ -115,7 +116,7 @@ class RequestDecoder:
 
     def _by_header(self, header: list[str], rows: list[list[str]]) -> Batch:
         names = [name.strip(values.BLANKS) for name in header]
-        _check_distinct(names)
+        check_distinct(names, "the header")
         if not rows:
             raise RequestError(400, "no-rows", "the request has a header and no rows; send at least one row")
         self._check_known(names, row=None)
@@ -180,7 +181,7 @@ class RequestDecoder:
 
     def _by_name(self, rows: list[dict[str, Any]]) -> Batch:
         if not self.positions.keys() >= set().union(*rows):
-            rows = [{name.strip(values.BLANKS): cell for name, cell in row.items()} for row in rows]
+            rows = [_stripped(row, number) for number, row in enumerate(rows, start=1)]
         for number, row in enumerate(rows, start=1):
             self._check_known(row, number)
         cells = [[row.get(name) for row in rows] for name in self.names]
@@ -236,9 +237,14 @@ def json_rows(body: bytes, kind: str = JSON) -> list[Any]:
     """Return the rows of JSON or JSON lines, arrays or objects, at least one.
 
     Raises:
-        RequestError: with status 400, the body is not JSON or has no rows.
+        RequestError: with status 400, the body is not JSON, has no rows, or an object that has a key twice.
     """
-    rows = json_lines(body) if kind == JSON_LINES else _document_rows(body)
+    if kind == JSON_LINES:
+        rows = json_lines(body)
+        for (number, line), row in zip(_lines(body), rows, strict=True):
+            check_keys(line, row, f"line {number}", number)
+    else:
+        rows = _document_rows(body)
     return [_unwrap(row) for row in rows] if _is_wrapped(rows[0]) else rows
 
 
@@ -248,8 +254,11 @@ def json_lines(body: bytes) -> list[Any]:
     Raises:
         RequestError: with status 400, a line is not JSON.
     """
-    lines = body.removeprefix(BOM).rstrip().split(b"\n")
-    return [_json(line, f"line {number}", number) for number, line in enumerate(lines, start=1)]
+    return [_json(line, f"line {number}", number) for number, line in _lines(body)]
+
+
+def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
+    return enumerate(body.removeprefix(BOM).rstrip().split(b"\n"), start=1)
 
 
 def _json(text: bytes, name: str, row: int | None = None) -> Any:
@@ -272,7 +281,9 @@ def _as_json(found: re.Match[bytes]) -> bytes:
 
 
 def _document_rows(body: bytes) -> list[Any]:
-    document = _json(body.removeprefix(BOM), "the body")
+    text = body.removeprefix(BOM)
+    document = _json(text, "the body")
+    check_keys(text, document, "the body")
     if isinstance(document, dict) and isinstance(document.get("instances"), list):
         document = document["instances"]
     if isinstance(document, dict):
@@ -295,7 +306,7 @@ def _frame_rows(document: dict[str, Any]) -> list[Any] | None:
     if not all(isinstance(row, list) for row in rows):
         return None
     names = [str(name) for name in columns]
-    _check_distinct(names)
+    check_distinct(names, "the list of columns")
     _check_widths(rows, len(names), "the list of columns")
     return [dict(zip(names, row, strict=True)) for row in rows]
 
@@ -309,6 +320,13 @@ def _unwrap(row: Any) -> Any:
     return row["features"] if _is_wrapped(row) else row
 
 
+def _stripped(row: dict[str, Any], number: int) -> dict[str, Any]:
+    """Return a row by name whose names have no blanks around them."""
+    names = [name.strip(values.BLANKS) for name in row]
+    check_distinct(names, f"row {number}", number)
+    return dict(zip(names, row.values(), strict=True))
+
+
 def _check_alike(rows: list[Any]) -> None:
     kind = type(rows[0])
     if kind not in _ROW_TYPES:
@@ -317,15 +335,6 @@ def _check_alike(rows: list[Any]) -> None:
         if type(row) is not kind:
             message = f"row {number} is of another form than row 1; rows are all arrays, or all objects"
             raise RequestError(400, "mixed-rows", message, number)
-
-
-def _check_distinct(names: list[str]) -> None:
-    seen: set[str] = set()
-    for name in filter(None, names):
-        if name in seen:
-            message = f"the header names {quoted(name)} twice; a column is sent once"
-            raise RequestError(400, "duplicate-column", message, column=name)
-        seen.add(name)
 
 
 def _check_widths(

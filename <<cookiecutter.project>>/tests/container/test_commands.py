@@ -164,6 +164,7 @@ def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917 -
     assert gate["task"] == task
     better = gate["metrics"][metric] < gate["naive"][metric] if metric == "rmse" else None
     assert better or gate["metrics"][metric] > gate["naive"][metric]
+    assert gate["written"][metric] == f"{gate['metrics'][metric]:,.6g}"  # for the text that asks a person
     assert (evaluation / "gate.json").stat().st_size < 4096
     assert quality["dataset"]["item_count"] == gate["rows"]
     assert Schema.from_json(quality["schema"]).target.task == task

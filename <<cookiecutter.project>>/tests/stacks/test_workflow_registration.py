@@ -45,7 +45,7 @@ def registered(reports: tuple[str, ...] = REPORTS, **evaluation: Any) -> dict[st
 
 
 def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
-    """A version shows its quality, and names its code, data and image."""
+    """A version shows its quality, and names its code, data and image; an older image writes no digits."""
     request = registered()
     assert request["ModelPackageGroupName"] == "p" * 16
     assert request["ModelApprovalStatus"] == "PendingManualApproval"
@@ -81,11 +81,12 @@ def test_a_model_is_registered_with_its_metrics_and_lineage() -> None:
 def test_the_description_says_how_sure_the_evaluation_is(warnings: list[str], end: str) -> None:
     """A person reads the gate's metric with its interval, its difference from the champion, and warnings."""
     request = registered(
+        written={"rmse": "0.456059", "mae": "1"},
         intervals={"rmse": "95 % interval 0.44 to 0.47", "mae": "other"},
         champion={"metrics": {"rmse": 0.5}, "differences": {"rmse": "It is 0."}},
         warnings=warnings,
     )
-    first = "rmse 0.456059289402945 (95 % interval 0.44 to 0.47) on 4128 test rows. It is 0."
+    first = "rmse 0.456059 (95 % interval 0.44 to 0.47) on 4128 test rows. It is 0."
     assert request["ModelPackageDescription"] == first + end
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "delivery.commands.completion",
     "delivery.commands.doctor",
     "delivery.commands.jobs",
+    "delivery.commands.json_output",
     "delivery.commands.deploy",
     "delivery.commands.infer",
     "delivery.commands.local_cloud",

@@ -6,6 +6,7 @@ import json
 import time
 from datetime import UTC, datetime
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ process: Any = import_module("localcloud.core.process")
 timers: Any = import_module("localcloud.core.timers")
 waiting: Any = import_module("localcloud.clock")
 traffic: Any = import_module("localcloud.services.codedeploy.traffic")
+jobs: Any = import_module("localcloud.services.sagemaker.jobs")
 
 
 @given(st.floats(0, 1e6), st.floats(1, 3600))
@@ -30,6 +32,15 @@ def test_a_wait_is_divided(seconds: float, speed: float) -> None:
     )
     assert fast_clock.to_real(fast_clock.to_simulated(seconds)) == pytest.approx(seconds, abs=1e-3)
     assert fast_clock.interval(seconds) >= clock.SHORTEST
+
+
+@pytest.mark.parametrize(
+    ("speed", "seconds"), [(1.0, 10.0), (12.0, 10.0), (60.0, 2.0), (120.0, 1.0), (3600.0, 1.0)]
+)
+def test_sigkill_comes_after_120_seconds_of_the_cloud(speed: float, seconds: float) -> None:
+    """No container is killed in less than a second of this machine, nor has longer than ten."""
+    job = SimpleNamespace(context=SimpleNamespace(clock=clock.Clock(speed)))
+    assert jobs.Job.stop_grace(job) == seconds
 
 
 def test_a_running_cloud_changes_its_speed(fast: Any) -> None:

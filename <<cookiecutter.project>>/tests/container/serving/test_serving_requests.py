@@ -216,6 +216,12 @@ def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
     return RequestDecoder(schema).decode(text.encode(), kind, header)
 
 
+def test_a_text_with_colons_is_not_taken_for_a_key() -> None:
+    """Protects texts such as times: what looks like a key twice is read again, and then taken."""
+    texts = '{"instances": [{"town": "a\\": \\":b:c"}, {"town": "12:30:00"}]}'
+    assert len(read(MIXED, texts, JSON).rows) == 2
+
+
 @pytest.mark.parametrize(
     ("schema", "kind", "text", "expected"),
     [
@@ -249,6 +255,17 @@ def read(schema: Schema, text: str, kind: str = CSV, header: str = "") -> Batch:
         (NUMERIC, JSON, '{"instances": [{"age": "old"}]}', ("not-a-number", 1, "age")),
         (NUMERIC, JSON, '{"instances": [{"Age": 1}]}', ("no-known-column", 1, None)),
         (NUMERIC, JSON, '{"instances": [{}]}', ("no-known-column", 1, None)),
+        (NUMERIC, JSON, '{"age": 1, "rooms": 2, "age": 3}', ("duplicate-column", None, "age")),
+        (NUMERIC, JSON, '[{"age": 1}, {"age": 1, "\\u0061ge" :2}]', ("duplicate-column", 2, "age")),
+        (NUMERIC, JSON, '{"instances": [{"age": NaN, "age": 2}]}', ("duplicate-column", 1, "age")),
+        (NUMERIC, JSON, '{"instances": [{"age": 1, " age": 2}]}', ("duplicate-column", 1, "age")),
+        (
+            NUMERIC,
+            JSON,
+            '{"instances": [[1, 2, 3]], "instances": []}',
+            ("duplicate-column", None, "instances"),
+        ),
+        (NUMERIC, JSON_LINES, '{"age": 1}\n{"age": 1, "age": 2}', ("duplicate-column", 2, "age")),
         (SINGLE, JSON, "[" * 1000 + "]" * 1000, ("not-a-value", 1, "x")),
         (NUMERIC, JSON, "[" * 2000 + "]" * 2000, ("invalid-json", None, None)),
     ],

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
+Named = TypeVar("Named")
 MOST_NAMES = 20
+
+
+def find_named(
+    name: str, candidates: Iterable[Named], names_of: Callable[[Named], Sequence[str]]
+) -> list[Named]:
+    """Return the candidates that have the name, or where none has it those whose first name contains it."""
+    known = [(each, names_of(each)) for each in candidates]
+    exact = [each for each, names in known if name in names]
+    return exact or [each for each, names in known if name in names[0]]
 
 
 def closest(name: str, names: Iterable[str]) -> str:

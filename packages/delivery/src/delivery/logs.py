@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from delivery.cloud import DeliveryError
+from delivery.hints import find_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,18 +18,26 @@ def list_logs(folder: Path) -> list[tuple[str, Path]]:
     return [(_name(folder, path), path) for path in _found(folder)]
 
 
-def find_log(folder: Path, name: str) -> Path:
-    """Find the log whose name is `name` or contains it; of several the latest.
+def find_logs(folder: Path, name: str) -> list[tuple[str, Path]]:
+    """Return the logs of a name, the latest last; it is an instance's, a job's, or a part of one.
 
     Raises:
         DeliveryError: no log has such a name.
     """
-    found = list_logs(folder)
-    exact = [path for each, path in found if each == name]
-    alike = exact or [path for each, path in found if name in each]
-    if not alike:
+    found = find_named(name, list_logs(folder), lambda log: _names(log[0]))
+    if not found:
         raise DeliveryError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs.")
-    return alike[-1]
+    return found
+
+
+def is_log(folder: Path, name: str) -> bool:
+    """Return whether a log has this name, and not only as a part of its own."""
+    return any(name in _names(each) for each, _ in list_logs(folder))
+
+
+def _names(name: str) -> tuple[str, str]:
+    """Return the names that find a log: its own, and that of the job whose instance has written it."""
+    return name, name.partition("/")[0]
 
 
 def _found(folder: Path) -> list[Path]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,12 +23,12 @@ from delivery.commands import (
     notebooks,
     train,
 )
+from delivery.commands.interrupts import Interrupts
 from delivery.commands.project import ENDPOINT, Opener
 from delivery.view import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
     import typer
 
@@ -37,11 +36,6 @@ if TYPE_CHECKING:
     from delivery.commands.project_code import ProjectCode
 
 GROUPS = (local_cloud, approvals, train, deploy, infer, jobs, logs, notebooks, doctor, completion)
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
-
-
-class Terminated(KeyboardInterrupt):
-    """The command was ended by SIGTERM."""
 
 
 def run(
@@ -49,26 +43,19 @@ def run(
 ) -> None:
     """Run a command of the project or of this package; an expected error ends in a sentence and code 1.
 
-    Ctrl-C ends in code 130 and SIGTERM in 143, after the command has ended what it started.
+    Ctrl-C ends in code 130, SIGTERM in 143 and a closed terminal's SIGHUP in 129, after the command has ended
+    what it started.
     """
     for group in GROUPS:
         group.register(app)
-    received: list[int] = []
-
-    def interrupt(number: int, _: FrameType | None) -> NoReturn:
-        received.append(number)
-        raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupt)
+    interrupts = Interrupts()
     try:
         opener = Opener(find_project, code_of)
         app(prog_name="python -m local", obj=opener, complete_var=completion.VARIABLE)
     except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
         fail(_sentence(error))
     except SystemExit as end:
-        # typer ends with 130 for every KeyboardInterrupt
-        sys.exit(TERMINATED if end.code == INTERRUPTED and signal.SIGTERM in received else end.code)
+        sys.exit(interrupts.exit_code(end.code))
 
 
 def _sentence(error: Exception) -> str:

@@ -16,7 +16,8 @@ EXAMPLES = """Examples, of which the line may stand in .bashrc or .zshrc:
 
   eval "$(.venv/bin/python -m local completion zsh)"
 """
-# `python` runs other programs too: the function answers after `-m local` alone, and leaves the rest to what
+FILES = "<file>"  # asks the shell for file names; no command takes such a word
+# `python` runs other programs too: the functions answer after `-m local` alone, and leave the rest to what
 # the shell had before, or to file names.
 BASH = """\
 _python_m_local() {
@@ -25,13 +26,30 @@ _python_m_local() {
         local IFS=$'\\n'
         COMPREPLY=( $(env COMP_WORDS="python_m_local ${COMP_WORDS[*]:3}" COMP_CWORD=$((COMP_CWORD - 2)) \\
             %(variable)s=complete_bash "${COMP_WORDS[0]}" -m local 2>/dev/null) )
+        case ${COMPREPLY[0]} in
+            *"%(files)s") COMPREPLY=() ;;
+            *) compopt +o default 2>/dev/null ;;
+        esac
     elif declare -F _python >/dev/null; then
         _python "$@"
     fi
 }
 complete -o default -F _python_m_local python python3
 """
-ZSH = "autoload -U +X compinit && compinit -u\nautoload -U +X bashcompinit && bashcompinit\n" + BASH
+ZSH = """\
+(( $+functions[compdef] )) || { autoload -U +X compinit && compinit -u }
+_python_m_local() {
+    if [[ $words[2] == -m && $words[3] == local ]] && (( CURRENT >= 4 )); then
+        local -a found
+        found=("${(@f)$(env COMP_WORDS="python_m_local ${words[4,-1]}" COMP_CWORD=$((CURRENT - 3)) \\
+            %(variable)s=complete_bash ${(Q)words[1]} -m local 2>/dev/null)}")
+        if [[ $found[1] == *"%(files)s" ]]; then _files; else compadd -a -- found; fi
+    else
+        _python "$@"
+    fi
+}
+compdef _python_m_local python python3
+"""
 
 
 class Shell(StrEnum):
@@ -56,4 +74,9 @@ def register(app: typer.Typer) -> None:
 
 def completion(shell: Annotated[Shell, typer.Argument(help="The shell that evaluates the output.")]) -> None:
     """Print the completion of these commands for a shell to evaluate."""
-    sys.stdout.write(SCRIPTS[shell] % {"variable": VARIABLE})
+    sys.stdout.write(SCRIPTS[shell] % {"variable": VARIABLE, "files": FILES})
+
+
+def complete_file(incomplete: str) -> list[str]:
+    """Let the shell complete the name of a file; typer drops an answer that does not begin as the word."""
+    return [f"{incomplete}{FILES}"]

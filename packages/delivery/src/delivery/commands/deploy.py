@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import localcloud
 import typer
 
+from delivery.commands.completion import complete_file
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint, running_cloud
 from delivery.view import print_line
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from delivery.model_endpoints import Deployment
     from delivery.sagemaker_sdk import SdkSettings
 
-ARTIFACT = typer.Option(help="A model.tar.gz, or its s3:// address in the local cloud.")
+ARTIFACT = typer.Option(
+    help="A model.tar.gz, or its s3:// address in the local cloud.", autocompletion=complete_file
+)
 NAME = typer.Option(help="The endpoint's name.")
 PORT = typer.Option(
     min=1024, max=65535, help="A port of 127.0.0.1 for the endpoint's server; by default a free one."
 )
 REPLACE = typer.Option("--replace", help="Delete an endpoint that has the name, before this is created.")
 BACKGROUND = typer.Option("--background", help="Return when the endpoint is being created.")
-AS_JSON = typer.Option("--json", help="Print one JSON object, for programs.")
 S3 = "s3://"
 
 
@@ -49,7 +50,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - a command's options
     port: Annotated[int | None, PORT] = None,
     replace: Annotated[bool, REPLACE] = False,
     background: Annotated[bool, BACKGROUND] = False,
-    as_json: Annotated[bool, AS_JSON] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a saved model behind an endpoint of the local cloud, which is started if it does not run."""
     from delivery import model_endpoints
@@ -106,7 +107,7 @@ def show(endpoint: Endpoint, code: ProjectCode, model: StoredModel, *, as_json: 
     call, port = calls.of_endpoint(endpoint, code), port_of(endpoint.project, name)
     if as_json:
         found = {"endpoint": name, "status": status, "artifact": model.url, "url": call.url, "port": port}
-        sys.stdout.write(f"{json.dumps(found)}\n")
+        print_json(found)
         return
     print_line(f"endpoint: {name}, {status}")
     print_line(f"artifact: {model.url}")

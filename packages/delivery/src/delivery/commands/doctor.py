@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from delivery.commands.jobs import JSON_HELP
+from delivery.commands.json_output import AsJson  # noqa: TC001 - typer reads the annotations
 from delivery.doctor import examine, report
 
 EXAMPLES = """Examples:
@@ -24,9 +23,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=EXAMPLES)(doctor)
 
 
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
-) -> None:
+def doctor(as_json: AsJson = False) -> None:
     """Check this machine: what prevents work, and the way out; the exit code is 1 when something does."""
     raise typer.Exit(report(examine(_root()), as_json=as_json))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delivery.cloud import DeliveryError
+from delivery.commands.completion import complete_file
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, running_cloud
 from delivery.inference.methods import Method
@@ -28,6 +29,7 @@ FILE = typer.Argument(
     help="A CSV, Parquet or JSON Lines file; for images an image, or a folder, zip or Parquet file of them. "
     "Without a file, the test split of the model's training is predicted.",
     show_default=False,
+    autocompletion=complete_file,
 )
 METHOD = typer.Option(
     show_default="boto3",
@@ -37,14 +39,18 @@ METHOD = typer.Option(
 ENDPOINT = typer.Option(
     "--endpoint-name", "--endpoint", help="An endpoint; by default that of production, or of dev without it."
 )
-ARTIFACT = typer.Option(help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.")
+ARTIFACT = typer.Option(
+    help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.",
+    autocompletion=complete_file,
+)
 COMPARE = typer.Option(
     "--compare",
     help="Predict by every method that can be used, name the others, and fail unless all predictions are "
     "identical in every bit.",
 )
-OUTPUT = typer.Option(help="A .csv, .jsonl or .parquet file for label, prediction and difference.")
-AS_JSON = typer.Option("--json", help="Print one JSON object, for programs.")
+OUTPUT = typer.Option(
+    help="A .csv, .jsonl or .parquet file for label, prediction and difference.", autocompletion=complete_file
+)
 ROWS = typer.Option(min=1, help="The rows of a request; by default 500, and 10 images.", show_default=False)
 
 
@@ -63,7 +69,7 @@ def infer(  # noqa: PLR0913, PLR0917 - a command's options
     model_artifact: Annotated[str | None, ARTIFACT] = None,
     compare: Annotated[bool, COMPARE] = False,
     output: Annotated[Path | None, OUTPUT] = None,
-    as_json: Annotated[bool, AS_JSON] = False,
+    as_json: AsJson = False,
     rows_a_request: Annotated[int | None, ROWS] = None,
 ) -> None:
     """Predict a file, and score the predictions where the file has the target's column."""
@@ -129,7 +135,7 @@ def show(result: Result, output: Path | None, *, as_json: bool) -> None:
     from delivery.inference.output import as_csv
 
     if as_json:
-        sys.stdout.write(f"{json.dumps(result.to_json(), ensure_ascii=False)}\n")
+        print_json(result.to_json())
         return
     if output is None:
         sys.stdout.write(as_csv(result.columns))

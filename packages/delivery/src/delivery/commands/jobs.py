@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_project, reach
 from delivery.view import console, errors, print_line
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from delivery.jobs.logs import Logs
 
 WATCH_SECONDS = 1.0
-JSON_HELP = "Print JSON for programs."
 JOBS_EXAMPLES = """Examples:
 
   python -m local jobs
@@ -47,7 +46,7 @@ def register(app: typer.Typer) -> None:
 def jobs(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    as_json: AsJson = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines of each job's log.")] = 1,
 ) -> None:
     """List the jobs of all kinds, the latest last, with processes, parameters and the ends of their logs."""
@@ -56,7 +55,7 @@ def jobs(
         with progress("Reading the jobs"):
             reader.read()
         reader.warn()
-        reader.print_json() if as_json else reader.print_table()
+        print_json(reader.content(), indent=2, default=str) if as_json else reader.print_table()
     elif as_json or not console.is_terminal:
         reader.watch_lines(as_json=as_json)
     else:
@@ -131,11 +130,6 @@ class Reader:
         found = self.logs.tail(job, self.lines)
         return [f"{line.instance}: {line.text}" if job.instances > 1 else line.text for line in found]
 
-    def print_json(self, *, indent: int | None = 2) -> None:
-        """Print all as JSON."""
-        sys.stdout.write(json.dumps(self.content(), indent=indent, ensure_ascii=False, default=str) + "\n")
-        sys.stdout.flush()
-
     def print_table(self) -> None:
         """Print all as a table."""
         from delivery.jobs import view
@@ -168,7 +162,7 @@ class Reader:
             changed = [job for job in self.found if states.get((job.kind, job.id)) != job.status]
             states = {(job.kind, job.id): job.status for job in self.found}
             if as_json and changed:
-                self.print_json(indent=None)
+                print_json(self.content(), default=str)
             for line in () if as_json else self._changes(changed):
                 sys.stdout.write(f"{line}\n")
             sys.stdout.flush()

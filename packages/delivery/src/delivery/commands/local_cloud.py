@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ import localcloud
 import typer
 
 from delivery.cloud import DeliveryError
-from delivery.commands.jobs import JSON_HELP
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import OWNER, LocalProject, find_project, reach, refuse_other_endpoint
 from delivery.view import console, errors, print_line
@@ -95,10 +94,7 @@ def down(
         print_line(sentence)
 
 
-def status(
-    context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
-) -> None:
+def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Show pipelines, stacks, endpoints, models and the latest jobs; 'jobs' lists all jobs."""
     from delivery.history import view
     from delivery.status import overview
@@ -108,7 +104,7 @@ def status(
         facts = overview(place.cloud)
     if as_json:
         content = {"endpoint": place.url, "resources": [fact._asdict() for fact in facts]}
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        print_json(content, indent=2)
         return
     print_line(place.title)
     console.print(view.facts(facts))

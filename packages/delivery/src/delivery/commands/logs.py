@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,9 +10,10 @@ import localcloud
 import typer
 
 from delivery.cloud import DeliveryError
-from delivery.commands.jobs import JSON_HELP, job_logs
+from delivery.commands.jobs import job_logs
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.project import find_project, other_endpoint, reach
-from delivery.logs import find_log, list_logs, tail
+from delivery.logs import find_logs, is_log, list_logs, tail
 from delivery.view import errors, print_line
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STOPPED_CODE = 3  # of `logs --follow` for a stopped job; a failed one has 1, and a wrong call 2
 SETTLE_SECONDS = 5.0  # how late CloudWatch Logs may show a job's last lines
+MOST_OTHERS = 5  # names of logs in a message
 ENDS = {"Completed": 0, "Failed": 1, "Stopped": STOPPED_CODE}
 EXAMPLES = """Examples:
 
@@ -67,7 +68,7 @@ def logs(
             help="Show new lines until the job ends, in exit code 0 (Completed), 1 (Failed) or 3 (Stopped).",
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the end of a log, or list the logs; --follow shows new lines until the job ends."""
     project = find_project(context)
@@ -80,7 +81,7 @@ def logs(
     else:
         content = _logs_of_files(project.state / "logs", name, lines)
     if as_json:
-        sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        print_json(content, indent=2)
         return
     for line in [one["name"] for one in content["logs"]] if name is None else content["lines"]:
         print_line(line)
@@ -95,8 +96,18 @@ def _logs_of_files(folder: Path, name: str | None, lines: int) -> dict[str, Any]
                 for each, path, stat in found
             ]
         }
-    path = find_log(folder, name)
+    path = _latest(folder, name)
     return {"path": str(path), "lines": tail(path, lines)}
+
+
+def _latest(folder: Path, name: str) -> Path:
+    """Return the latest log of a name, and say which it is where there are others."""
+    *others, (latest, path) = find_logs(folder, name)
+    if others:
+        listed = ", ".join(each for each, _ in others[-MOST_OTHERS:])
+        said = f"{name!r} names {len(others) + 1} logs: this is the latest, {latest}; others are {listed}."
+        errors.print(said, markup=False, highlight=False, soft_wrap=True)
+    return path
 
 
 def _logs_of_jobs(project: LocalProject, name: str | None, lines: int) -> dict[str, Any]:
@@ -120,28 +131,22 @@ def _logs_of_jobs(project: LocalProject, name: str | None, lines: int) -> dict[s
 
 
 def follow_log(project: LocalProject, name: str, lines: int) -> int:
-    """Print a log's end and each new line until the job or the local cloud ends; return the exit code."""
-    place = reach(project)
-    job, instance = _find_job(place, name)
-    if job is not None:
-        return _follow_job(project, place, job, instance, lines)
-    if place.local is None:
-        raise DeliveryError(
-            f"A job {name!r} does not exist at {place.url}; 'python -m local jobs' lists the jobs."
-        )
-    _follow_file(project, find_log(project.state / "logs", name), lines)
-    return 0
+    """Print a log's end and each new line until the job or the local cloud ends; return the exit code.
 
+    Raises:
+        DeliveryError: the name finds no log, or several jobs: the exit code is that of one.
+    """
+    from delivery.jobs.kinds import Jobs, only
 
-def _find_job(place: Place, name: str) -> tuple[Job | None, str]:
-    """Return the job of a name, of several the latest, and the instance that the name ends with."""
-    from delivery.jobs.kinds import Jobs
-
+    place, folder = reach(project), project.state / "logs"
     job_name, _, instance = name.partition("/")
-    found = Jobs(place.cloud, lenient=place.local is None).all()
-    exact = [job for job in found if job_name in job.names]
-    alike = exact or [job for job in found if job_name in job.id and job_name != "cloud"]
-    return (alike[-1] if alike else None), instance
+    found = Jobs(place.cloud, lenient=place.local is None).candidates(job_name)
+    # the name of an endpoint, or 'cloud', may be a part of a job's
+    is_part = not any(job_name in job.names for job in found)
+    if place.local is not None and is_part and (not found or is_log(folder, name)):
+        _follow_file(project, _latest(folder, name), lines)
+        return 0
+    return _follow_job(project, place, only(job_name, found), instance, lines)
 
 
 def _follow_job(project: LocalProject, place: Place, job: Job, instance: str, lines: int) -> int:

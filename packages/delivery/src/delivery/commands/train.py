@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import localcloud
 import typer
 
+from delivery.commands.completion import complete_file
+from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint
 from delivery.view import console, errors, print_line
@@ -27,12 +27,12 @@ MODEL = typer.Option(
 DATA = typer.Option(
     help="A CSV or Parquet file, or a folder of them; for images a zip too. By default a sample.",
     show_default=False,
+    autocompletion=complete_file,
 )
 TARGET = typer.Option(help="The column to predict; by default the target in project.toml.")
 BACKGROUND = typer.Option(
     "--background", help="Return when the jobs are accepted; they run in the local cloud."
 )
-AS_JSON = typer.Option("--json", help="Print one JSON object, for programs.")
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +48,7 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
     data: Annotated[Path | None, DATA] = None,
     target: Annotated[str | None, TARGET] = None,
     background: Annotated[bool, BACKGROUND] = False,
-    as_json: Annotated[bool, AS_JSON] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prepare data, train a model and evaluate it by SageMaker's jobs, without a delivery."""
     from delivery import training
@@ -116,7 +116,7 @@ def show_started(cloud: Cloud, started: Training, *, as_json: bool) -> None:
             "jobs": jobs,
             "artifact": started.artifact,
         }
-        sys.stdout.write(f"{json.dumps(found)}\n")
+        print_json(found)
         return
     print_line(f"training: {started.name}")
     print_line(f"jobs: {', '.join(jobs)}; those that follow have {started.name} in their names too")
@@ -139,7 +139,7 @@ def show_trained(cloud: Cloud, started: Training, trained: Trained, *, as_json: 
             "intervals": dict(trained.intervals),
             "warnings": list(trained.warnings),
         }
-        sys.stdout.write(f"{json.dumps(found)}\n")
+        print_json(found)
         return
     console.print(view.stages(records))
     console.print(results.scores(trained.metrics, trained.intervals))

@@ -22,13 +22,13 @@ SUFFIXES = (CSV, JSON_LINES, PARQUET)
 
 
 def columns_of(
-    table: Table, answers: Sequence[Any], differences: Sequence[float | None]
+    table: Table, labels: Sequence[Any] | None, answers: Sequence[Any], differences: Sequence[float | None]
 ) -> dict[str, Sequence[Any]]:
     """Return the columns: the prediction, label and difference of labelled rows, and an image's file."""
     files = {"file": table.files} if table.files else {}
-    if table.labels is None:
+    if labels is None:
         return {"prediction": answers, **files}
-    return {"label": table.labels, "prediction": answers, "difference": differences, **files}
+    return {"label": labels, "prediction": answers, "difference": differences, **files}
 
 
 def check(path: Path, source: Path | None = None) -> None:

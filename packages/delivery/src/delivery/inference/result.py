@@ -39,11 +39,13 @@ class Result:
         self.differences = (
             [] if labels is None else scores.differences(labels, self.first.values, self.target)
         )
+        regression = self.target.classes is None
+        self.labels = scores.numbers(labels, self.target) if labels and regression else self.table.labels
 
     @property
     def columns(self) -> Columns:
         """The columns of the output."""
-        return columns_of(self.table, self.first.answers, self.differences)
+        return columns_of(self.table, self.labels, self.first.answers, self.differences)
 
     @property
     def latency(self) -> dict[str, Mapping[str, float]]:

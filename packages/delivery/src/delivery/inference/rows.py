@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -202,8 +203,15 @@ def read_json_lines(
 
 
 def _json_row(line: str, number: int) -> dict[str, object] | list[object]:
+    def distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            (name, _), *_ = Counter(name for name, _ in pairs).most_common()
+            raise DeliveryError(f"Line {number} has the key {name!r} twice: write it once.")
+        return found
+
     try:
-        row = json.loads(line)
+        row = json.loads(line, object_pairs_hook=distinct)
     except ValueError as error:
         raise DeliveryError(f"Line {number} is not JSON: {error}.") from None
     row = row["features"] if isinstance(row, dict) and list(row) == ["features"] else row

@@ -63,6 +63,12 @@ def differences(labels: Sequence[str], values: Sequence[Any], target: Target) ->
     ]
 
 
+def numbers(labels: Sequence[str], target: Target) -> list[float | None]:
+    """Return the labels of a regression as numbers; None for those that are missing or can't be read."""
+    values = (_read(label, target) for label in labels)
+    return [None if value is None or math.isnan(value) else value for value in values]
+
+
 def worst_rows(found: Sequence[float | None], rows: int = WORST_ROWS) -> list[int]:
     """Return the positions of the rows with the largest differences, the largest first."""
     known = [(abs(value), -position) for position, value in enumerate(found) if value is not None]

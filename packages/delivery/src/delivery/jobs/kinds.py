@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.cloud import UNREACHABLE, DeliveryError
+from delivery.hints import find_named
 from delivery.jobs.builds import Builds
 from delivery.jobs.executions import MachineExecutions, PipelineExecutions
 from delivery.jobs.job import Known
 from delivery.jobs.sagemaker import PROCESSING, TRAINING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from delivery.cloud import Cloud
     from delivery.jobs.job import Job
@@ -91,15 +92,11 @@ class Jobs:
         Raises:
             DeliveryError: no job has such a name, or several have.
         """
-        found = self.all()
-        exact = [job for job in found if name in job.names]
-        matches = exact or [job for job in found if name in job.id]
-        if len(matches) == 1:
-            return matches[0]
-        if not matches:
-            raise DeliveryError(f"A job {name!r} does not exist; 'python -m local jobs' lists the jobs.")
-        listed = ", ".join(f"{job.kind} {job.id}" for job in matches[-MOST_CANDIDATES:])
-        raise DeliveryError(f"{name!r} names {len(matches)} jobs, such as {listed}: write the whole id.")
+        return only(name, self.candidates(name))
+
+    def candidates(self, name: str) -> list[Job]:
+        """Return the jobs that have the name, or where none has it those whose id contains it."""
+        return find_named(name, self.all(), lambda job: job.names)
 
     def stop(self, job: Job) -> Job:
         """Stop a job by its service's operation, wait for its end, and return it as it is then.
@@ -116,3 +113,17 @@ class Jobs:
                 raise DeliveryError(f"{job.id} does not exist any more: it was deleted while it was stopped.")
             job = now
         return job
+
+
+def only(name: str, candidates: Sequence[Job]) -> Job:
+    """Return the one job that a name finds.
+
+    Raises:
+        DeliveryError: there is none, or there are several.
+    """
+    if not candidates:
+        raise DeliveryError(f"A job {name!r} does not exist; 'python -m local jobs' lists the jobs.")
+    if len(candidates) > 1:
+        listed = ", ".join(f"{job.kind} {job.id}" for job in candidates[-MOST_CANDIDATES:])
+        raise DeliveryError(f"{name!r} names {len(candidates)} jobs, such as {listed}: write the whole id.")
+    return candidates[0]

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Between SIGTERM and SIGKILL of a container: divided by the speed, and from 1 to 10 seconds of this machine.
+# So at a speed above 120 a container has longer than on AWS.
+STOP_GRACE = 120.0
 # Limits of the user's code are never divided or skipped, because that code is not faster here.
-STOP_GRACE = 120.0  # seconds, between SIGTERM and SIGKILL of a container
 INVOCATION_TIMEOUT = 60.0  # seconds, of a request to an endpoint
 # Observed on AWS as "minutes"; files hold about a minute each.
 CAPTURE_FLUSH = 60.0

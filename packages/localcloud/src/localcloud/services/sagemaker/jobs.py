@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 ENDED = ("Completed", "Failed", "Stopped")
 # On AWS a container has two minutes to end; ten seconds are enough on a developer's machine. At a higher
-# speed two minutes of the cloud are fewer, but no container can end in less than a second.
+# speed two minutes of the cloud are fewer, but no container can end in less than a second: at a speed above
+# 120 that second is more than two minutes of the cloud.
 LOCAL_STOP_GRACE = 10.0
 SHORTEST_STOP_GRACE = 1.0
 CLOSE_GRACE = 2.0
@@ -238,7 +239,7 @@ class Job(ABC):
         return float(self.request.get("StoppingCondition", {}).get("MaxRuntimeInSeconds", 86400))
 
     def stop_grace(self) -> float:
-        """Return the seconds between SIGTERM and SIGKILL: 120 of the cloud's, here from 1 to 10."""
+        """Return this machine's seconds between SIGTERM and SIGKILL: 120 of the cloud's, but from 1 to 10."""
         scaled = self.context.clock.seconds(STOP_GRACE)
         return min(LOCAL_STOP_GRACE, max(SHORTEST_STOP_GRACE, scaled))
 

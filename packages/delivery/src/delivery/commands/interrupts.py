@@ -1,0 +1,53 @@
+"""The signals that end a command: Ctrl-C, SIGTERM, and SIGHUP, which a terminal that is closed sends."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+OF_SHELLS = 128  # the exit code of a command that a signal ended is this and the signal's number
+TYPER_CODE = OF_SHELLS + signal.SIGINT  # of typer, for every KeyboardInterrupt
+
+
+class Terminated(KeyboardInterrupt):
+    """The command was ended by SIGTERM or SIGHUP."""
+
+
+class Interrupts:
+    """The signals that the command has received; each raises KeyboardInterrupt in the main thread.
+
+    A command under nohup, which ignores SIGHUP, continues to.
+    """
+
+    def __init__(self) -> None:
+        """Handle the signals from now on."""
+        self.received: list[int] = []
+        self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._interrupt)
+
+    def exit_code(self, code: str | int | None) -> str | int | None:
+        """Return the exit code of a command that typer ends with `code`."""
+        return OF_SHELLS + self.received[0] if code == TYPER_CODE and self.received else code
+
+    def _interrupt(self, number: int, _: FrameType | None) -> NoReturn:
+        self.received.append(number)
+        # A shell that ends sends it once more, which would interrupt what ends the command's jobs.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._leave_closed_terminals()
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+
+    def _leave_closed_terminals(self) -> None:
+        """Send what is still printed nowhere: an error of a closed terminal would end the command instead."""
+        closed = [number for number in self._terminals if not os.isatty(number)]
+        if not closed:
+            return
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for number in closed:
+            os.dup2(nowhere, number)
+        os.close(nowhere)

@@ -1,0 +1,150 @@
+"""The commands of `python -m local` as a person's shell and programs see them, without a project."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+from typer._completion_classes import BashComplete
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from delivery.commands import application, completion, project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# A command that ends its jobs at an interrupt, at a terminal of its own where it has one.
+PROGRAM = """
+import fcntl, os, signal, sys, termios, time
+from pathlib import Path
+import typer
+from delivery.commands import application
+from delivery.view import errors
+
+if os.isatty(0):
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+app = typer.Typer()
+
+@app.command()
+def wait() -> None:
+    try:
+        os.write(1, b"ready")
+        while True:
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        signal.raise_signal(signal.SIGHUP)  # a shell that ends sends it again
+        errors.print("the jobs are stopped")
+        Path("stopped").touch()
+        raise
+
+application.run(app, lambda: None, lambda _: None)
+"""
+WITH_JSON = {"deploy", "doctor", "infer", "jobs", "logs", "status", "train"}
+
+
+def application_of_all() -> typer.Typer:
+    """Return the application with the commands of this package."""
+    app = typer.Typer()
+    for group in application.GROUPS:
+        group.register(app)
+    return app
+
+
+def commands() -> dict[str, typer.core.TyperCommand]:
+    """Return the commands by name."""
+    return dict(get_command(application_of_all()).commands)  # type: ignore[attr-defined]
+
+
+def test_the_option_json_is_the_same_everywhere() -> None:
+    """Protects a person from one option with several descriptions."""
+    found = {
+        name: option.help
+        for name, command in commands().items()
+        for option in command.params
+        if "--json" in option.opts
+    }
+    assert set(found) == WITH_JSON
+    assert set(found.values()) == {"Print JSON, for programs."}
+
+
+def test_a_closed_terminal_ends_a_command_unless_it_is_under_nohup(tmp_path: Path) -> None:
+    """A second SIGHUP, or an error of the lost terminal, would leave the jobs that it has started."""
+    folders = [tmp_path / "closed", tmp_path / "nohup"]
+    for folder in folders:
+        folder.mkdir()
+    ours, theirs = os.openpty()
+    command, pipe = [sys.executable, "-c", PROGRAM, "wait"], subprocess.PIPE
+    closed = subprocess.Popen(
+        command, cwd=folders[0], stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    nohup = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *command]
+    kept = subprocess.Popen(nohup, cwd=folders[1], stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    os.close(theirs)
+    assert kept.stdout
+    assert (os.read(ours, 5), kept.stdout.read(5)) == (b"ready", b"ready")
+    os.close(ours)
+    kept.send_signal(signal.SIGHUP)
+    assert closed.wait(10) == 128 + signal.SIGHUP
+    kept.send_signal(signal.SIGTERM)
+    assert kept.communicate(timeout=10) == (b"", b"the jobs are stopped\n")
+    assert kept.returncode == 128 + signal.SIGTERM
+    assert all((folder / "stopped").exists() for folder in folders)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (("train", ""), ""),
+        (("train", "--data", "pro"), completion.FILES),
+        (("train", "--target", ""), ""),
+        (("infer", "row"), completion.FILES),
+        (("infer", "--output", ""), completion.FILES),
+        (("infer", "--model-artifact", "m"), completion.FILES),
+        (("deploy", "--model-artifact", ""), completion.FILES),
+    ],
+)
+def test_file_names_are_completed_where_a_command_takes_a_file(words: tuple[str, ...], asked: str) -> None:
+    """Protects a person from files after `train`, which takes none."""
+    shell = BashComplete(get_command(application_of_all()), {}, "python_m_local", completion.VARIABLE)
+    found = [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
+    assert found == ([f"{words[-1]}{asked}"] if asked else [])
+    script = completion.SCRIPTS[completion.Shell.bash] % {"variable": "ANY", "files": completion.FILES}
+    answer = f"env() {{ printf '%s\\n' '{''.join(found)}'; }}; compopt() {{ echo $* ; }}"
+    test = f"{script}\n{answer}\nCOMP_WORDS=(python -m local x); COMP_CWORD=3; _python_m_local"
+    done = subprocess.run(["bash", "-c", test], capture_output=True, text=True, check=True)
+    assert done.stdout == ("" if asked else "+o default\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "said"),
+    [
+        ("prepare", "prepare", ""),
+        ("prepare-2", "two", "'prepare-2' names 2 logs: this is the latest, prepare-2/algo-2; others are"),
+        ("prepare-2/algo-1", "one", ""),
+        ("repare-2", "late", "'repare-2' names 3 logs: this is the latest, prepare-20/algo-1; others are"),
+    ],
+)
+def test_a_log_is_found_by_its_exact_name_and_others_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str, said: str
+) -> None:
+    """Protects from the log of another job, whose name is longer."""
+    monkeypatch.delenv(project.ENDPOINT, raising=False)
+    jobs = tmp_path / "logs" / "jobs"
+    logs = {"prepare/algo-1": "prepare", "prepare-2/algo-1": "one", "prepare-2/algo-2": "two"}
+    for seconds, (log, text) in enumerate((logs | {"prepare-20/algo-1": "late"}).items()):
+        path = jobs / f"{log}.log"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{text}\n", encoding="utf-8")
+        os.utime(path, (seconds, seconds))
+    opener = project.Opener(lambda: SimpleNamespace(state=tmp_path), lambda _: None)  # type: ignore[arg-type, return-value]
+    done = CliRunner().invoke(application_of_all(), ["logs", name], obj=opener)
+    assert (done.exit_code, done.stdout) == (0, f"{shown}\n")
+    assert done.stderr.startswith(said)
+    assert bool(done.stderr) == bool(said)
