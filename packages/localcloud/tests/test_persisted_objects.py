@@ -8,6 +8,7 @@ import json
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -153,25 +154,32 @@ def test_versions_of_one_key_are_all_kept(disk: Path) -> None:
     check(disk)
 
 
+@pytest.mark.parametrize("act", [partial(put, 2), delete, tag], ids=["put", "deletion", "tags"])
 def test_what_a_full_disk_refuses_is_said_until_it_is_written(
-    disk: Path, monkeypatch: pytest.MonkeyPatch
+    disk: Path, monkeypatch: pytest.MonkeyPatch, act: Any
 ) -> None:
-    """The object is answered from memory, the save of the state fails, and a later one writes the object."""
+    """S3 answers from memory, the save of the state fails, and a later one writes what was refused."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    own("_bucket_versioning")[BUCKET] = "Enabled"
     put(1)
+    sidecar = disk / f"{KEY}.meta.json"
+    before = sidecar.read_bytes()
     with monkeypatch.context() as full:
-        full.setattr(s3, "_atomic_write", refuse)
-        put(2)
+        full.setattr("os.replace", refuse)
+        act()
         with pytest.raises(OSError, match="can't be written") as error:
             persisted.write_all()
         assert error.value.filename == f"s3://{BUCKET}/{KEY}"
-        assert own("_get_object_data")(BUCKET, KEY) == content(2)
-        assert (disk / KEY).read_bytes() == content(1)
+        assert sidecar.read_bytes() == before
+        answered = own("_get_object_data")(BUCKET, KEY)
     persisted.write_all()
-    check(disk)
+    assert sidecar.read_bytes() != before
+    own("_buckets")[BUCKET]["objects"].clear()
+    own("_load_persisted_bucket")(account.ACCOUNT, BUCKET, str(disk))
+    assert own("_get_object_data")(BUCKET, KEY) == answered
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])

@@ -7,13 +7,14 @@ key are those of the record that S3 answers with, whichever thread comes last.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from localcloud.core.patches import Patch, patch, uses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from localcloud.core.service import Json
 
@@ -35,7 +36,7 @@ WRITERS = (
     "_put_object_tagging",
 )
 READERS = ("_get_object", "_get_object_data", "_copy_object", "_upload_part_copy")
-_S3 = uses(MODULE, "_buckets", "_persist_object")
+_S3 = uses(MODULE, "_buckets", "_persist_version_state")
 
 
 class _Locks:
@@ -59,12 +60,22 @@ class _SupersededError(Exception):
 _writing, _files = _Locks(), _Locks()
 # The record whose content the file of a key has; none for objects of the cloud before this one.
 _on_disk: dict[tuple[str, str], Json] = {}
+# The keys whose files could not be written, and the key whose files a thread writes.
+_unwritten: set[tuple[str, str]] = set()
+_own = threading.local()
 
 
 def install() -> None:
     """Apply every patch of this module."""
     _on_disk.clear()
-    for each in (_persist_object, _delete_persisted_object, _persist_delete_marker, _read_body):
+    _unwritten.clear()
+    for each in (
+        _atomic_write,
+        _persist_object,
+        _delete_persisted_object,
+        _persist_delete_marker,
+        _read_body,
+    ):
         each.apply()
     for each in _BY_NAME.values():
         each.apply()
@@ -74,6 +85,33 @@ def _current(bucket: str, key: str) -> Json | None:
     """Return the record that S3 answers with, or None without one."""
     record: Json | None = (_S3["_buckets"].get(bucket) or {"objects": {}})["objects"].get(key)
     return record
+
+
+@contextmanager
+def _noted(bucket: str, key: str) -> Iterator[None]:
+    """Note whether the body, in this thread, can write the files of a key."""
+    _own.key = bucket, key
+    _unwritten.discard(_own.key)
+    try:
+        yield
+    finally:
+        _own.key = None
+
+
+@patch(
+    MODULE,
+    "_atomic_write",
+    version=VERSION,
+    behaviour="who calls it writes a warning where it fails, and goes on",
+    reason="an object, a deletion or tags would be answered as a success, and be gone in the next cloud",
+)
+def _atomic_write(original: Call, path: str, data: Any, **named: Any) -> None:
+    try:
+        original(path, data, **named)
+    except OSError:
+        if key := getattr(_own, "key", None):
+            _unwritten.add(key)
+        raise
 
 
 @patch(
@@ -87,9 +125,12 @@ def _persist_object(original: Call, bucket: str, key: str, record: Json) -> None
     with _files(bucket, key):
         if _current(bucket, key) is not record:  # replaced or deleted meanwhile, by who sees to the files
             return
-        original(bucket, key, record)
+        with _noted(bucket, key):
+            original(bucket, key, record)
         if record["body"] is None:
             _on_disk[bucket, key] = record
+        else:
+            _unwritten.add((bucket, key))
 
 
 @patch(
@@ -104,6 +145,7 @@ def _delete_persisted_object(original: Call, bucket: str, key: str) -> None:
         if _current(bucket, key) is None:
             original(bucket, key)
             _on_disk.pop((bucket, key), None)
+            _unwritten.discard((bucket, key))
 
 
 @patch(
@@ -114,7 +156,7 @@ def _delete_persisted_object(original: Call, bucket: str, key: str) -> None:
     reason="as for the object",
 )
 def _persist_delete_marker(original: Call, bucket: str, key: str, marker: Json) -> None:
-    with _files(bucket, key):
+    with _files(bucket, key), _noted(bucket, key):
         original(bucket, key, marker)
 
 
@@ -187,17 +229,23 @@ _BY_NAME = {
 
 
 def write_all() -> None:
-    """Write the objects that are in memory only, since their file could not be written before.
+    """Write the files that could not be written before.
 
     Raises:
-        OSError: an object can't be written now either.
+        OSError: one can't be written now either.
     """
-    for (_, bucket), stored in list(_S3["_buckets"]._data.items()):  # noqa: SLF001 - of all accounts
-        for key in list(stored["objects"]):
-            with _writing(bucket, key):  # a writer needs the content of the object before it until its end
-                record = stored["objects"].get(key)
-                if record is None or record.get("body") is None:
-                    continue
-                _S3["_persist_object"](bucket, key, record)
-                if record.get("body") is not None and _current(bucket, key) is record:
-                    raise OSError(0, "the object can't be written", f"s3://{bucket}/{key}")
+    in_memory = {
+        (bucket, key)
+        for (_, bucket), stored in list(_S3["_buckets"]._data.items())  # noqa: SLF001 - of all accounts
+        for key, record in list(stored["objects"].items())
+        if record.get("body") is not None
+    }
+    for bucket, key in sorted(in_memory | _unwritten):
+        with _writing(bucket, key):
+            stored = _S3["_buckets"].get(bucket)
+            if stored is None:
+                _unwritten.discard((bucket, key))
+                continue
+            _S3["_persist_version_state"](bucket, key, stored)
+        if (bucket, key) in _unwritten:
+            raise OSError(0, "the object can't be written", f"s3://{bucket}/{key}")
