@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cloud_harness import project_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 activity: Any = import_module("localcloud.core.activity")
 branches: Any = import_module("localcloud.core.branches")
 clocks: Any = import_module("localcloud.core.clock")
+process: Any = import_module("localcloud.core.process")
 timing: Any = import_module("localcloud.core.timers")
 
 
@@ -100,36 +102,41 @@ def test_the_clock_jumps_over_waits_in_branches(run: Callable[..., None], total:
     assert total <= timers.clock.simulated() - began < total + 10.0
 
 
-def test_a_state_machine_does_not_wait_in_parallel_and_map(rig: Any) -> None:
+def test_a_state_machine_does_not_wait_in_parallel_and_map(fast: Any) -> None:
     """The real state machine: hours in a branch, in items and in another machine are over at once."""
 
     def waits(seconds: int) -> dict[str, Any]:
         return {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": seconds, "End": True}}}
 
     def create(definition: dict[str, Any]) -> str:
-        created = rig.stepfunctions.create_state_machine(
-            name=rig.unique("branches"),
+        created = fast.stepfunctions.create_state_machine(
+            name=fast.unique("branches"),
             definition=json.dumps({"QueryLanguage": "JSONata", **definition}),
-            roleArn=rig.role,
+            roleArn=fast.role,
         )
         return str(created["stateMachineArn"])
 
-    items = {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": waits(1800), "End": True}
+    items = {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": waits(3000), "End": True}
     mapped = {"StartAt": "Map", "States": {"Map": items}}
     child = {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.sync:2",
-        "Arguments": {"StateMachineArn": create(waits(3600))},
+        "Arguments": {"StateMachineArn": create(waits(6000))},
         "End": True,
     }
     nested = {"StartAt": "Child", "States": {"Child": child}}
-    state = {"Type": "Parallel", "Branches": [waits(3600), mapped, nested], "End": True}
+    state = {"Type": "Parallel", "Branches": [waits(6000), mapped, nested], "End": True}
     machine = create({"StartAt": "All", "States": {"All": state}})
-    began = rig.cloud.clock()["simulated"]
-    execution = rig.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
-    ended = rig.until(
-        lambda: rig.stepfunctions.describe_execution(executionArn=execution),
-        lambda seen: seen["status"] != "RUNNING",
-    )
+    project = project_at(fast.cloud.root)
+    began = fast.cloud.clock()["simulated"]
+    try:
+        assert process.start(project, skip=True).skip
+        execution = fast.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+        ended = fast.until(
+            lambda: fast.stepfunctions.describe_execution(executionArn=execution),
+            lambda seen: seen["status"] != "RUNNING",
+        )
+    finally:
+        process.start(project, skip=False)
     assert ended["status"] == "SUCCEEDED"
-    assert rig.cloud.clock()["simulated"] - began >= 3600.0
+    assert fast.cloud.clock()["simulated"] - began >= 6000.0

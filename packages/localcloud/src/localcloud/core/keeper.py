@@ -10,7 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from localcloud.core import kept, ministack, ministack_state, private_files
+from localcloud.core import kept, ministack, ministack_state, persisted_objects, private_files
 from localcloud.core.clock import now
 from localcloud.core.errors import CloudError
 
@@ -113,7 +113,7 @@ class Keeper:
         with self._lock, ministack.scope(self._context.region):
             dropped: dict[str, int] = {}
             counts: dict[str, int] = {}
-            ministack_state.write_objects()
+            persisted_objects.write_all()
             content = self._content(counts, dropped)
             checksum = kept.digest(content)
             if checksum == self._saved:

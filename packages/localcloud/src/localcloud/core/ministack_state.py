@@ -27,7 +27,6 @@ CLOUDWATCH = {
 _APP = uses("ministack.app", "_build_persistence_save_dict", "_get_module", "_state_map")
 _CODEC = uses("ministack.core.persistence", "_json_default", "_json_object_hook")
 _CLOUDWATCH = uses("ministack.services.cloudwatch", *CLOUDWATCH.values())
-_S3 = uses("ministack.services.s3", "_buckets", "_persist_object")
 # Stacks and executions first: what they name is then in the state of the others, which are read later.
 FIRST = ("cloudformation", "stepfunctions")
 # Nothing secret is written that was in memory only: service, store, and what a person calls its entries.
@@ -214,18 +213,3 @@ def stable(read: Callable[[], T]) -> T:
         except RuntimeError:
             continue
     return read()
-
-
-def write_objects() -> None:
-    """Write the objects of S3 that are in memory only, since their file could not be written before.
-
-    Raises:
-        OSError: an object can't be written now either.
-    """
-    for (_, bucket), stored in list(_S3["_buckets"]._data.items()):  # noqa: SLF001 - of all accounts
-        for key, content in list(stored["objects"].items()):
-            if content.get("body") is None:
-                continue
-            _S3["_persist_object"](bucket, key, content)
-            if content.get("body") is not None:
-                raise OSError(0, "the object can't be written", f"s3://{bucket}/{key}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from localcloud.core import ministack_state, patches
+from localcloud.core import ministack_state, patches, persisted_objects
 from localcloud.core.ministack import APP
 from localcloud.services.apigateway import service as apigateway
 from localcloud.services.applicationautoscaling import service as applicationautoscaling
@@ -43,6 +43,7 @@ def register(context: CloudContext, connect: Callable[[str], Any]) -> tuple[Serv
     if APP["AUTH"]:
         raise patches.MissingNameError("ministack's AUTH is on; the local cloud verifies no signature")
     ministack_state.install()
+    persisted_objects.install()
     services = make(context, connect)
     for service in services:
         cloudformation.add_resources(service.resources, context.activities)
