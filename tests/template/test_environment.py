@@ -137,6 +137,28 @@ def test_failed_installation_is_tried_again(machine: Machine) -> None:
     assert len(machine.installations()) == 2
 
 
+def test_a_terminal_shows_the_seconds(machine: Machine) -> None:
+    """A person sees that the installation continues; a file gets the two lines alone."""
+    machine.add_python("python3")
+    (machine.bin / "cat").symlink_to(shutil.which("cat") or "")
+    real = shutil.which("sleep")
+    (machine.bin / "sleep").write_text(f"#!/bin/sh\nexec {real} 0.02\n", encoding="utf-8")
+    (machine.bin / "sleep").chmod(0o755)
+    python = machine.bin / "python3"
+    slow = f'*"pip install"*) {"sleep; " * 12}'
+    python.write_text(python.read_text().replace('*"pip install"*)', slow), encoding="utf-8")
+    assert len(machine.set_up(VENV="other").stderr.splitlines()) == 2
+    ours, theirs = os.openpty()
+    command, environment = ["sh", SCRIPT, machine.requirements], {"PATH": str(machine.bin)}
+    with subprocess.Popen(command, cwd=machine.folder, env=environment, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        while process.poll() is None or b"Installed in" not in seen:
+            seen += os.read(ours, 1000)
+    os.close(ours)
+    assert (process.returncode, b"2 s\r" in seen) == (0, True)
+
+
 def test_named_python_is_used(machine: Machine) -> None:
     machine.add_python("my python")
     assert machine.set_up(PYTHON=str(machine.bin / "my python")).returncode == 0
