@@ -150,7 +150,8 @@ def test_a_terminal_shows_the_seconds(machine: Machine) -> None:
     python.write_text(python.read_text().replace('*"pip install"*)', slow), encoding="utf-8")
     assert len(machine.set_up(VENV="other").stderr.splitlines()) == 2
     ours, theirs = os.openpty()
-    command, environment = ["sh", SCRIPT, machine.requirements], {"PATH": str(machine.bin)}
+    command = ["sh", str(SCRIPT), str(machine.requirements)]
+    environment = {"PATH": str(machine.bin)}
     with subprocess.Popen(command, cwd=machine.folder, env=environment, stderr=theirs) as process:
         os.close(theirs)
         seen = b""
