@@ -11,7 +11,7 @@ import json
 import re
 import secrets
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -167,13 +167,15 @@ def start(cloud: Cloud, plan: Plan) -> Training:
             raise DeliveryError(f"{path} changed while it was uploaded; train when nothing writes to it.")
     machine, content = _machine(cloud, plan), json.dumps(plan.input(name))
     call = partial(cloud.client("stepfunctions").start_execution, stateMachineArn=machine, name=name)
-    with ThreadPoolExecutor(1) as pool:  # an interrupt waits for the answer, and stops what it started
-        answer = pool.submit(call, input=content)
-        try:
-            return Training(plan.project, name, answer.result()["executionArn"], bucket)
-        except KeyboardInterrupt:
+    answer: Future[Any] | None = None
+    try:
+        with ThreadPoolExecutor(1) as pool:  # an interrupt waits for the answer, and stops what it started
+            answer = pool.submit(call, input=content)
+        return Training(plan.project, name, answer.result()["executionArn"], bucket)
+    except KeyboardInterrupt:
+        if answer is not None:
             stop(cloud, Training(plan.project, name, answer.result()["executionArn"], bucket))
-            raise
+        raise
 
 
 def wait_for_job(cloud: Cloud, training: Training) -> None:
