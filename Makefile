@@ -108,7 +108,7 @@ test-tables: setup-dev ## compare the default model with a plain HistGradientBoo
 	@OMP_NUM_THREADS=1 PYTHONPATH="$(product)" build/venvs/tables/bin/python tests/tables
 
 setup-sdk: setup-dev ## install the SageMaker SDK as a generated project does, into build/venvs/sdk
-	@PATH="$$PWD/.venv/bin:$$PATH" SIZE="230 MB to download, 1.1 GB on the disk" VENV=build/venvs/sdk $(environment) "$(product)/requirements-sdk.txt"
+	@PATH="$$PWD/.venv/bin:$$PATH" SIZE="300 MB to download, 1.3 GB on the disk" VENV=build/venvs/sdk $(environment) "$(product)/requirements-sdk.txt"
 
 test-sdk: setup-dev setup-sdk ## run the SDK's own notebooks on a local cloud; EXAMPLES=checkout of aws/sagemaker-python-sdk
 	@$(python) tests/sdk

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,31 @@ def test_failed_installation_is_tried_again(machine: Machine) -> None:
     assert machine.set_up().returncode != 0
     assert machine.set_up().returncode != 0
     assert len(machine.installations()) == 2
+
+
+def test_a_terminal_shows_the_seconds(machine: Machine) -> None:
+    """A person sees that the installation continues; a file gets the two lines alone."""
+    machine.add_python("python3")
+    (machine.bin / "cat").symlink_to(shutil.which("cat") or "")
+    real = shutil.which("sleep")
+    (machine.bin / "sleep").write_text(f"#!/bin/sh\nexec {real} 0.02\n", encoding="utf-8")
+    (machine.bin / "sleep").chmod(0o755)
+    python = machine.bin / "python3"
+    slow = f'*"pip install"*) {"sleep; " * 12}'
+    python.write_text(python.read_text().replace('*"pip install"*)', slow), encoding="utf-8")
+    assert len(machine.set_up(VENV="other").stderr.splitlines()) == 2
+    ours, theirs = os.openpty()
+    command = ["sh", str(SCRIPT), str(machine.requirements)]
+    environment = {"PATH": str(machine.bin)}
+    with subprocess.Popen(command, cwd=machine.folder, env=environment, stderr=theirs) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # once nobody has the terminal any more
+            while part := os.read(ours, 1000):
+                seen += part
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"2 s\r" in seen, seen
 
 
 def test_named_python_is_used(machine: Machine) -> None:

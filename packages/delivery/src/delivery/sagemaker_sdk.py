@@ -72,7 +72,7 @@ def interpreter() -> Path:
     folder = Path(os.environ.get("VENV_SDK") or Path(sys.prefix) / "sdk")
     python = folder / "bin" / "python"
     if not python.exists():
-        raise DeliveryError(f"{folder} has no SageMaker SDK: 'make setup-sdk' installs it (1.1 GB).")
+        raise DeliveryError(f"{folder} has no SageMaker SDK: 'make setup-sdk' installs it (1.3 GB).")
     return python.absolute()
 
 

@@ -11,8 +11,10 @@ import json
 import re
 import secrets
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from delivery.cloud import DeliveryError
@@ -163,10 +165,17 @@ def start(cloud: Cloud, plan: Plan) -> Training:
         s3.upload_file(str(path), bucket, f"{data_prefix(name)}{key}")
         if digest_of(path) != digest:
             raise DeliveryError(f"{path} changed while it was uploaded; train when nothing writes to it.")
-    started = cloud.client("stepfunctions").start_execution(
-        stateMachineArn=_machine(cloud, plan), name=name, input=json.dumps(plan.input(name))
-    )
-    return Training(plan.project, name, started["executionArn"], bucket)
+    machine, content = _machine(cloud, plan), json.dumps(plan.input(name))
+    call = partial(cloud.client("stepfunctions").start_execution, stateMachineArn=machine, name=name)
+    answer: Future[Any] | None = None
+    try:
+        with ThreadPoolExecutor(1) as pool:  # an interrupt waits for the answer, and stops what it started
+            answer = pool.submit(call, input=content)
+        return Training(plan.project, name, answer.result()["executionArn"], bucket)
+    except KeyboardInterrupt:
+        if answer is not None:
+            stop(cloud, Training(plan.project, name, answer.result()["executionArn"], bucket))
+        raise
 
 
 def wait_for_job(cloud: Cloud, training: Training) -> None:
