@@ -53,7 +53,7 @@ class Reader:
         actions, executions = self._actions(), self._executions()
         governors = self._starts("governor")
         first, gathered = governors["alarm"][0], governors["gather"][0]
-        asked = min(each for each in governors["ask"] if each > gathered)
+        asked = governors["ask"][-1]
         return Records(
             actions,
             executions,
@@ -107,12 +107,20 @@ class Reader:
         }
 
     def _listed(self, machine: Any) -> list[Any]:
-        """Return the executions of a state machine; of the monitor's, the one that the command started."""
+        """Return the executions of a state machine: of the monitor's and the governor's, those of the command.
+
+        Those that come after them are started by a schedule, or by the alarm of a later hour.
+        """
         arn = machine["stateMachineArn"]
         listed = self._client("stepfunctions").list_executions(stateMachineArn=arn)["executions"]
         found = sorted(listed, key=lambda each: each["startDate"])
         found = [each for each in found if each["startDate"] < self._until]
-        return found[:1] if machine["name"] == f"{self._project}-monitor" else found
+        if machine["name"] == f"{self._project}-monitor":
+            return found[:1]
+        if machine["name"] == f"{self._project}-governor":
+            words = [each["name"].split("-")[0] for each in found]
+            return found[: words.index("ask", words.index("gather")) + 1]
+        return found
 
     def _execution(self, execution: Any, machine: str) -> tuple[str, str, tuple[str, ...]]:
         name, arn = VARIABLE.sub("ID", execution["name"]), execution["executionArn"]
