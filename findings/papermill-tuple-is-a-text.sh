@@ -3,7 +3,7 @@
 #
 # Lists, dicts and numbers arrive as they are, and a date is refused, so a tuple of layers or of a shape is expected to
 # arrive as a tuple or a list. papermill's translator for Python writes str() of what it has no rule for, within lists
-# and dicts too; the record is JSON, which has lists only. So the notebook goes on with 8 layers of one character each,
+# and dicts too; the record is JSON, which has lists only. So the notebook builds 8 layers of one character each,
 # and what is kept about the run shows two numbers.
 #
 # Seen with papermill 2.7.0, ipykernel 7.4.0, nbformat 5.11.1, Python 3.11, as parameter, value in the notebook, its
