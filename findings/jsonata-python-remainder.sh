@@ -3,7 +3,7 @@
 #
 # JSONata's % is documented as the remainder, and its own implementation (jsonata 2.0.6 for JavaScript) gives 1.5 for
 # 5.5 % 2, and false for 7.5 % 1 = 0. An emulator of state machines that evaluates with this package takes the other
-# branch of a Choice that asks for whole numbers, without an error. Division and $floor give the right remainder. A whole
+# branch of a Choice that asks for whole numbers, without an error. Division and $floor give it rightly. A whole
 # number of 16 digits, such as microseconds since 1970, becomes a power of ten in a text; JSONata itself writes digits.
 #
 # Seen with jsonata-python 0.7.1, Python 3.11, as expression, input and result:

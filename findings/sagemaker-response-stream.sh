@@ -2,7 +2,7 @@
 # The SageMaker SDK's Endpoint.invoke_with_response_stream raises AttributeError after each valid answer.
 #
 # The method is documented to return an output whose body holds the parts. The request is sent, the model computes and
-# answers, and then the SDK reads botocore's EventStream as if it were a dict, so there is no way to the parts. The call
+# answers, and then the SDK reads botocore's EventStream as if it were a dict, so the parts cannot be reached. The call
 # below it, boto3's invoke_endpoint_with_response_stream, reads the same answer.
 #
 # Seen with sagemaker-core 2.27.0 (of sagemaker 3.27.0), boto3 1.44.8, Python 3.11:
