@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -107,20 +108,25 @@ class Reader:
         }
 
     def _listed(self, machine: Any) -> list[Any]:
-        """Return the executions of a state machine: of the monitor's and the governor's, those of the command.
+        """Return the executions of a state machine, of the monitor and the governor those of the command.
 
-        Those that come after them are started by a schedule, or by the alarm of a later hour.
+        Others are started by a schedule, or by the alarm of a later hour.
         """
-        arn = machine["stateMachineArn"]
-        listed = self._client("stepfunctions").list_executions(stateMachineArn=arn)["executions"]
+        client, arn = self._client("stepfunctions"), machine["stateMachineArn"]
+        listed = client.list_executions(stateMachineArn=arn)["executions"]
         found = sorted(listed, key=lambda each: each["startDate"])
         found = [each for each in found if each["startDate"] < self._until]
         if machine["name"] == f"{self._project}-monitor":
-            return found[:1]
+            return [each for each in found if self._is_of_command(each)]
         if machine["name"] == f"{self._project}-governor":
             words = [each["name"].split("-")[0] for each in found]
             return found[: words.index("ask", words.index("gather")) + 1]
         return found
+
+    def _is_of_command(self, execution: Any) -> bool:
+        """Return whether an execution of the monitor is given its window, which a schedule leaves to it."""
+        described = self._client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
+        return json.loads(described["input"]).keys() == {"Start", "End"}
 
     def _execution(self, execution: Any, machine: str) -> tuple[str, str, tuple[str, ...]]:
         name, arn = VARIABLE.sub("ID", execution["name"]), execution["executionArn"]
