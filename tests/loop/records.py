@@ -126,7 +126,7 @@ class Reader:
     def _is_of_command(self, execution: Any) -> bool:
         """Return whether an execution of the monitor is given its window, which a schedule leaves to it."""
         described = self._client("stepfunctions").describe_execution(executionArn=execution["executionArn"])
-        return json.loads(described["input"]).keys() == {"Start", "End"}
+        return set(json.loads(described["input"])) == {"Start", "End"}
 
     def _execution(self, execution: Any, machine: str) -> tuple[str, str, tuple[str, ...]]:
         name, arn = VARIABLE.sub("ID", execution["name"]), execution["executionArn"]

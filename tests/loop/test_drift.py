@@ -149,7 +149,7 @@ def test_skipped_time_changes_no_record(project: Rig, monkeypatch: pytest.Monkey
     assert [len(each) for each in skipping.actions] == [1, 14, 14]
     for name in ("actions", "executions", "alarms", "models", "milestones"):
         assert getattr(skipping, name) == getattr(waiting, name), name
-    noise = 2.0 * float(MIDDLE)  # of this machine's seconds, in AWS's
+    noise = 10.0 * float(MIDDLE)  # what a busy machine takes for its own work, in AWS's seconds
     for each in (skipping, waiting):
         assert 0 <= each.after_hour < noise
         assert QUIET <= each.quiet < QUIET + noise
