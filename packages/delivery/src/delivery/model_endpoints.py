@@ -9,7 +9,7 @@ import socket
 import tarfile
 import time
 import zlib
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,10 @@ from botocore.exceptions import ClientError
 from delivery.cloud import DeliveryError
 from delivery.endpoints import EXECUTION_ID
 from delivery.inference import served
+from delivery.interrupts import delayed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from delivery.cloud import Cloud
@@ -31,6 +33,7 @@ PORT = "SAGEMAKER_BIND_TO_PORT"  # of a model's environment: the port that its s
 VARIANT = "AllTraffic"
 NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # SageMaker's rule
 CREATING, IN_SERVICE, FAILED = "Creating", "InService", "Failed"
+MISSING = "Could not find"  # in SageMaker's message
 POLL_SECONDS = 0.1
 UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error)
 
@@ -95,7 +98,7 @@ def check_name(cloud: Cloud, wanted: Deployment) -> None:
     try:
         status = sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"]
     except ClientError as error:
-        if "Could not find" in str(error):
+        if MISSING in str(error):
             return
         raise
     if re.fullmatch(rf"{re.escape(wanted.project)}-(dev|prd)-{EXECUTION_ID}", name):
@@ -118,29 +121,32 @@ def store(cloud: Cloud, settings: SdkSettings, path: Path) -> StoredModel:
     return served.find_model(cloud, f"s3://{settings.bucket}/{key}")
 
 
-def create(cloud: Cloud, settings: SdkSettings, model: StoredModel, wanted: Deployment) -> None:
-    """Create the endpoint with a model and a configuration of its own; it is not in service yet."""
+def own_name(wanted: Deployment) -> str:
+    """Return a name for the model and the configuration of an endpoint that no others have."""
+    return f"{wanted.name[:50].rstrip('-')}-{secrets.token_hex(4)}"
+
+
+def create(cloud: Cloud, settings: SdkSettings, model: StoredModel, wanted: Deployment, own: str) -> None:
+    """Create the endpoint with a model and a configuration named `own`; it is not in service yet.
+
+    A signal interrupts after the answer to a request; `delete_created` deletes what there is by then.
+    """
     sagemaker = cloud.client("sagemaker")
-    own = f"{wanted.name[:50].rstrip('-')}-{secrets.token_hex(4)}"
     image = settings.image(cloud.region, wanted.project)
     environment = {PORT: str(wanted.port)} if wanted.port else {}
-    sagemaker.create_model(
-        ModelName=own,
-        ExecutionRoleArn=settings.role_arn,
-        PrimaryContainer={"Image": image, "ModelDataUrl": model.url, "Environment": environment},
-    )
+    container = {"Image": image, "ModelDataUrl": model.url, "Environment": environment}
+    with delayed():
+        sagemaker.create_model(ModelName=own, ExecutionRoleArn=settings.role_arn, PrimaryContainer=container)
     variant = {
         "VariantName": VARIANT,
         "ModelName": own,
         "InstanceType": wanted.instance_type,
         "InitialInstanceCount": 1,
     }
-    sagemaker.create_endpoint_config(EndpointConfigName=own, ProductionVariants=[variant])
-    try:
+    with delayed():
+        sagemaker.create_endpoint_config(EndpointConfigName=own, ProductionVariants=[variant])
+    with delayed():
         sagemaker.create_endpoint(EndpointName=wanted.name, EndpointConfigName=own)
-    except ClientError:  # another endpoint may have the name by now, and stays
-        _delete_parts(sagemaker, sagemaker.describe_endpoint_config(EndpointConfigName=own))
-        raise
 
 
 def wait(cloud: Cloud, name: str) -> None:
@@ -162,16 +168,42 @@ def delete(cloud: Cloud, name: str) -> None:
     """Delete an endpoint, its configuration and its model, and wait until it is gone, if it exists."""
     sagemaker: Any = cloud.client("sagemaker")
     with suppress(ClientError):  # that is how an endpoint is seen to be gone
-        while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == CREATING:
-            time.sleep(POLL_SECONDS)
+        found = sagemaker.describe_endpoint(EndpointName=name)
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
+        delete_endpoint(cloud, name)
+        sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+        for variant in config["ProductionVariants"]:
+            sagemaker.delete_model(ModelName=variant["ModelName"])
+
+
+def delete_created(cloud: Cloud, name: str, own: str) -> None:
+    """Delete what `create` has created so far; an endpoint of another, which has the name by now, stays."""
+    sagemaker = cloud.client("sagemaker")
+    with ignoring_missing():
+        if sagemaker.describe_endpoint(EndpointName=name)["EndpointConfigName"] == own:
+            delete_endpoint(cloud, name)
+    with ignoring_missing():
+        sagemaker.delete_endpoint_config(EndpointConfigName=own)
+    with ignoring_missing():
+        sagemaker.delete_model(ModelName=own)
+
+
+def delete_endpoint(cloud: Cloud, name: str) -> None:
+    """Delete an endpoint, after its creation, and wait until it is gone, if it exists."""
+    sagemaker = cloud.client("sagemaker")
+    with ignoring_missing():
+        while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == CREATING:
+            time.sleep(POLL_SECONDS)
         sagemaker.delete_endpoint(EndpointName=name)
-        _delete_parts(sagemaker, config)
         while sagemaker.describe_endpoint(EndpointName=name):
             time.sleep(POLL_SECONDS)
 
 
-def _delete_parts(sagemaker: Any, config: dict[str, Any]) -> None:
-    sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
-    for variant in config["ProductionVariants"]:
-        sagemaker.delete_model(ModelName=variant["ModelName"])
+@contextmanager
+def ignoring_missing() -> Iterator[None]:
+    """Ignore that SageMaker does not find what the body is about."""
+    try:
+        yield
+    except ClientError as error:
+        if MISSING not in str(error):
+            raise

@@ -11,15 +11,14 @@ import json
 import re
 import secrets
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from delivery.cloud import DeliveryError
 from delivery.history.jobs import job_records
 from delivery.history.state_machines import describe_execution, execution_output, failure_reason
+from delivery.interrupts import delayed
 from delivery.raw_data import digest_of
 
 if TYPE_CHECKING:
@@ -57,12 +56,17 @@ IN_PROGRESS = "InProgress"  # jobs
 
 @dataclass(frozen=True)
 class Training:
-    """A training that has been started: its name, and where its files are."""
+    """A training that is started: its name, and where its files are."""
 
     project: str
     name: str
-    arn: str
+    machine: str
     bucket: str
+
+    @property
+    def arn(self) -> str:
+        """The execution of the state machine."""
+        return f"{self.machine.replace(':stateMachine:', ':execution:')}:{self.name}"
 
     @property
     def folder(self) -> str:
@@ -151,8 +155,8 @@ def _following(state: Mapping[str, Any]) -> Iterator[str]:
         yield state["Default"]
 
 
-def start(cloud: Cloud, plan: Plan) -> Training:
-    """Upload the data, and start the jobs; these need nothing of the caller's process from then on.
+def prepare(cloud: Cloud, plan: Plan) -> Training:
+    """Upload the data, and create the state machine of a training, which `start` starts.
 
     Raises:
         DeliveryError: A file changes during its upload, or the project's machine is another.
@@ -165,17 +169,19 @@ def start(cloud: Cloud, plan: Plan) -> Training:
         s3.upload_file(str(path), bucket, f"{data_prefix(name)}{key}")
         if digest_of(path) != digest:
             raise DeliveryError(f"{path} changed while it was uploaded; train when nothing writes to it.")
-    machine, content = _machine(cloud, plan), json.dumps(plan.input(name))
-    call = partial(cloud.client("stepfunctions").start_execution, stateMachineArn=machine, name=name)
-    answer: Future[Any] | None = None
-    try:
-        with ThreadPoolExecutor(1) as pool:  # an interrupt waits for the answer, and stops what it started
-            answer = pool.submit(call, input=content)
-        return Training(plan.project, name, answer.result()["executionArn"], bucket)
-    except KeyboardInterrupt:
-        if answer is not None:
-            stop(cloud, Training(plan.project, name, answer.result()["executionArn"], bucket))
-        raise
+    return Training(plan.project, name, _machine(cloud, plan), bucket)
+
+
+def start(cloud: Cloud, plan: Plan, training: Training) -> None:
+    """Start the jobs; these need nothing of the caller's process from then on.
+
+    A signal interrupts after the answer; `stop` stops what there is by then.
+    """
+    content = json.dumps(plan.input(training.name))
+    with delayed():
+        cloud.client("stepfunctions").start_execution(
+            stateMachineArn=training.machine, name=training.name, input=content
+        )
 
 
 def wait_for_job(cloud: Cloud, training: Training) -> None:
@@ -202,13 +208,17 @@ def wait(cloud: Cloud, training: Training) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def stop(cloud: Cloud, training: Training) -> None:
-    """Stop the training with the jobs that it runs, and wait until these have ended."""
+def stop(cloud: Cloud, training: Training) -> bool:
+    """Stop the training with its jobs, and wait until these have ended; return whether it was running."""
+    found = describe_execution(cloud, training.arn)
+    if found is None or found["status"] != RUNNING:
+        return False
     cloud.client("stepfunctions").stop_execution(
         executionArn=training.arn, error="Stopped", cause="The command 'train' was interrupted."
     )
     while any(record.status == IN_PROGRESS for record in job_records(cloud, training.name)):
         time.sleep(POLL_SECONDS)
+    return True
 
 
 def read_result(cloud: Cloud, training: Training) -> Trained:

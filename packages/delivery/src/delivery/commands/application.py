@@ -23,8 +23,8 @@ from delivery.commands import (
     notebooks,
     train,
 )
-from delivery.commands.interrupts import Interrupts
 from delivery.commands.project import ENDPOINT, Opener
+from delivery.interrupts import Interrupts
 from delivery.view import errors
 
 if TYPE_CHECKING:

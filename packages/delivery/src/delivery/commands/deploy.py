@@ -60,16 +60,19 @@ def deploy(  # noqa: PLR0913, PLR0917 - a command's options
     refuse_other_endpoint(project)
     wanted = model_endpoints.Deployment(endpoint_name, project.slug, port, replace=replace)
     cloud, settings, model = check(project, model_artifact, wanted)
-    model_endpoints.create(cloud, settings, model, wanted)
-    if not background:
-        try:
-            with progress(f"Waiting for the endpoint {endpoint_name}"):
+    own, ready = model_endpoints.own_name(wanted), False
+    try:
+        with progress(f"Waiting for the endpoint {endpoint_name}"):
+            model_endpoints.create(cloud, settings, model, wanted, own)
+            if not background:
                 model_endpoints.wait(cloud, endpoint_name)
-        except BaseException:  # an interrupt too leaves nothing behind
-            model_endpoints.delete(cloud, endpoint_name)
-            raise
-    endpoint = Endpoint(cloud, project, endpoint_name)
-    show(endpoint, find_code(context, project), model, as_json=as_json)
+        ready = True
+        endpoint = Endpoint(cloud, project, endpoint_name)
+        show(endpoint, find_code(context, project), model, as_json=as_json)
+    except BaseException as error:  # an interrupt too leaves nothing behind, until all is said
+        if not ready or isinstance(error, KeyboardInterrupt):
+            model_endpoints.delete_created(cloud, endpoint_name, own)
+        raise
 
 
 def check(project: LocalProject, artifact: str, wanted: Deployment) -> tuple[Cloud, SdkSettings, StoredModel]:

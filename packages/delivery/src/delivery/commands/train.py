@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from delivery.commands.project import LocalProject
     from delivery.commands.project_code import ProjectCode, TrainingData
-    from delivery.training import Trained, Training
+    from delivery.training import Plan, Trained, Training
 
 MODEL = typer.Option(
     help="A model of container/models, such as random_forest; by default the model of project.toml."
@@ -61,47 +61,50 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
     if chosen.remark:
         errors.print(f"Data: {chosen.remark}", markup=False, highlight=False, soft_wrap=True)
     with progress("Starting the training"):
-        cloud, started = begin(project, code, model, chosen)
-    if background:
-        training.wait_for_job(cloud, started)
-        show_started(cloud, started, as_json=as_json)
-        return
-    follow(cloud, started)
+        cloud, plan = make_plan(project, code, model, chosen)
+        started = training.prepare(cloud, plan)
+    try:
+        training.start(cloud, plan, started)
+        if background:
+            training.wait_for_job(cloud, started)
+            show_started(cloud, started, as_json=as_json)
+            return
+        follow(cloud, started)
+    except KeyboardInterrupt:
+        if training.stop(cloud, started):
+            errors.print(
+                f"Interrupted: the training {started.name} and its jobs are stopped.", highlight=False
+            )
+        raise
     show_trained(cloud, started, training.read_result(cloud, started), as_json=as_json)
 
 
-def begin(
+def make_plan(
     project: LocalProject, code: ProjectCode, model: str | None, chosen: TrainingData
-) -> tuple[Cloud, Training]:
-    """Start the training in the project's local cloud, which is started if it does not run."""
+) -> tuple[Cloud, Plan]:
+    """Return the project's local cloud, which is started if it does not run, and the training to start."""
     from delivery import sagemaker_sdk, training
 
     workflow = project.root / training.WORKFLOW
     cloud = localcloud.start(project.cloud)
     settings = sagemaker_sdk.prepare(cloud, project.state)
-    plan = training.Plan(
+    return cloud, training.Plan(
         project.slug,
         workflow,
         settings,
         chosen.by_name,
         lambda name: code.training_input(name, settings, model, chosen.target),
     )
-    return cloud, training.start(cloud, plan)
 
 
 def follow(cloud: Cloud, started: Training) -> None:
-    """Show the jobs until they have ended; an interrupt stops them."""
+    """Show the jobs until they have ended."""
     from delivery import training
     from delivery.history import view
     from delivery.history.jobs import job_records
 
-    try:
-        with view.follow(errors, lambda: job_records(cloud, started.name)):
-            training.wait(cloud, started)
-    except KeyboardInterrupt:
-        training.stop(cloud, started)
-        errors.print(f"Interrupted: the training {started.name} and its jobs are stopped.", highlight=False)
-        raise
+    with view.follow(errors, lambda: job_records(cloud, started.name)):
+        training.wait(cloud, started)
 
 
 def show_started(cloud: Cloud, started: Training, *, as_json: bool) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 OF_SHELLS = 128  # the exit code of a command that a signal ended is this and the signal's number
@@ -15,6 +18,33 @@ TYPER_CODE = OF_SHELLS + signal.SIGINT  # of typer, for every KeyboardInterrupt
 
 class Terminated(KeyboardInterrupt):
     """The command was ended by SIGTERM or SIGHUP."""
+
+
+@dataclass
+class _Delays:
+    """The bodies of `delayed` that run, and what the signals meanwhile will raise."""
+
+    depth: int = 0
+    raised: list[KeyboardInterrupt] = field(default_factory=list)
+
+
+_DELAYS = _Delays()  # of the process, as its signals are
+
+
+@contextmanager
+def delayed() -> Iterator[None]:
+    """Delay a signal until the body, such as a request that creates something, has ended.
+
+    The answer to the request is known then, so that what it created can be ended. Main thread only.
+    """
+    _DELAYS.depth += 1
+    try:
+        yield
+    finally:
+        _DELAYS.depth -= 1
+        if _DELAYS.raised and not _DELAYS.depth:
+            first, _DELAYS.raised = _DELAYS.raised[0], []
+            raise first
 
 
 class Interrupts:
@@ -35,12 +65,15 @@ class Interrupts:
         """Return the exit code of a command that typer ends with `code`."""
         return OF_SHELLS + self.received[0] if code == TYPER_CODE and self.received else code
 
-    def _interrupt(self, number: int, _: FrameType | None) -> NoReturn:
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
         self.received.append(number)
         # A shell that ends sends it once more, which would interrupt what ends the command's jobs.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self._leave_closed_terminals()
-        raise KeyboardInterrupt if number == signal.SIGINT else Terminated
+        error = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+        if not _DELAYS.depth:
+            raise error
+        _DELAYS.raised.append(error)
 
     def _leave_closed_terminals(self) -> None:
         """Send what is still printed nowhere: an error of a closed terminal would end the command instead."""
