@@ -1,12 +1,14 @@
 """Execute a notebook with the interpreter that runs this file, which has Jupyter's packages, not `delivery`.
 
 The arguments are the notebook, the file for the copy with outputs, which is written in any case, and a folder
-for sockets.
+for sockets. SIGTERM ends the kernel at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -28,12 +30,29 @@ def execute(source: Path, result: Path, sockets: Path) -> str:
     config = Config({"ConnectionFileMixin": {"transport": "ipc", "ip": str(sockets / "kernel")}})
     client = NotebookClient(notebook, timeout=CELL_SECONDS, resources=resources, config=config)
     try:
-        client.execute()
+        asyncio.run(_execute(client))
+    except asyncio.CancelledError:
+        return "interrupted"
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         return COLOUR.sub("", str(error)).strip()
     finally:
         nbformat.write(notebook, str(result))
     return ""
+
+
+async def _execute(client: NotebookClient) -> None:
+    task = asyncio.ensure_future(client.async_execute())
+
+    def end() -> None:
+        client.shutdown_kernel = "immediate"  # a kernel that computes does not answer
+        task.cancel()
+
+    def handle_signal(**_: object) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+
+    # nbclient's own handler, which is set before, ends the kernel and waits for its answers.
+    client.on_notebook_start = handle_signal
+    await task
 
 
 if __name__ == "__main__":

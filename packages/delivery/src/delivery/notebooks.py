@@ -7,14 +7,30 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from delivery import child_processes, notebook_calls, notebook_endings
 from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from delivery.notebook_endings import Call
 
 FOLDER = "notebooks"
 RESULTS = Path("build", FOLDER)
 PACKAGES = "import ipykernel, nbclient, nbformat"
+STARTUP = """\
+def _record():
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("notebook_calls", {program!r})
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.record({folder!r})
+
+
+_record()
+del _record  # the notebook sees no name of this
+"""
 EXECUTE = Path(__file__).with_name("execute_notebook.py")
 
 
@@ -48,10 +64,17 @@ def check(python: Path) -> None:
         )
 
 
-def execute(notebook: Path, results: Path, python: Path, variables: Mapping[str, str]) -> None:
+def execute(
+    notebook: Path,
+    results: Path,
+    python: Path,
+    variables: Mapping[str, str],
+    end: Callable[[list[Call]], None] = lambda _: None,
+) -> None:
     """Execute a notebook with an interpreter and variables; its copy with outputs is in the folder `results`.
 
-    The notebook itself stays as it is. Jupyter's and IPython's settings of the user do not count.
+    The notebook itself stays as it is. Jupyter's and IPython's settings of the user do not count. An
+    interrupt ends the kernel, and calls `end` with what the notebook has started.
 
     Raises:
         DeliveryError: A cell failed, with its error, or the file is not a notebook.
@@ -60,14 +83,30 @@ def execute(notebook: Path, results: Path, python: Path, variables: Mapping[str,
     result = results / notebook.name
     results.mkdir(parents=True, exist_ok=True)
     result.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
-        own = dict.fromkeys(("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"), folder)
+    with tempfile.TemporaryDirectory(prefix="notebook-") as name:
+        folder = Path(name)
+        _record_calls(folder)
+        own = dict.fromkeys(("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"), name)
         # -P: the modules beside the executed file must not hide those of the standard library.
         command: list[str | Path] = [python, "-P", EXECUTE, notebook, result, folder]
-        done = subprocess.run(
-            command, env={**variables, **own}, stderr=subprocess.PIPE, text=True, check=False
-        )
-    if done.returncode:
-        reason = done.stderr.strip() or f"{python} ended with code {done.returncode}"
+        try:
+            code, said = child_processes.run(
+                command,
+                variables={**variables, **own},
+                errors=subprocess.PIPE,
+                before_end=lambda: notebook_endings.end_calls(folder),
+            )
+        finally:
+            if (folder / notebook_calls.ENDED).exists():
+                end(notebook_endings.read_calls(folder))
+    if code:
+        reason = said.strip() or f"{python} ended with code {code}"
         outputs = f"; {result} has its outputs" if result.exists() else ""
         raise DeliveryError(f"{notebook.name} failed{outputs}.\n{reason}")
+
+
+def _record_calls(folder: Path) -> None:
+    """Let the kernel record what the notebook starts, by a file that IPython runs at its start."""
+    path = folder / "profile_default" / "startup" / "calls.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(STARTUP.format(program=notebook_calls.__file__, folder=str(folder)), encoding="utf-8")

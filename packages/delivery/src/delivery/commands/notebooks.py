@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -12,18 +11,19 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 
+from delivery import child_processes, notebook_endings, sagemaker_sdk, stacks
 from delivery import notebooks as project_notebooks
-from delivery import sagemaker_sdk, stacks
 from delivery.cloud import DeliveryError
 from delivery.commands.local_cloud import exported
 from delivery.commands.progress import progress
 from delivery.commands.project import find_project, refuse_other_endpoint, running_cloud
-from delivery.view import print_line
+from delivery.view import errors, print_line
 
 if TYPE_CHECKING:
     from localcloud import Cloud
 
     from delivery.commands.project import LocalProject
+    from delivery.notebook_endings import Call
 
 DELIVER = ("run", "--approve")
 SPEED = ("--speed", "60")  # of a cloud that the delivery starts
@@ -61,9 +61,17 @@ def notebooks(
     for notebook in found:
         began = time.monotonic()
         with progress(f"Executing {notebook.name}"):
-            project_notebooks.execute(notebook, root / project_notebooks.RESULTS, python, variables)
+            project_notebooks.execute(
+                notebook, root / project_notebooks.RESULTS, python, variables, lambda calls: end(cloud, calls)
+            )
         print_line(f"{notebook.stem:<24}{time.monotonic() - began:6.1f} s")
     print_line(f"The copies with outputs are in {root / project_notebooks.RESULTS}.")
+
+
+def end(cloud: Cloud, calls: list[Call]) -> None:
+    """End what an interrupted notebook has started, and say so."""
+    for sentence in notebook_endings.end_started(cloud, calls):
+        errors.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
 def delivered(project: LocalProject) -> Cloud:
@@ -79,6 +87,7 @@ def delivered(project: LocalProject) -> Cloud:
     command = [*DELIVER, *(() if cloud else SPEED)]
     print_line(f"Nothing is in production here: 'python -m local {' '.join(command)}' delivers the project.")
     process = [sys.executable, "-m", "local", *command]
-    if subprocess.run(process, cwd=project.cloud.root, check=False).returncode:
+    code, _ = child_processes.run(process, folder=project.cloud.root)
+    if code:
         raise DeliveryError("The notebooks need a delivered project, and the delivery failed.")
     return running_cloud(project)
