@@ -61,6 +61,6 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.kill()
         process.communicate()
         raise DeliveryError(
-            f"Process {process.pid} did not end in {END_SECONDS:.0f} s after SIGTERM, and was killed. What it "
+            f"Process {process.pid} did not end in {END_SECONDS:.0f} s after SIGTERM and was killed. What it "
             "has started may run on: 'python -m local jobs' lists it, and 'stop' ends it."
         ) from None
