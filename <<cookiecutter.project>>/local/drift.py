@@ -19,6 +19,7 @@ from delivery.inference import scores
 from delivery.inference.methods import Endpoint, Method
 from delivery.inference.predictions import predict
 from delivery.inference.rows import COLUMN
+from delivery.jobs.executions import run_machine
 from localcloud.clock import CAPTURE_FLUSH, MONITORING_DELAY, period_end, wait, wait_until
 
 from local import prediction, run, scenarios
@@ -239,14 +240,14 @@ def run_monitor(delivery: Delivery, since: datetime) -> list[str]:
 def analyse(delivery: Delivery, machine: str, since: datetime) -> dict[str, Any]:
     """Let the state machine analyse the time since then, as its schedule does an hour; describe its end."""
     window = {"Start": to_iso(since), "End": to_iso(datetime.now(UTC))}
-    states = delivery.cloud.client("stepfunctions")
-    execution = states.start_execution(stateMachineArn=machine, input=json.dumps(window))["executionArn"]
-    return wait_until(
-        delivery.cloud,
-        lambda: ended_execution(delivery.cloud, execution),
-        "The monitor does not end.",
-        MONITOR_SECONDS,
-    )
+    cloud = delivery.cloud
+
+    def await_end(execution: str) -> dict[str, Any]:
+        return wait_until(
+            cloud, lambda: ended_execution(cloud, execution), "The monitor does not end.", MONITOR_SECONDS
+        )
+
+    return run_machine(cloud, machine, json.dumps(window), await_end)
 
 
 def await_schedule(delivery: Delivery, machine: str, since: datetime) -> list[dict[str, Any]]:

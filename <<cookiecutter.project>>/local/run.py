@@ -17,6 +17,7 @@ from delivery.history.stack import stack_record
 from delivery.history.training import training_execution
 from delivery.inference import clients, rows, served
 from delivery.inference.predictions import predict
+from delivery.interrupts import delayed
 from localcloud import clock
 from localcloud.files import explained, write_whole
 
@@ -189,7 +190,9 @@ def upload_source(delivery: Delivery) -> None:
     """Upload the project's files as the source, which starts an execution of the pipeline."""
     bucket, _, key = pipeline_outputs(delivery)["SourceLocation"].removeprefix("s3://").partition("/")
     body = source.pack(delivery.project.root, delivery.project.settings)
-    delivery.source = delivery.cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
+    s3 = delivery.cloud.client("s3")
+    with delayed():
+        delivery.source = s3.put_object(Bucket=bucket, Key=key, Body=body)["VersionId"]
 
 
 def find_started(delivery: Delivery) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from delivery import interrupts, model_endpoints, training
 from delivery.commands import deploy, train
 from delivery.history import view
 from delivery.inference import methods
+from delivery.jobs.executions import run_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -110,9 +112,10 @@ class StepFunctions(Requests):
         self.executions: dict[str, str] = {}
         self.described = 0
 
-    def start_execution(self, stateMachineArn: str, name: str, **_: Any) -> None:  # noqa: N803 - as above
+    def start_execution(self, stateMachineArn: str, name: str = "", **_: Any) -> dict[str, str]:  # noqa: N803 - as above
         arn = f"{stateMachineArn.replace('stateMachine', 'execution')}:{name}"
         self.request(lambda: self.executions.update({arn: training.RUNNING}))
+        return {"executionArn": arn}
 
     def describe_execution(self, executionArn: str) -> dict[str, str]:  # noqa: N803 - as above
         if executionArn not in self.executions:
@@ -123,10 +126,12 @@ class StepFunctions(Requests):
         return {"status": self.executions[executionArn]}
 
     def stop_execution(self, executionArn: str, **_: Any) -> None:  # noqa: N803 - as above
+        if self.executions.get(executionArn) != training.RUNNING:
+            raise ClientError({"Error": {"Code": "ValidationException", "Message": "not running"}}, "Stop")
         self.executions[executionArn] = "ABORTED"
 
 
-def interrupted(act: Callable[[], None], line: int, number: int) -> bool:
+def interrupted(act: Callable[[], object], line: int, number: int) -> bool:
     """Send a signal before the line of this number that runs; return whether so many run."""
     left = line
 
@@ -237,3 +242,22 @@ def test_an_interrupted_train_leaves_no_execution_that_runs(
         assert training.RUNNING not in steps.executions.values(), line
     assert set(steps.executions) == {started.arn}
     assert len(received) == line - 1 > 25
+
+
+def test_an_interrupted_wait_for_a_state_machine_stops_its_execution(received: list[int]) -> None:
+    """Protects from an analysis of `drift` that runs on."""
+    for line in range(1, LINES):
+        steps = StepFunctions()
+        cloud: Any = SimpleNamespace(client=lambda _, steps=steps: steps)
+
+        def wait(execution: str, steps: StepFunctions = steps) -> None:
+            while steps.describe_execution(execution)["status"] == training.RUNNING:
+                pass
+
+        act = partial(run_machine, cloud, MACHINE, "{}", wait)
+        if not interrupted(act, line, NUMBERS[line % 2]):
+            break
+        steps.process()
+        assert training.RUNNING not in steps.executions.values(), line
+    assert list(steps.executions.values()) == [training.SUCCEEDED]
+    assert len(received) == line - 1 > 10

@@ -19,6 +19,7 @@ from delivery.cloud import DeliveryError
 from delivery.history.jobs import job_records
 from delivery.history.state_machines import describe_execution, execution_output, failure_reason
 from delivery.interrupts import delayed
+from delivery.jobs.executions import stop_machine
 from delivery.raw_data import digest_of
 
 if TYPE_CHECKING:
@@ -210,12 +211,9 @@ def wait(cloud: Cloud, training: Training) -> None:
 
 def stop(cloud: Cloud, training: Training) -> bool:
     """Stop the training with its jobs, and wait until these have ended; return whether it was running."""
-    found = describe_execution(cloud, training.arn)
-    if found is None or found["status"] != RUNNING:
+    cause = "The command 'train' was interrupted."
+    if not stop_machine(cloud, training.arn, error="Stopped", cause=cause):
         return False
-    cloud.client("stepfunctions").stop_execution(
-        executionArn=training.arn, error="Stopped", cause="The command 'train' was interrupted."
-    )
     while any(record.status == IN_PROGRESS for record in job_records(cloud, training.name)):
         time.sleep(POLL_SECONDS)
     return True

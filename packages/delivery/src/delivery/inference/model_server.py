@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from localcloud import containers, files
 
 from delivery.cloud import DeliveryError
+from delivery.interrupts import delayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,12 +36,16 @@ def serving(root: Path, state: Path, archive: Path) -> Iterator[tuple[int, Path]
         port = containers.free_port()
         own = {"SAGEMAKER_BASE_DIR": folder, "SAGEMAKER_BIND_TO_PORT": str(port), "SERVING_HOST": "127.0.0.1"}
         job = containers.for_job(os.environ, base, own | {"MODEL_SERVER_WORKERS": "1"})
-        child = containers.ManagedProcess([sys.executable, "-m", "container", "serve"], root, job, log)
+        child: containers.ManagedProcess | None = None
         try:
+            with delayed():
+                command = [sys.executable, "-m", "container", "serve"]
+                child = containers.ManagedProcess(command, root, job, log)
             _wait(child, port, log)
             yield port, base / "model"
         finally:
-            child.end(STOP_SECONDS)
+            if child:
+                child.end(STOP_SECONDS)
 
 
 def _extract(archive: Path, into: Path) -> None:

@@ -6,23 +6,26 @@ import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
 from delivery.cloud import UNREACHABLE, is_missing, pages
 from delivery.history.actions import failure
-from delivery.history.state_machines import failure_reason
+from delivery.history.state_machines import describe_execution, failure_reason
+from delivery.interrupts import delayed
 from delivery.jobs.job import COMPLETED, FAILED, IN_PROGRESS, STOPPED, STOPPING, Job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from delivery.cloud import Cloud
     from delivery.jobs.job import Known
 
+T = TypeVar("T")
 POLL_SECONDS = 0.2
 REASON = "stopped by a person"
+INTERRUPTED = "The command that started it was interrupted."
 MACHINE_STATUS = {
     "RUNNING": IN_PROGRESS,
     "PENDING_REDRIVE": IN_PROGRESS,
@@ -99,6 +102,32 @@ def stop_started(cloud: Cloud, pipeline: str, execution: str) -> str:
     return f"Interrupted: the execution {execution} is {state}; the local cloud and what was deployed stay."
 
 
+def run_machine(cloud: Cloud, machine: str, content: str, wait: Callable[[str], T]) -> T:
+    """Start an execution of a state machine, and return what `wait` does of it; an interrupt stops it."""
+    execution = ""
+    try:
+        with delayed():
+            started = cloud.client("stepfunctions").start_execution(stateMachineArn=machine, input=content)
+            execution = started["executionArn"]
+        return wait(execution)
+    except KeyboardInterrupt:
+        if execution:
+            stop_machine(cloud, execution, cause=INTERRUPTED)
+        raise
+
+
+def stop_machine(cloud: Cloud, execution: str, **reason: str) -> bool:
+    """Stop an execution with the jobs that its tasks wait for; return False where it does not run."""
+    try:
+        cloud.client("stepfunctions").stop_execution(executionArn=execution, **reason)
+    except ClientError:
+        found = describe_execution(cloud, execution)
+        if found and found["status"] == "RUNNING":
+            raise
+        return False
+    return True
+
+
 def _pipeline_job(pipeline: str, found: dict[str, Any]) -> Job:
     status = PIPELINE_STATUS.get(found["status"], STOPPED)
     revisions = {f"revision of {one['actionName']}": one["revisionId"] for one in _revisions(found)}
@@ -147,14 +176,14 @@ def _stop_action(cloud: Cloud, action: dict[str, Any]) -> None:
     provider = action["input"]["actionTypeId"]["provider"]
     if not started:
         return
-    try:
-        if provider == "CodeBuild":
+    if provider == "StepFunctions":
+        stop_machine(cloud, started, cause=REASON)
+    elif provider == "CodeBuild":
+        try:
             cloud.client("codebuild").stop_build(id=started)
-        elif provider == "StepFunctions":
-            cloud.client("stepfunctions").stop_execution(executionArn=started, cause=REASON)
-    except ClientError as error:
-        if not is_missing(error) and error.response["Error"]["Code"] != "ExecutionDoesNotExist":
-            raise
+        except ClientError as error:
+            if not is_missing(error):
+                raise
 
 
 class MachineExecutions:
@@ -178,7 +207,7 @@ class MachineExecutions:
 
     def stop(self, cloud: Cloud, job: Job) -> None:
         """Stop an execution, and with it the jobs that its tasks wait for."""
-        cloud.client("stepfunctions").stop_execution(executionArn=job.arn, cause=REASON)
+        stop_machine(cloud, job.arn, cause=REASON)
 
     def log_streams(self, job: Job) -> None:  # noqa: ARG002 - the signature of every kind
         """Return None: an execution has no log of its own."""
