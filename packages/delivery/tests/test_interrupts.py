@@ -132,7 +132,7 @@ class StepFunctions(Requests):
 
 
 def interrupted(act: Callable[[], object], line: int, number: int) -> bool:
-    """Send a signal before the line of this number that runs; return whether so many run."""
+    """Send a signal before the line of this number that runs; return whether it was sent."""
     left = line
 
     def count(frame: FrameType, event: str, _: Any) -> Any:
