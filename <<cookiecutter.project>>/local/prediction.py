@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from delivery.inference.rows import CSV, Table, make_table, read_json_lines
+from delivery.inference.rows import CSV, Table, make_table, read_json_file
 
 from container.runtime.errors import UserError
 from local.project import LocalError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from container.data.schema import Schema, Target
+    from container.data.tables import Table as InspectedFile
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -37,18 +38,18 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
         raise LocalError(
             f"delimiter in [data] of project.toml is '{delimiter}', and must be one of {choices}."
         )
-    path = path.absolute()
     try:
         if path.suffix.lower() in JSON_LINES:
             names = [feature.name for feature in schema.features]
-            text = path.read_text(encoding="utf-8-sig")
-            return read_json_lines(text, schema.target.name, names, schema.number_formats)
-        found = tables.inspect(path, _root(path), delimiter)
+            return read_json_file(path, schema.target.name, names, schema.number_formats)
+        absolute = path.resolve() if ".." in path.parts else path.absolute()
+        found = tables.inspect(absolute, _root(absolute), delimiter)
         folders = {name for name, _ in found.folders}
         unused = folders.difference((schema.target.name, *(feature.name for feature in schema.features)))
         columns = tuple(name for name in found.columns if name not in unused)
         target = schema.target
         footer = footers.ends_in_one(found, target.name, target.reading.missing, target.number_format)
+        warnings = tuple(_describe_faults(found, schema))
         rows = tables.scan(found, columns).collect().rows()
     except UserError as error:
         raise LocalError(f"{error}.") from None
@@ -64,7 +65,20 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
         raise LocalError(f"{path} has no rows to predict below its header.")
     blank = [number for number, row in enumerate(spelled, 1) if not any(row[:width])]
     table = make_table(columns, kept, schema.target.name, blank)
-    return replace(table, remarks=(*table.remarks, *said))
+    return replace(table, remarks=(*table.remarks, *said), warnings=warnings)
+
+
+def _describe_faults(found: InspectedFile, schema: Schema) -> Iterator[str]:
+    """Yield which of the model's columns have a type that `prepare` does not read; refuse such a target."""
+    remedy = "write it as numbers, booleans, text or dates"
+    for name in (schema.target.name, *(feature.name for feature in schema.features)):
+        if name in found.columns and (reason := found.fault(name)):
+            if name == schema.target.name:
+                raise UserError(f"{found.name}: '{name}' can't be the target: {reason}; {remedy}")
+            yield (
+                f"The column '{name}' can't be read: {reason}. Its cells are missing values in every row, "
+                f"and the predictions are made without them; {remedy}."
+            )
 
 
 def _root(path: Path) -> Path:

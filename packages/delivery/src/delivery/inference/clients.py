@@ -42,7 +42,7 @@ def invoke(cloud: Cloud, endpoint_name: str, kind: str) -> Ask:
             )
         except ClientError as error:
             refusal = error.response.get("OriginalMessage") or error.response["Error"]["Message"]
-            raise DeliveryError(f"The endpoint {endpoint_name} refused: {refusal}") from None
+            raise DeliveryError(f"The endpoint {endpoint_name} refused: {sentence(str(refusal))}") from None
         return bytes(answer["Body"].read())
 
     return ask
@@ -66,7 +66,7 @@ def api(url: str, credentials: tuple[str, str], region: str, kind: str) -> Ask:
         signed = dict(request.headers.items())
         response = session.post(url, data=body.encode(), headers=signed, timeout=TIMEOUT_SECONDS)
         if response.status_code != http.HTTPStatus.OK:
-            raise DeliveryError(f"The API answered {response.status_code}: {response.text}")
+            raise DeliveryError(f"The API answered {response.status_code}: {sentence(response.text)}")
         return bytes(response.content)
 
     return ask
@@ -81,7 +81,7 @@ def direct(port: int, kind: str) -> Ask:
         response = connection.getresponse()
         content = response.read()
         if response.status != http.HTTPStatus.OK:
-            raise DeliveryError(f"The server refused: {content.decode(errors='replace')}")
+            raise DeliveryError(f"The server refused: {sentence(content.decode(errors='replace'))}")
         return content
 
     return ask
@@ -108,6 +108,15 @@ def predictor(python: Path, environment: Mapping[str, str], endpoint_name: str, 
             _end(process)
 
 
+def sentence(refusal: str) -> str:
+    """Return the message and the code of a container's error, or another text as it is."""
+    try:
+        error = json.loads(refusal)["error"]
+        return f"{error['message']} (code {error['code']})"
+    except (ValueError, KeyError, TypeError):
+        return refusal
+
+
 def _exchange(process: subprocess.Popen[bytes], body: str, said: IO[bytes]) -> bytes:
     assert process.stdin  # noqa: S101 - it is a pipe
     with suppress(BrokenPipeError):  # the program's last message has the reason
@@ -122,6 +131,10 @@ def _read_message(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str
     message = dict(json.loads(line)) if line else {}
     if "body" in message or message.get("ready"):
         return message
+    if "refusal" in message:
+        raise DeliveryError(
+            f"The endpoint refused the SageMaker SDK's request: {sentence(message['refusal'])}"
+        )
     said.seek(0)
     reason = message.get("error") or said.read().decode(errors="replace").strip()[-LOG_TAIL:]
     raise DeliveryError(f"The SageMaker SDK ended without an answer: {reason}")

@@ -177,6 +177,11 @@ def _compare(found: dict[str, requests.Predictions]) -> None:
 def _with_remarks(source: Source, result: Result) -> Result:
     table, schema, code = result.table, source.schema, source.code
     labels = table.written_labels(schema.target.name)
+    result.warnings += table.warnings
+    if labels is None:
+        unused = [name for name in table.columns if name not in [feature.name for feature in schema.features]]
+        meant = _meant([schema.target.name], unused)
+        result.remarks.append(f"The file has no labels of '{schema.target.name}'{meant}: nothing is scored.")
     result.remarks += [*table.remarks, *(code.describe_cells(table, schema) if schema.features else ())]
     if absent := absent_columns(table, schema):
         result.warnings.append(absent)
