@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from delivery.inference.rows import CSV, Table, make_table, read_json_file
+from delivery.inference.rows import CSV, Table, describe_faults, make_table, read_json_file
 
 from container.runtime.errors import UserError
 from local.project import LocalError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from container.data.schema import Schema, Target
-    from container.data.tables import Table as InspectedFile
 
 JSON_LINES = (".jsonl", ".ndjson")
 
@@ -38,18 +37,18 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
         raise LocalError(
             f"delimiter in [data] of project.toml is '{delimiter}', and must be one of {choices}."
         )
+    names = [feature.name for feature in schema.features]
     try:
         if path.suffix.lower() in JSON_LINES:
-            names = [feature.name for feature in schema.features]
             return read_json_file(path, schema.target.name, names, schema.number_formats)
         absolute = path.resolve() if ".." in path.parts else path.absolute()
         found = tables.inspect(absolute, _root(absolute), delimiter)
         folders = {name for name, _ in found.folders}
-        unused = folders.difference((schema.target.name, *(feature.name for feature in schema.features)))
+        unused = folders.difference((schema.target.name, *names))
         columns = tuple(name for name in found.columns if name not in unused)
         target = schema.target
         footer = footers.ends_in_one(found, target.name, target.reading.missing, target.number_format)
-        warnings = tuple(_describe_faults(found, schema))
+        faults = {name: reason for name in columns if (reason := found.fault(name))}
         rows = tables.scan(found, columns).collect().rows()
     except UserError as error:
         raise LocalError(f"{error}.") from None
@@ -61,24 +60,12 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     spelled = Table(columns, (), None, formats).spelled(rows)
     kept = [row for row in spelled if any(row[:width])]
     said = [f"The last line ({','.join(kept.pop())}) is left out: it is a footer."] if footer else []
+    warnings = describe_faults(faults, target.name, names, found.name)
     if not kept:
-        raise LocalError(f"{path} has no rows to predict below its header.")
+        raise LocalError(" ".join((f"{path} has no rows to predict below its header.", *warnings)))
     blank = [number for number, row in enumerate(spelled, 1) if not any(row[:width])]
     table = make_table(columns, kept, schema.target.name, blank)
     return replace(table, remarks=(*table.remarks, *said), warnings=warnings)
-
-
-def _describe_faults(found: InspectedFile, schema: Schema) -> Iterator[str]:
-    """Yield which of the model's columns have a type that `prepare` does not read; refuse such a target."""
-    remedy = "write it as numbers, booleans, text or dates"
-    for name in (schema.target.name, *(feature.name for feature in schema.features)):
-        if name in found.columns and (reason := found.fault(name)):
-            if name == schema.target.name:
-                raise UserError(f"{found.name}: '{name}' can't be the target: {reason}; {remedy}")
-            yield (
-                f"The column '{name}' can't be read: {reason}. Its cells are missing values in every row, "
-                f"and the predictions are made without them; {remedy}."
-            )
 
 
 def _root(path: Path) -> Path:

@@ -293,6 +293,9 @@ def test_a_column_of_a_type_that_no_model_reads_is_named(tmp_path: Path) -> None
         "Its cells are missing values in every row"
     )
     assert warning.endswith("write it as numbers, booleans, text or dates.")
+    pl.DataFrame({"x": [[1.0]]}).write_parquet(path)
+    with pytest.raises(DeliveryError, match="has no rows .* The column 'x' can't be read: its type is list"):
+        prediction.read_file(path, SCHEMA)
     pl.DataFrame({"x": [1.0], "y": [b"1"]}).write_parquet(path)
     with pytest.raises(DeliveryError, match=r"^new\.parquet: 'y' can't be the target: its type is binary"):
         prediction.read_file(path, SCHEMA)

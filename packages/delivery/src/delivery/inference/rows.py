@@ -160,6 +160,26 @@ def make_table(
     )
 
 
+def describe_faults(
+    faults: Mapping[str, str], target: str, columns: Sequence[str], file: str
+) -> tuple[str, ...]:
+    """Return which of the model's columns can't be read, from the reasons by column.
+
+    Raises:
+        DeliveryError: The target can't be read; the message has the name of the file.
+
+    """
+    remedy = "write it as numbers, booleans, text or dates"
+    if reason := faults.get(target):
+        raise DeliveryError(f"{file}: '{target}' can't be the target: {reason}; {remedy}.")
+    return tuple(
+        f"The column '{name}' can't be read: {faults[name]}. Its cells are missing values in "
+        f"every row, and the predictions are made without them; {remedy}."
+        for name in columns
+        if name in faults
+    )
+
+
 def _describe_blank(blank: Sequence[int]) -> tuple[str, ...]:
     if not blank:
         return ()
