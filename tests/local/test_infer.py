@@ -30,7 +30,7 @@ from delivery.inference import model_server, predictions, result, rows, scores, 
 from delivery.inference.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
-from local import code, prediction
+from local import code, prediction, sample
 from local.code import ProjectCode
 from local.project import Project, read_project
 
@@ -294,7 +294,7 @@ def test_a_column_of_a_type_that_no_model_reads_is_named(tmp_path: Path) -> None
     )
     assert warning.endswith("write it as numbers, booleans, text or dates.")
     pl.DataFrame({"x": [[1.0]]}).write_parquet(path)
-    with pytest.raises(DeliveryError, match="has no rows .* The column 'x' can't be read: its type is list"):
+    with pytest.raises(DeliveryError, match=r"has no rows .* The column 'x' can't be read: its type is list"):
         prediction.read_file(path, SCHEMA)
     pl.DataFrame({"x": [1.0], "y": [b"1"]}).write_parquet(path)
     with pytest.raises(DeliveryError, match=r"^new\.parquet: 'y' can't be the target: its type is binary"):
@@ -494,6 +494,21 @@ def test_a_wrong_target_is_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match=r"0\.csv"):
         code.check_target(damaged, tmp_path, "Price", "auto")
     code.check_target([*damaged, *files], tmp_path, "Price", "auto")  # `prepare` decides about the other
+
+
+def test_a_wrong_target_of_the_sample_is_reported_with_the_reason_for_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network the sample is another table, which does not have the column that a person expects."""
+
+    def refused(_: Path) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(sample, "_california_housing", refused)
+    with pytest.raises(
+        DeliveryError, match=r"no column 'MedHouseVal': .*could not be downloaded \(no network\)"
+    ):
+        ProjectCode(read_project_of(tmp_path)).choose_data(None, "MedHouseVal")
 
 
 @pytest.mark.parametrize("name", ["new.csv", "new.csv.gz", "new.parquet"])
