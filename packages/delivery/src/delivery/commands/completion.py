@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 VARIABLE = "_PYTHON_M_LOCAL_COMPLETE"
-EXAMPLES = """Examples, of which the line may stand in .bashrc or .zshrc:
+EXAMPLES = """Examples (.bashrc or .zshrc may contain the line too):
 
   eval "$(.venv/bin/python -m local completion bash)"
 

@@ -47,7 +47,12 @@ def jobs(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
     as_json: AsJson = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines of each job's log.")] = 1,
+    lines: Annotated[
+        int,
+        typer.Option(
+            "--lines", "-n", min=0, help="The number of lines to show from the end of each job's log."
+        ),
+    ] = 1,
 ) -> None:
     """List the jobs of all kinds, the latest last, with processes, parameters and the ends of their logs."""
     reader = Reader(find_project(context), lines)

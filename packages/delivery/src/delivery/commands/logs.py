@@ -65,7 +65,8 @@ def logs(
         typer.Option(
             "--follow",
             "-f",
-            help="Show new lines until the job ends, in exit code 0 (Completed), 1 (Failed) or 3 (Stopped).",
+            help="Show new lines until the job ends. The exit code is 0 for a Completed job, 1 for a "
+            "Failed one and 3 for a Stopped one.",
         ),
     ] = False,
     as_json: AsJson = False,
