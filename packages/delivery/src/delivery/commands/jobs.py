@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from delivery.commands.completion import complete_running
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_project, reach
@@ -70,7 +71,11 @@ def jobs(
 def stop(
     context: typer.Context,
     job: Annotated[
-        str, typer.Argument(help="The id of a job, as 'jobs' lists it, or a part that names one.")
+        str,
+        typer.Argument(
+            help="The id of a job, as 'jobs' lists it, or a part that names one.",
+            autocompletion=complete_running,
+        ),
     ],
 ) -> None:
     """Stop a job and wait for its end: SIGTERM, and SIGKILL for what does not end in time."""

@@ -132,8 +132,8 @@ def _read_message(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str
     reason = message.get("error") or said.read().decode(errors="replace").strip()[-LOG_TAIL:]
     if reason.startswith(MISSING_MODULE):
         raise IncompleteError(
-            f"The SageMaker SDK is not installed completely ({reason}): run 'make setup-sdk', or wait for its "
-            "end."
+            f"The SageMaker SDK is not installed completely ({reason}): run 'make setup-sdk', or wait for "
+            "its end."
         )
     raise DeliveryError(f"The SageMaker SDK ended without an answer: {reason}")
 
