@@ -66,7 +66,7 @@ def logs(
             "--follow",
             "-f",
             help="Show new lines until the job ends. The exit code is 0 for a Completed job, 1 for a "
-            "Failed one and 3 for a Stopped one.",
+            "Failed one and 3 for a Stopped one. An execution of a state machine shows the logs of its jobs.",
         ),
     ] = False,
     as_json: AsJson = False,
