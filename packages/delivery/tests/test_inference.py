@@ -11,13 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import localcloud
 import pytest
 from botocore.exceptions import ClientError
 
 from delivery import hints, model_endpoints
 from delivery.cloud import DeliveryError
 from delivery.commands import infer
-from delivery.inference import calls, clients, methods, output, predictions, rows
+from delivery.inference import calls, clients, methods, output, predictions, rows, served, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +75,10 @@ def test_the_sdk_runs_in_a_process_of_its_own(sdk: dict[str, str]) -> None:
     ):
         pass
     with (
-        pytest.raises(DeliveryError, match="ModuleNotFoundError: No module named 'sagemaker'"),
+        pytest.raises(
+            clients.IncompleteError,
+            match=r"completely \(ModuleNotFoundError: No module named 'sagemaker'\): run 'make setup-sdk'",
+        ),
         clients.predictor(python, {}, "known", "text/csv"),
     ):
         pass
@@ -216,9 +220,9 @@ def test_predictions_are_written_as_the_name_says(tmp_path: Path) -> None:
 def test_the_rows_to_predict_are_not_overwritten(tmp_path: Path) -> None:
     """Protects the only copy of a person's data."""
     (tmp_path / "images").mkdir()
-    for written, source in (("rows.csv", "rows.csv"), ("images/p.csv", "images")):
+    for written, read in (("rows.csv", "rows.csv"), ("images/p.csv", "images")):
         with pytest.raises(DeliveryError, match="name another file"):
-            output.check(tmp_path / written, tmp_path / source)
+            output.check(tmp_path / written, tmp_path / read)
     output.check(tmp_path / "predictions.csv", tmp_path / "rows.csv")
 
 
@@ -236,6 +240,32 @@ def test_the_schema_is_that_of_the_last_update(tmp_path: Path) -> None:
     for name in ("update-9", "update-10"):
         (tmp_path / "endpoints/e" / name / "model").mkdir(parents=True)
     assert endpoint.model_folder == tmp_path / "endpoints/e/update-10/model"
+
+
+def test_what_infer_needs_of_a_cloud_is_named_with_the_way_out(
+    cloud: localcloud.Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects from 'nothing is in service' beside an endpoint, and from a search in a cloud that is off."""
+    with pytest.raises(
+        DeliveryError, match=r"Neither production nor dev has an endpoint here; 'python -m loc"
+    ):
+        served.in_service(cloud, "p")
+    with pytest.raises(methods.UnavailableError, match=r"can't reach the endpoint e: .* no endpoint yet\.$"):
+        methods.Endpoint(cloud, SimpleNamespace(slug="p"), "e").api_url()  # type: ignore[arg-type]
+    names = [f"own-{number}" for number in range(7)]
+    monkeypatch.setattr(served, "names_in_service", lambda _: names)
+    with pytest.raises(DeliveryError, match=r"--endpoint-name NAME .* own-0, own-1, .*, own-4 and 2 more\.$"):
+        served.in_service(cloud, "p")
+    stopped: Any = SimpleNamespace(cloud=localcloud.Project(tmp_path, "p", "eu-central-1"))
+    with (
+        pytest.raises(DeliveryError, match=r"could have s3://b/m\.tar\.gz; 'python -m local up' starts it"),
+        source.of_artifact(stopped, None, "s3://b/m.tar.gz"),  # type: ignore[arg-type]
+    ):
+        pass
+    with pytest.raises(
+        DeliveryError, match=r"No local cloud is running here .* test split of .*: name a file"
+    ):
+        source.split_of_file(None, tmp_path / "m.tar.gz")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x'y", "-a", "a" * 64, "a\n"])

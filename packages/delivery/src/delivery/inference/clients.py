@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 60.0
 STOP_SECONDS = 5.0
+MISSING_MODULE = ("ModuleNotFoundError", "ImportError")
 PROGRAM = Path(__file__).with_name("predictor_program.py")  # which the SDK's Python runs as a file
 LOG_TAIL = 2000  # characters of what the SDK printed, where it ended without a message
+
+
+class IncompleteError(DeliveryError):
+    """An environment that lacks a part of the SDK."""
 
 
 def invoke(cloud: Cloud, endpoint_name: str, kind: str) -> Ask:
@@ -92,6 +97,7 @@ def predictor(python: Path, environment: Mapping[str, str], endpoint_name: str, 
     """Yield a function that sends requests by the SageMaker SDK, in a process of the SDK's own Python.
 
     Raises:
+        IncompleteError: The environment of that Python lacks a part of the SDK.
         DeliveryError: The SDK does not find the endpoint, or a request fails; the message is the SDK's.
 
     """
@@ -137,6 +143,11 @@ def _read_message(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str
         )
     said.seek(0)
     reason = message.get("error") or said.read().decode(errors="replace").strip()[-LOG_TAIL:]
+    if reason.startswith(MISSING_MODULE):
+        raise IncompleteError(
+            f"The SageMaker SDK is not installed completely ({reason}): run 'make setup-sdk', or wait for "
+            "its end."
+        )
     raise DeliveryError(f"The SageMaker SDK ended without an answer: {reason}")
 
 
