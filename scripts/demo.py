@@ -20,6 +20,8 @@ LEFTOVERS = shutil.ignore_patterns(
     "__pycache__", ".*_cache", ".hypothesis", ".local", ".venv", ".git", "build"
 )
 MARK = ".made-by-make-demo"
+KEPT = "The local cloud runs on. The calls above are for the folder {}.\n"
+GONE = "The calls above worked until then: 'make demo KEEP=1' leaves the local cloud running.\n"
 # No person is asked, and an hour of AWS's waiting takes a minute.
 DELIVERY = ["run", "--approve", "--speed", "60"]
 # The requests drift, and labelled data arrive with which a new model beats the champion.
@@ -42,7 +44,8 @@ def find_data(given: str, folders: list[Path]) -> Path:
     for folder in folders:
         if (folder / given).exists():
             return (folder / given).resolve()
-    raise RefusedError(f"DATA={given}: {folders[0]} has no such file; name one that exists.")
+    place = "there is" if Path(given).is_absolute() else f"{folders[0]} has"
+    raise RefusedError(f"DATA={given}: {place} no such file; name one that exists.")
 
 
 def arguments(environment: Mapping[str, str], folders: list[Path]) -> list[str]:
@@ -120,9 +123,9 @@ def generate(folder: Path, framework: str = FRAMEWORKS[0], workload: str = WORKL
 
 
 def stop(project: Path) -> None:
-    """Stop the project's local cloud, if there is one."""
-    python = project / ".venv" / "bin" / "python"
-    if python.is_file() and (project / ".local").is_dir():
+    """Stop the project's local cloud and delete what it holds, if there is one."""
+    python, state = project / ".venv" / "bin" / "python", project / ".local"
+    if python.is_file() and any((state / name).exists() for name in ("cloud.json", "kept")):
         subprocess.run([python, "-m", "local", "down", "--delete"], cwd=project, check=False)
 
 
@@ -150,10 +153,13 @@ def run(project: Path, options: list[str], *, keep: bool) -> int:
         return code
     environment["INSTALL_SECONDS_FILE"] = str(Path(".venv", ".installed", "seconds"))
     try:
-        return deliver(project, options, environment)
+        code = deliver(project, options, environment)
     finally:
         if not keep:
             stop(project)
+    if code == 0:
+        sys.stdout.write(KEPT.format(project) if keep else GONE)
+    return code
 
 
 def deliver(project: Path, options: list[str], environment: Mapping[str, str]) -> int:

@@ -60,9 +60,15 @@ class ProjectCode:
             files, note = data_files(data)
             chosen = TrainingData(files, target, note, data if data.is_dir() else None)
         if not self.project.is_image:
-            folder = chosen.folder or chosen.files[0].parent
-            check_target(chosen.files, folder, chosen.target or self.project.target, self.project.delimiter)
+            self._check_target(chosen, sample=data is None)
         return chosen
+
+    def _check_target(self, chosen: TrainingData, *, sample: bool) -> None:
+        folder, target = chosen.folder or chosen.files[0].parent, chosen.target or self.project.target
+        try:
+            check_target(chosen.files, folder, target, self.project.delimiter)
+        except LocalError as error:
+            raise LocalError(f"{error} Without --data it is {chosen.remark}") if sample else error from None
 
     def _write_sample(self) -> Any:
         if self.project.is_image:

@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from delivery.inference.rows import CSV, Table, make_table, read_json_lines
+from delivery.inference.rows import CSV, Table, describe_faults, make_table, read_json_file
 
 from container.runtime.errors import UserError
 from local.project import LocalError
@@ -37,18 +37,18 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
         raise LocalError(
             f"delimiter in [data] of project.toml is '{delimiter}', and must be one of {choices}."
         )
-    path = path.absolute()
+    names = [feature.name for feature in schema.features]
     try:
         if path.suffix.lower() in JSON_LINES:
-            names = [feature.name for feature in schema.features]
-            text = path.read_text(encoding="utf-8-sig")
-            return read_json_lines(text, schema.target.name, names, schema.number_formats)
-        found = tables.inspect(path, _root(path), delimiter)
+            return read_json_file(path, schema.target.name, names, schema.number_formats)
+        absolute = path.resolve() if ".." in path.parts else path.absolute()
+        found = tables.inspect(absolute, _root(absolute), delimiter)
         folders = {name for name, _ in found.folders}
-        unused = folders.difference((schema.target.name, *(feature.name for feature in schema.features)))
+        unused = folders.difference((schema.target.name, *names))
         columns = tuple(name for name in found.columns if name not in unused)
         target = schema.target
         footer = footers.ends_in_one(found, target.name, target.reading.missing, target.number_format)
+        faults = {name: reason for name in columns if (reason := found.fault(name))}
         rows = tables.scan(found, columns).collect().rows()
     except UserError as error:
         raise LocalError(f"{error}.") from None
@@ -60,11 +60,12 @@ def read_file(path: Path, schema: Schema, delimiter: str = "auto") -> Table:
     spelled = Table(columns, (), None, formats).spelled(rows)
     kept = [row for row in spelled if any(row[:width])]
     said = [f"The last line ({','.join(kept.pop())}) is left out: it is a footer."] if footer else []
+    warnings = describe_faults(faults, target.name, names, found.name)
     if not kept:
-        raise LocalError(f"{path} has no rows to predict below its header.")
+        raise LocalError(" ".join((f"{path} has no rows to predict below its header.", *warnings)))
     blank = [number for number, row in enumerate(spelled, 1) if not any(row[:width])]
     table = make_table(columns, kept, schema.target.name, blank)
-    return replace(table, remarks=(*table.remarks, *said))
+    return replace(table, remarks=(*table.remarks, *said), warnings=warnings)
 
 
 def _root(path: Path) -> Path:

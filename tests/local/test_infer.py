@@ -30,7 +30,7 @@ from delivery.inference import model_server, predictions, result, rows, scores, 
 from delivery.inference.methods import Method
 from hypothesis import given
 from hypothesis import strategies as st
-from local import code, prediction
+from local import code, prediction, sample
 from local.code import ProjectCode
 from local.project import Project, read_project
 
@@ -269,14 +269,58 @@ def test_a_footer_is_not_predicted(tmp_path: Path) -> None:
     for text in (f"{lines}Total,,11\n", "x,kind\n1,a\nTotal,\n"):  # with a target, and in a file without one
         with pytest.raises(DeliveryError, match="looks like a footer, not like a row: remove it"):
             prediction.read_file(written(tmp_path / "b.csv", text), SCHEMA)
+    for last in ("Total: 2 rows", "Total 2 rows", "Record count: 2", "2 rows in total", "(2 rows)"):
+        table = prediction.read_file(written(tmp_path / "a.csv", f"{lines}{last},,\n"), SCHEMA)
+        assert (len(table.rows), table.remarks) == (
+            2,
+            (f"The last line ({last},,) is left out: it is a footer.",),
+        )
+    with pytest.raises(
+        DeliveryError, match=r"row 3 \(line 4\) has 1 cells, .* 3: where it is a footer, remove"
+    ):
+        prediction.read_file(written(tmp_path / "a.csv", f"{lines}(2 rows)\n\n"), SCHEMA)
     table = prediction.read_file(written(tmp_path / "c.csv", "x,kind\n1,Total\n2,Total\n"), SCHEMA)
     assert (len(table.rows), table.remarks) == (2, ())
+
+
+def test_a_column_of_a_type_that_no_model_reads_is_named(tmp_path: Path) -> None:
+    """Protects from predictions without a column of the model that say no more than "missing values"."""
+    path = tmp_path / "new.parquet"
+    pl.DataFrame({"x": [[1.0]], "kind": ["a"], "year": [2020], "more": [[1]]}).write_parquet(path)
+    (warning,) = prediction.read_file(path, SCHEMA).warnings
+    assert warning.startswith(
+        "The column 'x' can't be read: its type is list, and a cell must hold one value. "
+        "Its cells are missing values in every row"
+    )
+    assert warning.endswith("write it as numbers, booleans, text or dates.")
+    pl.DataFrame({"x": [[1.0]]}).write_parquet(path)
+    with pytest.raises(DeliveryError, match=r"has no rows .* The column 'x' can't be read: its type is list"):
+        prediction.read_file(path, SCHEMA)
+    pl.DataFrame({"x": [1.0], "y": [b"1"]}).write_parquet(path)
+    with pytest.raises(DeliveryError, match=r"^new\.parquet: 'y' can't be the target: its type is binary"):
+        prediction.read_file(path, SCHEMA)
+
+
+def test_a_file_has_the_name_that_was_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects messages from paths with `..` in their middle, and columns from folders left again."""
+    folder = tmp_path / "year=1"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    path = Path("../new.csv")
+    written(path, "x,kind\n")
+    with pytest.raises(DeliveryError, match=r"^\.\./new\.csv has no rows to predict"):
+        prediction.read_file(path, SCHEMA)
+    assert prediction.read_file(written(path, "x,kind\n1,a\n"), SCHEMA).columns == ("x", "kind")
+    for content, words in ((b"[]", "row 1 has 0 cells"), (b'{"x": "\xe4"}', "byte 7 is not UTF-8: save")):
+        Path("../new.jsonl").write_bytes(content)
+        with pytest.raises(DeliveryError, match=rf"^new\.jsonl: {words}"):
+            prediction.read_file(Path("../new.jsonl"), SCHEMA)
 
 
 def test_a_key_that_a_line_has_twice_is_named(tmp_path: Path) -> None:
     """Protects a person from the prediction of one of two values; the server refuses such a body too."""
     path = written(tmp_path / "new.jsonl", '{"x": 1}\n{"kind": "a", "x": 1, "x": 2}\n')
-    with pytest.raises(DeliveryError, match="Line 2 has the key 'x' twice: write it once"):
+    with pytest.raises(DeliveryError, match=r"^new\.jsonl: line 2 has the key 'x' twice: write it once"):
         prediction.read_file(path, SCHEMA)
 
 
@@ -387,6 +431,9 @@ def test_infer_names_the_columns_that_a_file_lacks(
     infer("x,kind,year,y\n1,c,2020,1\n2,d,2020,1\n3,a,2020,1\n", SCHEMA)
     said = " ".join(capsys.readouterr().err.split())
     assert "warning: most cells of kind are unknown to the model: are they written as in training?" in said
+    infer("x,kind,year,Y\n1,a,2020,1\n", SCHEMA)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "The file has no labels of 'y' (the file's 'Y' may be 'y'): nothing is scored." in said
     infer("x,kind,year,y\n1,a,2020,1\n", SCHEMA)
     assert not {"warning", "missing", "columns"}.intersection(capsys.readouterr().err.split())
 
@@ -447,6 +494,21 @@ def test_a_wrong_target_is_named_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DeliveryError, match=r"0\.csv"):
         code.check_target(damaged, tmp_path, "Price", "auto")
     code.check_target([*damaged, *files], tmp_path, "Price", "auto")  # `prepare` decides about the other
+
+
+def test_a_wrong_target_of_the_sample_is_reported_with_the_reason_for_the_sample(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a network the sample is another table, which does not have the column that a person expects."""
+
+    def refused(_: Path) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(sample, "_california_housing", refused)
+    with pytest.raises(
+        DeliveryError, match=r"no column 'MedHouseVal': .*could not be downloaded \(no network\)"
+    ):
+        ProjectCode(read_project_of(tmp_path)).choose_data(None, "MedHouseVal")
 
 
 @pytest.mark.parametrize("name", ["new.csv", "new.csv.gz", "new.parquet"])

@@ -153,6 +153,22 @@ def test_builds_and_executions_are_stopped_by_their_own_services(rig: Any, call:
     assert "has no log of its own" in str(call(rig, "logs", machine, "-f").exception)
 
 
+@pytest.mark.e2e
+def test_the_logs_of_an_executions_jobs_are_followed_to_its_end(rig: Any, call: Call) -> None:
+    """A person who trains in the background has the execution's name alone; the exit code is its own."""
+    name, training = start_machine(rig, {"sleep": "0.5", "fail": "no memory"})
+    done = call(rig, "logs", name, "--follow", "-n", "1")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (1, f"{training} | validation_rmse=0.5;")
+    said = done.stderr.splitlines()
+    assert said[0].endswith(f" has no log of its own; its jobs, whose names have {name}, have logs:")
+    assert f":{name} has ended: Failed" in said[1]
+    assert rig.ended(training)["TrainingJobStatus"] == "Failed"
+    again = call(rig, "logs", name, "--follow", "-n", "1")  # what has ended is shown and ends
+    assert (again.exit_code, again.stdout.splitlines()[-1]) == (1, f"{training} | validation_rmse=0.5;")
+    none = call(rig, "logs", f"{name}/algo-2", "--follow")
+    assert (none.exit_code, none.stdout) == (1, "")
+
+
 def start_build(rig: Any) -> str:
     """Start a build that sleeps, and return its id once it sleeps."""
     name = rig.unique("project")
@@ -172,15 +188,19 @@ def start_build(rig: Any) -> str:
     return str(build["id"])
 
 
-def start_machine(rig: Any) -> tuple[str, str]:
-    """Start a state machine that waits for a training, and return the names of both."""
-    training = rig.training({"sleep": "600"})
+def start_machine(rig: Any, hyperparameters: dict[str, str] | None = None) -> tuple[str, str]:
+    """Start a state machine that waits for a training, and return the names of both.
+
+    With hyperparameters, the training's name has the execution's, as in a project.
+    """
+    name = rig.unique("execution")
+    named = {"TrainingJobName": f"train-{name}-0"} if hyperparameters else {}
+    training = rig.training(hyperparameters or {"sleep": "600"}, **named)
     task = {"Type": "Task", "Resource": "arn:aws:states:::sagemaker:createTrainingJob.sync", "End": True}
     definition = {"StartAt": "Train", "States": {"Train": {**task, "Parameters": training}}}
     machine = rig.stepfunctions.create_state_machine(
         name=rig.unique("machine"), definition=json.dumps(definition), roleArn=rig.role
     )
-    name = rig.unique("execution")
     rig.stepfunctions.start_execution(
         stateMachineArn=machine["stateMachineArn"], name=name, input=json.dumps({"Wait": "long"})
     )
@@ -310,7 +330,15 @@ def test_a_signal_ends_a_command_without_a_traceback(rig: Any, watch: Any) -> No
 def test_the_shell_completes_commands_and_logs(rig: Any, python_path: str, call: Call) -> None:
     name = rig.trained()["TrainingJobName"]
     script = call(rig, "completion", "bash").stdout
-    words = ["logs", name[:-2]]
+    running = begun(rig, {"sleep": "600"})
+    for words, answer in ((["logs", name[:-2]], f"{name}/algo-1"), (["stop", running[:-2]], running)):
+        assert answer in completed(rig, python_path, script, words)
+    call(rig, "stop", running)
+    assert running not in completed(rig, python_path, script, ["stop", running[:-2]])
+
+
+def completed(rig: Any, python_path: str, script: str, words: list[str]) -> list[str]:
+    """Return what a shell offers after the words."""
     test = (
         f"{script}\nCOMP_WORDS=({sys.executable} -m local {' '.join(words)}); COMP_CWORD=4\n"
         "_python_m_local; printf '%s\\n' \"${COMPREPLY[@]}\""
@@ -323,4 +351,4 @@ def test_the_shell_completes_commands_and_logs(rig: Any, python_path: str, call:
         text=True,
         check=False,
     )
-    assert f"{name}/algo-1" in done.stdout.split(), done.stderr
+    return done.stdout.split()

@@ -1,4 +1,4 @@
-"""What a local cloud has recorded of a delivery and of the loop after it, to compare two runs."""
+"""Records of a delivery and of the loop after it, by which two runs are compared."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import random
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from tests.loop.records import Reader, Records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.e2e
 
@@ -24,6 +24,7 @@ governor: Any = importlib.import_module("delivery.history.governor")
 state_machines: Any = importlib.import_module("delivery.history.state_machines")
 stacks: Any = importlib.import_module("delivery.local_stacks")
 scenarios: Any = importlib.import_module("local.scenarios")
+SDK = Path(__file__).resolve().parents[2] / "build" / "venvs" / "sdk"  # of `make setup-sdk`
 FAST = "600"  # an hour of AWS takes six seconds
 STEADY = "60"
 MIDDLE = "240"
@@ -83,6 +84,16 @@ def test_each_drift_scenario_is_found_by_its_own_check(
         assert done.returncode == 0, done.stdout + done.stderr
         assert "prediction" in outputs(project, "03-api-and-lambda")["call"]
         assert scenarios.OF_TABLES["shift"].check in outputs(project, "05-watch-production")["summary"]
+    with subtests.test("the notebook of the training finds that of production's model"):
+        monkeypatch.setenv("VENV_SDK", str(SDK))
+        done = project.local("train", "--data", str(project.data), "--target", "y", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        later = json.loads(done.stdout)["training"]
+        done = project.local("notebooks", "01")
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = outputs(project, "01-explore-and-train")["latest"]
+        assert "trained production's model" in shown
+        assert later not in shown
 
 
 def outputs(project: Rig, notebook: str) -> dict[str, str]:

@@ -101,7 +101,7 @@ def test_second_demo_is_fresh_but_for_its_environment(demo: Any, tmp_path: Path)
 # Replaces the project's Python: `local run` runs a given command, `local down` creates a file.
 PYTHON = """#!/bin/sh
 case "$3" in
-    run) echo "$*" >> ran; {run} ;;
+    run) echo "$*" >> ran; touch .local/cloud.json; {run} ;;
     down) touch stopped ;;
 esac
 """
@@ -125,6 +125,13 @@ def test_demo_stops_what_it_started_and_keeps_the_exit_code(demo: Any, tmp_path:
     ran = "-m local run --approve --speed 60 --target a b\n"
     assert (project / "ran").read_text(encoding="utf-8") == ran
     assert (project / "stopped").exists()
+
+
+def test_a_demo_whose_run_starts_nothing_stops_nothing(demo: Any, tmp_path: Path) -> None:
+    """A wrong column is refused before a cloud starts, and is the last word."""
+    project = stand_in(tmp_path, "rm .local/cloud.json; exit 1")
+    assert demo.run(project, [], keep=False) == 1
+    assert not (project / "stopped").exists()
 
 
 def test_kept_demo_is_not_stopped(demo: Any, tmp_path: Path) -> None:

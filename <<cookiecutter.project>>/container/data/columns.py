@@ -17,6 +17,7 @@ from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Kind
 from container.data.split import SMALLEST_SPREAD
 from container.data.value_counts import TEXT, Texts
+from container.data.values import Reading
 from container.runtime.errors import UserError
 
 MAX_LEVELS = 100  # of a categorical column; of more, the commonest 99 are kept and the others become one
@@ -132,7 +133,7 @@ class _Cells:
             fitting = texts.frame.filter(~decision.misfit(pl.col(TEXT)))
             texts = replace(texts, frame=fitting, present=decision.fits)
         counts = texts.count(_COUNTED)
-        labels, times = spell_labels(counts.commonest), Counter[str]()
+        labels, times = spell_labels(counts.commonest, self.source.reading), Counter[str]()
         for text, count in counts.commonest.items():
             times[labels[text]] += count
         return labels, times, counts.distinct - len(labels) + len(times)
@@ -286,12 +287,13 @@ def _sorted(labels: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(labels))
 
 
-def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
+def spell_labels(counts: Mapping[str, int], reading: Reading) -> dict[str, str]:
     """Return the label of each text: of equal texts, such as booleans in upper and lower case, the commonest.
 
     A whole number is written without its fraction, as 1.0 is only how some programs write 1, and an ISO time
-    without trailing zeros, which not all programs write. Where a fraction is spelled in two ways, the numbers
-    are names, such as the versions 1.1 and 1.10: each text is a label.
+    without trailing zeros, which not all programs write, unless that would mean a missing value. Where a
+    fraction is spelled in two ways, the numbers are names, such as the versions 1.1 and 1.10: each text is a
+    label.
     """
     keys = {text: values.label_key(text) for text in counts}
     numbers = [values.number(key) for key in keys.values() if values.number(key) is not None]
@@ -304,7 +306,7 @@ def spell_labels(counts: Mapping[str, int]) -> dict[str, str]:
     groups: dict[str, Counter[str]] = {}
     for text, times in counts.items():
         if merged.get(folded[text], folded[text]) == folded[text]:
-            spelled = values.spell_moment(_WHOLE_NUMBER.sub(r"\1", text) if whole else text)
+            spelled = reading.spell_moment(_WHOLE_NUMBER.sub(r"\1", text) if whole else text)
             groups.setdefault(keys[text], Counter())[spelled] += times
     commonest = {
         key: min(group, key=lambda text: (-group[text], len(text), text)) for key, group in groups.items()
@@ -367,7 +369,7 @@ def _infer_column(
     forced = table.settings.kinds.get(name, "")
     if stats.least == stats.greatest and not forced:
         text = str(stats.least)
-        label = values.spell_moment(text)
+        label = table.source.reading.spell_moment(text)
         feature = Feature(name, "categorical", (label,), reading=table.source.reading)
         why = "it has one value, and is missing elsewhere"
         column = Column(feature, labels={text: label} if text != label else {})

@@ -4,6 +4,8 @@ The cells of a prepared table are what its own schema made of the file: plain nu
 missing value. A model that reads the file otherwise would predict from cells that it never gets.
 """
 
+from collections.abc import Collection
+
 import polars as pl
 
 from container.data import kinds, tables, values
@@ -17,15 +19,30 @@ def difference(cells: pl.Series, ours: Feature, theirs: Feature) -> str:
     if ours.kind == "numeric" and not same_numbers(cells, ours, theirs):
         our, their = map(described, (ours.number_format, theirs.number_format))
         return f"{start} {their}, and the new model as {our}"
+    if different := merged(ours.name, ours.categories or (), theirs.categories or ()):
+        return different
     gaps = _has_gaps(cells)
     for word in sorted(ours.reading.missing - theirs.reading.missing):
         if gaps and _is_value(word, theirs):
             return f"{start} having the value '{word}', which is missing for the new model"
     for word in sorted(theirs.reading.missing - ours.reading.missing):
-        if ours.kind == "numeric" and _has_number(cells, values.number(word, ours.number_format)):
+        if _may_stand_for(word, cells, ours):
             return f"{start} missing where it is '{word}', which is a value for the new model"
     if theirs.reading.version != ours.reading.version and not _same_labels(cells, theirs):
         return f"{start} texts, of which the new model takes some for equal"
+    return ""
+
+
+def merged(name: str, ours: Collection[str], theirs: Collection[str]) -> str:
+    """Return which labels of the other model are one of ours, such as a day and its midnight, or nothing."""
+    keys, first = set(map(values.label_key, ours)), dict[str, str]()
+    for text in theirs:
+        key = values.label_key(text)
+        other = first.setdefault(key, text)
+        is_fraction = not (values.number(key) or 0.0).is_integer()  # 1.1 and 1.10 are one label for no model
+        if other != text and key in keys and not {other, text} <= {*ours} and not is_fraction:
+            start = f"it reads the column '{name}' as having the values '{other}' and '{text}'"
+            return f"{start}, which are one for the new model"
     return ""
 
 
@@ -65,6 +82,13 @@ def _is_value(word: str, feature: Feature) -> bool:
     if feature.kind == "date":
         return values.parse_timestamp(word, feature.format or values.ISO) is not None
     return feature.other or feature.labels.find(word) is not None
+
+
+def _may_stand_for(word: str, cells: pl.Series, ours: Feature) -> bool:
+    """Return whether a prepared cell that is a word for "missing" may have been another text in the file."""
+    if ours.kind == "numeric":
+        return _has_number(cells, values.number(word, ours.number_format))
+    return values.is_moment(word) and word in (ours.categories or ())
 
 
 def _same_labels(cells: pl.Series, theirs: Feature) -> bool:

@@ -217,8 +217,15 @@ class _Check:
                 whole = next(itertools.islice(_reader(block, self.dialect), place, None))
                 if len(whole) == 1 and self.dialect.delimiter in whole[0]:
                     problem += ": remove the quotation marks around the whole line"
+                elif cells < width and self._is_footer(text, lines[place + 1 :], blanks):
+                    problem += ": where it is a footer, remove it"
                 self._refuse(place, block, problem)
         return len(lines)
+
+    def _is_footer(self, text: bytes, below: list[bytes], blanks: bytes) -> bool:
+        """Return whether a short line may be a footer: it begins with a text, and only blank lines follow."""
+        first = text.partition(self._mark)[0].decode()
+        return values.number(first.strip(values.BLANKS)) is None and not b"".join(below).strip(blanks)
 
     def _may_hold_header(self, block: bytes) -> bool:
         lines = block.lower() if self.rows < 0 else b"\n" + block.lower()  # the header begins the first block

@@ -85,6 +85,9 @@ def rearranged(table: pl.DataFrame, schema: Schema, wanted: Schema) -> pl.DataFr
         UserError: the schemas differ in their targets, or a column is missing, of another kind, or read
             otherwise.
     """
+    target = schema.target
+    if different := comparable.merged(target.name, target.classes or (), wanted.target.classes or ()):
+        raise UserError(different)
     if not wanted.target.predicts_as(schema.target) or (
         wanted.target.classes is None
         and not comparable.same_numbers(table["0"], schema.target, wanted.target)

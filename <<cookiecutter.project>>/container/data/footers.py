@@ -19,8 +19,10 @@ _WORDS = (
 )
 _ROWS = "rows?|records?|observations?|lines?|entries|zeilen"
 _FOOTER = re.compile(
-    rf"(?:{_WORDS}) ?:?|(?:(?:number of |total )?(?:{_ROWS})|count|anzahl|n|{_WORDS}) ?[:=] ?[0-9][0-9.,]*|"
-    rf"\(?[0-9][0-9.,]* (?:{_ROWS})(?: (?:affected|selected|returned|exported|in set.*))?\)?|"
+    rf"(?:{_WORDS}) ?:?|"
+    rf"(?:(?:number of |total )?(?:{_ROWS})|(?:(?:{_ROWS}) )?count|anzahl|n|{_WORDS}) ?[:=] ?[0-9][0-9.,]*|"
+    rf"\(?(?:(?:{_WORDS})(?: ?[:=]| of)? ?)?[0-9][0-9.,]* (?:{_ROWS})"
+    r"(?: (?:affected|selected|returned|exported|in total|in set.*))?\)?|"
     r"(?:sources?|notes?|quelle|data from database|last updated) ?:.*",
     re.IGNORECASE,
 )

@@ -102,18 +102,17 @@ def _text(cell: pl.Expr, column: str, kind: pl.DataType) -> pl.Expr:
     if fault(column, kind):
         return cell.is_null().cast(pl.String).str.head(0)
     if isinstance(kind, pl.Datetime):
-        return _moment(cell, kind)
+        return _moment(cell, kind.time_zone or "")
     return cell.cast(pl.String).str.strip_chars(values.BLANKS)
 
 
-def _moment(cell: pl.Expr, kind: pl.Datetime) -> pl.Expr:
+def _moment(cell: pl.Expr, zone: str) -> pl.Expr:
     """Return a time as ISO text; polars formats those of a fixed offset or of an unknown zone only in UTC."""
-    zone = kind.time_zone or ""
     if not zone or _is_known(zone):
-        return cell.dt.to_string(_ISO + ("%z" if zone else ""))
+        return cell.dt.cast_time_unit("us").dt.to_string(_ISO + ("%z" if zone else ""))
     sign, hours, minutes = found.groups() if (found := _OFFSET.fullmatch(zone)) else ("+", "00", "00")
     offset = dt.timedelta(hours=int(hours), minutes=int(minutes)) * (-1 if sign == "-" else 1)
-    return (cell.cast(pl.Datetime(kind.time_unit)) + offset).dt.to_string(f"{_ISO}{sign}{hours}{minutes}")
+    return (cell.cast(pl.Datetime("us")) + offset).dt.to_string(f"{_ISO}{sign}{hours}{minutes}")
 
 
 def _is_known(zone: str) -> bool:

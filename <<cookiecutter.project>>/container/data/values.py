@@ -72,6 +72,11 @@ class Reading:
             return text in self.missing
         return number(text) in self.numbers or number(text, style) in self.numbers
 
+    def spell_moment(self, text: str) -> str:
+        """Return an ISO time in one spelling, or as it is where that spelling means a missing value."""
+        spelled = spell_moment(text)
+        return text if spelled in self.missing else spelled
+
 
 @dataclass(frozen=True)
 class NumberFormat:

@@ -202,7 +202,8 @@ def infer_schema(inspected: Inspection, side: int) -> Schema:
         if "\t" in label or label.splitlines() != [label]:
             raise UserError(f"the label {label!r} is blank, or has a tab or a line break: rename the class")
         if (other := names.setdefault(values.label_key(label), label)) != label:
-            raise UserError(f"the labels {other} and {label} are the same number: give one name to both")
+            kind = "time" if values.is_moment(label) else "number"
+            raise UserError(f"the labels {other} and {label} are the same {kind}: give one name to both")
     numeric = all(label.isdecimal() for label in labels)
     classes = tuple(sorted(labels, key=(lambda label: (int(label), label)) if numeric else None))
     return Schema(Target.of_classes(LABEL, classes), (), side)

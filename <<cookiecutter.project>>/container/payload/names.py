@@ -47,7 +47,7 @@ def check_keys(text: bytes, document: Any, place: str, row: int | None = None) -
         return
     try:
         sent = json.loads(text, object_pairs_hook=_Object)
-    except (ValueError, RecursionError):  # it is no text of Python's, or deeper than it reads
+    except (ValueError, RecursionError):  # it is not a text of Python's, or deeper than it reads
         return
     if isinstance(sent, _Object):
         check_distinct(sent.names, place, row)

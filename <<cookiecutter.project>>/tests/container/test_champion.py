@@ -17,6 +17,7 @@ from container.data.schema import Feature, Schema, Target
 from container.data.split_keys import SplitKeys
 from container.data.values import NumberFormat, Reading
 from container.evaluation import champion, golden
+from container.runtime.errors import UserError
 
 SIZE, COLOUR = Feature("size", "numeric"), Feature("colour", "categorical", ("blue", "red"))
 DAY = Feature("day", "date", format="iso8601")
@@ -307,3 +308,80 @@ def test_a_champion_with_other_words_for_missing_is_compared_where_no_cell_chang
     found = champion.measure(made(wider, tmp_path / "champion"), ours, table(ours)).report
     assert ("fault" in found) == bool(fault), found
     assert fault in found.get("fault", "")
+
+
+DAY_AND_MIDNIGHT = ("2020-01-01", "2020-01-01 00:00:00")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "fault"),
+    [
+        (
+            ("2020-01-01", "x"),
+            (*DAY_AND_MIDNIGHT, "x"),
+            "as having the values '2020-01-01' and '2020-01-01 0",
+        ),
+        (
+            ("1", "x"),
+            ("1", "1.0", "x"),
+            "as having the values '1' and '1.0', which are one for the new model",
+        ),
+        ((*DAY_AND_MIDNIGHT, "x"), (*DAY_AND_MIDNIGHT, "x"), ""),
+        (("y", "x"), (*DAY_AND_MIDNIGHT, "x"), ""),  # no cell is one of them
+        (("1.1", "x"), ("1.1", "1.10", "x"), ""),  # the new model takes no versions for equal
+        (("2020-01-01", "x"), ("2020-01-01 00:00:00", "x"), ""),
+    ],
+)
+def test_a_champion_whose_labels_are_one_for_the_new_model_is_not_compared(
+    tmp_path: Path, ours: tuple[str, ...], theirs: tuple[str, ...], fault: str
+) -> None:
+    """Protects the comparison with a champion of a time at which a day and its midnight were two labels."""
+    wanted, champions = (
+        replace(SCHEMA, features=(replace(COLOUR, categories=each), SIZE)) for each in (ours, theirs)
+    )
+    rows = labelled(wanted, ours)
+    found = champion.measure(made(champions, tmp_path / "champion"), wanted, rows).report
+    assert found.get("fault", "").startswith(
+        "no comparison was possible: it reads the column 'colour'" if fault else ""
+    )
+    assert ("fault" in found) == bool(fault), found
+    assert fault in found.get("fault", "")
+
+
+def test_a_champion_whose_classes_are_one_for_the_new_model_is_not_compared() -> None:
+    """Protects the names of the two classes in the reason, which may be beyond the first."""
+    wanted, theirs = (
+        replace(SCHEMA, target=Target.of_classes("y", (*"abcdef", *classes)))
+        for classes in (DAY_AND_MIDNIGHT[:1], DAY_AND_MIDNIGHT)
+    )
+    with pytest.raises(
+        UserError, match="column 'y' as having the values '2020-01-01' and '2020-01-01 00:00:00'"
+    ):
+        encode.rearranged(table(SCHEMA).text, wanted, theirs)
+
+
+@pytest.mark.parametrize(
+    ("word", "category", "refused"), [("2020-01-01", "2020-01-01", True), ("red", "red", False)]
+)
+def test_a_time_that_the_champion_reads_as_missing_makes_no_comparison(
+    tmp_path: Path, word: str, category: str, *, refused: bool
+) -> None:
+    """Protects the comparison: the file may have another spelling, in which the champion reads a value."""
+    ours, theirs = (
+        reads(words, 2, replace(COLOUR, categories=(category, "x")), SIZE) for words in ((), (word,))
+    )
+    rows = labelled(ours, (category, "x"))
+    found = champion.measure(made(theirs, tmp_path / "champion"), ours, rows).report
+    reason = (
+        f"it reads the column 'colour' as missing where it is '{word}', which is a value for the new model"
+    )
+    assert (reason in found.get("fault", "")) == refused == ("fault" in found)
+
+
+def labelled(schema: Schema, colours: tuple[str, ...]) -> TabularDataset:
+    """Return rows of a schema whose first feature has some labels in turn."""
+    rows = table(schema)
+    text = rows.text.with_columns(
+        pl.Series("1", [colours[row % len(colours)] for row in range(rows.text.height)])
+    )
+    return replace(rows, text=text)

@@ -14,7 +14,7 @@ from container.data import columns, encode, kinds
 from container.data.reading import ReadingSettings
 from container.data.schema import Feature, Schema
 from container.data.value_counts import TEXT, Texts
-from container.data.values import Labels, NumberFormat
+from container.data.values import Labels, NumberFormat, Reading
 from container.monitor.reading import ColumnReader
 from container.payload import number_parser
 from container.payload.errors import RequestError
@@ -659,7 +659,7 @@ def test_a_column_can_be_excluded(tmp_path: Path) -> None:
 )
 def test_equal_texts_are_one_label(counts: dict[str, int], labels: dict[str, str]) -> None:
     """Protects classes and categories: equal texts are one, spelled as it is written most often."""
-    assert columns.spell_labels(counts) == labels
+    assert columns.spell_labels(counts, Reading()) == labels
     classes = tuple(dict.fromkeys(labels.values()))
     assert [classes.index(label) for label in labels.values()] == [*map(Labels(classes).find, labels)]
 

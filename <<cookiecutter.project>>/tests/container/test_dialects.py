@@ -182,6 +182,7 @@ FOOTERS = (
     "Rows: 3,,",
     '"Rows: 3",,',
     "Total,,150.2",
+    "Total: 40 rows,,",
     "Grand total:,3,",
     "(3 rows affected),,",
     "Source: a bank,,",

@@ -411,6 +411,7 @@ def test_labels_are_alike_in_folders_columns_and_the_prepared_lists(
         (("a\tb", "c"), r"label 'a\\tb' is blank, or has a tab"),
         (("a\u2028b", "c"), "is blank, or has a tab or a line break"),
         (("01", "1"), "labels 01 and 1 are the same number"),
+        (("2020-01-01", "2020-01-01 00:00:00"), "2020-01-01 00:00:00 are the same time"),
         (("1.0", "1"), "1 labels, such as 1,"),
     ],
 )

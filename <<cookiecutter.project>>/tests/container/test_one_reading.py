@@ -171,12 +171,34 @@ def test_requests_are_read_as_the_training_was(raw: Raw) -> None:
         check(raw, Path(folder))
 
 
-def check(raw: Raw, folder: Path) -> None:
+def test_a_time_whose_short_spelling_means_missing_is_a_value(tmp_path: Path) -> None:
+    """Protects a label from a spelling that training and requests would read as a missing value."""
+    columns: dict[str, Row] = {
+        "x": [str(number / 7) for number in range(120)],
+        "zero": ["0000-00-00 00:00:00.000", "", "0000-00-00T00:00:00", "0000-00-00 00:00:00.000"] * 30,
+        "epoch": ["", "1970-01-01 00:00:00", "1970-01-01", ""] * 30,
+        "set": ["1970-01-01T00:00:00.0", "2020-01-01 00:00:00", "1970-01-01 00:00:00"] * 40,
+        "y": ["1970-01-01T00:00:00", "2020-01-01T00:00:00", "1970-01-01T00:00:00", "2020-01-01"] * 30,
+    }
+    rows = [[*row] for row in zip(*columns.values(), strict=True)]
+    check(Raw([*columns], rows, ",", csv.QUOTE_MINIMAL, ("1970-01-01",)), tmp_path, {"set": "categorical"})
+    schema = Schema.read(tmp_path / "out" / "schema" / "schema.json")
+    _, zero, epoch, chosen = schema.features
+    assert (zero.categories, epoch.categories) == (("0000-00-00 00:00:00.000",), ("1970-01-01 00:00:00",))
+    assert chosen.categories == ("1970-01-01 00:00:00", "2020-01-01")
+    assert schema.target.classes == ("1970-01-01T00:00:00", "2020-01-01")
+    for column in (epoch, chosen, schema.target):
+        spellings = ("1970-01-01 00:00:00", "1970-01-01T00:00:00", "1970-01-01T00:00:00.000", "1970-01-01")
+        found = [column.encode(text) for text in spellings]
+        assert found[:3] == [0.0] * 3
+        assert math.isnan(found[3])
+
+
+def check(raw: Raw, folder: Path, kinds: dict[str, str] | None = None) -> None:
     raw.write(folder / "in")
+    settings = Settings("y", reading=ReadingSettings(kinds or {}, missing_words=raw.words))
     try:
-        prepare(
-            Settings("y", reading=ReadingSettings(missing_words=raw.words)), folder / "in", folder / "out"
-        )
+        prepare(settings, folder / "in", folder / "out")
     except UserError as error:
         if not re.search("no column besides the target|rows are distinct, and no class", str(error)):
             raise

@@ -389,7 +389,7 @@ def test_waiting_ends_before_the_function_does(aws: Aws) -> None:
         deadline.pause(60, "nothing came.")
         return {}
 
-    facts = run(aws, check, milliseconds=200)
+    facts = run(aws, check, milliseconds=1000)
     assert facts["Reason"] == "Time ran out: nothing came."
 
 

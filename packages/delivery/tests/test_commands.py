@@ -9,6 +9,7 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import localcloud
 import pytest
 import typer
 from typer._completion_classes import BashComplete
@@ -16,6 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from delivery.commands import application, completion, project
+from delivery.commands.project import Opener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,6 +98,31 @@ def test_a_closed_terminal_ends_a_command_unless_it_is_under_nohup(tmp_path: Pat
     assert kept.communicate(timeout=10) == (b"", b"the jobs are stopped\n")
     assert kept.returncode == 128 + signal.SIGTERM
     assert all((folder / "stopped").exists() for folder in folders)
+
+
+def test_names_of_models_and_endpoints_are_completed(cloud: localcloud.Cloud, tmp_path: Path) -> None:
+    """Protects from private modules, from images' models for tables, and from endpoints that do not run."""
+    for name in ("models/_network.py", "models/random_forest.py", "models/rules.py", "models/image/hog.py"):
+        path = tmp_path / "container" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in ("endpoints/own/port", "endpoints/other/port", "endpoints/failed/model"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True)
+        path.touch()
+    off = localcloud.Project(tmp_path, "p", "eu-central-1")
+
+    def offered(*words: str, project: localcloud.Project = off, is_image: bool = False) -> list[str]:
+        found = SimpleNamespace(root=tmp_path, state=tmp_path, is_image=is_image, cloud=project)
+        options = {"obj": Opener(lambda: found, lambda _: None)}  # type: ignore[arg-type, return-value]
+        shell = BashComplete(get_command(application_of_all()), options, "p", completion.VARIABLE)
+        return [item.value for item in shell.get_completions(list(words[:-1]), words[-1])]
+
+    assert offered("train", "--model-type", "r") == ["random_forest", "rules"]
+    assert offered("train", "--model-type", "", is_image=True) == ["hog"]
+    assert offered("infer", "--endpoint-name", "o") == []
+    assert offered("infer", "--endpoint-name", "o", project=cloud.project) == ["other", "own"]
+    assert offered("stop", "", project=cloud.project) == []
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,9 @@ def test_a_moved_environment_is_found(
     moved = doctor.check_environment(chosen)
     assert moved.state == doctor.WARNING
     assert str(tmp_path / "before") in moved.found
+    assert moved.way_out.endswith("/here && make setup") or moved.way_out.endswith("/here' && make setup")
+    (chosen.venv / "sdk").mkdir()  # the way out deletes it, too
+    assert " && make setup && make setup-sdk, " in doctor.check_environment(chosen).way_out
     shutil.rmtree(chosen.venv)
     made_at(chosen.venv, chosen.venv)
     assert doctor.check_environment(chosen).state == doctor.OK

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import localcloud
 import pytest
+from botocore.exceptions import ClientError
 
 from delivery import hints, model_endpoints
 from delivery.cloud import DeliveryError
 from delivery.commands import infer
-from delivery.inference import calls, clients, methods, output, predictions, rows
+from delivery.inference import calls, clients, methods, output, predictions, rows, served, source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +39,10 @@ class Endpoint:
     def invoke(self, body, content_type, accept):
         if body == b"end":
             raise SystemExit("ended")
+        if body == b"many":
+            error = RuntimeError("ModelError: long")
+            error.response = {"OriginalMessage": '{"error":{"code":"not-a-number","message":"row 1"}}'}
+            raise error
         return SimpleNamespace(body=io.BytesIO(b'["' + content_type.encode() + b'",' + body + b"]"))
 """
 
@@ -57,26 +63,37 @@ def test_the_sdk_runs_in_a_process_of_its_own(sdk: dict[str, str]) -> None:
         assert [ask("1"), ask("2")] == [b'["text/csv",1]', b'["text/csv",2]']
         with pytest.raises(DeliveryError, match="SDK ended without an answer: a remark of the SDK\nended"):
             ask("end")
+    refusal = r"refused the SageMaker SDK's request: row 1 \(code not-a-number\)$"
+    with (
+        pytest.raises(DeliveryError, match=refusal),
+        clients.predictor(python, sdk, "known", "text/csv") as ask,
+    ):
+        ask("many")
     with (
         pytest.raises(DeliveryError, match="ValueError: Could not find endpoint unknown"),
         clients.predictor(python, sdk, "unknown", "text/csv"),
     ):
         pass
     with (
-        pytest.raises(DeliveryError, match="ModuleNotFoundError: No module named 'sagemaker'"),
+        pytest.raises(
+            clients.IncompleteError,
+            match=r"completely \(ModuleNotFoundError: No module named 'sagemaker'\): run 'make setup-sdk'",
+        ),
         clients.predictor(python, {}, "known", "text/csv"),
     ):
         pass
 
 
 class Api(BaseHTTPRequestHandler):
-    """Answers with the signature of a request, and refuses the body `no`."""
+    """Answers with the signature of a request, and refuses the bodies `no` and `many`."""
 
     def do_POST(self) -> None:
         """Answer a request."""
         body = self.rfile.read(int(self.headers["content-length"]))
         answer = json.dumps([self.headers["authorization"], body.decode()]).encode()
-        self.send_response(403 if body == b"no" else 200)
+        if body == b"many":
+            answer = b'{"error":{"code":"not-a-number","message":"row 1, column \'a\': no","row":1}}'
+        self.send_response({b"no": 403, b"many": 400}.get(body, 200))
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
@@ -103,8 +120,34 @@ def test_requests_to_the_api_are_signed(api: str, monkeypatch: pytest.MonkeyPatc
     assert signature.startswith("AWS4-HMAC-SHA256 Credential=AKID/")
     assert "/eu-central-1/execute-api/aws4_request" in signature
     assert body == "1,2"
-    with pytest.raises(DeliveryError, match="The API answered 403"):
+    with pytest.raises(DeliveryError, match=r'The API answered 403: \["AWS4'):
         ask("no")
+
+
+def test_a_refusal_is_a_sentence(api: str) -> None:
+    """Protects people from JSON, and from a row of a request that is taken for the file's."""
+    refused = r"row 1, column 'a': no \(code not-a-number\)"
+    with pytest.raises(DeliveryError, match=f"The API answered 400: {refused}$"):
+        clients.api(api, ("AKID", "secret"), "eu-central-1", "text/csv")("many")
+    port = int(api.split(":")[2].partition("/")[0])
+    with pytest.raises(DeliveryError, match=f"The server refused: {refused}$"):
+        clients.direct(port, "text/csv")("many")
+    response = {"Error": {"Code": "ModelError"}, "OriginalMessage": '{"error":{"code":"c","message":"m"}}'}
+
+    def invoke(**_: Any) -> None:
+        raise ClientError(response, "InvokeEndpoint")  # type: ignore[arg-type]  # a part of a response
+
+    cloud: Any = SimpleNamespace(client=lambda _: SimpleNamespace(invoke_endpoint=invoke))
+    ask = clients.invoke(cloud, "e", "text/csv")
+    with pytest.raises(DeliveryError, match=r"^The endpoint e refused: m \(code c\)$"):
+        predictions.predict(rows.Table(("a",), (("1",),), None), ask)
+    answers = iter([b'{"predictions":[1,2]}'])
+    with pytest.raises(DeliveryError, match=r"refused: m \(code c\), in the request of rows 3 to 3$"):
+        predictions.predict(
+            rows.Table(("a",), (("1",),) * 3, None), lambda body: next(answers, None) or ask(body), 2
+        )
+    for text in ("", "plain", "[]", '{"error":"text"}', '{"error":{}}'):
+        assert clients.sentence(text) == text
 
 
 def test_predictions_are_compared_to_the_last_bit() -> None:
@@ -140,10 +183,10 @@ def test_json_lines_are_rows_by_name_or_by_position() -> None:
     ("text", "words"),
     [
         ("", "no rows to predict"),
-        ('{"a": 1}\nx', "Line 2 is not JSON"),
-        ("5", "Line 1 is neither a JSON object nor an array"),
+        ('{"a": 1}\nx', "line 2 is not JSON"),
+        ("5", "line 1 is neither a JSON object nor an array"),
         ('{"a": 1}\n[1]', "objects and arrays"),
-        ("[1]", "Row 1 has 1 cells, and the model has 2 columns"),
+        ("[1]", "row 1 has 1 cells, and the model has 2 columns"),
     ],
 )
 def test_other_json_lines_are_refused(text: str, words: str) -> None:
@@ -177,9 +220,9 @@ def test_predictions_are_written_as_the_name_says(tmp_path: Path) -> None:
 def test_the_rows_to_predict_are_not_overwritten(tmp_path: Path) -> None:
     """Protects the only copy of a person's data."""
     (tmp_path / "images").mkdir()
-    for written, source in (("rows.csv", "rows.csv"), ("images/p.csv", "images")):
+    for written, read in (("rows.csv", "rows.csv"), ("images/p.csv", "images")):
         with pytest.raises(DeliveryError, match="name another file"):
-            output.check(tmp_path / written, tmp_path / source)
+            output.check(tmp_path / written, tmp_path / read)
     output.check(tmp_path / "predictions.csv", tmp_path / "rows.csv")
 
 
@@ -197,6 +240,32 @@ def test_the_schema_is_that_of_the_last_update(tmp_path: Path) -> None:
     for name in ("update-9", "update-10"):
         (tmp_path / "endpoints/e" / name / "model").mkdir(parents=True)
     assert endpoint.model_folder == tmp_path / "endpoints/e/update-10/model"
+
+
+def test_what_infer_needs_of_a_cloud_is_named_with_the_way_out(
+    cloud: localcloud.Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects from 'nothing is in service' beside an endpoint, and from a search in a cloud that is off."""
+    with pytest.raises(
+        DeliveryError, match=r"Neither production nor dev has an endpoint here; 'python -m loc"
+    ):
+        served.in_service(cloud, "p")
+    with pytest.raises(methods.UnavailableError, match=r"can't reach the endpoint e: .* no endpoint yet\.$"):
+        methods.Endpoint(cloud, SimpleNamespace(slug="p"), "e").api_url()  # type: ignore[arg-type]
+    names = [f"own-{number}" for number in range(7)]
+    monkeypatch.setattr(served, "names_in_service", lambda _: names)
+    with pytest.raises(DeliveryError, match=r"--endpoint-name NAME .* own-0, own-1, .*, own-4 and 2 more\.$"):
+        served.in_service(cloud, "p")
+    stopped: Any = SimpleNamespace(cloud=localcloud.Project(tmp_path, "p", "eu-central-1"))
+    with (
+        pytest.raises(DeliveryError, match=r"could have s3://b/m\.tar\.gz; 'python -m local up' starts it"),
+        source.of_artifact(stopped, None, "s3://b/m.tar.gz"),  # type: ignore[arg-type]
+    ):
+        pass
+    with pytest.raises(
+        DeliveryError, match=r"No local cloud is running here .* test split of .*: name a file"
+    ):
+        source.split_of_file(None, tmp_path / "m.tar.gz")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "x'y", "-a", "a" * 64, "a\n"])

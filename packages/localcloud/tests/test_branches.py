@@ -102,41 +102,59 @@ def test_the_clock_jumps_over_waits_in_branches(run: Callable[..., None], total:
     assert total <= timers.clock.simulated() - began < total + 10.0
 
 
+def waits(seconds: int) -> dict[str, Any]:
+    """Return states that wait."""
+    return {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": seconds, "End": True}}}
+
+
+def create(cloud: Any, definition: dict[str, Any]) -> str:
+    """Create a state machine, and return its ARN."""
+    created = cloud.stepfunctions.create_state_machine(
+        name=cloud.unique("branches"),
+        definition=json.dumps({"QueryLanguage": "JSONata", **definition}),
+        roleArn=cloud.role,
+    )
+    return str(created["stateMachineArn"])
+
+
+def run_skipping(cloud: Any, machine: str) -> tuple[dict[str, Any], float]:
+    """Run a state machine on a clock that skips; return the execution and its simulated seconds."""
+    project, began = project_at(cloud.cloud.root), cloud.cloud.clock()["simulated"]
+    try:
+        assert process.start(project, skip=True).skip
+        execution = cloud.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
+        ended = cloud.until(
+            lambda: cloud.stepfunctions.describe_execution(executionArn=execution),
+            lambda seen: seen["status"] != "RUNNING",
+        )
+    finally:
+        process.start(project, skip=False)
+    return ended, cloud.cloud.clock()["simulated"] - began
+
+
 def test_a_state_machine_does_not_wait_in_parallel_and_map(fast: Any) -> None:
     """The real state machine: hours in a branch, in items and in another machine are over at once."""
-
-    def waits(seconds: int) -> dict[str, Any]:
-        return {"StartAt": "Wait", "States": {"Wait": {"Type": "Wait", "Seconds": seconds, "End": True}}}
-
-    def create(definition: dict[str, Any]) -> str:
-        created = fast.stepfunctions.create_state_machine(
-            name=fast.unique("branches"),
-            definition=json.dumps({"QueryLanguage": "JSONata", **definition}),
-            roleArn=fast.role,
-        )
-        return str(created["stateMachineArn"])
-
     items = {"Type": "Map", "Items": [1, 2], "MaxConcurrency": 1, "ItemProcessor": waits(3000), "End": True}
     mapped = {"StartAt": "Map", "States": {"Map": items}}
     child = {
         "Type": "Task",
         "Resource": "arn:aws:states:::states:startExecution.sync:2",
-        "Arguments": {"StateMachineArn": create(waits(6000))},
+        "Arguments": {"StateMachineArn": create(fast, waits(6000))},
         "End": True,
     }
     nested = {"StartAt": "Child", "States": {"Child": child}}
     state = {"Type": "Parallel", "Branches": [waits(6000), mapped, nested], "End": True}
-    machine = create({"StartAt": "All", "States": {"All": state}})
-    project = project_at(fast.cloud.root)
-    began = fast.cloud.clock()["simulated"]
-    try:
-        assert process.start(project, skip=True).skip
-        execution = fast.stepfunctions.start_execution(stateMachineArn=machine)["executionArn"]
-        ended = fast.until(
-            lambda: fast.stepfunctions.describe_execution(executionArn=execution),
-            lambda seen: seen["status"] != "RUNNING",
-        )
-    finally:
-        process.start(project, skip=False)
+    ended, seconds = run_skipping(fast, create(fast, {"StartAt": "All", "States": {"All": state}}))
     assert ended["status"] == "SUCCEEDED"
-    assert fast.cloud.clock()["simulated"] - began >= 6000.0
+    assert seconds >= 6000.0
+
+
+def test_a_branch_that_fails_ends_the_waits_of_the_others(fast: Any) -> None:
+    """The state fails when its branch does, with that branch's error, and not days later."""
+    failing = waits(20)
+    failing["States"]["Wait"] = {"Type": "Wait", "Seconds": 20, "Next": "Fail"}
+    failing["States"]["Fail"] = {"Type": "Fail", "Error": "Broken", "Cause": "It is broken."}
+    state = {"Type": "Parallel", "Branches": [waits(500_000), failing], "End": True}
+    ended, seconds = run_skipping(fast, create(fast, {"StartAt": "All", "States": {"All": state}}))
+    assert (ended["status"], ended["error"]) == ("FAILED", "Broken")
+    assert 20.0 <= seconds < 100_000.0

@@ -183,6 +183,8 @@ def _output(*command: str) -> str:
 def check_environment(machine: Machine) -> Check:
     """Check that the virtual environment starts, is where it was made, and has the packages."""
     anew = f"make it anew: rm -rf {shlex.quote(str(machine.venv))} && make setup"
+    if (machine.venv / "sdk").exists():
+        anew += " && make setup-sdk, because that folder also holds the SageMaker SDK"
     if not machine.venv.exists():
         return Check("environment", OK, "not made yet; 'make setup' makes it")
     if _ask_python(str(machine.venv / "bin" / "python")) is None:
@@ -304,7 +306,7 @@ def check_disk(machine: Machine) -> Check:
 
 
 def check_ports(machine: Machine) -> Check:  # noqa: ARG001 - the signature of every check
-    """Check that 127.0.0.1 has free ports, and that a connection to one arrives."""
+    """Check that programs can listen on 127.0.0.1, and that a connection arrives."""
     listeners: list[socket.socket] = []
     way_out = (
         "allow programs to listen on 127.0.0.1 (firewall, sandbox, container), or end what holds its ports"
@@ -321,7 +323,7 @@ def check_ports(machine: Machine) -> Check:  # noqa: ARG001 - the signature of e
     finally:
         for listener in listeners:
             listener.close()
-    return Check("ports", OK, f"127.0.0.1 has {PORTS} free ports")
+    return Check("ports", OK, f"programs can listen on at least {PORTS} ports of 127.0.0.1")
 
 
 def check_endpoint(machine: Machine) -> Check:

@@ -7,10 +7,13 @@ import sys
 from enum import StrEnum
 from typing import Annotated
 
+import localcloud
 import typer
 
+from delivery.commands.project import find_project
+
 VARIABLE = "_PYTHON_M_LOCAL_COMPLETE"
-EXAMPLES = """Examples, of which the line may stand in .bashrc or .zshrc:
+EXAMPLES = """Examples (.bashrc or .zshrc may contain the line too):
 
   eval "$(.venv/bin/python -m local completion bash)"
 
@@ -80,3 +83,29 @@ def completion(shell: Annotated[Shell, typer.Argument(help="The shell that evalu
 def complete_file(incomplete: str) -> list[str]:
     """Let the shell complete the name of a file; typer drops an answer that does not begin as the word."""
     return [f"{incomplete}{FILES}"]
+
+
+def complete_model(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the models that begin so: the files of the project's `container/models`."""
+    project = find_project(context)
+    folder = project.root / "container" / "models" / ("image" if project.is_image else "")
+    return sorted(path.stem for path in folder.glob("[!_]*.py") if path.stem.startswith(incomplete))
+
+
+def complete_endpoint(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the endpoints of the running local cloud that begin so, by the ports of their servers.
+
+    A client of AWS's API takes half a second to make, too long for a shell that waits.
+    """
+    project = find_project(context)
+    if localcloud.find(project.cloud) is None:
+        return []
+    names = (path.parent.name for path in (project.state / "endpoints").glob("*/port"))
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def complete_running(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the jobs and builds with running processes that begin so, as quickly as an endpoint."""
+    cloud = localcloud.find(find_project(context).cloud)
+    names = (arn.rpartition("/")[2] for arn in cloud.processes()) if cloud else ()
+    return sorted(name for name in names if name.startswith(incomplete))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delivery.cloud import DeliveryError
-from delivery.commands.completion import complete_file
+from delivery.commands.completion import complete_endpoint, complete_file
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, running_cloud
@@ -37,7 +37,10 @@ METHOD = typer.Option(
     "API, or directly to the server.",
 )
 ENDPOINT = typer.Option(
-    "--endpoint-name", "--endpoint", help="An endpoint; by default that of production, or of dev without it."
+    "--endpoint-name",
+    "--endpoint",
+    help="An endpoint; by default that of production, or of dev without it.",
+    autocompletion=complete_endpoint,
 )
 ARTIFACT = typer.Option(
     help="A model.tar.gz, or its s3:// address, which predicts without an endpoint.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from delivery.commands.completion import complete_running
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_project, reach
@@ -47,7 +48,12 @@ def jobs(
     context: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Refresh until Ctrl-C.")] = False,
     as_json: AsJson = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines of each job's log.")] = 1,
+    lines: Annotated[
+        int,
+        typer.Option(
+            "--lines", "-n", min=0, help="The number of lines to show from the end of each job's log."
+        ),
+    ] = 1,
 ) -> None:
     """List the jobs of all kinds, the latest last, with processes, parameters and the ends of their logs."""
     reader = Reader(find_project(context), lines)
@@ -65,7 +71,11 @@ def jobs(
 def stop(
     context: typer.Context,
     job: Annotated[
-        str, typer.Argument(help="The id of a job, as 'jobs' lists it, or a part that names one.")
+        str,
+        typer.Argument(
+            help="The id of a job, as 'jobs' lists it, or a part that names one.",
+            autocompletion=complete_running,
+        ),
     ],
 ) -> None:
     """Stop a job and wait for its end: SIGTERM, and SIGKILL for what does not end in time."""

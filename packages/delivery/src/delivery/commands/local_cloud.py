@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 SPEED = typer.Option(min=1.0, max=3600.0, help="The number that divides each wait which AWS imposes.")
 SKIP = typer.Option(
-    help="Skip time in which nothing runs, as far as something is waited for.", show_default="skip"
+    help="Whether the local cloud's clock skips the time in which nothing runs and a command or a service "
+    "waits.",
+    show_default="skip",
 )
 COMMAND = "python -m local up --export"
 UP_EXAMPLES = """Examples:
@@ -61,7 +63,7 @@ def up(
         str | None, typer.Option(help="Print a profile of this name for ~/.aws/config, valid until 'down'.")
     ] = None,
 ) -> None:
-    """Start the local cloud and say how to reach it; one that runs changes its speed."""
+    """Start the local cloud, or change the speed of the running one, and say how to reach it."""
     project = find_project(context)
     refuse_other_endpoint(project)
     if export and profile:

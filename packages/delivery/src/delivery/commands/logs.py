@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from delivery.commands.project import LocalProject, Place
     from delivery.jobs.job import Job
-    from delivery.jobs.logs import Line
+    from delivery.jobs.logs import Following, FollowingExecution, Line
 
 STOPPED_CODE = 3  # of `logs --follow` for a stopped job; a failed one has 1, and a wrong call 2
 SETTLE_SECONDS = 5.0  # how late CloudWatch Logs may show a job's last lines
@@ -65,7 +65,8 @@ def logs(
         typer.Option(
             "--follow",
             "-f",
-            help="Show new lines until the job ends, in exit code 0 (Completed), 1 (Failed) or 3 (Stopped).",
+            help="Show new lines until the job ends. The exit code is 0 for a Completed job, 1 for a "
+            "Failed one and 3 for a Stopped one. An execution of a state machine shows the logs of its jobs.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -150,28 +151,39 @@ def follow_log(project: LocalProject, name: str, lines: int) -> int:
 
 
 def _follow_job(project: LocalProject, place: Place, job: Job, instance: str, lines: int) -> int:
-    from delivery.jobs.kinds import OF_JOBS, Jobs
-    from delivery.jobs.logs import Following
-
-    if OF_JOBS[job.kind].log_streams(job) is None:
-        raise DeliveryError(
-            f"The {job.kind} {job.id} has no log of its own; 'python -m local jobs' lists what it starts."
-        )
-    following = Following(job, Jobs(place.cloud).read, job_logs(project, place))
+    following = _following(project, place, job)
     settle = SETTLE_SECONDS if place.local is None else 0.0
-    for line in following.lines(lines, settle):
+    for of, line in following.lines(lines, settle):
         if line.is_of(instance):
-            sys.stdout.write(f"{_shown(line, job)}\n")
+            head = "" if of.arn == job.arn else f"{of.id} | "
+            sys.stdout.write(f"{head}{_shown(line, of)}\n")
             sys.stdout.flush()
     ended = following.job
     reason = f": {ended.reason}" if ended.reason else "."
-    errors.print(
-        f"The {ended.kind} {ended.id} has ended: {ended.status}{reason}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    _say(f"The {ended.kind} {ended.id} has ended: {ended.status}{reason}")
     return ENDS[ended.status]
+
+
+def _following(project: LocalProject, place: Place, job: Job) -> Following | FollowingExecution:
+    from delivery.jobs.executions import MachineExecutions
+    from delivery.jobs.kinds import OF_JOBS, Jobs
+    from delivery.jobs.logs import Following, FollowingExecution
+
+    jobs, source = Jobs(place.cloud), job_logs(project, place)
+    if OF_JOBS[job.kind].log_streams(job) is not None:
+        return Following(job, jobs.read, source)
+    if job.kind != MachineExecutions.kind or (job.is_over and not jobs.named_after(job)):
+        raise DeliveryError(
+            f"The {job.kind} {job.id} has no log of its own: 'python -m local jobs' lists jobs and builds, "
+            "which have logs."
+        )
+    name = job.id.rpartition(":")[2]
+    _say(f"The {job.kind} {job.id} has no log of its own; its jobs, whose names have {name}, have logs:")
+    return FollowingExecution(job, jobs, source)
+
+
+def _say(text: str) -> None:
+    errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _shown(line: Line, job: Job) -> str:

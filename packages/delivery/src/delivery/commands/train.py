@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import localcloud
 import typer
 
-from delivery.commands.completion import complete_file
+from delivery.commands.completion import complete_file, complete_model
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from delivery.training import Plan, Trained, Training
 
 MODEL = typer.Option(
-    help="A model of container/models, such as random_forest; by default the model of project.toml."
+    help="A model of container/models, such as random_forest; by default the model of project.toml.",
+    autocompletion=complete_model,
 )
 DATA = typer.Option(
     help="A CSV or Parquet file, or a folder of them; for images a zip too. By default a sample.",
@@ -124,6 +125,9 @@ def show_started(cloud: Cloud, started: Training, *, as_json: bool) -> None:
     print_line(f"training: {started.name}")
     print_line(f"jobs: {', '.join(jobs)}; those that follow have {started.name} in their names too")
     print_line(f"artifact, when they have ended: {started.artifact}")
+    print_line("These commands show the jobs, follow their logs, and stop the training:")
+    for command in ("jobs --watch", f"logs {started.name} --follow", f"stop {started.name}"):
+        print_line(f"  python -m local {command}")
 
 
 def show_trained(cloud: Cloud, started: Training, trained: Trained, *, as_json: bool) -> None:

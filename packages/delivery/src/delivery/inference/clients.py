@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 60.0
 STOP_SECONDS = 5.0
+MISSING_MODULE = ("ModuleNotFoundError", "ImportError")
 PROGRAM = Path(__file__).with_name("predictor_program.py")  # which the SDK's Python runs as a file
 LOG_TAIL = 2000  # characters of what the SDK printed, where it ended without a message
+
+
+class IncompleteError(DeliveryError):
+    """An environment that lacks a part of the SDK."""
 
 
 def invoke(cloud: Cloud, endpoint_name: str, kind: str) -> Ask:
@@ -42,7 +47,7 @@ def invoke(cloud: Cloud, endpoint_name: str, kind: str) -> Ask:
             )
         except ClientError as error:
             refusal = error.response.get("OriginalMessage") or error.response["Error"]["Message"]
-            raise DeliveryError(f"The endpoint {endpoint_name} refused: {refusal}") from None
+            raise DeliveryError(f"The endpoint {endpoint_name} refused: {sentence(str(refusal))}") from None
         return bytes(answer["Body"].read())
 
     return ask
@@ -66,7 +71,7 @@ def api(url: str, credentials: tuple[str, str], region: str, kind: str) -> Ask:
         signed = dict(request.headers.items())
         response = session.post(url, data=body.encode(), headers=signed, timeout=TIMEOUT_SECONDS)
         if response.status_code != http.HTTPStatus.OK:
-            raise DeliveryError(f"The API answered {response.status_code}: {response.text}")
+            raise DeliveryError(f"The API answered {response.status_code}: {sentence(response.text)}")
         return bytes(response.content)
 
     return ask
@@ -81,7 +86,7 @@ def direct(port: int, kind: str) -> Ask:
         response = connection.getresponse()
         content = response.read()
         if response.status != http.HTTPStatus.OK:
-            raise DeliveryError(f"The server refused: {content.decode(errors='replace')}")
+            raise DeliveryError(f"The server refused: {sentence(content.decode(errors='replace'))}")
         return content
 
     return ask
@@ -92,6 +97,7 @@ def predictor(python: Path, environment: Mapping[str, str], endpoint_name: str, 
     """Yield a function that sends requests by the SageMaker SDK, in a process of the SDK's own Python.
 
     Raises:
+        IncompleteError: The environment of that Python lacks a part of the SDK.
         DeliveryError: The SDK does not find the endpoint, or a request fails; the message is the SDK's.
 
     """
@@ -108,6 +114,15 @@ def predictor(python: Path, environment: Mapping[str, str], endpoint_name: str, 
             _end(process)
 
 
+def sentence(refusal: str) -> str:
+    """Return the message and the code of a container's error, or another text as it is."""
+    try:
+        error = json.loads(refusal)["error"]
+        return f"{error['message']} (code {error['code']})"
+    except (ValueError, KeyError, TypeError):
+        return refusal
+
+
 def _exchange(process: subprocess.Popen[bytes], body: str, said: IO[bytes]) -> bytes:
     assert process.stdin  # noqa: S101 - it is a pipe
     with suppress(BrokenPipeError):  # the program's last message has the reason
@@ -122,8 +137,17 @@ def _read_message(process: subprocess.Popen[bytes], said: IO[bytes]) -> dict[str
     message = dict(json.loads(line)) if line else {}
     if "body" in message or message.get("ready"):
         return message
+    if "refusal" in message:
+        raise DeliveryError(
+            f"The endpoint refused the SageMaker SDK's request: {sentence(message['refusal'])}"
+        )
     said.seek(0)
     reason = message.get("error") or said.read().decode(errors="replace").strip()[-LOG_TAIL:]
+    if reason.startswith(MISSING_MODULE):
+        raise IncompleteError(
+            f"The SageMaker SDK is not installed completely ({reason}): run 'make setup-sdk', or wait for "
+            "its end."
+        )
     raise DeliveryError(f"The SageMaker SDK ended without an answer: {reason}")
 
 

@@ -65,8 +65,11 @@ class Endpoint:
         """
         if method is Method.predictor:
             python, environment = self._sdk()
-            with clients.predictor(python, environment, self.name, kind) as ask:
-                yield ask
+            try:
+                with clients.predictor(python, environment, self.name, kind) as ask:
+                    yield ask
+            except clients.IncompleteError as error:
+                raise UnavailableError(str(error)) from None
         elif method is Method.boto3:
             yield clients.invoke(self.cloud, self.name, kind)
         elif method is Method.api:
@@ -85,10 +88,15 @@ class Endpoint:
         outputs = served.deployed(self.cloud, self.project.slug, "deploy-prd")
         if outputs.get("EndpointName") == self.name:
             return str(self.cloud.local_url(outputs["ApiUrl"]))
-        serving = (
-            f"the endpoint {outputs['EndpointName']}" if "EndpointName" in outputs else "no endpoint yet"
+        if "EndpointName" not in outputs:
+            raise UnavailableError(
+                f"The project's API can't reach the endpoint {self.name}: the API serves production, which "
+                "has no endpoint yet."
+            )
+        raise UnavailableError(
+            f"The project's API can't reach the endpoint {self.name}: the API serves production's endpoint "
+            f"{outputs['EndpointName']}."
         )
-        raise UnavailableError(f"The project's API serves {serving}, and not {self.name}.")
 
     def _port(self) -> int:
         try:

@@ -54,13 +54,21 @@ def predict(table: Table, ask: Ask, rows_a_request: int | None = None) -> Predic
     for start in range(0, len(table.rows), most):
         stop = min(start + most, len(table.rows))
         body, began = table.body(start, stop), time.perf_counter()
-        content = ask(body)
+        content = _ask(ask, body, f"rows {start + 1} to {stop}" if len(table.rows) > most else "")
         found.seconds.append(time.perf_counter() - began)
         part = json.loads(content)["predictions"]
         if len(part) != stop - start:
             raise DeliveryError(f"{stop - start} rows were sent and {len(part)} predictions came back.")
         found.values.extend(part)
     return found
+
+
+def _ask(ask: Ask, body: str, rows: str) -> bytes:
+    """Ask for a part of the rows; a refusal counts the rows of the request, and says which these are."""
+    try:
+        return ask(body)
+    except DeliveryError as error:
+        raise DeliveryError(f"{error}, in the request of {rows}" if rows else str(error)) from None
 
 
 def first_difference(values: Sequence[Any], others: Sequence[Any]) -> int | None:

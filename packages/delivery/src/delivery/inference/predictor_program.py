@@ -22,7 +22,9 @@ def main(output: TextIO) -> int:
             answer = endpoint.invoke(body=body, content_type=content_type, accept=accept)
             write(output, {"body": answer.body.read().decode()})
     except Exception as error:  # noqa: BLE001 - any error of the SDK is its message
-        write(output, {"error": f"{type(error).__name__}: {error}"})
+        refusal = getattr(error, "response", {}).get("OriginalMessage")  # of botocore: the container's own
+        reason = f"{type(error).__name__}: {error}"
+        write(output, {"refusal": refusal} if refusal else {"error": reason})
         return 1
     return 0
 

@@ -15,6 +15,7 @@ from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 LONGEST_CELL = 33_554_432  # of the container
 csv.field_size_limit(LONGEST_CELL)
@@ -39,6 +40,7 @@ class Table:
     labels: tuple[str, ...] | None
     formats: Mapping[str, NumberFormat] = field(default_factory=dict)  # where the rows have plain numbers
     remarks: tuple[str, ...] = ()  # on how the file was read
+    warnings: tuple[str, ...] = ()  # on what of the file could not be read
     files: tuple[str, ...] = ()  # of rows that are a file each
 
     at_once: ClassVar[int] = 500  # rows of a request
@@ -158,6 +160,26 @@ def make_table(
     )
 
 
+def describe_faults(
+    faults: Mapping[str, str], target: str, columns: Sequence[str], file: str
+) -> tuple[str, ...]:
+    """Return which of the model's columns can't be read, from the reasons by column.
+
+    Raises:
+        DeliveryError: The target can't be read; the message has the name of the file.
+
+    """
+    remedy = "write it as numbers, booleans, text or dates"
+    if reason := faults.get(target):
+        raise DeliveryError(f"{file}: '{target}' can't be the target: {reason}; {remedy}.")
+    return tuple(
+        f"The column '{name}' can't be read: {faults[name]}. Its cells are missing values in "
+        f"every row, and the predictions are made without them; {remedy}."
+        for name in columns
+        if name in faults
+    )
+
+
 def _describe_blank(blank: Sequence[int]) -> tuple[str, ...]:
     if not blank:
         return ()
@@ -167,6 +189,26 @@ def _describe_blank(blank: Sequence[int]) -> tuple[str, ...]:
         "lower numbers here than in the file."
     )
     return (remark,)
+
+
+def read_json_file(
+    path: Path, target: str, columns: Sequence[str], formats: Mapping[str, NumberFormat]
+) -> Table:
+    """Read a file of JSON lines as `read_json_lines` does.
+
+    Raises:
+        DeliveryError: The file is not UTF-8, or a line can't be read; the message names the file.
+
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return read_json_lines(text, target, columns, formats)
+    except UnicodeDecodeError as error:
+        raise DeliveryError(
+            f"{path.name}: byte {error.start} is not UTF-8: save the file as UTF-8."
+        ) from None
+    except DeliveryError as error:
+        raise DeliveryError(f"{path.name}: {error}") from None
 
 
 def read_json_lines(
@@ -182,9 +224,9 @@ def read_json_lines(
     """
     rows = [_json_row(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not rows:
-        raise DeliveryError("The file has no rows to predict: it needs a line of JSON for each.")
+        raise DeliveryError("there are no rows to predict: write a line of JSON for each.")
     if any(type(row) is not type(rows[0]) for row in rows):
-        raise DeliveryError("The file has objects and arrays, and its lines must all be one or the other.")
+        raise DeliveryError("it has objects and arrays, and its lines must all be one or the other.")
     if isinstance(rows[0], dict):
         names = list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
         cells = [
@@ -196,7 +238,7 @@ def read_json_lines(
     for number, row in enumerate(rows, 1):
         if len(row) != len(columns):
             raise DeliveryError(
-                f"Row {number} has {len(row)} cells, and the model has {len(columns)} columns."
+                f"row {number} has {len(row)} cells, and the model has {len(columns)} columns."
             )
     styles = [formats.get(name) for name in columns]
     return make_table(columns, [list(map(_cell, row, styles)) for row in rows], "")
@@ -207,17 +249,17 @@ def _json_row(line: str, number: int) -> dict[str, object] | list[object]:
         found = dict(pairs)
         if len(found) < len(pairs):
             (name, _), *_ = Counter(name for name, _ in pairs).most_common()
-            raise DeliveryError(f"Line {number} has the key {name!r} twice: write it once.")
+            raise DeliveryError(f"line {number} has the key {name!r} twice: write it once.")
         return found
 
     try:
         row = json.loads(line, object_pairs_hook=distinct)
     except ValueError as error:
-        raise DeliveryError(f"Line {number} is not JSON: {error}.") from None
+        raise DeliveryError(f"line {number} is not JSON: {error}.") from None
     row = row["features"] if isinstance(row, dict) and list(row) == ["features"] else row
     if isinstance(row, dict | list):
         return row
-    raise DeliveryError(f"Line {number} is neither a JSON object nor an array: write a row as one of them.")
+    raise DeliveryError(f"line {number} is neither a JSON object nor an array: write a row as one of them.")
 
 
 def _cell(value: object, style: NumberFormat | None) -> str:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ARCHIVE = "/model.tar.gz"
 TRAINED = re.compile(r"(runs/[^/]+)/training/.*/model\.tar\.gz")
 ANSWERING = ("InService", "Updating", "SystemUpdating")
+MOST_ENDPOINTS = 5  # in a message
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,27 @@ def in_service(cloud: Cloud, project: str) -> str:
     """Return the name of production's endpoint, or of dev's while production has none.
 
     Raises:
-        DeliveryError: No endpoint of the project is in service.
+        DeliveryError: Neither has an endpoint; the message names the others that are in service.
 
     """
     for kind in ("deploy-prd", "deploy-dev"):
         if name := deployed(cloud, project, kind).get("EndpointName"):
             return name
-    raise DeliveryError("No endpoint is in service here; 'python -m local run' deploys one.")
+    raise DeliveryError(f"Neither production nor dev has an endpoint here; {_other_choice(cloud)}.")
+
+
+def _other_choice(cloud: Cloud) -> str:
+    names = names_in_service(cloud)
+    if not names:
+        return "'python -m local run' deploys one"
+    more = f" and {len(names) - MOST_ENDPOINTS} more" if len(names) > MOST_ENDPOINTS else ""
+    return f"--endpoint-name NAME chooses one that is in service: {', '.join(names[:MOST_ENDPOINTS])}{more}"
+
+
+def names_in_service(cloud: Cloud) -> list[str]:
+    """Return the names of the endpoints that answer requests, the newest first."""
+    listed = pages(cloud.client("sagemaker"), "list_endpoints", "Endpoints")
+    return [each["EndpointName"] for each in listed if each["EndpointStatus"] in ANSWERING]
 
 
 def deployed(cloud: Cloud, project: str, kind: str) -> dict[str, str]:

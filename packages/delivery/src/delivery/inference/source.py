@@ -89,7 +89,7 @@ def of_artifact(project: LocalProject, code: ProjectCode, artifact: str) -> Iter
             artifact,
             folder,
             code.read_schema(folder),
-            lambda: _split_of_file(cloud, path),
+            lambda: split_of_file(cloud, path),
             reach,
             Method.direct,
         )
@@ -103,7 +103,9 @@ def _local_file(cloud: Cloud | None, artifact: str) -> Iterator[Path]:
         yield Path(artifact)
         return
     if cloud is None:
-        raise DeliveryError(f"No local cloud is running here that could have {artifact}.")
+        raise DeliveryError(
+            f"No local cloud is running here that could have {artifact}; 'python -m local up' starts it."
+        )
     model = served.find_model(cloud, artifact)
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.tar.gz"
@@ -111,9 +113,20 @@ def _local_file(cloud: Cloud | None, artifact: str) -> Iterator[Path]:
         yield path
 
 
-def _split_of_file(cloud: Cloud | None, path: Path) -> bytes:
-    found = served.find_file(cloud, path) if cloud else None
-    if cloud is None or found is None:
+def split_of_file(cloud: Cloud | None, path: Path) -> bytes:
+    """Return the test split of the training that made a file.
+
+    Raises:
+        DeliveryError: No local cloud runs, or it has no such training.
+
+    """
+    if cloud is None:
+        raise DeliveryError(
+            f"No local cloud is running here that could have the test split of {path}: name a file to "
+            "predict, or 'python -m local up' starts it."
+        )
+    found = served.find_file(cloud, path)
+    if found is None:
         raise DeliveryError(f"The local cloud has no training that made {path}: name a file to predict.")
     return served.read_test_split(cloud, found)
 
@@ -177,6 +190,11 @@ def _compare(found: dict[str, requests.Predictions]) -> None:
 def _with_remarks(source: Source, result: Result) -> Result:
     table, schema, code = result.table, source.schema, source.code
     labels = table.written_labels(schema.target.name)
+    result.warnings += table.warnings
+    if labels is None:
+        unused = [name for name in table.columns if name not in [feature.name for feature in schema.features]]
+        meant = _meant([schema.target.name], unused)
+        result.remarks.append(f"The file has no labels of '{schema.target.name}'{meant}: nothing is scored.")
     result.remarks += [*table.remarks, *(code.describe_cells(table, schema) if schema.features else ())]
     if absent := absent_columns(table, schema):
         result.warnings.append(absent)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 def show(result: Result) -> None:
     """Show the scores, the worst rows, the latency, and what a person should know of them."""
     _say(f"{len(result.table.rows)} rows of {result.rows}, by {result.source}")
-    if result.table.labels is None:
-        _say(f"The file has no labels of '{result.target.name}': nothing is scored.")
-    else:
+    if result.table.labels is not None:
         errors.print(results.scores(result.metrics))
     if result.worst:
         _say("largest differences:")

@@ -98,6 +98,14 @@ class Jobs:
         """Return the jobs that have the name, or where none has it those whose id contains it."""
         return find_named(name, self.all(), lambda job: job.names)
 
+    def named_after(self, execution: Job) -> list[Job]:
+        """Return the training and processing jobs with an execution's name in theirs, the earliest first."""
+        name = execution.id.rpartition(":")[2]
+        found = [job for kind in (PROCESSING, TRAINING) for job in kind.all(self.cloud, self._known, name)]
+        for job in found:
+            self._known.add(job)
+        return sorted(found, key=lambda job: job.started)
+
     def stop(self, job: Job) -> Job:
         """Stop a job by its service's operation, wait for its end, and return it as it is then.
 

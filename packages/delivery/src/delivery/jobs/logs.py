@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from delivery.cloud import Cloud
     from delivery.jobs.job import Job
+    from delivery.jobs.kinds import Jobs
 
 INSTANCE = re.compile(r"algo-\d+")
 READ_SECONDS = 0.2  # between two looks for new lines
@@ -183,7 +184,7 @@ class Following:
     read: Callable[[Job], Job | None]
     logs: Logs
 
-    def lines(self, lines: int, settle_seconds: float = 0.0) -> Iterator[Line]:
+    def lines(self, lines: int, settle_seconds: float = 0.0) -> Iterator[tuple[Job, Line]]:
         """Yield the last lines, then each new line, until the job has ended; `job` is then as it ended.
 
         `settle_seconds` is how long to wait for late lines after the job's end.
@@ -196,7 +197,7 @@ class Following:
             over = self.job.is_over
             if new := self.logs.new(self.job, lines, last=over):
                 quiet_since = time.monotonic()
-                yield from new
+                yield from ((self.job, line) for line in new)
             if over and time.monotonic() - quiet_since >= settle_seconds:
                 return
             time.sleep(READ_SECONDS)
@@ -205,9 +206,50 @@ class Following:
                 self.job = self._described()
 
     def _described(self) -> Job:
-        job = self.read(self.job)
-        if job is None:
-            raise DeliveryError(
-                f"{self.job.id} does not exist any more: it was deleted while it was followed."
-            )
-        return job
+        return _read_again(self.job, self.read)
+
+
+@dataclass
+class FollowingExecution:
+    """An execution of a state machine, whose jobs' logs are followed to its end; `job` is the execution."""
+
+    job: Job
+    jobs: Jobs
+    logs: Logs
+    _quiet_since: dict[str, float] = field(default_factory=dict)  # of jobs that have ended
+
+    def lines(self, lines: int, settle_seconds: float = 0.0) -> Iterator[tuple[Job, Line]]:
+        """Yield the last lines of each job, then each new line, until the execution and its jobs have ended.
+
+        `settle_seconds` is how long to wait for late lines after a job's end.
+
+        Raises:
+            DeliveryError: the execution was deleted.
+        """
+        while True:
+            self.job = _read_again(self.job, self.jobs.read)
+            found = self.jobs.named_after(self.job)
+            for job in found:
+                if not self._is_read(job, settle_seconds):
+                    yield from ((job, line) for line in self._new(job, lines))
+            if self.job.is_over and all(self._is_read(job, settle_seconds) for job in found):
+                return
+            time.sleep(DESCRIBE_SECONDS)
+
+    def _new(self, job: Job, lines: int) -> list[Line]:
+        new = self.logs.new(job, lines, last=job.is_over)
+        if job.is_over and (new or job.id not in self._quiet_since):
+            self._quiet_since[job.id] = time.monotonic()
+        return new
+
+    def _is_read(self, job: Job, settle_seconds: float) -> bool:
+        """Return whether the job's end has been seen, and no line for that time since then."""
+        since = self._quiet_since.get(job.id)
+        return since is not None and time.monotonic() - since >= settle_seconds
+
+
+def _read_again(job: Job, read: Callable[[Job], Job | None]) -> Job:
+    now = read(job)
+    if now is None:
+        raise DeliveryError(f"{job.id} does not exist any more: it was deleted while it was followed.")
+    return now

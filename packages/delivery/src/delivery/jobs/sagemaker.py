@@ -33,12 +33,11 @@ class SageMakerJobs:
     parameters: Callable[[Json], Json]
     cluster: Callable[[Json], Json]
 
-    def all(self, cloud: Cloud, known: Known) -> Iterator[Job]:
-        """Yield every job; those of `known` that have ended are not described again."""
-        sagemaker = cloud.client("sagemaker")
-        listed = pages(
-            sagemaker, f"list_{self.operation}s", f"{self.member}Summaries", PaginationConfig=LARGE_PAGES
-        )
+    def all(self, cloud: Cloud, known: Known, part: str = "") -> Iterator[Job]:
+        """Yield every job with the part in its name; ended ones of `known` are not described again."""
+        sagemaker, named = cloud.client("sagemaker"), {"NameContains": part} if part else {}
+        operation, members = f"list_{self.operation}s", f"{self.member}Summaries"
+        listed = pages(sagemaker, operation, members, PaginationConfig=LARGE_PAGES, **named)
         for one in listed:
             job = known.ended(one[f"{self.member}Arn"]) or self.find(cloud, one[f"{self.member}Name"])
             if job:

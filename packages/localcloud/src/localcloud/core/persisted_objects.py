@@ -102,7 +102,7 @@ def _noted(bucket: str, key: str) -> Iterator[None]:
     MODULE,
     "_atomic_write",
     version=VERSION,
-    behaviour="who calls it writes a warning where it fails, and goes on",
+    behaviour="who calls it writes a warning where it fails, and continues",
     reason="an object, a deletion or tags would be answered as a success, and be gone in the next cloud",
 )
 def _atomic_write(original: Call, path: str, data: Any, **named: Any) -> None:

@@ -192,11 +192,20 @@ class _Time:
     "_scaled_sleep",
     version="1.5.33",
     behaviour="a Wait state or the interval of a Retry sleeps for a fixed share of its seconds",
-    reason="it ends when the cloud's clock, which jumps, has come to its end",
+    reason="it ends when the cloud's clock, which jumps, has come to its end, or when another branch fails",
 )
 def _scaled_sleep(_original: Call, timers: Timers, seconds: float) -> None:
     if seconds > 0:
-        timers.sleep(float(seconds), "Wait or Retry of a state machine")
+        _sleep(timers, float(seconds))
+
+
+def _sleep(timers: Timers, seconds: float) -> None:
+    """Wait for AWS's seconds; the failure of a branch around this state or beside it ends the thread."""
+    what, failures = "Wait or Retry of a state machine", FAILURES.get()
+    if not failures:
+        timers.sleep(seconds, what)
+    elif timers.wait(lambda: any(failure.is_set() for failure in failures), seconds, what):
+        raise ended()
 
 
 @patch(
@@ -210,7 +219,7 @@ def _sleep_until(_original: Call, timers: Timers, timestamp: str) -> None:
     clock, until = timers.clock, datetime.fromisoformat(timestamp)
     seconds = clock.planned(until.timestamp(), clock.real()) - clock.simulated()
     if seconds > 0:
-        timers.sleep(seconds, "Wait of a state machine")
+        _sleep(timers, seconds)
 
 
 @patch(
