@@ -91,6 +91,11 @@ class SageMaker(Requests):
         self.creating.discard(EndpointName)
         return {"EndpointStatus": status, "EndpointConfigName": config}
 
+    def describe_endpoint_config(self, EndpointConfigName: str) -> dict[str, Any]:  # noqa: N803 - as above
+        self._find("config", EndpointConfigName)
+        variants = [{"ModelName": EndpointConfigName}]
+        return {"EndpointConfigName": EndpointConfigName, "ProductionVariants": variants}
+
     def delete_endpoint(self, EndpointName: str) -> None:  # noqa: N803 - as above
         self._find("endpoint", EndpointName)
         del self.existing["endpoint"][EndpointName]
@@ -208,6 +213,18 @@ def test_a_refused_deploy_leaves_the_endpoint_that_has_the_name(monkeypatch: pyt
     with pytest.raises(ClientError, match="exists"):
         deploy.deploy(None, "m.tar.gz", "houses")  # type: ignore[arg-type]
     assert sagemaker.existing == before
+
+
+def test_an_interrupted_replacement_deletes_the_former_endpoint_whole_or_not_at_all() -> None:
+    """Protects from its configuration and model, which nobody finds without it."""
+    for line in range(1, LINES):
+        sagemaker = SageMaker()
+        sagemaker.existing["endpoint"]["houses"] = "former"
+        cloud: Any = SimpleNamespace(client=lambda _, sagemaker=sagemaker: sagemaker)
+        if not interrupted(partial(model_endpoints.delete, cloud, "houses"), line, signal.SIGTERM):
+            break
+        assert len({len(found) for found in sagemaker.existing.values()}) == 1, line
+    assert sagemaker.existing == {"model": {}, "config": {}, "endpoint": {}}
 
 
 @pytest.mark.parametrize("background", [False, True])

@@ -168,12 +168,16 @@ def delete(cloud: Cloud, name: str) -> None:
     """Delete an endpoint, its configuration and its model, and wait until it is gone, if it exists."""
     sagemaker: Any = cloud.client("sagemaker")
     with suppress(ClientError):  # that is how an endpoint is seen to be gone
-        found = sagemaker.describe_endpoint(EndpointName=name)
+        while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == CREATING:
+            time.sleep(POLL_SECONDS)
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
-        delete_endpoint(cloud, name)
-        sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
-        for variant in config["ProductionVariants"]:
-            sagemaker.delete_model(ModelName=variant["ModelName"])
+        with delayed():  # without the endpoint, nobody finds the others
+            sagemaker.delete_endpoint(EndpointName=name)
+            sagemaker.delete_endpoint_config(EndpointConfigName=config["EndpointConfigName"])
+            for variant in config["ProductionVariants"]:
+                sagemaker.delete_model(ModelName=variant["ModelName"])
+        while sagemaker.describe_endpoint(EndpointName=name):
+            time.sleep(POLL_SECONDS)
 
 
 def delete_created(cloud: Cloud, name: str, own: str) -> None:
