@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OF_SHELLS = 128  # the exit code of a command that a signal ended is this and the signal's number
 TYPER_CODE = OF_SHELLS + signal.SIGINT  # of typer, for every KeyboardInterrupt
 
@@ -57,13 +58,19 @@ class Interrupts:
         """Handle the signals from now on."""
         self.received: list[int] = []
         self._terminals = [number for number in (0, 1, 2) if os.isatty(number)]
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._interrupt)
 
     def exit_code(self, code: str | int | None) -> str | int | None:
         """Return the exit code of a command that typer ends with `code`."""
         return OF_SHELLS + self.received[0] if code == TYPER_CODE and self.received else code
+
+    @staticmethod
+    def ignore() -> None:
+        """Ignore the signals from now on, while Python ends."""
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         self.received.append(number)

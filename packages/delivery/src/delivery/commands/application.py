@@ -55,6 +55,7 @@ def run(
     except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
         fail(_sentence(error))
     except SystemExit as end:
+        interrupts.ignore()  # a command that has ended says so, and not that a signal has ended it
         sys.exit(interrupts.exit_code(end.code))
 
 
