@@ -247,9 +247,10 @@ def main() -> None:
 
         application.run(app, find_project, code_of)
     except ImportError as error:
-        if str(error.name).partition(".")[0] not in {"delivery", "localcloud"}:
+        package = str(error.name).partition(".")[0]
+        if package not in {"delivery", "localcloud"}:
             raise
-        reason = f"The project needs another version of {error.name}: run 'make setup', which installs it."
+        reason = f"The project needs another version of {package}: run 'make setup', which installs it."
         errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)
 

@@ -63,7 +63,7 @@ def test_packages_of_another_version_are_named(run_python: Call) -> None:
     done = run_python("-c", program, "status")
     assert done.returncode == 1
     assert done.stderr == (
-        "error: The project needs another version of delivery.history: run 'make setup', which installs it.\n"
+        "error: The project needs another version of delivery: run 'make setup', which installs it.\n"
     )
 
 
