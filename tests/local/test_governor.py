@@ -189,6 +189,7 @@ def test_a_burst_of_uploads_starts_the_pipeline_once(govern: Callable[..., Gover
     ]
 
 
+@pytest.mark.e2e  # for its time
 def test_drift_starts_the_pipeline_once_within_the_cooldown_and_again_after_it(
     govern: Callable[..., GovernedPipeline],
 ) -> None:

@@ -142,6 +142,7 @@ def test_every_page_of_a_list_is_read(rig: Any, call: Call, monkeypatch: pytest.
         assert "jobs, such as " in str(call(rig, *command).exception)
 
 
+@pytest.mark.e2e  # for its time
 def test_builds_and_executions_are_stopped_by_their_own_services(rig: Any, call: Call) -> None:
     build, (machine, training) = start_build(rig), start_machine(rig)
     assert listed(call, rig, build)["type"] == "build"

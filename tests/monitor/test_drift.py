@@ -45,6 +45,7 @@ def baseline_of(rows: pl.DataFrame) -> Baseline:
     )
 
 
+@pytest.mark.e2e  # for its time
 def test_no_drift_is_reported_on_random_halves() -> None:
     """200 pairs of halves with eight columns each give no violation at the default threshold."""
     generator, table = np.random.default_rng(11), TABLE.cast(pl.Float64)
