@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from contextlib import suppress
 from importlib import import_module
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +17,9 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+activity: Any = import_module("localcloud.core.activity")
 evaluation: Any = import_module("localcloud.services.cloudwatch.evaluation")
+service: Any = import_module("localcloud.services.cloudwatch.service")
 TREATMENTS = ("missing", "ignore", "breaching", "notBreaching")
 KEEP = "as it was"
 
@@ -48,6 +53,37 @@ def test_missing_data_counts_as_in_awss_tables(needed: int, line: str, expected:
     """Three evaluation periods, an evaluation range of five, and every treatment of missing data."""
     assert rule(3, needed, "missing").evaluation_range == 5
     assert [rule(3, needed, treatment).state(points(line), KEEP) for treatment in TREATMENTS] == expected
+
+
+def test_an_alarm_that_two_threads_evaluate_enters_its_state_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that puts the alarm and the timer do so at once; a second ALARM would start actions again."""
+    both, reported = threading.Barrier(2), []
+    alarms = service.Alarms(SimpleNamespace(activities=activity.Activities()))
+    alarm = {
+        "AlarmName": "a",
+        "MetricName": "m",
+        "Namespace": "n",
+        "Statistic": "Sum",
+        "ComparisonOperator": "GreaterThanThreshold",
+        "Threshold": 0.0,
+        "EvaluationPeriods": 1,
+        "Period": 60,
+        "StateValue": "INSUFFICIENT_DATA",
+    }
+
+    def read(*_: Any) -> list[Any]:
+        with suppress(threading.BrokenBarrierError):  # of a thread that the other one has to wait for
+            both.wait(0.3)
+        return points("X")
+
+    monkeypatch.setattr(alarms, "_datapoints", read)
+    monkeypatch.setattr(service, "_report", lambda _, old, new, __: reported.append((old, new)))
+    threads = [threading.Thread(target=alarms.evaluate, args=(alarm,)) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert reported == [("INSUFFICIENT_DATA", "ALARM")]
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60), st.floats(0.01, 1.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 from localcloud.core import ministack
@@ -51,6 +52,7 @@ class Alarms:
     def __init__(self, context: CloudContext) -> None:
         """Keep the clock."""
         self._context = context
+        self._lock = threading.Lock()
 
     def install(self) -> None:
         """Replace ministack's own evaluation, and begin to evaluate."""
@@ -65,11 +67,17 @@ class Alarms:
         if not alarm.get("MetricName") or alarm.get("ComparisonOperator") not in evaluation.COMPARISONS:
             return
         rule = evaluation.Rule.of(alarm)
-        points = self._datapoints(alarm, rule)
-        old, new = alarm["StateValue"], rule.state(points, alarm["StateValue"])
-        if new != old:
-            with self._context.activities.active():
-                _enter(alarm, old, new, evaluation.reason(rule, points, new))
+        with (
+            self._lock
+        ):  # a request that changes the alarm evaluates it too, and one of both enters the state
+            points, old = self._datapoints(alarm, rule), alarm["StateValue"]
+            new = rule.state(points, old)
+            if new == old:
+                return
+            reason = evaluation.reason(rule, points, new)
+            alarm.update(StateValue=new, StateReason=reason, StateUpdatedTimestamp=int(now()))
+        with self._context.activities.active():
+            _report(alarm, old, new, reason)
 
     def _datapoints(self, alarm: Json, rule: evaluation.Rule) -> list[evaluation.Datapoint | None]:
         return [rule.datapoint(each) for each in periods(alarm, self._context.clock, rule.evaluation_range)]
@@ -110,9 +118,8 @@ def _stored(alarm: Json, since: float) -> Iterator[Json]:
             yield point
 
 
-def _enter(alarm: Json, old: str, new: str, reason: str) -> None:
-    """Put an alarm into a state, with its history, actions and composite alarms."""
-    alarm.update(StateValue=new, StateReason=reason, StateUpdatedTimestamp=int(now()))
+def _report(alarm: Json, old: str, new: str, reason: str) -> None:
+    """Record the state that an alarm has entered, and start its actions and composite alarms."""
     _CLOUDWATCH["_record_history"](alarm["AlarmName"], old, new, reason)
     _CLOUDWATCH["_dispatch_alarm_actions"](alarm, old, new, reason)
     _CLOUDWATCH["_evaluate_parent_alarms"](alarm)
