@@ -158,6 +158,13 @@ def test_a_call_under_way_is_awaited_and_none_follows(
     notebook_calls.record(str(tmp_path))
     with pytest.raises(KeyboardInterrupt):
         cloud.client("stepfunctions").start_execution(stateMachineArn="arn")
+    assert all(each.answered for each in notebook_endings.read_calls(tmp_path))
+
+
+def test_a_call_without_an_answer_is_reported(cloud: Cloud) -> None:
+    """Nobody knows whether it has started something, which then runs on."""
+    (said,) = notebook_endings.end_started(cloud, [notebook_endings.Call("StartBuild", None, answered=False)])
+    assert "no answer yet to StartBuild" in said
 
 
 @pytest.fixture

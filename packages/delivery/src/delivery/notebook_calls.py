@@ -43,6 +43,7 @@ def record(folder: str) -> None:
         call = {"call": f"{os.getpid()}-{next(numbers)}", "operation": operation}
         write(**call, name=_name(operation, parameters), answered=False)
         if Path(folder, ENDED).exists():
+            write(**call, name=None, answered=True)  # nobody has to wait for what is not sent
             raise KeyboardInterrupt
         answer: dict[str, Any] | None = None
         try:

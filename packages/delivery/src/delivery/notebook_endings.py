@@ -55,6 +55,11 @@ def end_calls(folder: Path) -> None:
 
 def end_started(cloud: Cloud, calls: list[Call]) -> Iterator[str]:
     """End the jobs and endpoints that calls have started; yield a sentence on each."""
+    if unanswered := [call.operation for call in calls if not call.answered]:
+        yield (
+            f"Interrupted: the notebook had no answer yet to {', '.join(unanswered)}. What these requests "
+            "start may run on: 'python -m local jobs' lists it, and 'stop' ends it."
+        )
     try:
         yield from _stop_jobs(cloud, calls)
         yield from _delete_endpoints(cloud, calls)

@@ -106,8 +106,7 @@ def _latest(folder: Path, name: str) -> Path:
     *others, (latest, path) = find_logs(folder, name)
     if others:
         listed = ", ".join(each for each, _ in others[-MOST_OTHERS:])
-        said = f"{name!r} names {len(others) + 1} logs: this is the latest, {latest}; others are {listed}."
-        errors.print(said, markup=False, highlight=False, soft_wrap=True)
+        _say(f"{name!r} names {len(others) + 1} logs: this is the latest, {latest}; others are {listed}.")
     return path
 
 
