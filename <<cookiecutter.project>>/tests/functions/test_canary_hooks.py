@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from botocore.exceptions import ClientError
 
+from functions.canary import clients as canary_clients
 from functions.canary import endpoints, golden_requests, hook, post_traffic, pre_traffic, synthetic, verify
 from functions.canary.deadline import Deadline, DeadlineExceededError
 from functions.canary.golden_set import GoldenRequest, GoldenSet
@@ -432,6 +433,7 @@ def use_server(monkeypatch: pytest.MonkeyPatch, aws: Aws) -> None:
         "AWS_DEFAULT_REGION": "eu-central-1",
     }.items():
         monkeypatch.setenv(name, value)
+    canary_clients.control.cache_clear()
 
 
 def test_a_failed_verification_raises(aws: Aws) -> None:

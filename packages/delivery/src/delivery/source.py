@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import zipfile
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from delivery.cloud import DeliveryError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 # Where git is missing and cannot list the project's files.
-LEFT_OUT = re.compile(r"(\.local|\.venv|build|\.git|\.\w+_cache|.*__pycache__|\.hypothesis)(/.*)?")
+LEFT_OUT = re.compile(r"\.local|\.venv|build|\.git|\.\w+_cache|.*__pycache__|\.hypothesis")
 
 
 def pack(root: Path, settings: Path) -> bytes:
@@ -40,9 +42,20 @@ def files(root: Path) -> list[Path]:
         names = []
     found = {root / name for name in names if name}
     if root / "project.toml" not in found:
-        every = (path for path in root.rglob("*") if path.is_file())
-        found = {path for path in every if not LEFT_OUT.fullmatch(path.relative_to(root).as_posix())}
+        found = set(_walk(root))
     return sorted(path for path in found - {root / "project.toml"} if path.is_file())
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    """List the files below a folder, without a look into the folders that are left out: they are large."""
+    for folder, inner, names in os.walk(root):
+        here = Path(folder)
+        inner[:] = [name for name in inner if not _is_left_out(here / name, root)]
+        yield from (here / name for name in names if not _is_left_out(here / name, root))
+
+
+def _is_left_out(path: Path, root: Path) -> bool:
+    return LEFT_OUT.fullmatch(path.relative_to(root).as_posix()) is not None
 
 
 def settled(text: str, target: str | None) -> str:

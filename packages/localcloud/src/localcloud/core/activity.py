@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # Of this machine. Events travel between threads for milliseconds, so the clock stays for so long after each,
 # and longer while the machine is busy: by a multiple of how late a thread wakes there, up to a limit.
-QUIET, LATENESS_FACTOR, MAX_QUIET = 0.02, 4, 0.3
+QUIET, LATENESS_FACTOR, MAX_QUIET = 0.01, 4, 0.3
 # A client of AWS's SDK or CLI sends its next request within this time, or has nothing to say for now.
 LOAD_PAUSE = 2.0
 # A command that was killed is waited for no longer than this.
@@ -48,14 +48,16 @@ class Follower:
 class Activities:
     """All that is active, and all that wait for the others by looking again and again.
 
-    `changed` is notified when one ends. `generation` counts what was done, so that a follower knows
-    whether it has seen everything. `monotonic` and `processor` are those of `time`.
+    `changed` is notified when the last one ends and nobody would see that soon: `awake` is the moment at which
+    the thread of the timers looks again by itself. `generation` counts what was done, so that a follower
+    knows whether it has seen everything. `monotonic` and `processor` are those of `time`.
     """
 
     monotonic: Callable[[], float] = time.monotonic
     processor: Callable[[], float] = time.process_time
     changed: threading.Condition = field(default_factory=threading.Condition)
     generation: int = 0
+    awake: float = float("inf")
     _running: set[Activity] = field(default_factory=set)
     _looked: dict[object, float] = field(default_factory=dict)
     _followers: dict[str, Follower] = field(default_factory=dict)
@@ -84,7 +86,8 @@ class Activities:
             self._running.discard(activity)
             if not activity.silent:
                 self.touch()
-            self.changed.notify_all()
+            if not self._running and self._last + self.quiet < self.awake:
+                self.changed.notify_all()
 
     def touch(self) -> None:
         """Note that something was done which a follower may wait for."""

@@ -243,9 +243,9 @@ class Timers:
                     self._pause(seconds)
 
     def _pause(self, seconds: float) -> None:
-        due = time.monotonic() + seconds
+        self.activities.awake = time.monotonic() + seconds
         if not self._changed.wait(seconds):
-            self.activities.note_lateness(time.monotonic() - due)
+            self.activities.note_lateness(time.monotonic() - self.activities.awake)
 
     def _next(self) -> Timer:
         while self._heap and self._heap[0].cancelled:
