@@ -48,9 +48,9 @@ class Follower:
 class Activities:
     """All that is active, and all that wait for the others by looking again and again.
 
-    `changed` is notified when the last one ends and nobody would see that soon: `awake` is the moment at which
-    the thread of the timers looks again by itself. `generation` counts what was done, so that a follower
-    knows whether it has seen everything. `monotonic` and `processor` are those of `time`.
+    `changed` is notified when the last one ends and nobody would see that soon: `awake` is the moment at
+    which the thread of the timers looks again by itself. `generation` counts what was done, so that a
+    follower knows whether it has seen everything. `monotonic` and `processor` are those of `time`.
     """
 
     monotonic: Callable[[], float] = time.monotonic

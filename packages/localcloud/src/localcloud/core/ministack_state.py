@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from localcloud.core.service import Json
 
-# The stores of CloudWatch by the names of its state; it copies them all to return it, which takes long.
+# The stores of two services by the names of their states; they copy them all to return one, which takes long.
+CLOUDFORMATION = {"stacks": "_stacks", "stack_events": "_stack_events"}
 CLOUDWATCH = {
     "metrics": "_metrics",
     "alarms": "_alarms",
@@ -26,7 +27,10 @@ CLOUDWATCH = {
 }
 _APP = uses("ministack.app", "_build_persistence_save_dict", "_get_module", "_state_map")
 _CODEC = uses("ministack.core.persistence", "_json_default", "_json_object_hook")
-_CLOUDWATCH = uses("ministack.services.cloudwatch", *CLOUDWATCH.values())
+_COPYING = {
+    "cloudformation": (CLOUDFORMATION, uses("ministack.services.cloudformation", *CLOUDFORMATION.values())),
+    "cloudwatch": (CLOUDWATCH, uses("ministack.services.cloudwatch", *CLOUDWATCH.values())),
+}
 # Stacks and executions first: what they name is then in the state of the others, which are read later.
 FIRST = ("cloudformation", "stepfunctions")
 # Nothing secret is written that was in memory only: service, store, and what a person calls its entries.
@@ -102,8 +106,8 @@ def save(name: str, counts: dict[str, int], dropped: dict[str, int], since: floa
 
     The values of metrics since that time (epoch seconds) are all in it.
     """
-    if name == "cloudwatch":
-        return stable(partial(_save_cloudwatch, since))
+    if name in _COPYING:
+        return stable(partial(_save_uncopied, name, counts, since))
     state = stable(_APP["_build_persistence_save_dict"]()[name])
     if state is None:
         return "null"
@@ -116,10 +120,7 @@ def save(name: str, counts: dict[str, int], dropped: dict[str, int], since: floa
         _drop_material(state, dropped)
     if name in NEWEST:
         NEWEST[name](state)
-    if name in COUNTED:
-        store, noun = COUNTED[name]
-        if count := len(state[store]._data):  # noqa: SLF001 - of all accounts
-            counts[noun] = count
+    _count(name, state, counts)
     return json.dumps(state, default=_CODEC["_json_default"])
 
 
@@ -152,12 +153,28 @@ def _newest_executions(state: Json) -> None:
             del executions[key]
 
 
-def _save_cloudwatch(since: float) -> str:
-    stores = {key: copy.copy(_CLOUDWATCH[store]) for key, store in CLOUDWATCH.items()}
-    for store, newest in (("metrics", partial(_newest_points, since)), ("alarm_history", _newest_entries)):
-        kept = {key: newest(entries) for key, entries in stores[store]._data.items()}  # noqa: SLF001 - of all accounts
-        stores[store]._data = kept  # noqa: SLF001 - of all accounts
-    return json.dumps(stores, default=_CODEC["_json_default"])
+def _save_uncopied(name: str, counts: dict[str, int], since: float) -> str:
+    """Return the state of a service that would copy its stores, as JSON made of the stores themselves."""
+    names, module = _COPYING[name]
+    state = {key: copy.copy(module[store]) for key, store in names.items()}
+    newest: dict[str, Callable[[list[Json]], list[Json]]] = {
+        "metrics": partial(_newest_points, since),
+        "alarm_history": _newest_entries,
+        "stack_events": _newest_entries,
+    }
+    for store in newest.keys() & state.keys():
+        kept = {key: newest[store](entries) for key, entries in state[store]._data.items()}  # noqa: SLF001 - of all accounts
+        state[store]._data = kept  # noqa: SLF001 - of all accounts
+    _count(name, state, counts)
+    return json.dumps(state, default=_CODEC["_json_default"])
+
+
+def _count(name: str, state: Json, counts: dict[str, int]) -> None:
+    if name not in COUNTED:
+        return
+    store, noun = COUNTED[name]
+    if count := len(state[store]._data):  # noqa: SLF001 - of all accounts
+        counts[noun] = count
 
 
 def _newest_points(since: float, points: list[Json]) -> list[Json]:
@@ -182,13 +199,7 @@ def _newest_lines(state: Json) -> None:
             left -= max(1, len(stream["events"]))
 
 
-def _newest_events(state: Json) -> None:
-    for events in state["stack_events"]._data.values():  # noqa: SLF001 - of all accounts
-        del events[:-MOST_EVENTS]
-
-
 NEWEST: dict[str, Callable[[Json], None]] = {
-    "cloudformation": _newest_events,
     "cloudwatch_logs": _newest_lines,
     "stepfunctions": _newest_executions,
 }
