@@ -269,6 +269,24 @@ def test_the_clock_stays_longer_on_a_machine_whose_threads_wake_late() -> None:
     assert quiet() == pytest.approx(at_rest, abs=0.005)
 
 
+def test_the_timers_are_woken_only_where_nobody_looks_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand requests, each would otherwise wake a thread that can do nothing before a quiet time."""
+    woken: list[float] = []
+    world = World()
+    monkeypatch.setattr(world.activities.changed, "notify_all", lambda: woken.append(world.real))
+    first, second = world.activities.begin(), world.activities.begin()
+    first.end()
+    assert not woken  # one still runs
+    second.end()
+    assert len(woken) == 1
+    world.activities.awake = world.real + world.activities.quiet / 2
+    world.activities.begin().end()
+    assert len(woken) == 1
+    world.activities.awake = world.real + 60.0
+    world.activities.begin().end()
+    assert len(woken) == 2
+
+
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.999])
 def test_a_long_jump_comes_at_a_whole_second(part: float) -> None:
     """A time that is written to the second is on the right side of it, and so in the right hour."""
