@@ -93,6 +93,6 @@ def _fail(reason: str, code: int) -> int:
 
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
-    # At its end the interpreter would look for cycles in all that was imported, a tenth of a short job's time.
+    # Before its end the interpreter would look for cycles in all that was imported: a tenth of a short job.
     gc.freeze()
     sys.exit(exit_code)
