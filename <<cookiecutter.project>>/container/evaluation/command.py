@@ -3,6 +3,7 @@
 import csv
 import json
 import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,9 +79,12 @@ def main() -> None:
     place = ContainerPaths.current()
     with tempfile.TemporaryDirectory() as unpacked:
         inputs = load(place.processing_input, Path(unpacked))
-        predictions = predict(inputs)
-        scores = score(inputs, predictions)
-        explanations = explain(inputs, predictions)
+        # The learning curve trains models, which takes as long as all that the other thread does meanwhile.
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            curve = pool.submit(_learning_curve, inputs)
+            predictions = predict(inputs)
+            scores = score(inputs, predictions)
+            explanations = explain(inputs, predictions, curve)
         write(place.processing_output / "evaluation", inputs, predictions, scores, explanations)
     log("evaluated", model=inputs.model.name, rows=len(inputs.test.target), **scores.gate["metrics"])
 
@@ -151,13 +155,13 @@ def compare(inputs: Inputs, predicted: FloatArray, theirs: Comparison) -> tuple[
     return {**theirs.report, "challenger": measured, "differences": said}, found
 
 
-def explain(inputs: Inputs, predictions: Predictions) -> Explanations:
+def explain(inputs: Inputs, predictions: Predictions, curve: Future[Report | None]) -> Explanations:
     """Make the reports beside the scores: golden requests, feature importance and the learning curve."""
     fair = predictions.champion.rows if predictions.champion else None
     return Explanations(
         golden.requests(inputs.model, inputs.test, predictions.model, fair),
         importance.measure(inputs.model, inputs.test),
-        _learning_curve(inputs),
+        curve.result(),
     )
 
 
