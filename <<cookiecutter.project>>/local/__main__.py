@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
     )
 from delivery.commands.completion import complete_file
 from delivery.commands.local_cloud import SKIP, SPEED
-from delivery.view import console, errors, print_line
+from delivery.view import console, print_error, print_line
 from localcloud import CloudError
 from localcloud.files import explained
 
@@ -81,7 +81,7 @@ def run(  # noqa: PLR0913, PLR0917 - a command's options
             with progress("Starting the local cloud"):
                 cloud = localcloud.start(project.cloud, speed, skip=skip)
         for text in runs.deprecations(project):
-            errors.print(f"warning: {text}", markup=False, highlight=False, soft_wrap=True)
+            print_error(f"warning: {text}")
         shown(
             runs.deliver,
             runs.Delivery(cloud, project, chosen.files, rows, approve, settings, folder=chosen.folder),
@@ -184,13 +184,13 @@ def end_started(delivery: Delivery) -> None:
     from local import run as runs
 
     if not delivery.source:
-        errors.print(
+        print_error(
             "Stopped following; 'python -m local follow' follows again, and 'stop' ends an execution."
         )
         return
     execution_id = delivery.execution_id or runs.find_started(delivery)
     ended = stop_started(delivery.cloud, delivery.pipeline, execution_id)
-    errors.print(ended, highlight=False, soft_wrap=True)
+    print_error(ended)
 
 
 def leave_report(delivery: Delivery) -> Path:
@@ -251,7 +251,7 @@ def main() -> None:
         if package not in {"delivery", "localcloud"}:
             raise
         reason = f"The project needs another version of {package}: run 'make setup', which installs it."
-        errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+        print_error(f"error: {reason}", "red")
         sys.exit(1)
 
 

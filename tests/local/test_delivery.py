@@ -25,6 +25,8 @@ process: Any = importlib.import_module("localcloud.core.process")
 runs: Any = importlib.import_module("local.run")
 approval: Any = importlib.import_module("delivery.approval")
 executions: Any = importlib.import_module("delivery.history.executions")
+job_executions: Any = importlib.import_module("delivery.jobs.executions")
+kinds: Any = importlib.import_module("delivery.jobs.kinds")
 report: Any = importlib.import_module("local.report")
 status: Any = importlib.import_module("delivery.status")
 projects: Any = importlib.import_module("local.project")
@@ -108,6 +110,11 @@ def test_a_run_completes_and_is_reported(begin: Callable[..., Any]) -> None:
     assert [stage["name"] for stage in content["stages"]] == list(names)
     build = next(stage for stage in content["stages"] if stage["name"] == "Make")
     assert (one.project.root / build["log"]).is_file()
+    pipelines = [job for job in kinds.Jobs(one.cloud).all() if job.kind == "pipeline"]
+    first = min(pipelines, key=lambda job: job.started)
+    assert first.reason.endswith(
+        job_executions.TOO_EARLY
+    )  # `jobs` shows it as Failed, which is nobody's fault
 
 
 def test_a_failure_of_the_build_is_reported_with_its_own_message(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer._completion_classes import BashComplete
 from typer.main import get_command
 from typer.testing import CliRunner
 
+from delivery import view
 from delivery.commands import application, completion, project
 from delivery.commands.project import Opener
 
@@ -49,6 +51,21 @@ def wait() -> None:
 application.run(app, lambda: None, lambda _: None)
 """
 WITH_JSON = {"deploy", "doctor", "infer", "jobs", "logs", "status", "train"}
+
+
+def test_a_command_in_a_message_can_be_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The `python` of a shell may be another one, which has no such command."""
+    python = tmp_path / ".venv" / "bin" / "python"
+    message = "No local cloud is running here; 'python -m local up' starts it."
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setattr(shutil, "which", lambda _: "/usr/bin/python")
+    monkeypatch.chdir(tmp_path)
+    assert view.as_typed(message) == message.replace("python", ".venv/bin/python")
+    assert view.as_typed(view.as_typed(message)) == view.as_typed(message)
+    monkeypatch.chdir("/")
+    assert f"'{str(python)[1:]} -m local up'" in view.as_typed(message)
+    monkeypatch.setattr(shutil, "which", lambda _: str(python))
+    assert view.as_typed(message) == message
 
 
 def application_of_all() -> typer.Typer:

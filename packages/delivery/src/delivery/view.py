@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,13 +28,32 @@ if TYPE_CHECKING:
 
 STYLE = {"Add": "green", "Modify": "yellow", "Replace": "bold red", "Remove": "red"}
 WIDE = 200  # columns of a file or pipe, in which names are not broken and can be searched for
+COMMAND = re.compile(r"(?<![\w./-])python -m local\b")
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 errors = Console(stderr=True)
 
 
 def print_line(text: str) -> None:
     """Print a line, which is not wrapped."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(as_typed(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def print_error(text: str, style: str = "") -> None:
+    """Print a line to the standard error, which is not wrapped."""
+    errors.print(as_typed(text), style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def as_typed(text: str) -> str:
+    """Return a text whose commands can be pasted: where `python` is another one, they name the project's."""
+    return COMMAND.sub(lambda _: f"{_python()} -m local", text)
+
+
+def _python() -> str:
+    own, found = Path(sys.executable), shutil.which("python")
+    if found and Path(found).absolute() == own:
+        return "python"
+    near = own.is_relative_to(Path.cwd())
+    return shlex.quote(str(own.relative_to(Path.cwd()) if near else own))
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -62,5 +85,5 @@ def run(app: typer.Typer, name: str, open_project: Callable[[], Project]) -> Non
     try:
         app(prog_name=name, obj=open_project)
     except (BotoCoreError, ClientError, DeliveryError, OSError) as error:
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        print_error(f"error: {error}", "red")
         sys.exit(1)

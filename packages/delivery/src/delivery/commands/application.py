@@ -25,7 +25,7 @@ from delivery.commands import (
 )
 from delivery.commands.project import ENDPOINT, Opener
 from delivery.interrupts import Interrupts
-from delivery.view import errors
+from delivery.view import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,5 +70,5 @@ def _sentence(error: Exception) -> str:
 
 def fail(reason: str) -> NoReturn:
     """Print why the command failed, and end with exit code 1."""
-    errors.print(f"error: {reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+    print_error(f"error: {reason}", "red")
     sys.exit(1)

@@ -13,7 +13,7 @@ from delivery.commands.completion import complete_running
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_project, reach
-from delivery.view import console, errors, print_line
+from delivery.view import console, print_error, print_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,12 +113,9 @@ class Reader:
     def warn(self) -> None:
         """Name the services that did not answer, and whose jobs are missing therefore."""
         for kind, reason in self.jobs.missing.items():
-            errors.print(
+            print_error(
                 f"warning: no job of type {kind} is listed, since its service does not answer: {reason}",
-                style="red",
-                markup=False,
-                highlight=False,
-                soft_wrap=True,
+                "red",
             )
 
     def content(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from delivery.cloud import DeliveryError
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import OWNER, LocalProject, find_project, reach, refuse_other_endpoint
-from delivery.view import console, errors, print_line
+from delivery.view import console, errors, print_error, print_line
 
 if TYPE_CHECKING:
     from localcloud import Cloud
@@ -80,7 +80,7 @@ def up(
     for name, value in variables.items():
         sys.stdout.write(f"{'' if export else '  '}export {name}={shlex.quote(value)}\n")
     if not export:
-        errors.print(f'This sets them in a shell: eval "$({COMMAND})"', highlight=False, soft_wrap=True)
+        print_error(f'This sets them in a shell: eval "$({COMMAND})"')
 
 
 def down(

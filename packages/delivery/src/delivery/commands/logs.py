@@ -14,7 +14,7 @@ from delivery.commands.jobs import job_logs
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.project import find_project, other_endpoint, reach
 from delivery.logs import find_logs, is_log, list_logs, tail
-from delivery.view import errors, print_line
+from delivery.view import print_error, print_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,7 +106,9 @@ def _latest(folder: Path, name: str) -> Path:
     *others, (latest, path) = find_logs(folder, name)
     if others:
         listed = ", ".join(each for each, _ in others[-MOST_OTHERS:])
-        _say(f"{name!r} names {len(others) + 1} logs: this is the latest, {latest}; others are {listed}.")
+        print_error(
+            f"{name!r} names {len(others) + 1} logs: this is the latest, {latest}; others are {listed}."
+        )
     return path
 
 
@@ -159,7 +161,7 @@ def _follow_job(project: LocalProject, place: Place, job: Job, instance: str, li
             sys.stdout.flush()
     ended = following.job
     reason = f": {ended.reason}" if ended.reason else "."
-    _say(f"The {ended.kind} {ended.id} has ended: {ended.status}{reason}")
+    print_error(f"The {ended.kind} {ended.id} has ended: {ended.status}{reason}")
     return ENDS[ended.status]
 
 
@@ -177,12 +179,10 @@ def _following(project: LocalProject, place: Place, job: Job) -> Following | Fol
             "which have logs."
         )
     name = job.id.rpartition(":")[2]
-    _say(f"The {job.kind} {job.id} has no log of its own; its jobs, whose names have {name}, have logs:")
+    print_error(
+        f"The {job.kind} {job.id} has no log of its own; its jobs, whose names have {name}, have logs:"
+    )
     return FollowingExecution(job, jobs, source)
-
-
-def _say(text: str) -> None:
-    errors.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _shown(line: Line, job: Job) -> str:

@@ -17,7 +17,7 @@ from delivery.cloud import DeliveryError
 from delivery.commands.local_cloud import exported
 from delivery.commands.progress import progress
 from delivery.commands.project import find_project, refuse_other_endpoint, running_cloud
-from delivery.view import errors, print_line
+from delivery.view import print_error, print_line
 
 if TYPE_CHECKING:
     from localcloud import Cloud
@@ -71,7 +71,7 @@ def notebooks(
 def end(cloud: Cloud, calls: list[Call]) -> None:
     """End what an interrupted notebook has started, and say so."""
     for sentence in notebook_endings.end_started(cloud, calls):
-        errors.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        print_error(sentence)
 
 
 def delivered(project: LocalProject) -> Cloud:

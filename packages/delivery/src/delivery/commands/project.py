@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import localcloud
 
 from delivery.cloud import Account, DeliveryError
-from delivery.view import errors
+from delivery.view import print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,12 +101,7 @@ def reach(project: LocalProject) -> Place:
     if (url := other_endpoint(project)) is None:
         cloud = running_cloud(project)
         return Place(cloud, cloud.endpoint_url, cloud)
-    errors.print(
-        f"{ENDPOINT} is set: this reads {url}, not the project's local cloud.",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    print_error(f"{ENDPOINT} is set: this reads {url}, not the project's local cloud.")
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or project.region
     return Place(Account(region), url, None)
 

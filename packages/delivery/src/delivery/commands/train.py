@@ -12,7 +12,7 @@ from delivery.commands.completion import complete_file, complete_model
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.progress import progress
 from delivery.commands.project import find_code, find_project, refuse_other_endpoint
-from delivery.view import console, errors, print_line
+from delivery.view import console, errors, print_error, print_line
 
 if TYPE_CHECKING:
     from localcloud import Cloud
@@ -60,7 +60,7 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
     model = code.resolve_model(model_type) if model_type else None
     chosen = code.choose_data(data, target)
     if chosen.remark:
-        errors.print(f"Data: {chosen.remark}", markup=False, highlight=False, soft_wrap=True)
+        print_error(f"Data: {chosen.remark}")
     with progress("Starting the training"):
         cloud, plan = make_plan(project, code, model, chosen)
         started = training.prepare(cloud, plan)
@@ -73,9 +73,7 @@ def train(  # noqa: PLR0913, PLR0917 - a command's options
         follow(cloud, started)
     except KeyboardInterrupt:
         if training.stop(cloud, started):
-            errors.print(
-                f"Interrupted: the training {started.name} and its jobs are stopped.", highlight=False
-            )
+            print_error(f"Interrupted: the training {started.name} and its jobs are stopped.")
         raise
     show_trained(cloud, started, training.read_result(cloud, started), as_json=as_json)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from delivery.history import results
-from delivery.view import errors
+from delivery.view import errors, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 def show(result: Result) -> None:
     """Show the scores, the worst rows, the latency, and what a person should know of them."""
-    _say(f"{len(result.table.rows)} rows of {result.rows}, by {result.source}")
+    print_error(f"{len(result.table.rows)} rows of {result.rows}, by {result.source}")
     if result.table.labels is not None:
         errors.print(results.scores(result.metrics))
     if result.worst:
-        _say("largest differences:")
+        print_error("largest differences:")
         errors.print(_rows(result.worst))
-    _say("latency of a request in milliseconds:")
+    print_error("latency of a request in milliseconds:")
     errors.print(_rows({"method": name, **each} for name, each in result.latency.items()))
     if len(result.predictions) > 1:
-        _say(f"All predictions by {', '.join(result.predictions)} are identical.")
+        print_error(f"All predictions by {', '.join(result.predictions)} are identical.")
     for name, reason in result.left_out.items():
         _warn(f"{name} is left out: {reason}")
     for remark in result.remarks:
-        _say(remark)
+        print_error(remark)
     for warning in result.warnings:
         _warn(warning)
 
@@ -45,9 +45,5 @@ def _rows(rows: Iterable[Mapping[str, object]]) -> Table:
     return table
 
 
-def _say(text: str) -> None:
-    errors.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
 def _warn(text: str) -> None:
-    errors.print(f"warning: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+    print_error(f"warning: {text}", "red")

@@ -38,6 +38,9 @@ PIPELINE_STATUS = {
     "Succeeded": COMPLETED,
     "Failed": FAILED,
 }
+TOO_EARLY = (
+    "A new pipeline starts at once, as on AWS; the upload of its source has started another execution."
+)
 OVER_ALREADY = ("PipelineExecutionNotStoppableException", "DuplicatedStopRequestException")
 
 
@@ -151,7 +154,10 @@ def _explained(cloud: Cloud, job: Job, known: Job | None = None) -> Job:
     if known and known.ended == job.ended:
         return known
     pipeline, _, execution = job.id.partition(":")
-    return replace(job, reason=failure(cloud, pipeline, execution))
+    reason = failure(cloud, pipeline, execution)
+    if job.parameters == {"trigger": "CreatePipeline"}:  # without the revision of a source
+        reason = f"{reason} {TOO_EARLY}"
+    return replace(job, reason=reason)
 
 
 def _revisions(found: dict[str, Any]) -> list[dict[str, str]]:
