@@ -39,10 +39,12 @@ def read_file(path: Path, target: str = "") -> Pictures:
     """
     try:
         if path.is_file() and path.suffix.lower() not in {ARCHIVE, TABLE}:
-            return Pictures.of({path.name: path.read_bytes()})
+            body = path.read_bytes()
+            decode(body)
+            return Pictures.of({path.name: body})
         unlabelled = _unlabelled(path)
         found = Found(unlabelled, (), "") if unlabelled else find(path, target)
-    except (OSError, UserError, zipfile.BadZipFile) as error:
+    except (ImageError, OSError, UserError, zipfile.BadZipFile) as error:
         raise LocalError(f"{path} can't be read as a picture, or as several: {error}.") from None
     bodies, labels, skipped = {}, [], [f"{each.name}: {each.words}" for each in found.skipped]
     for file in found.files:

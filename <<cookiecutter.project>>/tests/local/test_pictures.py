@@ -51,6 +51,15 @@ def test_a_list_may_omit_folders(tmp_path: Path, names: list[str], message: str)
     assert (base64.b64decode(found.rows[0][0]), found.labels) == (encode_image("red"), ("cat",))
 
 
+def test_a_file_that_is_no_image_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    """A table given to an image model is not called a picture, which an endpoint would find corrupt."""
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(LocalError, match=r"rows\.csv can't be read as a picture, .*: it is not a PNG, JPEG"):
+        pictures.read_file(tmp_path / "rows.csv")
+    (tmp_path / "red").write_bytes(encode_image("red"))
+    assert len(pictures.read_file(tmp_path / "red").rows) == 1
+
+
 def test_what_of_a_zip_is_not_predicted_is_said(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
         for name in ("cat/a.png", "dog/b.png"):
