@@ -128,7 +128,7 @@ def _program(_original: str) -> str:
     "subprocess",
     version="1.5.33",
     behaviour="the process of each function imports boto3 when the first request has come",
-    reason="a cold start takes half as long with a process that has imported it before",
+    reason="a cold start takes a quarter of the time with a process that has imported it before",
 )
 def _subprocess(original: Any, spare: Spare) -> Any:
     def start(command: Any, **named: Any) -> Any:
