@@ -143,9 +143,7 @@ def test_an_approval_is_requested_and_answered(begin: Callable[..., Any]) -> Non
             CustomerMetadataProperties={"PipelineExecutionId": execution},
         )
     asked = next(record for record in one.records() if record.name == "Ask")
-    assert asked.reason.endswith(
-        "Its evaluation: rmse 1. Warning: few rows.\n'python -m local approve' or 'reject' answers."
-    )
+    assert asked.reason.endswith(f"Its evaluation: rmse 1. Warning: few rows.\n{approval.HOW}")
     shown = next(fact for fact in status.overview(one.cloud) if fact.kind == "pipeline")
     assert shown.state == f"InProgress; Ask of stage Ask waits, execution {one.execution_id}"
     approval.reply(one.cloud, one.pipeline, "Rejected", "not good enough")

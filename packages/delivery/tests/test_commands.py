@@ -62,6 +62,11 @@ def test_a_command_in_a_message_can_be_pasted(tmp_path: Path, monkeypatch: pytes
     monkeypatch.chdir(tmp_path)
     assert view.as_typed(message) == message.replace("python", ".venv/bin/python")
     assert view.as_typed(view.as_typed(message)) == view.as_typed(message)
+    assert view.as_typed("python -m local.x") == "python -m local.x"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "a b" / "python"))
+    shown = view.as_typed("echo 'python -m local' is typed")
+    assert shown == "echo 'a\\ b/python -m local' is typed"
+    monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.chdir("/")
     assert f"'{str(python)[1:]} -m local up'" in view.as_typed(message)
     monkeypatch.setattr(shutil, "which", lambda _: str(python))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sys
 import threading
 
 import pytest
@@ -10,24 +12,35 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.parsers import ResponseParserError
 from rich.console import Console
 
+from delivery.approval import HOW
 from delivery.history import results, view
 from delivery.history.record import Record
 from delivery.status import Fact
+from delivery.view import as_typed
 
-QUESTION = "Promote the model? " * 10 + "'python -m local approve' or 'reject' answers."
+QUESTION = "Promote the model? " * 10 + HOW
 
 
-def test_the_earliest_stages_make_room_for_the_question() -> None:
+def test_the_earliest_stages_make_room_for_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _: sys.executable)  # so that the text is as long everywhere
     stages = [Record(f"stage-{number}", "Succeeded", 1.0) for number in range(30)]
     terminal = io.StringIO()
     console = Console(width=80, height=12, file=terminal)
     console.print(view.stages([*stages, Record("Approve", "InProgress", 1.0, QUESTION)], console))
     shown = terminal.getvalue()
     assert len(shown.splitlines()) <= console.height
-    assert " ".join(shown.split()).endswith("'python -m local approve' or 'reject' answers.")
+    assert " ".join(shown.split()).endswith(as_typed(HOW))
     assert "25 earlier stages" in shown
     assert "stage-25 " in shown
     assert "stage-24 " not in shown
+
+
+def test_a_question_is_asked_once_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Protects a person who runs it in the background, or in CI, from a command that only seems to hang."""
+    asked: set[str] = set()
+    for _ in range(3):
+        view.ask(["Job 1 of 3 runs.", QUESTION], asked)
+    assert " ".join(capsys.readouterr().err.split()) == " ".join(as_typed(QUESTION).split())
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from delivery.cloud import DeliveryError, is_missing, pages
 if TYPE_CHECKING:
     from delivery.cloud import Cloud
 
+HOW = "Answer in another terminal, by 'python -m local approve' or 'python -m local reject'."
+
 
 @dataclass(frozen=True)
 class Pending:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
 STYLE = {"Add": "green", "Modify": "yellow", "Replace": "bold red", "Remove": "red"}
 WIDE = 200  # columns of a file or pipe, in which names are not broken and can be searched for
-COMMAND = re.compile(r"(?<![\w./-])python -m local\b")
+COMMAND = re.compile(r"(?<![\w./-])python -m local(?![\w.-])")
+SPECIAL = re.compile(r"([^\w@%+=:,./-])")  # characters that a shell does not take as they are
 console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else WIDE)
 errors = Console(stderr=True)
 
@@ -53,7 +53,8 @@ def _python() -> str:
     if found and Path(found).absolute() == own:
         return "python"
     near = own.is_relative_to(Path.cwd())
-    return shlex.quote(str(own.relative_to(Path.cwd()) if near else own))
+    # Messages quote commands, so the path is not quoted: a shell takes a backslash before each character too.
+    return SPECIAL.sub(r"\\\1", str(own.relative_to(Path.cwd()) if near else own))
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -25,7 +25,7 @@ from delivery.commands import (
 )
 from delivery.commands.project import ENDPOINT, Opener
 from delivery.interrupts import Interrupts
-from delivery.view import print_error
+from delivery.view import as_typed, print_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +48,12 @@ def run(
     """
     for group in GROUPS:
         group.register(app)
+    for command in app.registered_commands:
+        command.epilog = as_typed(command.epilog or "")
     interrupts = Interrupts()
     try:
         opener = Opener(find_project, code_of)
-        app(prog_name="python -m local", obj=opener, complete_var=completion.VARIABLE)
+        app(prog_name=as_typed("python -m local"), obj=opener, complete_var=completion.VARIABLE)
     except (BotoCoreError, ClientError, CloudError, DeliveryError, OSError) as error:
         fail(_sentence(error))
     except SystemExit as end:

@@ -84,6 +84,8 @@ def logs(
     if as_json:
         print_json(content, indent=2)
         return
+    if name is None and not content["logs"]:
+        print_error("No logs yet: the first job, build or endpoint writes one.")
     for line in [one["name"] for one in content["logs"]] if name is None else content["lines"]:
         print_line(line)
 

@@ -150,4 +150,5 @@ def show_trained(cloud: Cloud, started: Training, trained: Trained, *, as_json: 
     console.print(results.scores(trained.metrics, trained.intervals))
     console.print(results.warnings(list(trained.warnings)))
     print_line(f"artifact: {trained.artifact}")
-    print_line("'python -m local deploy --model-artifact' with this address puts it behind an endpoint.")
+    print_line("This command puts it behind an endpoint:")
+    print_line(f"  python -m local deploy --model-artifact {trained.artifact} --endpoint-name {started.name}")

@@ -112,7 +112,7 @@ def _asked(cloud: Cloud, action: dict[str, Any]) -> tuple[str, ...]:
         return ()
     asked = action["input"].get("resolvedConfiguration", {}).get("CustomData", "")
     known = approval.describe_model(cloud, action["pipelineExecutionId"])
-    said = (asked, known and f"Its evaluation: {known}", "'python -m local approve' or 'reject' answers.")
+    said = (asked, known and f"Its evaluation: {known}", approval.HOW)
     return ("\n".join(filter(None, said)),)
 
 

@@ -12,10 +12,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from delivery.approval import HOW
 from delivery.cloud import UNREACHABLE
+from delivery.view import as_typed, print_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from rich.console import Console, RenderableType
 
@@ -34,13 +36,24 @@ def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
     context gets the error of its own calls.
     """
     latest: list[Record] = []
+    asked: set[str] = set()
 
     def show() -> RenderableType:
         with contextlib.suppress(ClientError, BotoCoreError, ResponseParserError, *UNREACHABLE):
             latest[:] = read()
+        if not console.is_terminal:
+            ask([record.reason for record in latest], asked)
         return stages(latest, console)
 
     return Live(console=console, get_renderable=show, refresh_per_second=2, transient=True)
+
+
+def ask(reasons: Iterable[str], asked: set[str]) -> None:
+    """Print what waits for a person, once: without a terminal nothing else is shown until the end."""
+    for reason in reasons:
+        if reason.endswith(HOW) and reason not in asked:
+            asked.add(reason)
+            print_error(reason)
 
 
 def stages(found: list[Record], console: Console | None = None) -> RenderableType:
@@ -70,7 +83,7 @@ def _rows_that_fit(said: list[Text], console: Console) -> int:
 
 def _failure(record: Record) -> Text:
     where = f"\n  log: {record.log}" if record.log else ""
-    return Text(f"{record.name}: {record.reason}{where}", STYLE[record.status])
+    return Text(as_typed(f"{record.name}: {record.reason}{where}"), STYLE[record.status])
 
 
 def facts(found: list[Fact]) -> RenderableType:

@@ -254,6 +254,8 @@ def _json_row(line: str, number: int) -> dict[str, object] | list[object]:
 
     try:
         row = json.loads(line, object_pairs_hook=distinct)
+    except json.JSONDecodeError as error:  # its own text has a number of a line as well
+        raise DeliveryError(f"line {number} is not JSON: {error.msg}, column {error.colno}.") from None
     except ValueError as error:
         raise DeliveryError(f"line {number} is not JSON: {error}.") from None
     row = row["features"] if isinstance(row, dict) and list(row) == ["features"] else row

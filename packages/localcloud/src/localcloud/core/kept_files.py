@@ -90,6 +90,8 @@ def delete(project: Project) -> list[str]:
     for each in folders:
         if each.is_dir():
             shutil.rmtree(each)
+    if not freed:
+        return ["The cloud held nothing. Logs and report stay."]
     return [f"What the cloud held is deleted; {readable(freed)} are free again. Logs and report stay."]
 
 

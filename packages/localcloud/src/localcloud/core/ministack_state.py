@@ -15,7 +15,12 @@ if TYPE_CHECKING:
     from localcloud.core.service import Json
 
 # The stores of two services by the names of their states; they copy them all to return one, which takes long.
-CLOUDFORMATION = {"stacks": "_stacks", "stack_events": "_stack_events"}
+CLOUDFORMATION = {
+    "stacks": "_stacks",
+    "stack_events": "_stack_events",
+    "exports": "_exports",
+    "change_sets": "_change_sets",
+}
 CLOUDWATCH = {
     "metrics": "_metrics",
     "alarms": "_alarms",
