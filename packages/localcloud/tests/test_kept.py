@@ -429,3 +429,18 @@ def check_imports(rig: Any) -> None:
         StackName="importer", WaiterConfig={"Delay": 1}
     )
     assert rig.ssm.get_parameter(Name="imported")["Parameter"]["Value"] == "of-the-stack"
+
+
+def test_what_is_to_be_deleted_is_not_saved_first(stopped: Path) -> None:
+    """A save may take seconds; one that was left out once is not left out by the next cloud."""
+    rig = started(stopped)
+    unsaved = stopped / ".local" / "kept" / "unsaved"
+    localcloud.stop(project_at(stopped), keep=False)
+    assert unsaved.exists()
+    rig = type(rig)(localcloud.start(project_at(stopped)), {})
+    rig.ssm.put_parameter(Name="kept", Value="7", Type="String")
+    localcloud.stop(project_at(stopped))
+    assert not unsaved.exists()
+    assert '"kept"' in (stopped / ".local" / "kept" / "state.json").read_text()
+    localcloud.delete_kept(project_at(stopped))
+    assert not (stopped / ".local" / "kept").exists()

@@ -90,7 +90,7 @@ def down(
     """Stop the local cloud with its jobs and endpoints; what it held is kept for the next one."""
     project = find_project(context).cloud
     with progress("Stopping the local cloud"):
-        stopped = localcloud.stop(project)
+        stopped = localcloud.stop(project, keep=not delete)
     print_line("The local cloud is stopped." if stopped else "No local cloud was running.")
     for sentence in localcloud.delete_kept(project) if delete else localcloud.describe_kept(project):
         print_line(sentence)

@@ -66,6 +66,7 @@ class Keeper:
 
     def begin(self) -> None:
         """Start again what has to run, and save again and again in a thread."""
+        kept.want(self._context.project, wanted=True)
         with contextlib.suppress(OSError):  # on a full disk; the first save reports it
             (private_files.folder(kept.folder(self._context.project)) / kept.UNSAVED).touch()
         with ministack.scope(self._context.region):
@@ -73,6 +74,11 @@ class Keeper:
                 part.resume()
         self._thread = threading.Thread(target=ministack.in_context(self._keep), name="keeper", daemon=True)
         self._thread.start()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether what the cloud holds is to be kept, as far as the command that ends it has said."""
+        return kept.is_wanted(self._context.project)
 
     def close(self) -> None:
         """Save what the cloud holds now; what runs is recorded as running, and ends in the next cloud."""

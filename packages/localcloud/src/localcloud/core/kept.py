@@ -6,6 +6,7 @@ file is replaced as a whole, so that a crash leaves either the former content or
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -31,6 +32,8 @@ DISTRIBUTION = "sagemaker-localcloud"
 NAME = "state.json"
 # The file that lies beside it from the start of a cloud until the cloud has saved its end.
 UNSAVED = "unsaved"
+# The file by which a command tells a cloud to end without saving: what it holds is to be deleted.
+UNWANTED = "unwanted"
 # Of lists that grow with each delivery the newest are kept: executions, jobs, builds, deployments.
 MOST = 500
 # What ended because the cloud did has this reason.
@@ -61,6 +64,20 @@ class Header:
 def folder(project: Project) -> Path:
     """Return the folder of everything that is kept."""
     return project.state / "kept"
+
+
+def want(project: Project, *, wanted: bool) -> None:
+    """Say whether the cloud that runs is to save its end."""
+    with contextlib.suppress(OSError):  # on a full disk it saves, as far as it can
+        if wanted:
+            (folder(project) / UNWANTED).unlink(missing_ok=True)
+        else:
+            (folder(project) / UNWANTED).touch()
+
+
+def is_wanted(project: Project) -> bool:
+    """Return whether a cloud that ends is to save what it holds."""
+    return not (folder(project) / UNWANTED).exists()
 
 
 def write(project: Project, header: Header, content: bytes) -> None:

@@ -18,7 +18,7 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
-from localcloud.core import account, kept_files, lock, private_files
+from localcloud.core import account, kept, kept_files, lock, private_files
 from localcloud.core.access import AccessKey
 from localcloud.core.disk_errors import shortage
 from localcloud.core.errors import CloudError
@@ -257,13 +257,17 @@ def find(project: Project) -> Cloud | None:
     return cloud if cloud.answers() else None
 
 
-def stop(project: Project) -> bool:
+def stop(project: Project, *, keep: bool = True) -> bool:
     """Stop the project's cloud with its jobs and endpoints; return False when none was running.
+
+    Without `keep` it does not save its end: what it holds is to be deleted.
 
     Raises:
         CloudError: the cloud does not end.
     """
     running = lock.is_held(project.lock)
+    if running:
+        kept.want(project, wanted=keep)
     for number, timeout in ((signal.SIGTERM, STOP_TIMEOUT), (signal.SIGKILL, 5.0)):
         if not lock.is_held(project.lock) or (pid := _holder(project.lock)) is None:
             break
@@ -273,7 +277,7 @@ def stop(project: Project) -> bool:
     else:
         raise CloudError(f"the local cloud does not end; its log is {project.log}")
     project.record.unlink(missing_ok=True)
-    if running:
+    if running and keep:
         with lock.holding(project.lock, "") as held:  # no cloud may start meanwhile
             if held:
                 kept_files.share_equal(project)

@@ -62,7 +62,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Save before anything is ended: what reacts to an end would be recorded as well."""
-        await self._gateway.save_end(self._keeper.close)
+        if self._keeper.wanted:
+            await self._gateway.save_end(self._keeper.close)
         await super().shutdown(sockets)
 
 
