@@ -174,7 +174,7 @@ def test_file_names_are_completed_where_a_command_takes_a_file(words: tuple[str,
 @pytest.mark.parametrize(
     ("name", "shown", "said"),
     [
-        ("prepare", "prepare", ""),
+        ("prepare", "python -m local up", ""),
         ("prepare-2", "two", "'prepare-2' names 2 logs: this is the latest, prepare-2/algo-2; others are"),
         ("prepare-2/algo-1", "one", ""),
         ("repare-2", "late", "'repare-2' names 3 logs: this is the latest, prepare-20/algo-1; others are"),
@@ -183,10 +183,11 @@ def test_file_names_are_completed_where_a_command_takes_a_file(words: tuple[str,
 def test_a_log_is_found_by_its_exact_name_and_others_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, shown: str, said: str
 ) -> None:
-    """Protects from the log of another job, whose name is longer."""
+    """Protects from the log of another job, whose name is longer; the log is shown as it was written."""
     monkeypatch.delenv(project.ENDPOINT, raising=False)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
     jobs = tmp_path / "logs" / "jobs"
-    logs = {"prepare/algo-1": "prepare", "prepare-2/algo-1": "one", "prepare-2/algo-2": "two"}
+    logs = {"prepare/algo-1": "python -m local up", "prepare-2/algo-1": "one", "prepare-2/algo-2": "two"}
     for seconds, (log, text) in enumerate((logs | {"prepare-20/algo-1": "late"}).items()):
         path = jobs / f"{log}.log"
         path.parent.mkdir(parents=True, exist_ok=True)

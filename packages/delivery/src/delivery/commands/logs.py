@@ -14,7 +14,7 @@ from delivery.commands.jobs import job_logs
 from delivery.commands.json_output import AsJson, print_json
 from delivery.commands.project import find_project, other_endpoint, reach
 from delivery.logs import find_logs, is_log, list_logs, tail
-from delivery.view import print_error, print_line
+from delivery.view import console, print_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,7 @@ def logs(
     if name is None and not content["logs"]:
         print_error("No logs yet: the first job, build or endpoint writes one.")
     for line in [one["name"] for one in content["logs"]] if name is None else content["lines"]:
-        print_line(line)
+        console.print(line, markup=False, highlight=False, soft_wrap=True)  # as it was written
 
 
 def _logs_of_files(folder: Path, name: str | None, lines: int) -> dict[str, Any]:
