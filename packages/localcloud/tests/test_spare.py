@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 HANDLER = """
 import os, sys
-EARLY = "botocore" in sys.modules
+EARLY = "boto3" in sys.modules  # the program of a worker imports botocore alone
 import botocore
 
 def handler(event, context):
@@ -90,12 +89,20 @@ def test_a_function_runs_in_the_process_that_waited(spare: Any, code: Path) -> N
     end(process)
 
 
-@pytest.mark.parametrize("why", ["its own botocore", "layers", "a setting of Python", "a dead process"])
-def test_a_function_that_does_not_fit_gets_a_process_of_its_own(spare: Any, code: Path, why: str) -> None:
-    waited, env = waiting(spare), {}
+@pytest.mark.parametrize(
+    "why",
+    ["its own botocore", "a module with a common name", "layers", "a setting of Python", "a dead process"],
+)
+def test_a_function_that_does_not_fit_gets_an_interpreter_of_its_own(
+    spare: Any, code: Path, why: str
+) -> None:
+    waited, env = waiting(spare), {"SETTING": "set"}
     if why == "its own botocore":
         (code / "botocore").mkdir()
         (code / "botocore" / "__init__.py").write_text("OWN = True")
+    elif why == "a module with a common name":
+        (code / "calendar.py").write_text("OWN = True")
+        (code / "index.py").write_text(HANDLER.replace("import botocore\n", "import calendar as botocore\n"))
     elif why == "layers":
         env["_LAMBDA_LAYERS_DIRS"] = str(code.parent)
     elif why == "a setting of Python":
@@ -103,11 +110,11 @@ def test_a_function_that_does_not_fit_gets_a_process_of_its_own(spare: Any, code
     else:
         waited.kill()
         waited.wait()
-    process = begin(spare, code, SETTING="set", **env)
-    assert process is not waited
-    assert (waiting(spare) is waited) is (why != "a dead process")
-    _, variables, folder, own, *_ = answer(process, code)
-    assert (variables["SETTING"], folder, own) == ("set", str(code), why == "its own botocore")
+    process = begin(spare, code, **env)
+    assert (process is waited) is (why != "a dead process")
+    early, variables, folder, own, arguments, _ = answer(process, code)
+    assert (early, variables["SETTING"], folder, len(arguments)) == (False, "set", str(code), 1)
+    assert own is (why in {"its own botocore", "a module with a common name"})
     end(process)
 
 
@@ -121,5 +128,4 @@ def test_no_process_outlives_the_cloud(spare: Any, code: Path) -> None:
     spare.end()
     assert waited.poll() is not None
     end(begin(spare, code))
-    time.sleep(0.01)
     assert waiting(spare) is None

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 import subprocess
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from localcloud.services.awslambda import spare_program
@@ -15,10 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     Process = subprocess.Popen[str]
-
-# What the spare process has imported: a function that brings one of these itself gets a process of its own.
-IMPORTED = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
-LAYERS = "_LAMBDA_LAYERS_DIRS"
 
 
 class Spare:
@@ -32,9 +27,9 @@ class Spare:
         self._over = False
 
     def start(self, command: Sequence[str], *, cwd: str, env: Mapping[str, str], **pipes: Any) -> Process:
-        """Start a function's process as `subprocess.Popen` does, from the spare one where that fits."""
+        """Start a function's process as `subprocess.Popen` does, from the spare one where there is one."""
         python, program = command
-        taken = self._take(python) if _fits(Path(cwd), env) else None
+        taken = self._take(python)
         if taken is None or not _become(taken, program, cwd, env):
             taken = subprocess.Popen(command, cwd=cwd, env=env, **pipes)
         self._prepare(python, pipes)
@@ -58,29 +53,22 @@ class Spare:
 
     def _prepare(self, python: str, pipes: Mapping[str, Any]) -> None:
         with self._lock:
-            if not self._over and self._process is None:
+            if self._over or self._process is not None:
+                return
+            with contextlib.suppress(OSError):  # the next function gets a process of its own
                 self._python = python
                 self._process = subprocess.Popen([python, spare_program.__file__], **pipes)
 
 
-def _fits(code: Path, env: Mapping[str, str]) -> bool:
-    """Return whether the function imports what the spare process has imported, with the same settings."""
-    own = any((code / name).exists() for name in (*IMPORTED, *(f"{name}.py" for name in IMPORTED)))
-    settings = {name for name in {*env, *os.environ} if name.startswith("PYTHON")}
-    return not own and LAYERS not in env and all(env.get(name) == os.environ.get(name) for name in settings)
-
-
 def _become(process: Process, program: str, cwd: str, env: Mapping[str, str]) -> bool:
     """Tell the process which function it is; return whether it was there to listen."""
-    if process.stdin is None or process.poll() is not None:
-        return False
-    try:
-        process.stdin.write(json.dumps({"program": program, "cwd": cwd, "env": dict(env)}) + "\n")
-        process.stdin.flush()
-    except OSError:
-        _kill(process)
-        return False
-    return True
+    if process.poll() is None and process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps({"program": program, "cwd": cwd, "env": dict(env)}) + "\n")
+            process.stdin.flush()
+            return True
+    _kill(process)
+    return False
 
 
 def _kill(process: Process) -> None:
@@ -88,4 +76,5 @@ def _kill(process: Process) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
-            pipe.close()
+            with contextlib.suppress(OSError):  # what was not read any more
+                pipe.close()
