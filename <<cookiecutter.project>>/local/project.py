@@ -13,6 +13,15 @@ from localcloud import files
 
 PICTURES = Path(__file__).with_name("pictures.py")  # of a project of images
 
+# What commands of the container import: a local job finds a process that has done so.
+LEARNING = ("polars", "sklearn.ensemble", "skops.io")
+ONE_THREAD = (("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1"))
+PRELOADS = (
+    localcloud.Preload(("prepare", "monitor"), ("polars",)),
+    localcloud.Preload(("train",), LEARNING),
+    localcloud.Preload(("evaluate",), LEARNING, ONE_THREAD),
+)
+
 
 class LocalError(DeliveryError):
     """Says in one sentence what went wrong and what to do; shown without a traceback."""
@@ -67,7 +76,9 @@ class Project:
         """The project as its local cloud knows it."""
         commands = localcloud.Commands("python -m local up", "python -m local down", monitor="monitor")
         dockerfile = Path("container/Dockerfile")
-        return localcloud.Project(self.root, self.slug, self.region, self.state, dockerfile, commands)
+        return localcloud.Project(
+            self.root, self.slug, self.region, self.state, dockerfile, commands, preloads=PRELOADS
+        )
 
     def stack(self, kind: str) -> str:
         """Name the stack of a kind, as the delivery pipeline does."""

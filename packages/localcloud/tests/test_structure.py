@@ -26,6 +26,7 @@ PROJECT_PACKAGES = {"container", "functions", "local", "pipeline", "scripts"}
 # Files that import a module by a string, each with its reason.
 STRING_IMPORTS = {
     "localcloud/core/patches.py": "a patch names its target in ministack, which is checked at start-up",
+    "localcloud/core/warm_process.py": "a project names what its container imports",
     "localcloud/services/awslambda/worker_program.py": "a function's settings name its handler",
 }
 

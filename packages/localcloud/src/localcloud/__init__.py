@@ -10,7 +10,7 @@ from localcloud.core.errors import CloudError
 from localcloud.core.kept_files import delete as delete_kept
 from localcloud.core.kept_files import describe as describe_kept
 from localcloud.core.process import Cloud, find, start, stop
-from localcloud.core.project import Commands, Project
+from localcloud.core.project import Commands, Preload, Project
 from localcloud.core.requests import OWN
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Cloud",
     "CloudError",
     "Commands",
+    "Preload",
     "Project",
     "delete_kept",
     "describe_kept",

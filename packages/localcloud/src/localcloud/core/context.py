@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from localcloud.core import account, private_files
 from localcloud.core.errors import validation_error
-from localcloud.core.managed_process import ManagedProcess
 from localcloud.core.timers import Timers
+from localcloud.core.warm_pool import WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from localcloud.core.activity import Activities
     from localcloud.core.clock import Clock
+    from localcloud.core.managed_process import ManagedProcess
     from localcloud.core.project import Project
 
 ENTRYPOINT = re.compile(r"^ENTRYPOINT\s+(\[[^\n]*\])\s*$", re.MULTILINE | re.IGNORECASE)
@@ -29,10 +30,15 @@ PYTHON = re.compile(r"python(3(\.\d+)?)?")
 
 @dataclass(frozen=True)
 class CloudContext:
-    """The project, and the timers of its cloud."""
+    """The project, the timers of its cloud, and the processes that wait for its jobs."""
 
     project: Project
     timers: Timers = field(default_factory=Timers)
+    pool: WarmPool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Make the pool of the project's processes."""
+        object.__setattr__(self, "pool", WarmPool(self.project))
 
     @classmethod
     def create(cls, project: Project, timers: Timers) -> CloudContext:
@@ -93,7 +99,7 @@ class CloudContext:
         """Start a command with `base` for /opt/ml, in the project or in another folder."""
         environment = account.for_job(os.environ, base, {**variables, "SAGEMAKER_BASE_DIR": str(base)})
         environment["TMPDIR"] = str(self.state / "tmp")
-        return ManagedProcess(command, cwd or self.project.root, environment, log)
+        return self.pool.start(command, cwd or self.project.root, environment, log)
 
 
 def with_python(command: Sequence[str], python: Path) -> list[str]:

@@ -23,8 +23,16 @@ ORPHAN_GRACE_SECONDS = 1.5
 class ManagedProcess:
     """A command under a watchdog, in a process group of its own, writing into a log file."""
 
-    def __init__(self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path) -> None:
-        """Start the command; its output is appended to `log` as it comes."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        descriptors: Sequence[int] = (),
+    ) -> None:
+        """Start the command with some open files; its output is appended to `log` as it comes."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -35,6 +43,7 @@ class ManagedProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=descriptors,
             )
         self._ending = threading.Lock()
 

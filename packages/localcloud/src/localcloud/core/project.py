@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 DEFAULT_REGION = "us-east-1"
 
@@ -20,13 +21,32 @@ class Commands:
 
 
 @dataclass(frozen=True)
+class Preload:
+    """Modules that a process imports before it is known which of some of the container's commands it runs.
+
+    `environment` has the variables which those commands set themselves before they import the modules, unless
+    they are set.
+    """
+
+    commands: tuple[str, ...]
+    modules: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Preload:
+        """Return the preload whose fields were written as JSON."""
+        environment = tuple((name, value) for name, value in fields["environment"])
+        return cls(tuple(fields["commands"]), tuple(fields["modules"]), environment)
+
+
+@dataclass(frozen=True)
 class Project:
     """The facts about a project that its cloud needs.
 
     `state` is the directory of everything that the cloud writes. `dockerfile` is the file whose ENTRYPOINT
     starts the project's container; it is read each time that a container starts, so an edit needs no restart
     of the cloud. Both may be relative to `root`. `python` runs the scripts of jobs whose image is not the
-    project's.
+    project's. For each of `preloads` a process waits while jobs run.
     """
 
     root: Path
@@ -36,6 +56,7 @@ class Project:
     dockerfile: Path = Path("Dockerfile")
     commands: Commands = field(default_factory=Commands)
     python: Path = field(default_factory=lambda: Path(sys.executable))
+    preloads: tuple[Preload, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the paths absolute."""
@@ -73,4 +94,5 @@ class Project:
         """Return the project that `to_json` wrote."""
         fields = json.loads(text)
         paths = {name: Path(fields[name]) for name in ("root", "state", "dockerfile", "python")}
-        return cls(**{**fields, **paths, "commands": Commands(**fields["commands"])})
+        preloads = tuple(Preload.from_json(each) for each in fields["preloads"])
+        return cls(**{**fields, **paths, "commands": Commands(**fields["commands"]), "preloads": preloads})

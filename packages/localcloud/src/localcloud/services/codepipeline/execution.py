@@ -149,6 +149,7 @@ class Execution:
     def _run(self, history: History, begun: Activity) -> None:
         with ministack.scope(self.tools.cloud.region), self.tools.cloud.activities.active():
             begun.end()
+            self.tools.cloud.pool.fill()
             try:
                 status = self._stages(history)
             except Exception:

@@ -54,7 +54,7 @@ def service(context: CloudContext, connect: Callable[[str], Any], catalog: Servi
         return lambda request: protocol.call(sagemaker, f"Create{member}", request)
 
     def close() -> None:
-        for part in (schedules, training, processing, endpoints):
+        for part in (schedules, training, processing, endpoints, context.pool):
             part.close()
 
     sagemaker = Service(
