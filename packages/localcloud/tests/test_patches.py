@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
+from ministack.services.cloudformation import engine
 
 import localcloud
 from localcloud.core import patches
@@ -119,6 +122,36 @@ def test_an_undo_gives_ministack_back(tmp_path: Path, monkeypatch: pytest.Monkey
         patches.undo()
     assert _present() == before
     assert _tables() == tables
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML has ministack's parser only")
+def test_libyaml_reads_a_template_as_ministacks_parser_does() -> None:
+    """Dates stay texts, short forms become functions, and an error is one of YAML that names its line."""
+    from localcloud.services.cloudformation import patches as cloudformation  # noqa: PLC0415 - declares patches
+
+    original = engine.CfnLoader
+    loader: Any = cloudformation._loader.make(original, ())  # noqa: SLF001 - what `apply` calls
+    assert issubclass(loader, yaml.CSafeLoader)
+    template = """
+      Date: 2010-09-09
+      Octal: 010
+      Yes: on
+      Base: &base {A: 1, B: !Ref Name}
+      Merged: {<<: *base, A: 2}
+      Get: [!GetAtt A.B.C, !GetAtt [A, B]]
+      Sub: !Sub ["${X} and ${AWS::Region}", {X: !If [One, !Ref "AWS::NoValue", 1.50]}]
+      Text: |
+        line one
+          line two
+      Folded: >-
+        a
+        b
+    """
+    read = [yaml.load(template, Loader=each) for each in (original, loader)]  # noqa: S506 - both are safe
+    assert json.dumps(read[0]) == json.dumps(read[1])
+    for broken in ("A: [1", "A: 1\n B: 2", "A: !Unknown 1", "A: b: c"):
+        with pytest.raises(yaml.MarkedYAMLError, match="line"):
+            yaml.load(broken, Loader=loader)  # noqa: S506 - as above
 
 
 def _present() -> dict[tuple[str, str], Any]:

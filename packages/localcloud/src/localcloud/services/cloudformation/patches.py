@@ -6,8 +6,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from localcloud.core import object_store
-from localcloud.core.patches import patch, uses
+from localcloud.core.patches import constant, patch, uses
 from localcloud.services.cloudformation import interrupted
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ DEPLOYING: ContextVar[Deploying | None] = ContextVar("deploying", default=None)
 def install() -> None:
     """Apply every patch of this module, and add YAML's short forms of the functions of rules."""
     for each in (
+        _loader,
         _apply_transforms,
         _evaluate_conditions,
         _resolve_document,
@@ -60,6 +63,19 @@ def install() -> None:
     for function in RULE_FUNCTIONS:
         constructor = _ENGINE["_construct_cfn_tag"](f"Fn::{function}")
         _ENGINE.add("CfnLoader.yaml_constructors", f"!{function}", constructor)
+
+
+@constant(
+    ENGINE,
+    "CfnLoader",
+    version="1.5.33",
+    behaviour="a template in YAML is read by a parser that is written in Python",
+    reason="libyaml reads the same in a seventh of the time, and a deployment reads its template often",
+)
+def _loader(original: Any) -> Any:
+    base = yaml.CSafeLoader if yaml.__with_libyaml__ else original
+    tables = ("yaml_constructors", "yaml_multi_constructors", "yaml_implicit_resolvers")
+    return type("CfnLoader", (base,), {name: getattr(original, name) for name in tables})
 
 
 @patch(
