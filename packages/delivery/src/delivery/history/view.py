@@ -30,9 +30,10 @@ MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "�
 
 
 def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
-    """Show the stages that `read` gives, twice a second, until the context ends.
+    """Show the stages that `read` gives, until the context ends: twice a second in a terminal.
 
-    A thread reads them. Where the cloud does not answer it, the latest stages stay; a caller who waits in the
+    Elsewhere only questions are shown, so the stages are read every two seconds: a read is work for the cloud
+    too. A thread reads them. Where the cloud does not answer it, the latest stages stay; a caller who waits in the
     context gets the error of its own calls.
     """
     latest: list[Record] = []
@@ -45,7 +46,8 @@ def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
             ask([record.reason for record in latest], asked)
         return stages(latest, console)
 
-    return Live(console=console, get_renderable=show, refresh_per_second=2, transient=True)
+    rate = 2 if console.is_terminal else 0.5
+    return Live(console=console, get_renderable=show, refresh_per_second=rate, transient=True)
 
 
 def ask(reasons: Iterable[str], asked: set[str]) -> None:
