@@ -55,6 +55,11 @@ def project(tmp_path: Path) -> localcloud.Project:
     return localcloud.Project(root, "p", preloads=(preload,))
 
 
+@pytest.fixture(autouse=True)
+def _short_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm_pool, "REST_SECONDS", 0.3)
+
+
 @pytest.fixture
 def pools() -> Iterator[Callable[[localcloud.Project], Any]]:
     """Yield what makes pools; end them all."""
@@ -82,9 +87,18 @@ def log_of(project: localcloud.Project) -> str:
 
 
 def waiting(pool: Any) -> Any:
-    """Return the process that waits."""
-    (found,) = pool._waiting.values()  # noqa: SLF001 - a job can't tell
+    """Return the process that waits, once there is one."""
+    deadline = time.monotonic() + 20
+    while not pool._waiting and time.monotonic() < deadline:  # noqa: SLF001 - a job can't tell
+        time.sleep(0.01)
+    (found,) = pool._waiting.values()  # noqa: SLF001 - as above
     return found.process
+
+
+def filled(pool: Any) -> Any:
+    """Let a process wait, and return it."""
+    pool.fill()
+    return waiting(pool)
 
 
 def test_a_job_runs_in_the_process_that_waited(project: localcloud.Project, pools: Any) -> None:
@@ -109,14 +123,14 @@ def test_a_process_waits_with_what_the_command_itself_would_set(
 ) -> None:
     """A library reads the number of its threads when it is imported; the user's own number comes first."""
     pool = pools(project)
-    pool.fill()
+    filled(pool)
     assert b"OMP_NUM_THREADS=1\0" in environment_of(waiting(pool))
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     cold = begin(pool, project)
     assert cold is not waiting(pool)
     assert cold.wait(20) == 0
     pool = pools(project)
-    pool.fill()
+    filled(pool)
     assert b"OMP_NUM_THREADS=2\0" in environment_of(waiting(pool))
     waited = waiting(pool)
     assert begin(pool, project) is waited
@@ -140,8 +154,7 @@ def test_a_job_with_a_setting_of_libraries_gets_a_process_of_its_own(
     project: localcloud.Project, pools: Any, variable: str
 ) -> None:
     pool = pools(project)
-    pool.fill()
-    waited = waiting(pool)
+    waited = filled(pool)
     assert begin(pool, project, **{variable: "4"}).wait(20) == 0
     assert not json.loads(log_of(project))["early"]
     assert waiting(pool) is waited  # for a job that fits
@@ -151,8 +164,7 @@ def test_a_file_with_the_name_of_an_imported_module_comes_first(
     project: localcloud.Project, pools: Any
 ) -> None:
     pool = pools(project)
-    pool.fill()
-    waited = waiting(pool)
+    waited = filled(pool)
     time.sleep(0.5)  # it has imported the module
     (project.root / f"{OTHER}.py").write_text("OWN = True")
     process = begin(pool, project)
@@ -173,7 +185,7 @@ def test_what_an_import_says_is_in_the_log_of_the_job(
     (project.root / "program" / "__main__.py").write_text("import loud")
     preload = replace(project.preloads[0], modules=("loud",))
     pool = pools(replace(project, preloads=(preload,)))
-    pool.fill()
+    filled(pool)
     process = begin(pool, project)
     assert process.wait(20) == (1 if source == "1 / 0" else 0)
     assert ("ZeroDivisionError" if source == "1 / 0" else "a warning") in log_of(project)
@@ -182,7 +194,7 @@ def test_what_an_import_says_is_in_the_log_of_the_job(
 def test_a_module_that_is_not_installed_is_left_out(project: localcloud.Project, pools: Any) -> None:
     preload = replace(project.preloads[0], modules=("not_installed_here", EARLY))
     pool = pools(replace(project, preloads=(preload,)))
-    pool.fill()
+    filled(pool)
     assert begin(pool, project).wait(20) == 0
     assert json.loads(log_of(project))["early"]
 
@@ -191,7 +203,7 @@ def test_the_code_of_the_container_is_read_when_the_job_starts(
     project: localcloud.Project, pools: Any
 ) -> None:
     pool = pools(project)
-    pool.fill()
+    filled(pool)
     time.sleep(0.5)
     (project.root / "program" / "__main__.py").write_text("print('edited')")
     assert begin(pool, project).wait(20) == 0
@@ -200,8 +212,7 @@ def test_the_code_of_the_container_is_read_when_the_job_starts(
 
 def test_a_dead_process_is_replaced(project: localcloud.Project, pools: Any) -> None:
     pool = pools(project)
-    pool.fill()
-    waited = waiting(pool)
+    waited = filled(pool)
     waited.kill()
     waited.wait(20)
     process = begin(pool, project)
@@ -213,19 +224,57 @@ def test_a_dead_process_is_replaced(project: localcloud.Project, pools: Any) -> 
 def test_a_job_is_asked_to_end(project: localcloud.Project, pools: Any) -> None:
     """SIGTERM reaches the container's own handler."""
     pool = pools(project)
-    pool.fill()
-    process = begin(pool, project, SLEEP="")
-    deadline = time.monotonic() + 20
-    while "ready" not in log_of(project) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    filled(pool)
+    process = begin_long(pool, project)
     process.terminate()
     assert process.wait(20) == 7
 
 
+def begin_long(pool: Any, project: localcloud.Project) -> Any:
+    """Start a job that runs until SIGTERM, and return it when it runs."""
+    process = begin(pool, project, SLEEP="")
+    deadline = time.monotonic() + 20
+    while "ready" not in log_of(project) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return process
+
+
+def test_the_next_process_imports_when_no_job_runs(project: localcloud.Project, pools: Any) -> None:
+    """A short job, and what follows it, would share the processors with the imports."""
+    pool = pools(project)
+    filled(pool)
+    process = begin_long(pool, project)
+    time.sleep(1.0)
+    assert not pool._waiting  # noqa: SLF001 - a job can't tell
+    process.terminate()
+    assert waiting(pool).running
+    assert process.wait(20) == 7
+
+
+def test_a_request_to_fill_is_never_lost(project: localcloud.Project, pools: Any) -> None:
+    """A process that gets its job while another is begun is replaced as well."""
+    slow = replace(project.preloads[0], commands=("serve",), modules=("slow",))
+    (project.root / "slow.py").write_text("import time; time.sleep(1)")
+    pool = pools(replace(project, preloads=(*project.preloads, slow)))
+    pool.fill()
+    await_two(pool)
+    assert begin(pool, project).wait(20) == 0
+    assert len(pool._waiting) == 1  # noqa: SLF001 - a job can't tell
+    assert all(each.process.running for each in await_two(pool))
+
+
+def await_two(pool: Any) -> list[Any]:
+    """Wait until two processes wait, and return them."""
+    deadline = time.monotonic() + 20
+    while len(pool._waiting) < 2:  # noqa: SLF001 - a job can't tell
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return list(pool._waiting.values())  # noqa: SLF001 - as above
+
+
 def test_only_the_containers_commands_take_a_process(project: localcloud.Project, pools: Any) -> None:
     pool = pools(project)
-    pool.fill()
-    waited = waiting(pool)
+    waited = filled(pool)
     for line in ([sys.executable, "-m", "program", "serve"], [sys.executable, "-c", "pass"]):
         assert pool.start(line, project.root, os.environ, project.root / "log").wait(20) == 0
     assert waiting(pool) is waited
@@ -236,12 +285,10 @@ def test_processes_end_with_the_pool_and_when_no_job_comes(
 ) -> None:
     monkeypatch.setattr(warm_pool, "KEEP_ALIVE_SECONDS", 0.2)
     pool = pools(project)
-    pool.fill()
-    idle = waiting(pool)
+    idle = filled(pool)
     assert idle.wait(20) is not None
     monkeypatch.undo()
-    pool.fill()
-    last = waiting(pool)
+    last = filled(pool)
     pool.close()
     assert last.wait(20) is not None
     pool.fill()
@@ -251,8 +298,7 @@ def test_processes_end_with_the_pool_and_when_no_job_comes(
 def test_a_process_ends_when_its_cloud_was_killed(project: localcloud.Project, pools: Any) -> None:
     """The pipe of its watchdog closes then, and its own."""
     pool = pools(project)
-    pool.fill()
-    waited = waiting(pool)
+    waited = filled(pool)
     waited._process.stdin.close()  # noqa: SLF001 - what the end of this process does
     assert waited.wait(managed_process.ORPHAN_GRACE_SECONDS + 10) is not None
 

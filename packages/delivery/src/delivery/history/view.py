@@ -32,9 +32,9 @@ MARK = {"Succeeded": "✓", "Failed": "✗", "Stopped": "■", "InProgress": "�
 def follow(console: Console, read: Callable[[], list[Record]]) -> Live:
     """Show the stages that `read` gives, until the context ends: twice a second in a terminal.
 
-    Elsewhere only questions are shown, so the stages are read every two seconds: a read is work for the cloud
-    too. A thread reads them. Where the cloud does not answer it, the latest stages stay; a caller who waits in the
-    context gets the error of its own calls.
+    Elsewhere only questions are shown, and a read is work for the cloud too, so the stages are read every two
+    seconds. A thread reads them. Where the cloud does not answer it, the latest stages stay; a caller who
+    waits in the context gets the error of its own calls.
     """
     latest: list[Record] = []
     asked: set[str] = set()

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
     from localcloud.core.project import Preload, Project
 
-# A process waits for so long after the last job has started: it may hold 200 MB of memory.
+# A process waits for so long, after the last was begun, for a job: it may hold 200 MB of memory.
 KEEP_ALIVE_SECONDS = 120.0
+# One that got its job is replaced when no job has run for so long: first a pipeline uses what its jobs have
+# made, and the imports would share the processors with it.
+REST_SECONDS, POLL_SECONDS = 5.0, 0.2
 KILL_SECONDS = 2.0
 # Variables that Python, the loader and libraries read when they start, or are imported.
 READ_EARLY = (
@@ -79,8 +82,10 @@ class WarmPool:
         self._project = project
         self._lock = threading.Lock()
         self._waiting: dict[Preload, Waiting] = {}
+        self._jobs: list[ManagedProcess] = []
         self._expiry: threading.Timer | None = None
-        self._over = False
+        self._is_warm = self._wanted = self._filling = False
+        self._closed = threading.Event()
 
     def start(
         self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path
@@ -91,36 +96,87 @@ class WarmPool:
             return ManagedProcess(command, cwd, environment, log)
         started = self._take(preload, command, cwd, environment, log)
         started = started or ManagedProcess(command, cwd, environment, log)
+        with self._lock:
+            self._jobs = [started, *(job for job in self._jobs if job.running)]
         self.fill()
         return started
 
     def fill(self) -> None:
-        """Let a process wait for each kind of job: jobs will follow soon."""
+        """Let a process wait for each kind of job, since jobs will follow soon; return at once."""
         with self._lock:
-            if self._over or not self._project.preloads:
+            if self._closed.is_set() or not self._project.preloads:
                 return
+            self._wanted = True
+            if self._filling:
+                return
+            self._filling = True
+        threading.Thread(target=self._fill, name="warm pool", daemon=True).start()
+
+    def _fill(self) -> None:
+        """Begin the processes one after the other, since jobs and builds that run share the processors."""
+        while self._is_wanted():
+            if self._is_warm:
+                self._await_rest()
             for preload in self._project.preloads:
-                waiting = self._waiting.get(preload)
-                if waiting is None or not waiting.process.running:
-                    with contextlib.suppress(OSError):  # the next job gets a process of its own
-                        self._waiting[preload] = self._begin(preload)
-            if self._expiry:
-                self._expiry.cancel()
+                ready = self._begin_missing(preload)
+                if ready is not None:
+                    with os.fdopen(ready, "rb") as file:
+                        file.read(1)
+
+    def _is_wanted(self) -> bool:
+        """Return whether `fill` was called since; if not, the processes have to expire from now on."""
+        with self._lock:
+            if self._wanted and not self._closed.is_set():
+                self._wanted = False
+                return True
+            self._filling = False
+            self._expire_later()
+            return False
+
+    def _await_rest(self) -> None:
+        """Wait until no job has run for a while."""
+        while self._has_job() and not self._closed.wait(POLL_SECONDS):
+            if not self._has_job():
+                self._closed.wait(REST_SECONDS)
+
+    def _has_job(self) -> bool:
+        with self._lock:
+            return any(job.running for job in self._jobs)
+
+    def _begin_missing(self, preload: Preload) -> int | None:
+        """Begin a process unless one waits; return the pipe that tells when it has imported the modules."""
+        with self._lock:
+            waiting = self._waiting.get(preload)
+            if self._closed.is_set() or (waiting and waiting.process.running):
+                return None
+            self._is_warm = True
+            if waiting:
+                waiting.end()
+            try:
+                self._waiting[preload], ready = self._begin(preload)
+            except OSError:  # the next job gets a process of its own
+                return None
+        return ready
+
+    def _expire_later(self) -> None:
+        if self._expiry:
+            self._expiry.cancel()
+        if not self._closed.is_set():
             self._expiry = threading.Timer(KEEP_ALIVE_SECONDS, self._end_all)
             self._expiry.daemon = True
             self._expiry.start()
 
     def close(self) -> None:
         """End the processes that wait; none is started any more."""
-        with self._lock:
-            self._over = True
-            if self._expiry:
-                self._expiry.cancel()
+        self._closed.set()
         self._end_all()
 
     def _end_all(self) -> None:
         with self._lock:
             ended, self._waiting = list(self._waiting.values()), {}
+            self._is_warm = False
+            if self._expiry:
+                self._expiry.cancel()
         for each in ended:
             each.end()
 
@@ -154,17 +210,21 @@ class WarmPool:
         }
         return waiting.process if waiting.become(order) else None
 
-    def _begin(self, preload: Preload) -> Waiting:
+    def _begin(self, preload: Preload) -> tuple[Waiting, int]:
+        """Start a process; return it, and the pipe that tells when it has imported the modules."""
         root, temporary = self._project.root, self._project.state / "tmp"
         environment = {**dict(preload.environment), **account.for_job(os.environ, temporary, {})}
         environment["TMPDIR"] = str(temporary)
-        there, here = os.pipe()
+        (there, here), (ready, done) = os.pipe(), os.pipe()
         try:
-            command = [sys.executable, warm_process.__file__, str(there), str(root), *preload.modules]
-            process = ManagedProcess(command, root, environment, Path(os.devnull), descriptors=(there,))
+            program = [sys.executable, warm_process.__file__, str(there), str(done), str(root)]
+            command = [*program, *preload.modules]
+            process = ManagedProcess(command, root, environment, Path(os.devnull), descriptors=(there, done))
         except OSError:
             os.close(here)
+            os.close(ready)
             raise
         finally:
             os.close(there)
-        return Waiting(process, here, environment)
+            os.close(done)
+        return Waiting(process, here, environment), ready

@@ -1,15 +1,16 @@
-"""Import libraries, then become a command of the container: `warm_process.py PIPE FOLDER MODULE…`.
+"""Import libraries, then become a command of the container: `warm_process.py ORDER READY FOLDER MODULE…`.
 
-The pipe (a descriptor) brings a JSON object with the members `module`, `arguments`, `cwd`, `environment` and
-`log`: what `python -m module arguments…` gets when it starts. A process that does not fit starts a new
-interpreter, as does one whose imports failed or printed something: then the job's own log has it.
+ORDER and READY are descriptors of pipes. READY gets a byte after the imports. ORDER brings a JSON object
+with the members `module`, `arguments`, `cwd`, `environment` and `log`: what `python -m module arguments…`
+gets when it starts. A process that does not fit starts a new interpreter, as does one whose imports failed or
+printed something: then the job's own log has it.
 """
 
 import sys
 
 # As `python -m` has it, in place of this program's folder, before more is imported.
 if __name__ == "__main__":
-    sys.path[0] = sys.argv[2]
+    sys.path[0] = sys.argv[3]
 
 import contextlib
 import importlib
@@ -20,10 +21,12 @@ import runpy
 import time
 
 
-def main(pipe: int, modules: list[str]) -> None:
+def main(order: int, ready: int, modules: list[str]) -> None:
     """Import the modules, wait for the job, and run its command."""
     imported = import_quietly(modules)
-    with os.fdopen(pipe, "rb") as file:
+    os.write(ready, b"1")
+    os.close(ready)
+    with os.fdopen(order, "rb") as file:
         text = file.read()
     if not text:  # the cloud has ended, or has no use for this process
         return
@@ -64,4 +67,4 @@ def fits(folder: str) -> bool:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[3:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[4:])
