@@ -82,6 +82,7 @@ def run_with_full_files(
 
 
 @needs_full
+@pytest.mark.e2e  # for its time
 def test_a_run_without_space_reports_the_reason(
     project: Path, run_with_full_files: Callable[..., Any], local_folder: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_run_without_space_reports_the_reason(
 
 
 @needs_full
+@pytest.mark.e2e  # for its time
 def test_a_run_that_cannot_write_its_report_removes_the_earlier_one(
     project: Path, run_with_full_files: Callable[..., Any]
 ) -> None:

@@ -122,6 +122,7 @@ def sort_sketch(statistics: dict[str, Any]) -> None:
         level.sort()
 
 
+@pytest.mark.e2e  # for its time
 def test_two_instances_and_a_merge_give_the_results_of_one_instance(
     container_cloud: Any, local_folder: Path
 ) -> None:

@@ -31,6 +31,12 @@ from container import __main__ as program
 program.COMMANDS[sys.argv[1]] = lambda: print(json.dumps(dict(os.environ)))
 program.main(sys.argv[1:])
 """
+# Whether the modules leave the names of the project's own files alone, and print nothing.
+FITS = """
+import sys
+from localcloud.core.warm_process import fits, import_quietly
+assert import_quietly(sys.argv[1:]) and fits(".")
+"""
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,12 @@ def test_a_process_that_waited_computes_the_same_bits(tmp_path: Path, pool: Warm
     table = "\n".join(["a,b,y", *lines])
     pool.fill()
     assert Runner(tmp_path / "warm", pool).whole(table) == Runner(tmp_path / "cold", None).whole(table)
+
+
+@pytest.mark.parametrize("preload", PRELOADS, ids=lambda preload: preload.commands[0])
+def test_a_process_that_waited_becomes_a_job(preload: localcloud.Preload) -> None:
+    """Protects the speed: one that does not fit the project's folder starts a new interpreter."""
+    subprocess.run([sys.executable, "-c", FITS, *preload.modules], cwd=PRODUCT, check=True)
 
 
 @pytest.mark.parametrize("command", ["prepare", "monitor", "train", "evaluate"])

@@ -45,6 +45,7 @@ def cruft(command: str, *arguments: str, cwd: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.e2e  # for its time
 def test_update_brings_the_template_and_keeps_edits(repository: Path, tmp_path: Path) -> None:
     work = tmp_path / "work"
     work.mkdir()
