@@ -94,5 +94,7 @@ def _fail(reason: str, code: int) -> int:
 if __name__ == "__main__":
     exit_code = main(sys.argv[1:])
     # Before its end the interpreter would look for cycles in all that was imported: a tenth of a short job.
-    gc.freeze()
+    # The sketches of `monitor` need that: their library lists on standard error each one that is still there.
+    if sys.argv[1:] != ["monitor"]:
+        gc.freeze()
     sys.exit(exit_code)

@@ -13,11 +13,12 @@ from localcloud import files
 
 PICTURES = Path(__file__).with_name("pictures.py")  # of a project of images
 
-# What commands of the container import: a local job finds a process that has done so.
+# What commands of the container import: a local job finds a process that has done so. `evaluate` sets the
+# threads of libraries before, and `monitor` those of polars, by its settings, so that no process waits for it.
 LEARNING = ("polars", "sklearn.ensemble", "skops.io")
 ONE_THREAD = (("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1"))
 PRELOADS = (
-    localcloud.Preload(("prepare", "monitor"), ("polars",)),
+    localcloud.Preload(("prepare",), ("polars",)),
     localcloud.Preload(("train",), LEARNING),
     localcloud.Preload(("evaluate",), LEARNING, ONE_THREAD),
 )

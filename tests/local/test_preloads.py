@@ -115,7 +115,7 @@ def test_a_process_that_waited_becomes_a_job(preload: localcloud.Preload) -> Non
     subprocess.run([sys.executable, "-c", FITS, *preload.modules], cwd=PRODUCT, check=True)
 
 
-@pytest.mark.parametrize("command", ["prepare", "monitor", "train", "evaluate"])
+@pytest.mark.parametrize("command", ["prepare", "train", "evaluate"])
 def test_a_process_waits_with_what_its_commands_have(command: str) -> None:
     """Protects the settings of threads, and the speed: a module that is not installed is left out."""
     environment = {name: value for name, value in os.environ.items() if name not in THREADS}

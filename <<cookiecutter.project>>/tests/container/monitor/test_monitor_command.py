@@ -384,6 +384,25 @@ def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> N
     assert left(base)["summary"]["status"] == "CompletedWithViolations"
 
 
+def test_its_log_has_nothing_but_the_outcome(tmp_path: Path, environment: dict[str, str]) -> None:
+    """The library of sketches lists each one that is still there when the process ends."""
+    numbers = [str(number) for number in range(1000)]
+    baseline_of({"x": numbers}, tmp_path / "processing" / "baseline")
+    (tmp_path / "processing" / "endpointdata" / "a.jsonl").write_bytes(
+        lines([record(number, event=number, answer="0.5") for number in numbers])
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "container", "monitor"],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+
+
 def test_processes_start_before_libraries_are_imported() -> None:
     """Protects the setting of Polars' threads, which it reads at its import, and an early start."""
     code = "import sys, container.monitor; sys.exit(not {'numpy', 'polars'}.isdisjoint(sys.modules))"
