@@ -14,7 +14,7 @@ from localcloud import files
 PICTURES = Path(__file__).with_name("pictures.py")  # of a project of images
 
 # What commands of the container import: a local job finds a process that has done so. `evaluate` sets the
-# threads of libraries before, and `monitor` those of polars, by its settings, so that no process waits for it.
+# threads of libraries before; `monitor` sets those of polars by its settings, so no process waits for it.
 LEARNING = ("polars", "sklearn.ensemble", "skops.io")
 ONE_THREAD = (("OMP_NUM_THREADS", "1"), ("OPENBLAS_NUM_THREADS", "1"))
 PRELOADS = (

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ast
-import json
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from ministack.services.cloudformation import engine
 
 import localcloud
@@ -124,34 +122,33 @@ def test_an_undo_gives_ministack_back(tmp_path: Path, monkeypatch: pytest.Monkey
     assert _tables() == tables
 
 
-@pytest.mark.skipif(not yaml.__with_libyaml__, reason="this PyYAML has ministack's parser only")
-def test_libyaml_reads_a_template_as_ministacks_parser_does() -> None:
-    """Dates stay texts, short forms become functions, and an error is one of YAML that names its line."""
+def test_a_template_is_parsed_once_and_given_as_copies() -> None:
+    """What a caller changes is not in the template of the next one; an error comes each time."""
     from localcloud.services.cloudformation import patches as cloudformation  # noqa: PLC0415 - declares patches
 
-    original = engine.CfnLoader
-    loader: Any = cloudformation._loader.make(original, ())  # noqa: SLF001 - what `apply` calls
-    assert issubclass(loader, yaml.CSafeLoader)
-    template = """
-      Date: 2010-09-09
-      Octal: 010
-      Yes: on
-      Base: &base {A: 1, B: !Ref Name}
-      Merged: {<<: *base, A: 2}
-      Get: [!GetAtt A.B.C, !GetAtt [A, B]]
-      Sub: !Sub ["${X} and ${AWS::Region}", {X: !If [One, !Ref "AWS::NoValue", 1.50]}]
-      Text: |
-        line one
-          line two
-      Folded: >-
-        a
-        b
-    """
-    read = [yaml.load(template, Loader=each) for each in (original, loader)]  # noqa: S506 - both are safe
-    assert json.dumps(read[0]) == json.dumps(read[1])
-    for broken in ("A: [1", "A: 1\n B: 2", "A: !Unknown 1", "A: b: c"):
-        with pytest.raises(yaml.MarkedYAMLError, match="line"):
-            yaml.load(broken, Loader=loader)  # noqa: S506 - as above
+    calls = []
+
+    def original(text: str) -> Any:
+        calls.append(text)
+        return engine._parse_template(text)  # noqa: SLF001 - what is replaced
+
+    parse = cloudformation._parse_template.make(original, ())  # noqa: SLF001 - what `apply` calls
+    text = "Date: 2010-09-09\nBase: &base {A: !Ref Name}\nMerged: {<<: *base, B: !GetAtt A.B}"
+    first = parse(text)
+    expected = engine._parse_template(text)  # noqa: SLF001 - as above
+    assert first == expected
+    first["Base"]["A"] = "changed"
+    assert parse(text) == expected
+    assert calls == [text]
+    for _ in range(2):
+        with pytest.raises(ValueError, match="mapping"):
+            parse("- a list")
+    deep = "A: " + "[" * 100 + "]" * 100
+    assert parse(deep) == engine._parse_template(deep)  # noqa: SLF001 - as above
+    for number in range(cloudformation.MAX_PARSED + 1):
+        parse(f"A: {number}")
+    assert parse(text) == expected
+    assert calls.count(text) == 2
 
 
 def _present() -> dict[tuple[str, str], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -174,9 +175,88 @@ def test_a_file_with_the_name_of_an_imported_module_comes_first(
     assert (seen["own"], seen["early"]) == (True, False)
 
 
-@pytest.mark.parametrize(
-    "source", ["print('a warning')", "import sys; print('a warning', file=sys.stderr)", "1 / 0"]
-)
+def test_a_library_that_was_changed_is_imported_anew(project: localcloud.Project, pools: Any) -> None:
+    """Protects from results of two versions, after an installation while a process waits."""
+    folder = project.root.parent / "library"
+    folder.mkdir()
+    (folder / "ours.py").write_text("VERSION = 1")
+    (project.root / "program" / "__main__.py").write_text("import ours; print(ours.VERSION)")
+    sys_path = f"import sys; sys.path.append({str(folder)!r})"
+    (project.root / "paths.py").write_text(sys_path)
+    (project.root / "program" / "__init__.py").write_text(sys_path)
+    pool = pools(replace(project, preloads=(replace(project.preloads[0], modules=("paths", "ours")),)))
+    await_imports(pool)
+    (project.root / "paths.py").unlink()  # so that the change is all that does not fit
+    (folder / "ours.py").write_text("VERSION = 20")
+    assert begin(pool, project).wait(20) == 0
+    assert log_of(project) == "20\n"
+
+
+def await_imports(pool: Any) -> None:
+    """Let a process wait that has imported its modules."""
+    filled(pool)
+    (found,) = pool._waiting.values()  # noqa: SLF001 - a job can't tell
+    assert found.imported.wait(20)
+
+
+def test_what_a_library_sets_in_the_environment_is_kept(project: localcloud.Project, pools: Any) -> None:
+    """Unless the job sets another value: the library's own rule then decides, in a new interpreter."""
+    (project.root / "setting.py").write_text("import os; os.environ.setdefault('OF_LIBRARY', 'set')")
+    main = project.root / "program" / "__main__.py"
+    main.write_text("import setting\n" + PROGRAM)
+    pool = pools(replace(project, preloads=(replace(project.preloads[0], modules=("setting",)),)))
+    for variables, value in (({}, "set"), ({"OF_LIBRARY": "own"}, "own")):
+        filled(pool)
+        assert begin(pool, project, **variables).wait(20) == 0
+        assert json.loads(log_of(project).splitlines()[-1])["environment"]["OF_LIBRARY"] == value
+
+
+def test_a_process_that_never_imports_or_has_just_died_gets_no_job(
+    project: localcloud.Project, pools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job runs in a process of its own, and later ones find a process again."""
+    monkeypatch.setattr(warm_pool, "PATIENCE_SECONDS", 1.0)
+    (project.root / "slow.py").write_text("import time; time.sleep(1000)")
+    pool = pools(replace(project, preloads=(replace(project.preloads[0], modules=("slow",)),)))
+    hanging = filled(pool)
+    process = begin(pool, project)
+    assert process is not hanging
+    assert process.wait(20) == 0
+    assert hanging.wait(20) is not None
+    pool = pools(project)
+    await_imports(pool)
+    waited = waiting(pool)
+    for child in parent_watchdog.find_descendants(waited.pid):
+        os.kill(child, signal.SIGKILL)
+    process = begin(pool, project)
+    assert process is not waited
+    assert process.wait(20) == 0
+
+
+def test_a_job_whose_log_cannot_be_written_leaves_the_process(
+    project: localcloud.Project, pools: Any
+) -> None:
+    pool = pools(project)
+    waited = filled(pool)
+    (project.root / "file").touch()
+    environment = account.for_job(os.environ, project.root, {})
+    with pytest.raises(OSError, match="file"):
+        pool.start(
+            [sys.executable, "-m", "program", "train"], project.root, environment, project.root / "file/log"
+        )
+    assert waiting(pool) is waited
+
+
+def test_a_variable_that_no_process_can_have_is_refused_as_ever(
+    project: localcloud.Project, pools: Any
+) -> None:
+    pool = pools(project)
+    filled(pool)
+    with pytest.raises(ValueError, match="null byte"):
+        begin(pool, project, ODD="a\0b")
+
+
+@pytest.mark.parametrize("source", ["print('a warning')", "import os; os.write(2, b'a warning')", "1 / 0"])
 def test_what_an_import_says_is_in_the_log_of_the_job(
     project: localcloud.Project, pools: Any, source: str
 ) -> None:

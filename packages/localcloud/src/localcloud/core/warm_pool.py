@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,42 +37,58 @@ READ_EARLY = (
     *("NUMPY_", "NPY_", "SCIPY_", "SKLEARN_", "JOBLIB_", "LOKY_", "NUMEXPR_", "POLARS_", "ARROW_"),
     *("TF_", "TENSORFLOW_", "KERAS_", "XLA_", "CUDA_", "NVIDIA_", "TORCH_", "PYTORCH_"),
 )
-MAX_ORDER_BYTES = 60_000  # a pipe takes as many before they are read
+# A process that has not imported its modules by then, or has not taken its job, is ended.
+PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A process that waits at a pipe, and the environment that it has started with."""
+    """A process that waits, the socket that it listens to, and the environment that it has started with."""
 
     process: ManagedProcess
-    pipe: int
+    channel: socket.socket
     environment: Mapping[str, str]
+    imported: threading.Event = field(default_factory=threading.Event)
 
     def fits(self, environment: Mapping[str, str]) -> bool:
         """Return whether what was read at the start is the same in a job's environment."""
         names = {name for name in {*environment, *self.environment} if name.startswith(READ_EARLY)}
-        return all(environment.get(name) == self.environment.get(name) for name in names)
+        same = all(environment.get(name) == self.environment.get(name) for name in names)
+        return same and not any("\0" in text for pair in environment.items() for text in pair)
+
+    def await_imports(self) -> None:
+        """Wait until the process has imported its modules; end one that never does."""
+        if not self._is_answered():
+            self.end()
+        self.imported.set()
 
     def become(self, order: Mapping[str, object]) -> bool:
-        """Give the process its job; return whether it was there to take it."""
-        text = json.dumps(order).encode()
-        if len(text) > MAX_ORDER_BYTES or not self.process.running:
-            self.end()
-            return False
+        """Give the process its job; return whether it has taken the job."""
+        self.imported.wait()
         try:
-            with os.fdopen(self.pipe, "wb") as file:
-                file.write(text)
+            self.channel.sendall(json.dumps(order).encode())
+            self.channel.shutdown(socket.SHUT_WR)
+            if self._is_answered():
+                return True
         except OSError:
-            self.process.kill()
-            return False
-        return True
+            pass
+        finally:
+            self.channel.close()
+        self.end()
+        return False
 
     def end(self) -> None:
         """End a process that has no job."""
         self.process.kill()
         self.process.wait(KILL_SECONDS)
-        with contextlib.suppress(OSError):
-            os.close(self.pipe)
+        self.channel.close()
+
+    def _is_answered(self) -> bool:
+        """Return whether the process has sent its next byte; it ends, or never answers, where it can't."""
+        try:
+            return bool(self.channel.recv(1))
+        except OSError:
+            return False
 
 
 class WarmPool:
@@ -118,10 +135,8 @@ class WarmPool:
             if self._is_warm:
                 self._await_rest()
             for preload in self._project.preloads:
-                ready = self._begin_missing(preload)
-                if ready is not None:
-                    with os.fdopen(ready, "rb") as file:
-                        file.read(1)
+                if begun := self._begin_missing(preload):
+                    begun.await_imports()
 
     def _is_wanted(self) -> bool:
         """Return whether `fill` was called since; if not, the processes have to expire from now on."""
@@ -143,8 +158,8 @@ class WarmPool:
         with self._lock:
             return any(job.running for job in self._jobs)
 
-    def _begin_missing(self, preload: Preload) -> int | None:
-        """Begin a process unless one waits; return the pipe that tells when it has imported the modules."""
+    def _begin_missing(self, preload: Preload) -> Waiting | None:
+        """Begin a process, and return it, unless one waits."""
         with self._lock:
             waiting = self._waiting.get(preload)
             if self._closed.is_set() or (waiting and waiting.process.running):
@@ -152,11 +167,10 @@ class WarmPool:
             self._is_warm = True
             if waiting:
                 waiting.end()
-            try:
-                self._waiting[preload], ready = self._begin(preload)
-            except OSError:  # the next job gets a process of its own
-                return None
-        return ready
+            with contextlib.suppress(OSError):  # the next job gets a process of its own
+                self._waiting[preload] = self._begin(preload)
+                return self._waiting[preload]
+        return None
 
     def _expire_later(self) -> None:
         if self._expiry:
@@ -194,13 +208,13 @@ class WarmPool:
         environment: Mapping[str, str],
         log: Path,
     ) -> ManagedProcess | None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.open("ab").close()
         with self._lock:
             waiting = self._waiting.get(preload)
             if waiting is None or not waiting.fits({**dict(preload.environment), **environment}):
                 return None
             del self._waiting[preload]
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.open("ab").close()
         order = {
             "module": command[2],
             "arguments": list(command[3:]),
@@ -210,21 +224,18 @@ class WarmPool:
         }
         return waiting.process if waiting.become(order) else None
 
-    def _begin(self, preload: Preload) -> tuple[Waiting, int]:
-        """Start a process; return it, and the pipe that tells when it has imported the modules."""
+    def _begin(self, preload: Preload) -> Waiting:
         root, temporary = self._project.root, self._project.state / "tmp"
         environment = {**dict(preload.environment), **account.for_job(os.environ, temporary, {})}
         environment["TMPDIR"] = str(temporary)
-        (there, here), (ready, done) = os.pipe(), os.pipe()
-        try:
-            program = [sys.executable, warm_process.__file__, str(there), str(done), str(root)]
-            command = [*program, *preload.modules]
-            process = ManagedProcess(command, root, environment, Path(os.devnull), descriptors=(there, done))
-        except OSError:
-            os.close(here)
-            os.close(ready)
-            raise
-        finally:
-            os.close(there)
-            os.close(done)
-        return Waiting(process, here, environment), ready
+        here, there = socket.socketpair()
+        here.settimeout(PATIENCE_SECONDS)
+        with there:
+            number = there.fileno()
+            command = [sys.executable, warm_process.__file__, str(number), str(root), *preload.modules]
+            try:
+                process = ManagedProcess(command, root, environment, Path(os.devnull), descriptors=(number,))
+            except OSError:
+                here.close()
+                raise
+        return Waiting(process, here, environment)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
+import threading
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from localcloud.core import object_store
-from localcloud.core.patches import constant, patch, uses
+from localcloud.core.patches import patch, uses
 from localcloud.services.cloudformation import interrupted
 
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ DECIDERS = (ENGINE, STACKS, *STARTERS)
 _ENGINE = uses(ENGINE, "CfnLoader.yaml_constructors", "_construct_cfn_tag", "_transform_parameters")
 _CHANGE_SETS = uses(CHANGE_SETS, "_evaluate_conditions")
 RULE_FUNCTIONS = ("Contains", "EachMemberEquals", "EachMemberIn", "RefAll", "ValueOf", "ValueOfAll")
+# The newest templates that were parsed, by their text: each caller gets a copy of its own.
+MAX_PARSED = 64
+_parsed: dict[str, bytes] = {}
+_parsing = threading.Lock()
 # Resource types whose handlers wait, and so must have a thread of their own.
 WAITING: set[str] = set()
 
@@ -49,7 +53,7 @@ DEPLOYING: ContextVar[Deploying | None] = ContextVar("deploying", default=None)
 def install() -> None:
     """Apply every patch of this module, and add YAML's short forms of the functions of rules."""
     for each in (
-        _loader,
+        _parse_template,
         _apply_transforms,
         _evaluate_conditions,
         _resolve_document,
@@ -65,17 +69,24 @@ def install() -> None:
         _ENGINE.add("CfnLoader.yaml_constructors", f"!{function}", constructor)
 
 
-@constant(
-    ENGINE,
-    "CfnLoader",
+@patch(
+    (ENGINE, *STARTERS),
+    "_parse_template",
     version="1.5.33",
-    behaviour="a template in YAML is read by a parser that is written in Python",
-    reason="libyaml reads the same in a seventh of the time, and a deployment reads its template often",
+    behaviour="each step of a deployment parses the template anew",
+    reason="the parser is written in Python, and takes most of the time of a deployment that changes little",
 )
-def _loader(original: Any) -> Any:
-    base = yaml.CSafeLoader if yaml.__with_libyaml__ else original
-    tables = ("yaml_constructors", "yaml_multi_constructors", "yaml_implicit_resolvers")
-    return type("CfnLoader", (base,), {name: getattr(original, name) for name in tables})
+def _parse_template(original: Call, text: str) -> Any:
+    with _parsing:
+        if text not in _parsed:
+            parsed = original(text)
+            try:
+                _parsed[text] = pickle.dumps(parsed)
+            except RecursionError:  # so deep that it can't be copied
+                return parsed
+            while len(_parsed) > MAX_PARSED:
+                del _parsed[next(iter(_parsed))]
+        return pickle.loads(_parsed[text])  # noqa: S301 - written above
 
 
 @patch(
