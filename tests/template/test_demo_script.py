@@ -101,7 +101,7 @@ def test_second_demo_is_fresh_but_for_its_environment(demo: Any, tmp_path: Path)
 # Replaces the project's Python: `local run` runs a given command, `local down` creates a file.
 PYTHON = """#!/bin/sh
 case "$3" in
-    run) echo "$*" >> ran; touch .local/cloud.json; {run} ;;
+    run) touch .local/cloud.json; echo "$*" >> ran; {run} ;;
     down) touch stopped ;;
 esac
 """
