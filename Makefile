@@ -88,7 +88,7 @@ test: setup-dev ## the quick tests, of the template, of the packages and of the 
 	@$(python) -m pytest --numprocesses $(workers) -m "not e2e and not large"
 	@workers=$(workers); for package in packages/*/pyproject.toml; do \
 		(cd "$${package%/*}" && ../../$(python) -m pytest --numprocesses "$$workers") || exit; done
-	@workers=$(workers); cd "$(product)" && ../$(python) -m pytest --numprocesses "$$workers" -m "not smoke"
+	@workers=$(workers); cd "$(product)" && ../$(python) -m pytest --numprocesses "$$workers" -m "not smoke and not slow"
 
 test-e2e: setup-dev setup-sdk ## bakes pass their own checks; the demo on real tables, and its faults
 	@$(python) scripts/e2e.py

@@ -152,6 +152,7 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "model", "task", "section", "metric"), CASES)
 def test_a_table_becomes_a_model_that_beats_a_guess(  # noqa: PLR0913, PLR0917 - a case has these parts
     jobs: Jobs, kind: str, model: str, task: str, section: str, metric: str
@@ -212,6 +213,7 @@ def _check_answers(jobs: Jobs, evaluation: Path) -> None:
         assert len(list(csv.DictReader(file))) == read(evaluation / "gate.json")["rows"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model", ["linear_model", pytest.param("multilayer_perceptron", marks=NEEDS_TENSORFLOW)]
 )

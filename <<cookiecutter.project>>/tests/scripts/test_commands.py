@@ -64,6 +64,7 @@ def build_environment(cloud: Cloud, project: str) -> dict[str, str]:
     return {one["name"]: one["value"] for one in found["environment"]["environmentVariables"]}
 
 
+@pytest.mark.slow
 def test_a_pipeline_is_deployed_into_its_network(
     cloud: Cloud, project: Project, deploying: Command, tearing_down: Command
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_compiler_that_fails_is_a_reason(tmp_path: Path) -> None:
     assert not list((tmp_path / "built").iterdir())
 
 
+@pytest.mark.slow
 def test_without_a_compiler_training_warns_and_the_portable_form_predicts(tmp_path: Path) -> None:
     """Protects machines that have neither a compiler nor the ziglang package, from training to prediction."""
     program = tmp_path / "program"
