@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 projects: Any = importlib.import_module("local.project")
 stacks: Any = importlib.import_module("delivery.local_stacks")
 TIMEOUT_SECONDS = 180.0
+JOBS = {"prepare": "prep", "train": "train"}  # in the names of the jobs
 
 
 class Rig:
@@ -82,11 +83,19 @@ class Rig:
         return False
 
     def pid_of(self, command: str) -> int | None:
-        """Return the process of a container's command, without its watchdog."""
-        for process in self.processes():
-            with suppress(psutil.Error):
-                if process.cmdline()[1:] == ["-m", "container", command]:
-                    return int(process.pid)
+        """Return the process of a container's command, without its watchdog.
+
+        A job's is that of its record: it may have waited for the job, and have another command line.
+        """
+        if command == "serve":
+            return next((found.pid for found in self.processes() if _serves(found)), None)
+        if (cloud := self.cloud()) is None:
+            return None
+        jobs = [hosts for arn, hosts in cloud.processes().items() if f"-{JOBS[command]}-" in arn]
+        with suppress(psutil.Error):
+            for watchdog in (pid for hosts in jobs for pid in hosts.values()):
+                for child in psutil.Process(watchdog).children():
+                    return int(child.pid)
         return None
 
     def set(self, table: str, key: str, value: str) -> None:
@@ -109,6 +118,12 @@ class Rig:
         """Add a model to the project, and select it."""
         (self.root / "container" / "models" / f"{name}.py").write_text(text, encoding="utf-8")
         self.set("model", "name", f'"{name}"')
+
+
+def _serves(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.cmdline()[1:] == ["-m", "container", "serve"])
+    return False
 
 
 def until(condition: Callable[[], Any], timeout_seconds: float = TIMEOUT_SECONDS) -> Any:

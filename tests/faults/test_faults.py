@@ -112,6 +112,9 @@ def test_the_next_run_uses_the_cloud_of_a_killed_runner(rig: Rig) -> None:
     """The same data are accepted at once, and other data after the remaining execution has read its own."""
     other = rig.root / "data" / "other.csv"
     write_table(other, seed=8)
+    first = "    paths = ContainerPaths.current()\n    if environment"
+    sleep = "    import time; time.sleep(15)\n"  # longer than the two commands below
+    rig.put("container/prepare.py", first, sleep + first)
     runner = rig.begin("--approve")
     until(lambda: rig.pid_of("prepare"))
     refused = rig.run("--data", str(other))
