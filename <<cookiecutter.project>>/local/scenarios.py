@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from local.project import LocalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from random import Random
 
     from delivery.inference.rows import Table
@@ -169,18 +169,13 @@ def usable_features(scenario: Scenario, wanted: str | None, types: Mapping[str, 
 
 
 def sampled(table: Table, rows: int, chance: Random) -> Table:
-    """Draw rows of the table with replacement."""
-    return picked(table, [chance.randrange(len(table.rows)) for _ in range(rows)])
-
-
-def picked(table: Table, places: Sequence[int]) -> Table:
-    """Return the rows at some places, in their order."""
-    labels, files = table.labels, table.files
+    """Draw `count` rows of the table with replacement."""
+    places = [chance.randrange(len(table.rows)) for _ in range(rows)]
+    labels = table.labels
     return replace(
         table,
         rows=tuple(table.rows[place] for place in places),
         labels=None if labels is None else tuple(labels[place] for place in places),
-        files=tuple(files[place] for place in places) if files else files,
     )
 
 

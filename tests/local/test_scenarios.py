@@ -186,15 +186,3 @@ def test_columns_that_only_folders_have_leave_the_rows_as_they_are(monkeypatch: 
         monkeypatch.setattr(module, name, lambda *_, found=found: found)
     delivery = SimpleNamespace(cloud=None, project=SimpleNamespace(slug="p"))
     assert drifts.with_left_out_columns(delivery, "v1", TABLE) == TABLE
-
-
-def test_labelled_rows_are_of_all_splits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that has learned the rows of its test split would look better than it is."""
-    splits = {"test": TABLE, "train": replace(TABLE, labels=tuple(f"train {n}" for n in range(700)))}
-    monkeypatch.setattr(drifts.run, "read_split", lambda _delivery, _version, split: splits[split])
-    scenario = drifts.DriftScenario(scenarios.OF_TABLES["shift"], None, None, 400)
-    made = drifts.make_rows(None, scenario, drifts.DriftTarget("7", ("size",)))
-    of_train = sum(label.startswith("train") for label in made.labelled.labels)
-    assert 100 < of_train < 300
-    assert len(set(made.labelled.labels)) == len(made.labelled.rows) == 400
-    assert not any(label.startswith("train") for label in made.traffic.labels)
