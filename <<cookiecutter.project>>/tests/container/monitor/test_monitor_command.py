@@ -368,10 +368,9 @@ def test_worker_ends_with_its_parent(base: Path) -> None:
     assert ended.stdout == b""
 
 
-def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> None:
-    """SageMaker starts a process, and reads its exit code and its files."""
-    (base / "processing" / "endpointdata" / "a.jsonl").write_bytes(capture(rows(1000, shift=1.0)))
-    done = subprocess.run(
+def run_process(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the command as SageMaker does."""
+    return subprocess.run(
         [sys.executable, "-m", "container", "monitor"],
         cwd=PROJECT,
         env=os.environ | environment,
@@ -380,6 +379,12 @@ def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> N
         check=True,
         timeout=60,
     )
+
+
+def test_command_is_the_containers(base: Path, environment: dict[str, str]) -> None:
+    """SageMaker starts a process, and reads its exit code and its files."""
+    (base / "processing" / "endpointdata" / "a.jsonl").write_bytes(capture(rows(1000, shift=1.0)))
+    done = run_process(environment)
     assert done.stdout == f"monitor: {left(base)['message']}"
     assert left(base)["summary"]["status"] == "CompletedWithViolations"
 
@@ -391,15 +396,7 @@ def test_its_log_has_nothing_but_the_outcome(tmp_path: Path, environment: dict[s
     (tmp_path / "processing" / "endpointdata" / "a.jsonl").write_bytes(
         lines([record(number, event=number, answer="0.5") for number in numbers])
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "container", "monitor"],
-        cwd=PROJECT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
+    done = run_process(environment)
     assert done.stderr == ""
 
 
