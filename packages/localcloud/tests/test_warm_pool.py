@@ -331,6 +331,20 @@ def test_the_next_process_imports_when_no_job_runs(project: localcloud.Project, 
     assert process.wait(20) == 7
 
 
+def test_an_execution_that_begins_ends_the_rest(
+    project: localcloud.Project, pools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs of an execution follow soon, also where the last job has only just ended."""
+    monkeypatch.setattr(warm_pool, "REST_SECONDS", 600.0)
+    pool = pools(project)
+    filled(pool)
+    job = begin(pool, project)
+    assert job.wait(20) == 0
+    time.sleep(2 * warm_pool.POLL_SECONDS)
+    assert not pool._waiting  # noqa: SLF001 - a job can't tell
+    assert filled(pool) is not job
+
+
 def test_a_request_to_fill_is_never_lost(project: localcloud.Project, pools: Any) -> None:
     """A process that gets its job while another is begun is replaced as well."""
     slow = replace(project.preloads[0], commands=("serve",), modules=("slow",))

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 # A process waits for so long, after the last was begun, for a job: it may hold 200 MB of memory.
 KEEP_ALIVE_SECONDS = 120.0
-# One that got its job is replaced when no job has run for so long: first a pipeline uses what its jobs have
-# made, and the imports would share the processors with it.
-REST_SECONDS, POLL_SECONDS = 5.0, 0.2
+# One that got its job is replaced when no job has run for so long, or when a pipeline's execution begins: what
+# uses a job's results, such as a deployment with its canary, would share the processors with the imports.
+REST_SECONDS, POLL_SECONDS = 15.0, 0.2
 KILL_SECONDS = 2.0
 # Variables that Python, the loader and libraries read when they start, or are imported.
 READ_EARLY = (
@@ -102,7 +102,7 @@ class WarmPool:
         self._jobs: list[ManagedProcess] = []
         self._expiry: threading.Timer | None = None
         self._is_warm = self._wanted = self._filling = False
-        self._closed = threading.Event()
+        self._closed, self._needed = threading.Event(), threading.Event()
 
     def start(
         self, command: Sequence[str], cwd: Path, environment: Mapping[str, str], log: Path
@@ -115,11 +115,15 @@ class WarmPool:
         started = started or ManagedProcess(command, cwd, environment, log)
         with self._lock:
             self._jobs = [started, *(job for job in self._jobs if job.running)]
-        self.fill()
+        self._want()
         return started
 
     def fill(self) -> None:
         """Let a process wait for each kind of job, since jobs will follow soon; return at once."""
+        self._needed.set()
+        self._want()
+
+    def _want(self) -> None:
         with self._lock:
             if self._closed.is_set() or not self._project.preloads:
                 return
@@ -134,12 +138,13 @@ class WarmPool:
         while self._is_wanted():
             if self._is_warm:
                 self._await_rest()
+            self._needed.clear()
             for preload in self._project.preloads:
                 if begun := self._begin_missing(preload):
                     begun.await_imports()
 
     def _is_wanted(self) -> bool:
-        """Return whether `fill` was called since; if not, the processes have to expire from now on."""
+        """Return whether processes were wanted since; if not, they have to expire from now on."""
         with self._lock:
             if self._wanted and not self._closed.is_set():
                 self._wanted = False
@@ -149,10 +154,10 @@ class WarmPool:
             return False
 
     def _await_rest(self) -> None:
-        """Wait until no job has run for a while."""
-        while self._has_job() and not self._closed.wait(POLL_SECONDS):
+        """Wait until no job has run for a while, or until jobs will follow soon."""
+        while self._has_job() and not self._needed.wait(POLL_SECONDS):
             if not self._has_job():
-                self._closed.wait(REST_SECONDS)
+                self._needed.wait(REST_SECONDS)
 
     def _has_job(self) -> bool:
         with self._lock:
@@ -183,6 +188,7 @@ class WarmPool:
     def close(self) -> None:
         """End the processes that wait; none is started any more."""
         self._closed.set()
+        self._needed.set()
         self._end_all()
 
     def _end_all(self) -> None:
