@@ -290,6 +290,21 @@ def test_the_closest_name_is_found(name: str, meant: str) -> None:
     assert hints.closest(name, ["MedInc", "Latitude", "AveRooms"]) == meant
 
 
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [
+        ("p-trian", "; did you mean 'p-train-0c1d-1'?"),
+        ("p-train-0c1d", "; did you mean 'p-train-0c1d-1'?"),
+        ("clod", "; did you mean 'cloud'?"),
+        ("something-else", "."),
+    ],
+)
+def test_a_name_that_ends_in_an_id_is_found_by_its_beginning(name: str, ending: str) -> None:
+    """The last of several is meant: it is the latest job."""
+    names = ["cloud", "p-prep-0c1d-0", "p-train-0c1d-0", "p-train-0c1d-1"]
+    assert hints.also_meant(name, names) == ending
+
+
 def test_what_is_no_model_is_refused_before_anything_is_created(tmp_path: Path) -> None:
     """Protects people from waiting for an endpoint that would fail."""
     path = tmp_path / "model.tar.gz"

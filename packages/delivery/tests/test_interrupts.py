@@ -87,7 +87,7 @@ class SageMaker(Requests):
 
     def describe_endpoint(self, EndpointName: str) -> dict[str, str]:  # noqa: N803 - as above
         config = self._find("endpoint", EndpointName)
-        status = model_endpoints.CREATING if EndpointName in self.creating else model_endpoints.IN_SERVICE
+        status = "Creating" if EndpointName in self.creating else "InService"
         self.creating.discard(EndpointName)
         return {"EndpointStatus": status, "EndpointConfigName": config}
 

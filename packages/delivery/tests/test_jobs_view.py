@@ -35,6 +35,16 @@ def test_the_latest_jobs_are_on_the_screen(width: int) -> None:
     assert any("4711" in line for line in lines)
 
 
+@pytest.mark.parametrize("width", [60, 200])
+def test_the_reason_of_a_failure_is_shown_whole(width: int) -> None:
+    """Its end is the way out."""
+    reason = " ".join(f"word{number}" for number in range(40))
+    job = Job("training", "job", "arn", "Failed", datetime.now(UTC), reason=reason)
+    console = Console(width=width, record=True)
+    console.print(view.table([job], {}, lambda _: [], width))
+    assert " ".join(console.export_text().split()).endswith(reason)
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.04, "0.0 s"), (59.96, "60.0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (90000, "1 d 1 h")],

@@ -41,9 +41,14 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
 
 
 def also_meant(name: str, names: Iterable[str]) -> str:
-    """Return what ends a message that has listed the names already: the one that is most like, or nothing."""
-    meant = closest(name, names)
-    return f"; did you mean '{meant}'?" if meant else ""
+    """Return what ends a message that does not list the names: the one that is most like, or a full stop.
+
+    Where no whole name is, it is the last that begins so: names of jobs and endpoints end in ids.
+    """
+    known = list(names)
+    begins = {each[: len(name)]: each for each in known}
+    meant = closest(name, known) or begins.get(closest(name, begins))
+    return f"; did you mean '{meant}'?" if meant else "."
 
 
 def _fold(name: str) -> str:

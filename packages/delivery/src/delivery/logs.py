@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from delivery.cloud import DeliveryError
-from delivery.hints import find_named
+from delivery.hints import also_meant, find_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,11 @@ def find_logs(folder: Path, name: str) -> list[tuple[str, Path]]:
     Raises:
         DeliveryError: no log has such a name.
     """
-    found = find_named(name, list_logs(folder), lambda log: _names(log[0]))
+    known = list_logs(folder)
+    found = find_named(name, known, lambda log: _names(log[0]))
     if not found:
-        raise DeliveryError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs.")
+        hint = also_meant(name, (each for each, _ in known))
+        raise DeliveryError(f"A log {name!r} does not exist; 'python -m local logs' lists the logs{hint}")
     return found
 
 

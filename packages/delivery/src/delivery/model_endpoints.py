@@ -32,8 +32,7 @@ REQUIRED = ("model.json", "schema.json")  # files of a model of this project
 PORT = "SAGEMAKER_BIND_TO_PORT"  # of a model's environment: the port that its server listens on
 VARIANT = "AllTraffic"
 NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # SageMaker's rule
-CREATING, IN_SERVICE, FAILED = "Creating", "InService", "Failed"
-MISSING = "Could not find"  # in SageMaker's message
+FAILED, MISSING = "Failed", "Could not find"  # in SageMaker's message
 POLL_SECONDS = 0.1
 UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error)
 
@@ -149,26 +148,11 @@ def create(cloud: Cloud, settings: SdkSettings, model: StoredModel, wanted: Depl
         sagemaker.create_endpoint(EndpointName=wanted.name, EndpointConfigName=own)
 
 
-def wait(cloud: Cloud, name: str) -> None:
-    """Wait until an endpoint is in service.
-
-    Raises:
-        DeliveryError: It failed; the message has the reason.
-
-    """
-    sagemaker = cloud.client("sagemaker")
-    while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == CREATING:
-        time.sleep(POLL_SECONDS)
-    if found["EndpointStatus"] != IN_SERVICE:
-        reason = found.get("FailureReason", "no reason is known")
-        raise DeliveryError(f"The endpoint {name} is {found['EndpointStatus']}: {reason}")
-
-
 def delete(cloud: Cloud, name: str) -> None:
     """Delete an endpoint, its configuration and its model, and wait until it is gone, if it exists."""
     sagemaker: Any = cloud.client("sagemaker")
     with suppress(ClientError):  # that is how an endpoint is seen to be gone
-        while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == CREATING:
+        while (found := sagemaker.describe_endpoint(EndpointName=name))["EndpointStatus"] == served.CREATING:
             time.sleep(POLL_SECONDS)
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
         with delayed():  # without the endpoint, nobody finds the others
@@ -196,7 +180,7 @@ def delete_endpoint(cloud: Cloud, name: str) -> None:
     """Delete an endpoint, after its creation, and wait until it is gone, if it exists."""
     sagemaker = cloud.client("sagemaker")
     with ignoring_missing():
-        while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == CREATING:
+        while sagemaker.describe_endpoint(EndpointName=name)["EndpointStatus"] == served.CREATING:
             time.sleep(POLL_SECONDS)
         sagemaker.delete_endpoint(EndpointName=name)
         while sagemaker.describe_endpoint(EndpointName=name):

@@ -54,6 +54,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - a command's options
 ) -> None:
     """Put a saved model behind an endpoint of the local cloud, which is started if it does not run."""
     from delivery import model_endpoints
+    from delivery.inference import served
     from delivery.inference.methods import Endpoint
 
     project = find_project(context)
@@ -65,7 +66,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - a command's options
         with progress(f"Waiting for the endpoint {endpoint_name}"):
             model_endpoints.create(cloud, settings, model, wanted, own)
             if not background:
-                model_endpoints.wait(cloud, endpoint_name)
+                served.await_service(cloud, endpoint_name)
         ready = True
         endpoint = Endpoint(cloud, project, endpoint_name)
         show(endpoint, find_code(context, project), model, as_json=as_json)

@@ -129,7 +129,10 @@ def open_source(
             yield opened
         return
     cloud = running_cloud(project)
-    yield source.of_endpoint(project, code, cloud, endpoint_name or served.in_service(cloud, project.slug))
+    name = endpoint_name or served.in_service(cloud, project.slug)
+    with progress(f"Waiting for the endpoint {name}"):
+        served.await_service(cloud, name)
+    yield source.of_endpoint(project, code, cloud, name)
 
 
 def show(result: Result, output: Path | None, *, as_json: bool) -> None:

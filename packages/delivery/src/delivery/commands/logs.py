@@ -140,17 +140,18 @@ def follow_log(project: LocalProject, name: str, lines: int) -> int:
     Raises:
         DeliveryError: the name finds no log, or several jobs: the exit code is that of one.
     """
-    from delivery.jobs.kinds import Jobs, only
+    from delivery.jobs.kinds import Jobs
 
     place, folder = reach(project), project.state / "logs"
     job_name, _, instance = name.partition("/")
-    found = Jobs(place.cloud, lenient=place.local is None).candidates(job_name)
+    jobs = Jobs(place.cloud, lenient=place.local is None)
+    found = jobs.candidates(job_name)
     # the name of an endpoint, or 'cloud', may be a part of a job's
     is_part = not any(job_name in job.names for job in found)
     if place.local is not None and is_part and (not found or is_log(folder, name)):
         _follow_file(project, _latest(folder, name), lines)
         return 0
-    return _follow_job(project, place, only(job_name, found), instance, lines)
+    return _follow_job(project, place, jobs.only(job_name, found), instance, lines)
 
 
 def _follow_job(project: LocalProject, place: Place, job: Job, instance: str, lines: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 ARCHIVE = "/model.tar.gz"
 TRAINED = re.compile(r"(runs/[^/]+)/training/.*/model\.tar\.gz")
-ANSWERING = ("InService", "Updating", "SystemUpdating")
+CREATING, ANSWERING = "Creating", ("InService", "Updating", "SystemUpdating")
+POLL_SECONDS = 0.1
 MOST_ENDPOINTS = 5  # in a message
 
 
@@ -76,14 +78,15 @@ def deployed(cloud: Cloud, project: str, kind: str) -> dict[str, str]:
     return {} if stacks.find(cloud, name) is None else local_stacks.outputs(cloud, name)
 
 
-def check_in_service(cloud: Cloud, endpoint_name: str) -> None:
-    """Check that an endpoint answers requests.
+def await_service(cloud: Cloud, endpoint_name: str) -> None:
+    """Wait for an endpoint that is being created, and check that it answers requests.
 
     Raises:
         DeliveryError: The endpoint does not exist, or is in another state.
 
     """
-    found = _describe(cloud, endpoint_name)
+    while (found := _describe(cloud, endpoint_name))["EndpointStatus"] == CREATING:
+        time.sleep(POLL_SECONDS)
     if found["EndpointStatus"] not in ANSWERING:
         reason = found.get("FailureReason", "wait, and try again")
         raise DeliveryError(f"The endpoint {endpoint_name} is {found['EndpointStatus']}: {reason}")
@@ -110,7 +113,7 @@ def _describe(cloud: Cloud, endpoint_name: str) -> dict[str, Any]:
         names = [each["EndpointName"] for each in pages(sagemaker, "list_endpoints", "Endpoints")]
         raise DeliveryError(
             f"No endpoint {endpoint_name} is in service; 'python -m local status' lists those that are"
-            f"{also_meant(endpoint_name, names) or '.'}"
+            f"{also_meant(endpoint_name, names)}"
         ) from None
 
 

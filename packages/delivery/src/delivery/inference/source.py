@@ -49,10 +49,9 @@ def of_endpoint(project: LocalProject, code: ProjectCode, cloud: Cloud, name: st
     """Return an endpoint of the local cloud.
 
     Raises:
-        DeliveryError: The endpoint does not exist, or its model has no schema.
+        DeliveryError: The endpoint's model has no schema.
 
     """
-    served.check_in_service(cloud, name)
     endpoint, url = Endpoint(cloud, project, name), served.model_url(cloud, name)
     folder = endpoint.model_folder
     return Source(

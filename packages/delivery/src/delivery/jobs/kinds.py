@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from botocore.exceptions import BotoCoreError, ClientError
 
 from delivery.cloud import UNREACHABLE, DeliveryError
-from delivery.hints import find_named
+from delivery.hints import also_meant, find_named
 from delivery.jobs.builds import Builds
 from delivery.jobs.executions import MachineExecutions, PipelineExecutions
 from delivery.jobs.job import Known
@@ -92,11 +92,27 @@ class Jobs:
         Raises:
             DeliveryError: no job has such a name, or several have.
         """
-        return only(name, self.candidates(name))
+        return self.only(name, self.candidates(name))
 
     def candidates(self, name: str) -> list[Job]:
         """Return the jobs that have the name, or where none has it those whose id contains it."""
         return find_named(name, self.all(), lambda job: job.names)
+
+    def only(self, name: str, candidates: Sequence[Job]) -> Job:
+        """Return the one job that a name finds.
+
+        Raises:
+            DeliveryError: there is none, or there are several.
+        """
+        if not candidates:
+            hint = also_meant(name, (job.id for job in self.all()))
+            raise DeliveryError(f"A job {name!r} does not exist; 'python -m local jobs' lists the jobs{hint}")
+        if len(candidates) > 1:
+            listed = ", ".join(f"{job.kind} {job.id}" for job in candidates[-MOST_CANDIDATES:])
+            raise DeliveryError(
+                f"{name!r} names {len(candidates)} jobs, such as {listed}: write the whole id."
+            )
+        return candidates[0]
 
     def named_after(self, execution: Job) -> list[Job]:
         """Return the training and processing jobs with an execution's name in theirs, the earliest first."""
@@ -121,17 +137,3 @@ class Jobs:
                 raise DeliveryError(f"{job.id} does not exist any more: it was deleted while it was stopped.")
             job = now
         return job
-
-
-def only(name: str, candidates: Sequence[Job]) -> Job:
-    """Return the one job that a name finds.
-
-    Raises:
-        DeliveryError: there is none, or there are several.
-    """
-    if not candidates:
-        raise DeliveryError(f"A job {name!r} does not exist; 'python -m local jobs' lists the jobs.")
-    if len(candidates) > 1:
-        listed = ", ".join(f"{job.kind} {job.id}" for job in candidates[-MOST_CANDIDATES:])
-        raise DeliveryError(f"{name!r} names {len(candidates)} jobs, such as {listed}: write the whole id.")
-    return candidates[0]

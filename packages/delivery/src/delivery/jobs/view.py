@@ -89,7 +89,8 @@ def _details(job: Job, lines: Sequence[str]) -> list[Text]:
     reason = " ".join(job.reason.split())
     return [
         Text(job.id, overflow="fold"),
-        *(_line(text, style) for text, style in ((parameters, "dim"), (reason, "red")) if text),
+        *([_line(parameters, "dim")] if parameters else []),
+        *([Text(reason, "red", overflow="fold")] if reason else []),
         *(_line(f"| {line}", "dim") for line in lines),
     ]
 

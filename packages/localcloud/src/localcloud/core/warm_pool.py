@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # A process waits for so long, after the last was begun, for a job: it may hold 200 MB of memory.
 KEEP_ALIVE_SECONDS = 120.0
-# One that got its job is replaced when no job has run for so long, or when a pipeline's execution begins: what
-# uses a job's results, such as a deployment with its canary, would share the processors with the imports.
+# One that got its job is replaced when no job has run for so long, or when a pipeline's execution begins:
+# what uses a job's results, such as a deployment with its canary, would share the processors with imports.
 REST_SECONDS, POLL_SECONDS = 15.0, 0.2
 KILL_SECONDS = 2.0
 # Variables that Python, the loader and libraries read when they start, or are imported.
