@@ -290,6 +290,27 @@ def test_the_closest_name_is_found(name: str, meant: str) -> None:
     assert hints.closest(name, ["MedInc", "Latitude", "AveRooms"]) == meant
 
 
+@pytest.mark.parametrize("last", ["InService", "Failed", "Deleting"])
+def test_an_endpoint_that_is_being_created_is_awaited(last: str) -> None:
+    """It is, for seconds after `up` and `deploy --background`; one that can't answer is refused."""
+    statuses = iter(["Creating", "Creating", last])
+    reasons = {"Failed": {"FailureReason": "no model"}}
+    client = SimpleNamespace(
+        describe_endpoint=lambda EndpointName: {  # noqa: ARG005, N803 - the SDK's name
+            "EndpointStatus": next(statuses),
+            **reasons.get(last, {}),
+        }
+    )
+    cloud: Any = SimpleNamespace(client=lambda _: client)
+    if last == "InService":
+        served.await_service(cloud, "e")
+    else:
+        words = {"Failed": "is Failed: no model", "Deleting": "is Deleting: wait, and try again"}[last]
+        with pytest.raises(DeliveryError, match=f"The endpoint e {words}"):
+            served.await_service(cloud, "e")
+    assert not list(statuses)
+
+
 @pytest.mark.parametrize(
     ("name", "ending"),
     [

@@ -32,7 +32,8 @@ REQUIRED = ("model.json", "schema.json")  # files of a model of this project
 PORT = "SAGEMAKER_BIND_TO_PORT"  # of a model's environment: the port that its server listens on
 VARIANT = "AllTraffic"
 NAME = re.compile(r"(?=.{1,63}$)[a-zA-Z0-9](-*[a-zA-Z0-9])*")  # SageMaker's rule
-FAILED, MISSING = "Failed", "Could not find"  # in SageMaker's message
+FAILED = "Failed"
+MISSING = "Could not find"  # in SageMaker's message
 POLL_SECONDS = 0.1
 UNREADABLE = (tarfile.TarError, EOFError, OSError, zlib.error)
 

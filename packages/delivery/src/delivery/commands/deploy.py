@@ -83,7 +83,7 @@ def check(project: LocalProject, artifact: str, wanted: Deployment) -> tuple[Clo
 
     if not artifact.startswith(S3):
         model_endpoints.check_archive(Path(artifact))
-    if wanted.port and not (wanted.replace and wanted.port == port_of(project, wanted.name)):
+    if wanted.port and wanted.port != port_of(project, wanted.name):  # else the name is what is taken
         model_endpoints.check_port(wanted.port)
     if artifact.startswith(S3):
         cloud = running_cloud(project)
