@@ -345,6 +345,22 @@ def test_an_execution_that_begins_ends_the_rest(
     assert filled(pool) is not job
 
 
+def test_the_rest_begins_anew_with_each_job(
+    project: localcloud.Project, pools: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is imported between the jobs of a pipeline: each is short, or ends before another's import."""
+    monkeypatch.setattr(warm_pool, "REST_SECONDS", 2.0)
+    slow = replace(project.preloads[0], commands=("serve",), modules=("slow",))
+    (project.root / "slow.py").write_text("import time; time.sleep(1)")
+    pool = pools(replace(project, preloads=(*project.preloads, slow)))
+    filled(pool)  # the slow process is begun after this one, and still imports when the job has ended
+    for _ in range(3):
+        assert begin(pool, project).wait(20) == 0
+        time.sleep(1.2)
+        assert len(pool._waiting) == 1  # noqa: SLF001 - a job can't tell
+    await_two(pool)
+
+
 def test_a_request_to_fill_is_never_lost(project: localcloud.Project, pools: Any) -> None:
     """A process that gets its job while another is begun is replaced as well."""
     slow = replace(project.preloads[0], commands=("serve",), modules=("slow",))

@@ -129,7 +129,7 @@ def open_source(
             yield opened
         return
     cloud = running_cloud(project)
-    name = endpoint_name or served.in_service(cloud, project.slug)
+    name = served.in_service(cloud, project.slug) if endpoint_name is None else endpoint_name
     with progress(f"Waiting for the endpoint {name}"):
         served.await_service(cloud, name)
     yield source.of_endpoint(project, code, cloud, name)

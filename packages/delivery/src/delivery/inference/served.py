@@ -110,7 +110,7 @@ def _describe(cloud: Cloud, endpoint_name: str) -> dict[str, Any]:
     try:
         return dict(sagemaker.describe_endpoint(EndpointName=endpoint_name))
     except ClientError:
-        names = [each["EndpointName"] for each in pages(sagemaker, "list_endpoints", "Endpoints")]
+        names = reversed(names_in_service(cloud))  # of several, the newest is the likeliest
         raise DeliveryError(
             f"No endpoint {endpoint_name} is in service; 'python -m local status' lists those that are"
             f"{also_meant(endpoint_name, names)}"

@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,6 +103,7 @@ class WarmPool:
         self._jobs: list[ManagedProcess] = []
         self._expiry: threading.Timer | None = None
         self._is_warm = self._wanted = self._filling = False
+        self._worked = float("-inf")  # when a job was last seen to run
         self._closed, self._needed = threading.Event(), threading.Event()
 
     def start(
@@ -111,6 +113,8 @@ class WarmPool:
         preload = self._preload(command)
         if preload is None:
             return ManagedProcess(command, cwd, environment, log)
+        with self._lock:
+            self._worked = time.monotonic()
         started = self._take(preload, command, cwd, environment, log)
         started = started or ManagedProcess(command, cwd, environment, log)
         with self._lock:
@@ -155,13 +159,15 @@ class WarmPool:
 
     def _await_rest(self) -> None:
         """Wait until no job has run for a while, or until jobs will follow soon."""
-        while self._has_job() and not self._needed.wait(POLL_SECONDS):
-            if not self._has_job():
-                self._needed.wait(REST_SECONDS)
+        while (left := self._rest()) > 0 and not self._needed.wait(min(left, POLL_SECONDS)):
+            pass
 
-    def _has_job(self) -> bool:
+    def _rest(self) -> float:
+        """Return for how many seconds no job has to run before processes may be begun."""
         with self._lock:
-            return any(job.running for job in self._jobs)
+            if any(job.running for job in self._jobs):
+                self._worked = time.monotonic()
+            return self._worked + REST_SECONDS - time.monotonic()
 
     def _begin_missing(self, preload: Preload) -> Waiting | None:
         """Begin a process, and return it, unless one waits."""
