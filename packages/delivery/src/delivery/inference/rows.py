@@ -225,7 +225,7 @@ def read_json_lines(
     rows = [_json_row(line, number) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
     if not rows:
         raise DeliveryError(
-            "there are no rows to predict: write each row as a line, which is a JSON object or array."
+            "there are no rows to predict: write each row as a JSON object or array, one on each line."
         )
     if any(type(row) is not type(rows[0]) for row in rows):
         raise DeliveryError("it has objects and arrays, and its lines must all be one or the other.")
